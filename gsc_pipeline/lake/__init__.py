@@ -1,0 +1,4 @@
+"""The lake: Delta tables with declared schemas, replaced atomically, readable by anything that reads Delta.
+
+Knows nothing of the API, of what is worth reading, or of Dagster.
+"""

@@ -1,0 +1,155 @@
+"""Reading and replacing rows of the lake's Delta tables, safely beside other processes.
+
+Belongs here: creation on first write, atomic replacement by predicate, schema checks, conflicts. Does not:
+what the rows mean (`schemas`, `sync`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import tenacity
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from gsc_pipeline.days import month_of
+from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TableSpec
+
+
+class LakeError(Exception):
+    """The lake cannot be read or written. Shared by every workspace, so nothing can go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The rows of some days of one property and search type: what a replacement replaces."""
+
+    workspace: str
+    site_url: str
+    search_type: str
+    days: tuple[date, ...]
+
+    def predicate(self) -> str:
+        """The SQL that names these rows, partition columns first so that only their files are touched."""
+        months = sorted({month_of(day) for day in self.days})
+        days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
+        return (
+            f"workspace = {_literal(self.workspace)} AND month IN ({_list(months)}) "
+            f"AND site_url = {_literal(self.site_url)} AND search_type = {_literal(self.search_type)} "
+            f"AND data_date IN ({days})"
+        )
+
+
+class Lake:
+    """The tables under one address: a folder, or `s3://`, `gs://`, `az://` (keys from the environment).
+
+    Every method raises LakeError, naming the table and the cause, where the storage does not do its part.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
+
+    def table_uri(self, table: TableSpec) -> str:
+        """Where the table is, for any reader of Delta."""
+        return f"{self.uri}/{table.name}"
+
+    def replace(self, table: TableSpec, target: Target, rows: pa.Table) -> None:
+        """Put `rows` in the place of whatever `target` names, in one commit: all of it or nothing.
+
+        Doing it twice is doing it once. Rows outside the target are refused, as is another schema.
+        """
+        self._write(table, rows, mode="overwrite", predicate=target.predicate())
+
+    def append(self, table: TableSpec, rows: pa.Table) -> None:
+        """Add rows in one commit."""
+        self._write(table, rows, mode="append")
+
+    def read(
+        self,
+        table: TableSpec,
+        *,
+        columns: Sequence[str] | None = None,
+        where: ds.Expression | None = None,
+    ) -> pa.Table:
+        """The rows that `where` selects; none where the table does not exist yet."""
+        dataset = self.dataset(table)
+        if dataset is None:
+            schema = table.schema if columns is None else pa.schema([table.schema.field(c) for c in columns])
+            return schema.empty_table()
+        try:
+            return dataset.to_table(columns=columns, filter=where)
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(_text("read", self.table_uri(table), error)) from error
+
+    def dataset(self, table: TableSpec) -> ds.Dataset | None:
+        """The table as it is now, for DuckDB, pandas and the like; None where it does not exist yet."""
+        try:
+            return DeltaTable(self.table_uri(table)).to_pyarrow_dataset()
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise LakeError(_text("read", self.table_uri(table), error)) from error
+
+    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> None:
+        if not rows.schema.equals(table.schema):
+            raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")
+        uri = self.table_uri(table)
+        try:
+            for attempt in _on_conflict():
+                with attempt:
+                    write_deltalake(self._opened(table, uri), rows, **how)
+        except (DeltaError, TableNotFoundError, OSError) as error:
+            raise LakeError(_text("write", uri, error)) from error
+
+    def _opened(self, table: TableSpec, uri: str) -> DeltaTable:
+        try:
+            return DeltaTable(uri)
+        except TableNotFoundError:
+            return DeltaTable.create(
+                uri,
+                table.schema,
+                mode="ignore",
+                partition_by=list(PARTITION_COLUMNS),
+                name=table.name,
+                description=table.description,
+            )
+
+
+def days_between(first: date, last: date) -> ds.Expression:
+    """Rows whose data_date is from `first` to `last`, both included, without opening other months' files."""
+    months = _months(first, last)
+    return ds.field("month").isin(months) & (ds.field("data_date") >= first) & (ds.field("data_date") <= last)
+
+
+def _months(first: date, last: date) -> list[str]:
+    span = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    return [f"{index // 12:04d}-{index % 12 + 1:02d}" for index in span]
+
+
+def _on_conflict() -> tenacity.Retrying:
+    """Repeat a commit that met another process's commit to the same rows, or to a table just being made."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CommitFailedError),
+        stop=tenacity.stop_after_attempt(10),
+        wait=tenacity.wait_random_exponential(0.05, 2.0),
+        reraise=True,
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _list(values: Iterable[str]) -> str:
+    return ", ".join(_literal(value) for value in values)
+
+
+def _text(action: str, uri: str, error: Exception) -> str:
+    cause = " ".join(str(error).split())[:300]
+    return f"cannot {action} {uri} ({cause}): check GSC_LAKE, its permissions and the space left"

@@ -1,0 +1,235 @@
+"""What can go wrong with Search Console, and the one function that tells which it is.
+
+    SearchConsoleError
+    ├── IllegalRequestError          our own request is wrong: loud, never retried
+    ├── PropertyError                this property only; never retried
+    │   ├── PropertyForbiddenError
+    │   └── PropertyNotFoundError
+    ├── CredentialError              the whole workspace; never retried
+    │   ├── CredentialUnusableError  missing, not a key, revoked, refused
+    │   └── ApiDisabledError
+    ├── TokenExpiredError            renewed once, and the call repeated once
+    └── TransientError               worth another try, after `retry_after` seconds where given
+        ├── QuotaError
+        │   ├── LoadQuotaError
+        │   └── DailyQuotaError
+        └── ServiceUnavailableError
+
+Rules: the error table in Google's documentation of the API, and what several connectors learnt the hard
+way: a quota refusal may come as 403, and is then no lack of permission.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import msgspec
+
+from gsc_pipeline.days import ONE_DAY, PACIFIC
+
+LOAD_QUOTA_WAIT_SECONDS = 15 * 60.0
+"""How long Google asks to wait after a load-quota refusal."""
+
+
+class SearchConsoleError(Exception):
+    """A call that failed. `remedy` says what a person can do about it; neither text holds a secret."""
+
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.remedy}" if self.remedy else self.cause
+
+
+class IllegalRequestError(SearchConsoleError):
+    """The API says our request is wrong: a fault of this project, or of GSC_API_URL."""
+
+    remedy = "this is a fault of gsc_pipeline or of GSC_API_URL, please report it"
+
+
+class PropertyError(SearchConsoleError):
+    """This property cannot be read; others can."""
+
+
+class PropertyForbiddenError(PropertyError):
+    """The credential may not read this property, or the property is spelled differently."""
+
+    remedy = "add the credential as a user of the property, and check the property's exact spelling"
+
+
+class PropertyNotFoundError(PropertyError):
+    """The API does not know this property."""
+
+    remedy = "check the property's exact spelling in the workspaces file"
+
+
+class CredentialError(SearchConsoleError):
+    """The workspace's credential works for none of its properties."""
+
+
+class CredentialUnusableError(CredentialError):
+    """The credential is missing, is not a key, was revoked, or is refused."""
+
+    remedy = "check the workspace's credentials entry and issue a new key if need be"
+
+
+class ApiDisabledError(CredentialError):
+    """The Search Console API is switched off in the credential's Google Cloud project."""
+
+    remedy = "enable the Google Search Console API in the credential's Google Cloud project"
+
+
+class TokenExpiredError(SearchConsoleError):
+    """The access token is no longer taken."""
+
+
+class TransientError(SearchConsoleError):
+    """A failure that another try may not meet. `retry_after` in seconds, None where unknown."""
+
+    def __init__(self, cause: str, retry_after: float | None = None) -> None:
+        super().__init__(cause)
+        self.retry_after = retry_after
+
+
+class QuotaError(TransientError):
+    """Too many calls in a short time."""
+
+    remedy = "the next sync goes on; lower GSC_API_CONCURRENCY if it happens often"
+
+
+class LoadQuotaError(QuotaError):
+    """The queries asked for too much work in ten minutes or a day."""
+
+
+class DailyQuotaError(QuotaError):
+    """The day's calls are used up until midnight Pacific."""
+
+
+class ServiceUnavailableError(TransientError):
+    """Google's side, or the way to it, is broken for now."""
+
+    remedy = "the next sync tries again; check GSC_API_URL and the network if it lasts"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a refusing answer said: its status and whatever could be read of its body.
+
+    `at_token_endpoint` is true for answers of the OAuth token endpoint, whose `error` is a string.
+    """
+
+    status: int
+    message: str = ""
+    reasons: frozenset[str] = field(default_factory=frozenset)
+    retry_after: float | None = None
+    at_token_endpoint: bool = False
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
+    """Read a refusing answer; a body that is not Google's JSON (HTML, nothing) leaves only the status."""
+    retry_after = _seconds(headers.get("Retry-After"))
+    try:
+        document = msgspec.json.decode(body)
+        error = document["error"]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return Refusal(status, retry_after=retry_after)
+    if isinstance(error, str):
+        message = str(document.get("error_description") or "")
+        return Refusal(status, message, frozenset({error}), retry_after, at_token_endpoint=True)
+    if not isinstance(error, dict):
+        return Refusal(status, retry_after=retry_after)
+    return Refusal(status, str(error.get("message") or ""), frozenset(_reasons(error)), retry_after)
+
+
+def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
+    """The error that a refusal means. `now` (aware) tells how far Pacific midnight is."""
+    cause = _cause(refusal)
+    if refusal.status == 408 or refusal.status >= 500:
+        return ServiceUnavailableError(cause, refusal.retry_after)
+    if refusal.at_token_endpoint:
+        return _classify_at_token_endpoint(refusal, cause)
+    if refusal.reasons & _DISABLED:
+        return ApiDisabledError(cause)
+    if refusal.status in (403, 429) and _is_quota(refusal):
+        return _classify_quota(refusal, cause, now)
+    match refusal.status:
+        case 401:
+            return TokenExpiredError(cause)
+        case 403:
+            return PropertyForbiddenError(cause)
+        case 404:
+            return PropertyNotFoundError(cause)
+    return IllegalRequestError(cause)
+
+
+_DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
+_DAILY = frozenset({"dailyLimitExceeded", "dailyLimitExceededUnreg"})
+# Whole phrases: a property whose address holds the word "quota" may be refused for lack of permission.
+_QUOTA_TEXT = re.compile(r"quota exceeded|exceeded .{0,40}quota|rate limit exceeded", re.IGNORECASE)
+_QUOTA = _DAILY | {
+    "quotaExceeded",
+    "rateLimitExceeded",
+    "userRateLimitExceeded",
+    "usageLimits",
+    "RESOURCE_EXHAUSTED",
+    "RATE_LIMIT_EXCEEDED",
+}
+
+
+def _is_quota(refusal: Refusal) -> bool:
+    return (
+        refusal.status == 429 or bool(refusal.reasons & _QUOTA) or bool(_QUOTA_TEXT.search(refusal.message))
+    )
+
+
+def _classify_quota(refusal: Refusal, cause: str, now: datetime) -> QuotaError:
+    if refusal.reasons & _DAILY:
+        return DailyQuotaError(cause, _seconds_to_pacific_midnight(now))
+    if "load quota" in refusal.message.lower():
+        return LoadQuotaError(cause, max(refusal.retry_after or 0.0, LOAD_QUOTA_WAIT_SECONDS))
+    return QuotaError(cause, refusal.retry_after)
+
+
+def _classify_at_token_endpoint(refusal: Refusal, cause: str) -> SearchConsoleError:
+    if refusal.status == 429:
+        return QuotaError(cause, refusal.retry_after)
+    return CredentialUnusableError(cause)
+
+
+def _reasons(error: dict[str, Any]) -> list[str]:
+    """Every word by which an error names itself: its status, its errors' reasons and domains, its details."""
+    entries = [entry for key in ("errors", "details") for entry in _dicts(error.get(key))]
+    words = [error.get("status")] + [entry.get(key) for entry in entries for key in ("reason", "domain")]
+    return [word for word in words if isinstance(word, str)]
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _cause(refusal: Refusal) -> str:
+    where = "token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
+    words = ", ".join(sorted(refusal.reasons - {"global"}))
+    text = " ".join(refusal.message.split())[:300]
+    return " ".join(part for part in (where, str(refusal.status), words and f"({words})", text) if part)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds. Google sends seconds; its other form, a date, is left to the back-off."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after else None
+    except ValueError:
+        return None
+
+
+def _seconds_to_pacific_midnight(now: datetime) -> float:
+    here = now.astimezone(PACIFIC)
+    midnight = datetime.combine(here.date() + ONE_DAY, datetime.min.time(), PACIFIC)
+    return (midnight.astimezone(UTC) - now).total_seconds()

@@ -1,0 +1,121 @@
+"""The legal searchAnalytics requests, as types that cannot express an illegal combination.
+
+A request names what is wanted (a window's daily totals, one day's rows at a grain); dimensions,
+aggregation and data state follow from its type and its search type, so none of the combinations that the
+API refuses with 400 can be written down. Does not belong here: sending (`client`), paging (`sync.read`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from gsc_pipeline.days import Window
+from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
+
+PAGE_ROWS = 25_000
+"""Rows asked for at once, the most the API allows."""
+
+DAY_ROWS_CAP = 50_000
+"""Rows the API exposes per day, search type and property, by clicks; what lies beyond is not to be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyTotals:
+    """Each day's totals for the whole property over a window, incomplete days included: the probe."""
+
+    search_type: SearchType
+    window: Window
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("date",)
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyTotals:
+    """One day by country and device, counted by property. Feeds are answered by page only."""
+
+    search_type: SearchType
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return _country_and_device(self.search_type)
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyQueries:
+    """One day by query, country and device, counted by property. Leaves anonymised queries out."""
+
+    search_type: QueryType
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("query", *_country_and_device(self.search_type))
+
+
+@dataclass(frozen=True, slots=True)
+class PageTotals:
+    """One day by page, country and device, counted by page."""
+
+    search_type: SearchType
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("page", *_country_and_device(self.search_type))
+
+
+@dataclass(frozen=True, slots=True)
+class PageQueries:
+    """One day by page, query, country and device, counted by page. Leaves anonymised queries out."""
+
+    search_type: QueryType
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("page", "query", *_country_and_device(self.search_type))
+
+
+DayRequest = PropertyTotals | PropertyQueries | PageTotals | PageQueries
+AnalyticsRequest = DailyTotals | DayRequest
+
+
+def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, Any]:
+    """The JSON body the API takes for `request`, from row `start_row` on.
+
+    The one place that turns a closed-open window into the API's inclusive `endDate`.
+    """
+    window = (
+        request.window if isinstance(request, DailyTotals) else Window.inclusive(request.day, request.day)
+    )
+    return {
+        "startDate": window.start.isoformat(),
+        "endDate": window.last.isoformat(),
+        "type": request.search_type.value,
+        "dimensions": list(request.dimensions),
+        "aggregationType": _aggregation(request),
+        "dataState": "all",
+        "rowLimit": PAGE_ROWS,
+        "startRow": start_row,
+    }
+
+
+def _aggregation(request: AnalyticsRequest) -> str:
+    if isinstance(request, PageTotals | PageQueries):
+        return "byPage"
+    # byProperty is refused for feeds; auto gives them what they have, by page.
+    return "auto" if isinstance(request.search_type, FeedType) else "byProperty"
+
+
+def _country_and_device(search_type: SearchType) -> tuple[str, ...]:
+    return ("country", "device") if search_type.has_device else ("country",)

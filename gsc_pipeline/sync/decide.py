@@ -1,0 +1,154 @@
+"""Which days to read: a pure function of the probe and the ledger.
+
+So that a sync verifies its whole window and reads only what moved. Does not belong here: I/O of any kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import Enum
+
+from gsc_pipeline.days import Window, months_before
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
+
+HISTORY_MONTHS = 16
+"""How far back Search Console shows data."""
+
+_HISTORY_MARGIN = timedelta(days=7)
+_SETTLED_AFTER = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One call's view of a window: the totals of the days that have data, and the first incomplete day.
+
+    `first_incomplete` is None when Search Console names none: then every day shown is final.
+    """
+
+    totals: Mapping[date, DayTotals]
+    first_incomplete: date | None = None
+
+
+class Verdict(Enum):
+    """What to do about a day."""
+
+    READ = "read"
+    """Read its rows and put them in the place of the old ones."""
+    CLEAR = "clear"
+    """It has no data: it loses any rows it had, and the ledger says so."""
+    UNCHANGED = "unchanged"
+    """What the ledger and the tables hold is still true."""
+    FORGET = "forget"
+    """It was never read and is not to be had, so it loses its record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about one day, why, and the status it has once done."""
+
+    day: date
+    verdict: Verdict
+    status: Status
+    totals: DayTotals
+    reason: str
+
+
+def decide(
+    window: Window, probe: Probe, ledger: Mapping[date, DayRecord], *, today: date, full: bool = False
+) -> list[Decision]:
+    """A decision for each day of the window that is there or has a record, newest first.
+
+    `today` is the Pacific day; `full` reads every day that has data. A day that is not there yet and was
+    never heard of gets no decision.
+    """
+    days = (_decide_day(day, probe, ledger.get(day), today, full) for day in window)
+    return [decision for decision in days if decision is not None][::-1]
+
+
+def _decide_day(
+    day: date, probe: Probe, record: DayRecord | None, today: date, full: bool
+) -> Decision | None:
+    totals = probe.totals.get(day)
+    if totals is not None and (totals.impressions or totals.clicks):
+        return _decide_shown(day, totals, probe, record, full)
+    return _decide_not_shown(day, probe, record, today)
+
+
+def _decide_shown(
+    day: date, totals: DayTotals, probe: Probe, record: DayRecord | None, full: bool
+) -> Decision:
+    final = probe.first_incomplete is None or day < probe.first_incomplete
+    status = Status.FINAL if final else Status.PROVISIONAL
+    reason = _reason_to_read(totals, status, record, full)
+    return Decision(day, Verdict.READ if reason else Verdict.UNCHANGED, status, totals, reason)
+
+
+def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None, full: bool) -> str:
+    if full:
+        return "full read asked for"
+    if record is None:
+        return "never read"
+    if record.status is Status.FAILED:
+        return "last read failed"
+    if record.totals is None or not _same(record.totals, totals):
+        return f"totals moved from {_text(record.totals)} to {_text(totals)}"
+    if record.status is Status.PROVISIONAL and status is Status.FINAL:
+        return "became final"
+    return ""
+
+
+def _decide_not_shown(day: date, probe: Probe, record: DayRecord | None, today: date) -> Decision | None:
+    # Without a first incomplete day, the newest days may be empty or not there yet: only time tells.
+    complete_before = probe.first_incomplete or today - _SETTLED_AFTER
+    if day < months_before(today, HISTORY_MONTHS) + _HISTORY_MARGIN:
+        return _decide_not_to_be_had(day, record, "older than what Search Console shows")
+    if day < complete_before:
+        return _decide_empty(day, record)
+    if probe.first_incomplete is not None and day <= max([probe.first_incomplete, *probe.totals]):
+        return _decide_without_data_so_far(day, record)
+    return _decide_not_to_be_had(day, record, "not there yet")
+
+
+def _decide_empty(day: date, record: DayRecord | None) -> Decision:
+    if record is not None and record.status is Status.EMPTY:
+        return _unchanged(day, record)
+    reason = "no data" if record is None else "vanished from Search Console"
+    return Decision(day, Verdict.CLEAR, Status.EMPTY, DayTotals(), reason)
+
+
+def _decide_without_data_so_far(day: date, record: DayRecord | None) -> Decision:
+    # Rows read earlier stay until the day is known to be empty: fresh data has been seen to come and go.
+    if record is not None and (record.status is not Status.FAILED or record.last_read_at is not None):
+        return _unchanged(day, record)
+    return Decision(day, Verdict.CLEAR, Status.PROVISIONAL, DayTotals(), "no data so far")
+
+
+def _decide_not_to_be_had(day: date, record: DayRecord | None, why: str) -> Decision | None:
+    if record is None:
+        return None
+    if record.status is Status.FAILED and record.last_read_at is None:
+        return Decision(day, Verdict.FORGET, record.status, DayTotals(), why)
+    return _unchanged(day, record)
+
+
+def _unchanged(day: date, record: DayRecord) -> Decision:
+    return Decision(day, Verdict.UNCHANGED, record.status, record.totals or DayTotals(), "")
+
+
+def _same(one: DayTotals, other: DayTotals) -> bool:
+    if (one.clicks, one.impressions) != (other.clicks, other.impressions):
+        return False
+    if one.position is None or other.position is None:
+        return one.position is other.position
+    # Tighter than one position of one impression on any day there is; looser than a rounding of the wire.
+    return math.isclose(one.position, other.position, rel_tol=1e-9)
+
+
+def _text(totals: DayTotals | None) -> str:
+    if totals is None:
+        return "unknown"
+    position = "" if totals.position is None else f" at position {totals.position:.2f}"
+    return f"{totals.clicks} clicks, {totals.impressions} impressions{position}"

@@ -1,0 +1,105 @@
+"""The sync of all workspaces: each on its own, counted, and only what is shared stops everyone."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from gsc_pipeline.days import Clock, Window, utc_now
+from gsc_pipeline.lake.lake import Lake, LakeError
+from gsc_pipeline.search_console.client import SearchConsole, Usage
+from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, SyncSummary
+from gsc_pipeline.sync.workspace import sync_workspace
+from gsc_pipeline.workspaces import Workspace
+
+log = logging.getLogger(__name__)
+
+OpenConsole = Callable[[Workspace], SearchConsole]
+"""Makes a workspace's own Search Console, with its own credential."""
+
+
+class SyncFatalError(Exception):
+    """Nothing was synced, or nothing can be: what is broken is shared, and needs a person.
+
+    `summary` is there when every workspace was tried and failed.
+    """
+
+    def __init__(self, message: str, summary: SyncSummary | None = None) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+def sync_all(
+    workspaces: Sequence[Workspace],
+    window: Window,
+    open_console: OpenConsole,
+    lake: Lake,
+    *,
+    options: SyncOptions | None = None,
+    clock: Clock = utc_now,
+    run_id: str | None = None,
+    on_progress: OnProgress = lambda progress: None,
+    on_report: Callable[[SyncReport], None] = lambda report: None,
+) -> SyncSummary:
+    """Sync the active ones of `workspaces`, each isolated from the others' failures.
+
+    `on_report` is told of each workspace as it ends. Returns normally on partial failure. Raises
+    SyncFatalError when the lake cannot be written, when there is no active workspace to try, and when
+    every workspace failed.
+    """
+    active = [workspace for workspace in workspaces if workspace.active]
+    if not active:
+        raise SyncFatalError("no active workspace to sync: set active: true in the workspaces file")
+    started = time.monotonic()
+    run_id = run_id or uuid.uuid4().hex
+    reports: list[SyncReport] = []
+    for workspace in active:
+        try:
+            with closing(open_console(workspace)) as console:
+                report = sync_workspace(
+                    workspace,
+                    window,
+                    console,
+                    lake,
+                    options=options,
+                    clock=clock,
+                    run_id=run_id,
+                    on_progress=on_progress,
+                )
+        except LakeError as error:
+            raise SyncFatalError(str(error)) from error
+        except Exception as error:
+            log.exception("workspace %s: unexpected error", workspace.id)
+            report = _unexpected(workspace, window, clock, run_id, error)
+        reports.append(report)
+        on_report(report)
+    summary = SyncSummary(
+        successes=tuple(report for report in reports if report.is_success),
+        failures=tuple(report for report in reports if not report.is_success),
+        duration_ms=round((time.monotonic() - started) * 1000),
+    )
+    if not summary.successes:
+        reasons = "; ".join(f"{report.workspace}: {report.reason}" for report in summary.failures)
+        raise SyncFatalError(f"no workspace could be synced: {reasons}", summary)
+    return summary
+
+
+def _unexpected(
+    workspace: Workspace, window: Window, clock: Clock, run_id: str, error: Exception
+) -> SyncReport:
+    problem = Problem(f"unexpected {type(error).__name__}: {error}; please report it with the log")
+    return SyncReport(
+        workspace=workspace.id,
+        run_id=run_id,
+        window=window,
+        started_at=clock(),
+        seconds=0.0,
+        properties=0,
+        days=(),
+        problems=(problem,),
+        usage=Usage(),
+    )

@@ -1,0 +1,99 @@
+"""The ledger: one record per day of a property and search type, the one place that says what is known.
+
+Belongs here: the record, and reading and writing it. Does not: deciding from it (`decide`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from gsc_pipeline.days import Window, month_of
+from gsc_pipeline.lake.lake import Lake, Target, days_between
+from gsc_pipeline.lake.schemas import SYNC_LEDGER
+
+
+class Status(StrEnum):
+    """How sure a day is. A day that Search Console does not have yet has no record at all."""
+
+    FINAL = "final"
+    PROVISIONAL = "provisional"
+    EMPTY = "empty"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotals:
+    """A day's totals for the whole property: position is the average counted from one, None for feeds."""
+
+    clicks: int = 0
+    impressions: int = 0
+    position: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayRecord:
+    """What is known of one day of one property and search type.
+
+    `totals` are the probe's at the last good read, None when there was none. They, the row counts and
+    the read times outlive a failure, as the rows do.
+    """
+
+    data_date: date
+    status: Status
+    totals: DayTotals | None = None
+    site_rows: int = 0
+    url_rows: int = 0
+    truncated: bool = False
+    first_read_at: datetime | None = None
+    last_read_at: datetime | None = None
+    api_calls: int = 0
+    reason: str = ""
+    run_id: str = ""
+
+    def failed(self, reason: str, run_id: str) -> DayRecord:
+        """The same record after a failed read: what was known stays known."""
+        return replace(self, status=Status.FAILED, reason=reason, run_id=run_id)
+
+
+LedgerKey = tuple[str, str]
+"""A property and a search type, as the ledger spells them."""
+
+
+def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, dict[date, DayRecord]]:
+    """Every record of a workspace's days in the window, by property and search type, then by day."""
+    where = (ds.field("workspace") == workspace) & days_between(window.start, window.last)
+    records: dict[LedgerKey, dict[date, DayRecord]] = {}
+    for row in lake.read(SYNC_LEDGER, where=where).to_pylist():
+        records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
+    return records
+
+
+def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord]) -> None:
+    """Put the records in the place of those of the target's days. A day without a record loses its own."""
+    rows = [
+        {
+            **{name: value for name, value in asdict(record).items() if name != "totals"},
+            "workspace": target.workspace,
+            "site_url": target.site_url,
+            "search_type": target.search_type,
+            "month": month_of(record.data_date),
+            "clicks": record.totals.clicks if record.totals else None,
+            "impressions": record.totals.impressions if record.totals else None,
+            "position": record.totals.position if record.totals else None,
+        }
+        for record in records
+    ]
+    lake.replace(SYNC_LEDGER, target, pa.Table.from_pylist(rows, schema=SYNC_LEDGER.schema))
+
+
+def _record(row: Mapping[str, object]) -> DayRecord:
+    values = {name: row[name] for name in DayRecord.__dataclass_fields__ if name != "totals"}
+    known = row["clicks"] is not None
+    totals = DayTotals(row["clicks"], row["impressions"], row["position"]) if known else None  # type: ignore[arg-type]
+    return DayRecord(**{**values, "status": Status(str(row["status"]))}, totals=totals)  # type: ignore[arg-type]

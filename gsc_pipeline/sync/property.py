@@ -1,0 +1,258 @@
+"""The sync of one property and search type: probe, decide, read, commit.
+
+Belongs here: the order of these steps, and which failure stops what within a property. Does not: each step
+itself (`decide`, `read`, `grains`, `commit`), a workspace's other properties (`workspace`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from gsc_pipeline.days import Window, pacific_today
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import (
+    CredentialError,
+    DailyQuotaError,
+    LoadQuotaError,
+    SearchConsoleError,
+    TransientError,
+)
+from gsc_pipeline.search_console.search_types import SearchType
+from gsc_pipeline.sync.commit import Batch
+from gsc_pipeline.sync.decide import Decision, Verdict, decide
+from gsc_pipeline.sync.grains import search_type_in_tables
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
+from gsc_pipeline.sync.read import DayRead, probe, read_day
+from gsc_pipeline.sync.report import DayOutcome, OnProgress, Outcome, Problem, Progress
+from gsc_pipeline.workspaces import Workspace
+
+GIVE_UP_AFTER = 3
+"""Days in a row that may fail for a passing reason before a property's remaining days are left for later."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """`full` reads every day that has data; `commit_rows` bounds the rows held in memory."""
+
+    full: bool = False
+    concurrency: int = 4
+    commit_rows: int = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class SyncContext:
+    """What the parts of one workspace's sync share. `now` is the moment it started, aware."""
+
+    workspace: Workspace
+    window: Window
+    console: SearchConsole
+    lake: Lake
+    options: SyncOptions
+    now: datetime
+    run_id: str
+    on_progress: OnProgress
+
+
+class PropertySync:
+    """The sync of one property and search type; `outcomes` and `problems` say how it went."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        site_url: str,
+        search_type: SearchType,
+        records: Mapping[date, DayRecord],
+    ) -> None:
+        self._context = context
+        self.site_url = site_url
+        self._search_type = search_type
+        self._records = records
+        self._word = search_type_in_tables(search_type)
+        self._batch = Batch(context.lake, context.workspace.id, site_url, self._word)
+        self.outcomes: list[DayOutcome] = []
+        self.problems: list[Problem] = []
+
+    def run(self, executor: ThreadPoolExecutor) -> None:
+        """Probe, decide, read, commit. Raises CredentialError, after committing what was read."""
+        try:
+            probed = probe(self._context.console, self.site_url, self._search_type, self._context.window)
+        except SearchConsoleError as error:
+            days = self.leave_unverified(error)
+            if isinstance(error, CredentialError):
+                raise
+            self._add_problem(error, days)
+            return
+        today = pacific_today(self._context.now)
+        decisions = decide(
+            self._context.window, probed, self._records, today=today, full=self._context.options.full
+        )
+        for decision in decisions:
+            if decision.verdict is not Verdict.READ:
+                self._settle_without_reading(decision)
+        try:
+            self._read_all([d for d in decisions if d.verdict is Verdict.READ], executor)
+        finally:
+            self._batch.commit()
+
+    def leave_unverified(self, error: SearchConsoleError) -> tuple[date, ...]:
+        """Record that the days not known for good could not be read. Final and empty days stay as known."""
+        known = (Status.FINAL, Status.EMPTY)
+        days = tuple(
+            day
+            for day in self._context.window
+            if day not in self._records or self._records[day].status not in known
+        )
+        for day in days:
+            self._fail(day, str(error))
+        self._batch.commit()
+        return days
+
+    def _settle_without_reading(self, decision: Decision) -> None:
+        day = decision.day
+        if decision.verdict is Verdict.UNCHANGED:
+            self._unchanged(self._records[day])
+        elif decision.verdict is Verdict.FORGET:
+            self._batch.forgotten.append(day)
+        else:
+            self._batch.cleared.append(day)
+            record = DayRecord(
+                day, decision.status, decision.totals, reason=decision.reason, run_id=self._context.run_id
+            )
+            self._batch.records.append(record)
+            self._add_outcome(day, Outcome.EMPTY, decision.status, decision.totals, reason=decision.reason)
+
+    def _read_all(self, decisions: Sequence[Decision], executor: ThreadPoolExecutor) -> None:
+        failed_in_a_row = 0
+        with closing(self._reads(decisions, executor)) as reads:
+            for i, (decision, result) in enumerate(reads):
+                self._report_progress(i, len(decisions))
+                try:
+                    self._take(decision, result())
+                    failed_in_a_row = 0
+                except SearchConsoleError as error:
+                    failed_in_a_row += 1
+                    if not _is_worth_going_on(error, failed_in_a_row):
+                        self._give_up(decisions[i:], error)
+                        return
+                    self._fail(decision.day, str(error))
+                    self._add_problem(error, (decision.day,))
+                if self._batch.rows >= self._context.options.commit_rows:
+                    self._batch.commit()
+        self._report_progress(len(decisions), len(decisions))
+
+    def _reads(
+        self, decisions: Sequence[Decision], executor: ThreadPoolExecutor
+    ) -> Generator[tuple[Decision, Callable[[], DayRead]]]:
+        """Days read side by side, in their order, never more ahead than memory allows."""
+        ahead: deque[tuple[Decision, Future[DayRead]]] = deque()
+        try:
+            for decision in decisions:
+                future = executor.submit(
+                    read_day,
+                    self._context.console,
+                    self._context.workspace.id,
+                    self.site_url,
+                    self._search_type,
+                    decision.day,
+                )
+                ahead.append((decision, future))
+                if len(ahead) > self._context.options.concurrency:
+                    oldest, done = ahead.popleft()
+                    yield oldest, done.result
+            while ahead:
+                oldest, done = ahead.popleft()
+                yield oldest, done.result
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+    def _take(self, decision: Decision, read: DayRead) -> None:
+        before = self._records.get(decision.day)
+        now = self._context.now
+        self._batch.reads.append(read)
+        self._batch.records.append(
+            DayRecord(
+                decision.day,
+                decision.status,
+                decision.totals,
+                site_rows=read.site_rows.num_rows,
+                url_rows=read.url_rows.num_rows,
+                truncated=read.truncated,
+                first_read_at=before.first_read_at if before and before.first_read_at else now,
+                last_read_at=now,
+                api_calls=read.api_calls,
+                reason=decision.reason,
+                run_id=self._context.run_id,
+            )
+        )
+        self._add_outcome(
+            decision.day,
+            Outcome.READ,
+            decision.status,
+            decision.totals,
+            site_rows=read.site_rows.num_rows,
+            url_rows=read.url_rows.num_rows,
+            api_calls=read.api_calls,
+            seconds=read.seconds,
+            truncated=read.truncated,
+            reason=decision.reason,
+        )
+
+    def _unchanged(self, record: DayRecord) -> None:
+        self._add_outcome(
+            record.data_date,
+            Outcome.UNCHANGED,
+            record.status,
+            record.totals or DayTotals(),
+            site_rows=record.site_rows,
+            url_rows=record.url_rows,
+            truncated=record.truncated,
+        )
+
+    def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError) -> None:
+        for decision in decisions:
+            self._fail(decision.day, str(error))
+        if isinstance(error, CredentialError):
+            raise error
+        self._add_problem(error, tuple(decision.day for decision in decisions))
+
+    def _fail(self, day: date, reason: str) -> None:
+        before = self._records.get(day) or DayRecord(day, Status.FAILED)
+        failed = before.failed(reason, self._context.run_id)
+        if day not in self._records or (before.status, before.reason) != (failed.status, failed.reason):
+            self._batch.records.append(failed)
+        self._add_outcome(day, Outcome.FAILED, Status.FAILED, before.totals or DayTotals(), reason=reason)
+
+    def _add_outcome(
+        self, day: date, outcome: Outcome, status: Status, totals: DayTotals, **more: object
+    ) -> None:
+        self.outcomes.append(
+            DayOutcome(self.site_url, self._word, day, outcome, status, totals, **more)  # type: ignore[arg-type]
+        )
+
+    def _add_problem(self, error: SearchConsoleError, days: tuple[date, ...]) -> None:
+        self.problems.append(problem_of(error, self.site_url, self._word, days))
+
+    def _report_progress(self, done: int, planned: int) -> None:
+        self._context.on_progress(
+            Progress(self._context.workspace.id, self.site_url, self._word, done, planned)
+        )
+
+
+def _is_worth_going_on(error: SearchConsoleError, failed_in_a_row: int) -> bool:
+    """Whether the property's other days are worth a try after one has failed."""
+    deferred = isinstance(error, LoadQuotaError | DailyQuotaError)
+    return isinstance(error, TransientError) and not deferred and failed_in_a_row < GIVE_UP_AFTER
+
+
+def problem_of(
+    error: SearchConsoleError, site_url: str = "", search_type: str = "", days: tuple[date, ...] = ()
+) -> Problem:
+    """What a report says of an error."""
+    return Problem(str(error), site_url, search_type, days, transient=isinstance(error, TransientError))
