@@ -1,0 +1,45 @@
+"""A Search Console that runs anywhere: Google's wire protocol on loopback, over made-up or exported numbers.
+
+Deterministic: the same properties at the same time give the same numbers. It shares no code with the
+parts of the project that read Search Console, so a mistake there cannot hide behind the same one here.
+"""
+
+from gsc_pipeline.simulator.answers import MOST_ROWS_A_DAY
+from gsc_pipeline.simulator.cells import Plant
+from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, SimulatorError
+from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Labels, Property
+from gsc_pipeline.simulator.keys import authorized_user_info, write_service_account_key
+from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts
+from gsc_pipeline.simulator.replies import Reply, google_error, token_error
+from gsc_pipeline.simulator.server import Call, Faults, Simulator
+from gsc_pipeline.simulator.serving import serve_forever, serving
+from gsc_pipeline.simulator.synthetic import SyntheticProperty
+from gsc_pipeline.simulator.truth import site_truth, url_truth
+
+__all__ = [
+    "ANONYMIZED",
+    "MOST_ROWS_A_DAY",
+    "AddressInUseError",
+    "Call",
+    "ExportError",
+    "Facts",
+    "Faults",
+    "Labels",
+    "Plant",
+    "Property",
+    "Reply",
+    "Simulator",
+    "SimulatorError",
+    "SyntheticProperty",
+    "authorized_user_info",
+    "first_incomplete_day",
+    "google_error",
+    "is_complete",
+    "serve_forever",
+    "serving",
+    "site_truth",
+    "token_error",
+    "url_truth",
+    "visible_facts",
+    "write_service_account_key",
+]

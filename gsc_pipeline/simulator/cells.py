@@ -1,0 +1,299 @@
+"""The standing make-up of a made-up property: which query meets which page, where, how often, how high.
+
+Belongs here: cells, each a (query, page, country, device) with its rates, and the findings planted among
+them. Does not: how traffic moves through time (`curves`), or the numbers of a day (`synthetic`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from typing import Literal
+
+import numpy as np
+
+from gsc_pipeline.simulator import wording
+from gsc_pipeline.simulator.curves import DECLINING_CURVES, STEADY, days_declining
+from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts, Labels, Reals, SearchType, texts
+from gsc_pipeline.simulator.hashing import hashed, seed_of, uniform
+
+COUNTRIES = (
+    "usa", "gbr", "deu", "can", "fra", "ind", "aus", "nld", "esp", "ita", "bra", "mex", "jpn", "pol",
+    "che", "aut", "swe", "bel", "irl", "zaf", "sgp", "nzl", "prt", "kor", "zzz",
+)  # fmt: skip
+DEVICES = ("DESKTOP", "MOBILE", "TABLET")
+
+_COUNTRY_WEIGHTS = np.array([30.0, *(12.0 / (place + 1) for place in range(1, len(COUNTRIES)))])
+_DEVICE_WEIGHTS = np.array([0.41, 0.55, 0.04])
+_ANONYMIZED_SHARE = 0.65
+_CANNIBALISED = 3
+_STRIKING = 5
+_QUERIES_OF_DECAY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A finding put into a property on purpose, for an analysis to find.
+
+    `decay`: `pages[0]` loses clicks. `cannibalisation`: the clicks of `query` are split between
+    `pages`, each with more than a tenth. `striking_distance`: `query` has an average position between
+    4 and 20 and at least 100 impressions in any 28 days.
+    """
+
+    kind: Literal["decay", "cannibalisation", "striking_distance"]
+    query: str | None
+    pages: tuple[str, ...]
+    curve: int = STEADY
+
+    def shows_on(self, day: date) -> bool:
+        """Whether an analysis of the weeks up to `day` must find it.
+
+        A decaying page declines for 90 days, recovers and stays level for 80; it must be found once it
+        has been declining for 45 days. On any day one decaying page of a property must be found.
+        """
+        if self.kind != "decay":
+            return True
+        age = days_declining(self.curve, day)
+        return age is not None and age >= 45
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Columns of one length, sorted by page. `rate` is impressions a day where the curve is 1.
+
+    `position` is zero-based; `top_share` is the part of the impressions that count for the property.
+    """
+
+    labels: Labels
+    query: Codes
+    page: Codes
+    country: Codes
+    device: Codes
+    curve: Codes
+    rate: Reals
+    ctr: Reals
+    position: Reals
+    top_share: Reals
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Queries and pages that meet, before they are spread over countries and devices.
+
+    `pieces` is over how many draws of country and device the pair's rate is spread.
+    """
+
+    query: Codes
+    page: Codes
+    rate: Reals
+    ctr: Reals
+    position: Reals
+    top_share: Reals
+    curve: Codes
+    pieces: Counts
+
+
+def make_cells(
+    site_url: str, search_type: SearchType, rows_a_day: int, *, with_plants: bool
+) -> tuple[Cells, tuple[Plant, ...]]:
+    """The cells of a property with about `rows_a_day` rows of facts a day, and what is planted in it.
+
+    Planted findings come on top: some 150 rows a day.
+    """
+    seed = seed_of(site_url, search_type.name)
+    queries = _query_texts(site_url, rows_a_day)
+    pages = wording.pages(site_url, max(15, int(4 * rows_a_day**0.5)))
+    groups = [_background(seed, search_type, len(queries), len(pages), rows_a_day)]
+    plants: tuple[Plant, ...] = ()
+    if with_plants:
+        planted, plants = _planted(site_url, queries, pages, rows_a_day)
+        groups.append(_spread(seed + 1, planted, search_type))
+    columns = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
+    by_page = np.argsort(columns["page"], kind="stable")
+    labels = Labels(
+        texts(queries), texts(pages), texts(COUNTRIES), texts(DEVICES if search_type.has_device else [""])
+    )
+    return Cells(labels, **{name: column[by_page] for name, column in columns.items()}), plants
+
+
+def _query_texts(site_url: str, rows_a_day: int) -> list[str]:
+    number = max(30, int(0.6 * rows_a_day))
+    brand = max(5, number // 50)
+    return [*wording.brand_queries(site_url, brand), *wording.other_queries(number - brand)]
+
+
+def _background(
+    seed: int, search_type: SearchType, queries: int, pages: int, rows_a_day: int
+) -> dict[str, np.ndarray]:
+    named = _named_pairs(seed, queries, pages)
+    if search_type.has_query:
+        pairs = _joined(named, _second_pages(seed, named, pages), _anonymized_pairs(seed, named, rows_a_day))
+    else:
+        pairs = _anonymized_pairs(seed, named, 4 * rows_a_day)
+    scale = _scale_for(_spread(seed, pairs, search_type)["rate"], rows_a_day)
+    return _spread(seed, _placed(seed, replace(pairs, rate=pairs.rate * scale)), search_type)
+
+
+def _named_pairs(seed: int, queries: int, pages: int) -> _Pairs:
+    query = np.arange(queries, dtype=np.int32)
+    brand = query < max(5, queries // 50)
+    rate = (query + 4.0) ** -1.15 * (0.5 + uniform(seed, 1, query))
+    page = (pages * uniform(seed, 2, query) ** 2).astype(np.int32)
+    page[brand & (uniform(seed, 3, query) < 0.8)] = 0
+    return _Pairs(
+        query,
+        page,
+        rate,
+        ctr=np.where(brand, 1.3, 1.0) * (0.6 + 0.8 * uniform(seed, 4, query)),
+        position=np.where(brand, 0.0, np.nan),
+        top_share=np.ones(queries),
+        curve=np.full(queries, STEADY, dtype=np.int32),
+        pieces=np.clip(4 * (rate / rate.mean()) ** 0.6, 2, 60).astype(np.int64),
+    )
+
+
+def _second_pages(seed: int, named: _Pairs, pages: int) -> _Pairs:
+    """Pages shown below the first one for three queries of ten: impressions, but no click.
+
+    Without clicks, because a query whose clicks are split is a finding, and findings are planted.
+    """
+    chosen = np.flatnonzero(uniform(seed, 5, named.query) < 0.3)
+    step = 1 + (hashed(seed, 6, chosen) % np.uint64(pages - 1)).astype(np.int32)
+    return _Pairs(
+        named.query[chosen],
+        (named.page[chosen] + step) % pages,
+        named.rate[chosen] * 0.4,
+        ctr=np.zeros(len(chosen)),
+        position=named.position[chosen],
+        top_share=np.full(len(chosen), 0.1),
+        curve=named.curve[chosen],
+        pieces=np.maximum(1, named.pieces[chosen] // 2),
+    )
+
+
+def _anonymized_pairs(seed: int, named: _Pairs, rows_a_day: int) -> _Pairs:
+    share = np.bincount(named.page, named.rate)
+    page = np.flatnonzero(share).astype(np.int32)
+    share = share[page] / share.sum()
+    return _Pairs(
+        np.full(len(page), ANONYMIZED, dtype=np.int32),
+        page,
+        _ANONYMIZED_SHARE * named.rate.sum() * share,
+        ctr=0.03 + 0.07 * uniform(seed, 7, page),
+        position=9.0 + 25.0 * uniform(seed, 8, page),
+        top_share=0.8 + 0.2 * uniform(seed, 9, page),
+        curve=np.full(len(page), STEADY, dtype=np.int32),
+        pieces=np.clip(0.5 * rows_a_day * share, 2, 400).astype(np.int64),
+    )
+
+
+def _placed(seed: int, pairs: _Pairs) -> _Pairs:
+    """`pairs` with positions, and click-through rates that go with them.
+
+    Queries with enough impressions to matter are well placed or far off, never at 4 to 20: striking
+    distance is a finding, and findings are planted. A second page stands one place below the first.
+    """
+    chance, place = uniform(seed, 10, pairs.query), uniform(seed, 11, pairs.query)
+    shown = np.bincount(pairs.query + 1, pairs.rate)[pairs.query + 1]
+    matters = shown * 28 >= 40
+    drawn = np.where(matters, np.where(chance < 0.5, 1.7 * place, 24 + 45 * place), 59 * place)
+    position = np.where(np.isnan(pairs.position), drawn, pairs.position) + (pairs.ctr == 0)
+    by_position = np.where(pairs.query == ANONYMIZED, 1.0, 0.36 * (position + 1) ** -1.1)
+    return replace(pairs, position=position, ctr=np.clip(pairs.ctr * by_position, 0, 0.6))
+
+
+def _planted(
+    site_url: str, queries: list[str], pages: list[str], rows_a_day: int
+) -> tuple[_Pairs, tuple[Plant, ...]]:
+    """The planted pairs and what they are; appends their texts to `queries` and `pages`."""
+    size = max(1.0, rows_a_day / 2_000) ** 0.5
+    plants: list[Plant] = []
+    rows: list[tuple[int, int, float, float, float, int]] = []
+    spare_queries = iter(wording.other_queries(len(queries) + 100)[len(queries) :])
+    spare_pages = iter(wording.pages(site_url, len(pages) + 100)[len(pages) :])
+
+    def new(text: str, known: list[str]) -> int:
+        known.append(text)
+        return len(known) - 1
+
+    for curve in range(1, DECLINING_CURVES + 1):
+        page = new(next(spare_pages), pages)
+        plants.append(Plant("decay", None, (pages[page],), curve))
+        for place in range(_QUERIES_OF_DECAY):
+            rows.append((new(next(spare_queries), queries), page, 24.0 / (place + 1), 0.3, 0.8, curve))
+        rows.append((ANONYMIZED, page, 20.0, 0.2, 3.0, curve))
+    for _ in range(_CANNIBALISED):
+        query = new(next(spare_queries), queries)
+        both = [new(next(spare_pages), pages) for _ in range(2)]
+        plants.append(Plant("cannibalisation", queries[query], tuple(pages[page] for page in both)))
+        rows += [(query, both[0], 26.0, 0.2, 1.2, STEADY), (query, both[1], 18.0, 0.2, 1.9, STEADY)]
+    for place in range(_STRIKING):
+        query, page = new(next(spare_queries), queries), 1 + place
+        plants.append(Plant("striking_distance", queries[query], (pages[page],)))
+        rows.append((query, page, 14.0 + 3 * place, 0.02, 5.5 + 1.8 * place, STEADY))
+    query_, page_, rate, ctr, position, curve_ = (np.array(column) for column in zip(*rows, strict=True))
+    pairs = _Pairs(
+        query_.astype(np.int32),
+        page_.astype(np.int32),
+        rate * size,
+        ctr,
+        position,
+        np.ones(len(rows)),
+        curve_.astype(np.int32),
+        np.full(len(rows), 6),
+    )
+    return pairs, tuple(plants)
+
+
+def _spread(seed: int, pairs: _Pairs, search_type: SearchType) -> dict[str, np.ndarray]:
+    """The columns of cells: each pair spread over as many draws of country and device as it has pieces.
+
+    Equal draws are one cell, so a pair with many pieces has weights that resemble its audience.
+    """
+    pair = np.repeat(np.arange(len(pairs.query)), pairs.pieces)
+    draw = np.arange(len(pair))
+    country = _drawn(_COUNTRY_WEIGHTS, uniform(seed, 12, draw))
+    device = _drawn(_DEVICE_WEIGHTS, uniform(seed, 13, draw))
+    if not search_type.has_device:
+        device[:] = 0
+    key = (pair * len(COUNTRIES) + country) * len(DEVICES) + device
+    cell, times = np.unique(key, return_counts=True)
+    pair, rest = np.divmod(cell, len(COUNTRIES) * len(DEVICES))
+    country, device = np.divmod(rest, len(DEVICES))
+    return {
+        "query": pairs.query[pair],
+        "page": pairs.page[pair],
+        "country": country.astype(np.int32),
+        "device": device.astype(np.int32),
+        "curve": pairs.curve[pair],
+        "rate": pairs.rate[pair] * times / pairs.pieces[pair],
+        "ctr": pairs.ctr[pair],
+        "position": pairs.position[pair],
+        "top_share": pairs.top_share[pair],
+    }
+
+
+def _drawn(weights: Reals, chance: Reals) -> Counts:
+    edges = np.cumsum(weights) / weights.sum()
+    return np.searchsorted(edges[:-1], chance, side="right")
+
+
+def _scale_for(rates: Reals, rows_a_day: int) -> float:
+    """By what to multiply `rates` so that about `rows_a_day` cells are seen on a day."""
+    # A cell seen every day takes ever more impressions to add nothing, so few of them may be asked for.
+    wanted = min(1.15 * rows_a_day, 0.6 * len(rates))
+    low, high = -30.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if np.minimum(1.0, rates * 2.0**middle).sum() < wanted:
+            low = middle
+        else:
+            high = middle
+    return float(2.0**high)
+
+
+def _joined(*groups: _Pairs) -> _Pairs:
+    return _Pairs(*(np.concatenate([getattr(group, f.name) for group in groups]) for f in fields(_Pairs)))

@@ -1,0 +1,204 @@
+"""Reading a search analytics request: what is legal, what each field means, what is refused and why.
+
+Belongs here: everything decided by the request alone. Does not: the property's numbers (`answers`),
+or who may ask (`server`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from gsc_pipeline.simulator.facts import SEARCH_TYPES, SearchType
+
+MOST_ROWS_AN_ANSWER = 25_000
+DEFAULT_ROWS_AN_ANSWER = 1_000
+
+_FIELDS = frozenset(
+    {
+        "startDate",
+        "endDate",
+        "dimensions",
+        "type",
+        "searchType",
+        "dimensionFilterGroups",
+        "aggregationType",
+        "rowLimit",
+        "startRow",
+        "dataState",
+    }
+)
+_DIMENSIONS = ("date", "hour", "query", "page", "country", "device", "searchAppearance")
+_OPERATORS = ("equals", "notEquals", "contains", "notContains", "includingRegex", "excludingRegex")
+_AGGREGATIONS = ("auto", "byProperty", "byPage", "byNewsShowcasePanel")
+_DATA_STATES = ("final", "all", "hourly_all")
+
+
+class Refusal(Exception):
+    """The request is not legal; answered 400 with this text, `location` naming the field."""
+
+    def __init__(self, message: str, location: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition on a dimension's value; all conditions of a request must hold."""
+
+    dimension: str
+    operator: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A legal request. `first` and `last` are both included, as on the wire."""
+
+    first: date
+    last: date
+    dimensions: tuple[str, ...]
+    search_type: SearchType
+    filters: tuple[Filter, ...]
+    aggregation: str
+    data_state: str
+    row_limit: int
+    start_row: int
+
+    def concerns(self, dimension: str) -> bool:
+        """Whether the request groups or filters by `dimension`."""
+        return dimension in self.dimensions or any(one.dimension == dimension for one in self.filters)
+
+
+def parse_query(body: object) -> Query:
+    """The request in the decoded JSON `body`; raises `Refusal` for everything Google refuses."""
+    if not isinstance(body, Mapping):
+        raise Refusal("Invalid JSON payload received. An object was expected.", "body")
+    for name in body:
+        if name not in _FIELDS:
+            raise Refusal(
+                f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.', str(name)
+            )
+    query = Query(
+        first=_day(body, "startDate"),
+        last=_day(body, "endDate"),
+        dimensions=tuple(_choice(_DIMENSIONS, one, "dimensions") for one in _list(body, "dimensions")),
+        search_type=_search_type(body),
+        filters=tuple(_filters(body)),
+        aggregation=_choice(_AGGREGATIONS, body.get("aggregationType", "auto"), "aggregationType"),
+        data_state=_choice(_DATA_STATES, body.get("dataState", "final"), "dataState"),
+        row_limit=_whole(body, "rowLimit", DEFAULT_ROWS_AN_ANSWER, 1, MOST_ROWS_AN_ANSWER),
+        start_row=_whole(body, "startRow", 0, 0, 2**31 - 1),
+    )
+    _refuse_contradictions(query)
+    return query
+
+
+def counts_by_page(query: Query) -> bool:
+    """Whether a page counts each time it is shown, instead of once a search for the whole property."""
+    return query.aggregation == "byPage" or query.concerns("page") or query.search_type.counts_by_page_only
+
+
+def _refuse_contradictions(query: Query) -> None:
+    kind = query.search_type
+    if query.first > query.last:
+        raise Refusal("Start date must not be after the end date.", "startDate")
+    if len(set(query.dimensions)) < len(query.dimensions):
+        raise Refusal("A dimension may be given only once.", "dimensions")
+    if "searchAppearance" in query.dimensions and len(query.dimensions) > 1:
+        raise Refusal("searchAppearance cannot be combined with other dimensions.", "dimensions")
+    if "date" in query.dimensions and "hour" in query.dimensions:
+        raise Refusal("date and hour cannot both be dimensions.", "dimensions")
+    if ("hour" in query.dimensions) != (query.data_state == "hourly_all"):
+        raise Refusal("The hour dimension and dataState hourly_all require each other.", "dataState")
+    if query.concerns("query") and not kind.has_query:
+        raise Refusal(f"The query dimension is not available for search type {kind.name}.", "dimensions")
+    if query.concerns("device") and not kind.has_device:
+        raise Refusal(f"The device dimension is not available for search type {kind.name}.", "dimensions")
+    if query.aggregation == "byProperty":
+        if query.concerns("page"):
+            raise Refusal("Grouped or filtered by page, byProperty is not possible.", "aggregationType")
+        if kind.counts_by_page_only:
+            raise Refusal(f"byProperty is not possible for search type {kind.name}.", "aggregationType")
+    if query.aggregation == "byNewsShowcasePanel" and not (
+        kind.counts_by_page_only
+        and any(one.dimension == "searchAppearance" for one in query.filters)
+        and not query.concerns("page")
+    ):
+        raise Refusal(
+            "byNewsShowcasePanel needs the NEWS_SHOWCASE search appearance as a filter, type discover or "
+            "googleNews, and no page.",
+            "aggregationType",
+        )
+
+
+def _day(body: Mapping[str, Any], name: str) -> date:
+    value = body.get(name)
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise Refusal(f"Invalid value at '{name}': {value!r} is not a date in YYYY-MM-DD format.", name)
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any]:
+    value = body.get(name, [])
+    if not isinstance(value, list):
+        raise Refusal(f"Invalid value at '{name}': a list was expected.", name)
+    return value
+
+
+def _whole(body: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
+    value = body.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Refusal(f"Invalid value at '{name}': {value!r} is not a number from {least} to {most}.", name)
+    return value
+
+
+def _choice(choices: tuple[str, ...], value: object, name: str) -> str:
+    """The choice meant by `value`, in the guide's spelling or the discovery document's (`BY_PAGE`)."""
+    for choice in choices:
+        if isinstance(value, str) and value in (choice, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", choice).upper()):
+            return choice
+    raise Refusal(f"Invalid value at '{name}': {value!r} is none of {', '.join(choices)}.", name)
+
+
+def _search_type(body: Mapping[str, Any]) -> SearchType:
+    name = "type" if "type" in body else "searchType"
+    return SEARCH_TYPES[_choice(tuple(SEARCH_TYPES), body.get(name, "web"), name)]
+
+
+def _filters(body: Mapping[str, Any]) -> list[Filter]:
+    where = "dimensionFilterGroups"
+    found = []
+    for group in _list(body, where):
+        if not isinstance(group, Mapping):
+            raise Refusal(f"Invalid value at '{where}': an object was expected.", where)
+        if str(group.get("groupType", "and")).lower() != "and":
+            raise Refusal("Only groupType 'and' is supported.", where)
+        for one in _list(group, "filters"):
+            found.append(_filter(one, where))
+    return found
+
+
+def _filter(one: object, where: str) -> Filter:
+    if not isinstance(one, Mapping) or not isinstance(one.get("expression"), str):
+        raise Refusal("A filter needs a dimension and an expression.", where)
+    made = Filter(
+        _choice(_DIMENSIONS, one.get("dimension"), where),
+        _choice(_OPERATORS, one.get("operator", "equals"), where),
+        one["expression"],
+    )
+    if made.dimension in ("date", "hour"):
+        raise Refusal(f"It is not possible to filter by {made.dimension}.", where)
+    if made.operator in ("includingRegex", "excludingRegex"):
+        try:
+            re.compile(made.expression)
+        except re.error as error:
+            raise Refusal(f"Invalid regular expression: {error}", where) from error
+    return made

@@ -1,0 +1,206 @@
+"""The simulated Search Console as an ASGI app: paths, permissions, faults, and the record of calls.
+
+Belongs here: what happens to a request between the socket and the answer. Does not: running a web
+server (`serving`), the answers themselves (`answers`, `tokens`).
+
+Written on bare ASGI, because a property is one percent-encoded path segment: a router would decode it
+before cutting the path at its slashes.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.simulator.answers import Answers, MetadataStyle
+from gsc_pipeline.simulator.facts import Property
+from gsc_pipeline.simulator.queries import Refusal, parse_query
+from gsc_pipeline.simulator.replies import Reply, google_error
+from gsc_pipeline.simulator.tokens import Tokens, parse_form
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MOST_CALLS_KEPT = 100_000
+_TOKEN_PATHS = frozenset({"/token", "/oauth2/v4/token", "/o/oauth2/token"})
+_WORTH_ZIPPING = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as it came in. `kind` is `token`, `sites`, `site`, `query` or `unknown`.
+
+    `body` is the decoded JSON or form, None when there is none or it cannot be read; `subject` whom the
+    access token stands for, None without a valid one; `at` the simulator's time.
+    """
+
+    method: str
+    kind: str
+    site_url: str | None
+    body: Any
+    subject: str | None
+    at: datetime
+
+
+Faults = Callable[[Call], Reply | None]
+"""Consulted before every answer; a `Reply` is sent instead of the true one, or shapes it."""
+
+
+class Simulator:
+    """A Search Console with these properties, speaking Google's wire protocol: an ASGI app.
+
+    `calls` lists what was asked, oldest first; beyond 100,000 the older half is dropped.
+    """
+
+    def __init__(
+        self,
+        properties: Iterable[Property],
+        *,
+        clock: Clock = utc_now,
+        faults: Faults | None = None,
+        metadata_style: MetadataStyle = "discovery",
+    ) -> None:
+        self.calls: list[Call] = []
+        self.faults = faults
+        self._clock = clock
+        self._properties = {prop.site_url: prop for prop in properties}
+        self._tokens = Tokens(clock)
+        self._answers = Answers(metadata_style)
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """The properties served, in the order they are listed."""
+        return tuple(self._properties.values())
+
+    def put(self, prop: Property) -> None:
+        """Add a property, or replace the one of the same address: its numbers change at once."""
+        self._properties[prop.site_url] = prop
+        self._answers.forget()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        body = await _read(receive)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        call = self._call(scope, headers, body)
+        self._record(call)
+        fault = self.faults(call) if self.faults is not None else None
+        await _send(send, self._reply(call, fault), headers.get("accept-encoding", ""))
+
+    def _call(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Call:
+        kind, site_url = _meaning(
+            scope["method"], scope.get("raw_path", scope["path"].encode()).decode("ascii")
+        )
+        content: Any = None
+        if kind == "token":
+            content = parse_form(body)
+        elif body:
+            try:
+                content = msgspec.json.decode(body)
+            except (msgspec.DecodeError, UnicodeError):
+                content = None
+        subject = self._tokens.subject(headers.get("authorization", ""))
+        return Call(scope["method"], kind, site_url, content, subject, self._clock())
+
+    def _record(self, call: Call) -> None:
+        self.calls.append(call)
+        if len(self.calls) > MOST_CALLS_KEPT:
+            del self.calls[: MOST_CALLS_KEPT // 2]
+
+    def _reply(self, call: Call, fault: Reply | None) -> Reply:
+        if fault is not None and fault.body is not None:
+            return fault
+        true = self._answer(call)
+        if fault is None:
+            return true
+        return Reply(true.status, true.body, {**true.headers, **fault.headers}, fault.cut_after)
+
+    def _answer(self, call: Call) -> Reply:
+        if call.kind == "unknown":
+            return google_error(404, "notFound", "Not Found")
+        if call.kind == "token":
+            return self._tokens.grant(call.body)
+        if call.subject is None:
+            return google_error(
+                401,
+                "authError",
+                "Request had invalid authentication credentials. Expected OAuth 2 access token.",
+                location="Authorization",
+                headers={"www-authenticate": 'Bearer realm="https://accounts.google.com/"'},
+            )
+        if call.kind == "sites":
+            entries = [_entry(prop) for prop in self.properties if _may_see(prop, call.subject)]
+            return Reply(200, {"siteEntry": entries} if entries else {})
+        prop = self._properties.get(call.site_url or "")
+        if prop is None or not _may_see(prop, call.subject):
+            return _no_permission(call.site_url)
+        if call.kind == "site":
+            return Reply(200, _entry(prop))
+        if prop.permission_level == "siteUnverifiedUser":
+            return _no_permission(call.site_url)
+        try:
+            return Reply(200, self._answers.answer(prop, parse_query(call.body), call.at))
+        except Refusal as refusal:
+            return google_error(400, "invalidParameter", refusal.message, location=refusal.location)
+
+
+def _meaning(method: str, raw_path: str) -> tuple[str, str | None]:
+    """What a request is about: its kind, and the property it names."""
+    path = raw_path.split("?")[0]
+    if method == "POST" and path in _TOKEN_PATHS:
+        return "token", None
+    match (method, path.strip("/").split("/")):
+        case ("GET", ["webmasters", "v3", "sites"]):
+            return "sites", None
+        case ("GET", ["webmasters", "v3", "sites", site]):
+            return "site", unquote(site)
+        case ("POST", ["webmasters", "v3", "sites", site, "searchAnalytics", "query"]):
+            return "query", unquote(site)
+    return "unknown", None
+
+
+def _entry(prop: Property) -> dict[str, str]:
+    return {"siteUrl": prop.site_url, "permissionLevel": prop.permission_level}
+
+
+def _may_see(prop: Property, subject: str) -> bool:
+    return prop.readers is None or subject in prop.readers
+
+
+def _no_permission(site_url: str | None) -> Reply:
+    return google_error(403, "forbidden", f"User does not have sufficient permission for site '{site_url}'.")
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def _send(send: Send, reply: Reply, accepted: str) -> None:
+    body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
+    headers = {"content-type": "application/json; charset=UTF-8", "vary": "Origin, X-Origin, Referer"}
+    if "gzip" in accepted and len(body) >= _WORTH_ZIPPING:
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+        headers["content-encoding"] = "gzip"
+    headers |= {name.lower(): value for name, value in reply.headers.items()} | {
+        "content-length": str(len(body))
+    }
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+    # An answer left unfinished makes the web server drop the connection in the middle of the body.
+    cut = reply.cut_after is not None and reply.cut_after < len(body)
+    await send({"type": "http.response.body", "body": body[: reply.cut_after], "more_body": cut})

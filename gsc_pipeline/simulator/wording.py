@@ -1,0 +1,97 @@
+"""Made-up words for made-up properties: queries and page addresses that read like a shop's.
+
+Belongs here: texts, and the awkward ones that pipelines stumble over. Does not: any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+from urllib.parse import urlsplit
+
+_NOUNS = (
+    "coffee grinder", "espresso machine", "garden hose", "running shoes", "desk lamp", "yoga mat",
+    "camping tent", "bike helmet", "water bottle", "office chair", "rain jacket", "phone case",
+    "travel mug", "wool socks", "bread knife", "cast iron pan", "hiking poles", "sleeping bag",
+    "standing desk", "baby monitor", "dog harness", "cat tree", "air purifier", "electric kettle",
+)  # fmt: skip
+_ADJECTIVES = (
+    "", "best", "cheap", "small", "quiet", "lightweight", "waterproof", "foldable", "large", "vintage",
+    "professional", "organic", "wireless", "portable", "durable", "heavy duty", "handmade", "recycled",
+)  # fmt: skip
+_PURPOSES = (
+    "", "for beginners", "for kids", "for travel", "under 50", "reviews", "near me", "how to clean",
+    "vs", "repair", "sizes", "for small apartments", "gift", "replacement parts", "sale", "comparison",
+    "for seniors", "2 person", "manual", "warranty", "used", "rental", "ideas", "alternatives",
+)  # fmt: skip
+_BRAND = ("", "login", "shop", "near me", "reviews", "discount code", "opening hours", "returns", "careers")
+_SECTIONS = ("products", "guides", "blog", "help", "collections")
+
+AWKWARD_QUERIES = (
+    "null", "nan", "none", "true", "123", "1e5", "0012", "2024-11-03", 'knife "damascus" 8"',
+    "desk, lamp; chair", "café münchen", "東京 コーヒー", "قهوة عربية", "c++ mug", "50% off", "=sum(a1)",
+    "o'brien's tent", "back\\slash", "☕ grinder", "кофемолка ручная", "a/b testing mat", "<b>bold</b> chair",
+)  # fmt: skip
+"""Texts that look like something else: a missing value, a number, a formula, markup, another script."""
+
+
+def host_of(site_url: str) -> str:
+    """The host that a property's pages live on: `www.` in front for a domain property."""
+    if site_url.startswith("sc-domain:"):
+        return "www." + site_url.removeprefix("sc-domain:")
+    return urlsplit(site_url).netloc
+
+
+def brand_of(site_url: str) -> str:
+    """The brand a host suggests: `bluebird` for `www.bluebird.example`."""
+    return host_of(site_url).removeprefix("www.").split(".")[0].replace("-", " ")
+
+
+def brand_queries(site_url: str, number: int) -> list[str]:
+    """The first `number` queries that name the brand; the most asked come first."""
+    brand = brand_of(site_url)
+    return [f"{brand} {word}".strip() for word in islice(_words(_BRAND), number)]
+
+
+def other_queries(number: int) -> list[str]:
+    """The first `number` queries without a brand, all different, the awkward ones scattered among them."""
+    asked = [*islice(_phrases(), number)]
+    for place, awkward in zip(range(5, number, 7), AWKWARD_QUERIES, strict=False):
+        asked[place] = awkward
+    return asked
+
+
+def pages(site_url: str, number: int) -> list[str]:
+    """The first `number` page addresses of the property, the home page first, all different."""
+    root = f"https://{host_of(site_url)}/"
+    if not site_url.startswith("sc-domain:"):
+        root = site_url
+    slugs = (phrase.replace(" ", "-") for phrase in _phrases())
+    found = [root]
+    for place, slug in enumerate(islice(slugs, max(0, number - 1))):
+        found.append(f"{root}{_SECTIONS[place % len(_SECTIONS)]}/{slug}")
+    for place, tail in (
+        (7, "?variant=2&color=blue"),
+        (9, "#:~:text=free%20shipping"),
+        (11, "/caf%C3%A9-größe"),
+    ):
+        if place < number:
+            found[place] += tail
+    return found[:number]
+
+
+def _phrases() -> Iterator[str]:
+    for round_, purpose, adjective, noun in (
+        (round_, purpose, adjective, noun)
+        for round_ in count(1)
+        for purpose in _PURPOSES
+        for adjective in _ADJECTIVES
+        for noun in _NOUNS
+    ):
+        words = f"{adjective} {noun} {purpose}".strip()
+        yield words if round_ == 1 else f"{words} {round_}"
+
+
+def _words(words: tuple[str, ...]) -> Iterator[str]:
+    yield from words
+    yield from (f"{word} {number}".strip() for number in count(2) for word in words)
