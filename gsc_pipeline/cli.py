@@ -1,0 +1,242 @@
+"""The `gsc` command: sync, status, simulate, query.
+
+Belongs here: options, exit codes, one line for each mistake. Does not: how things look (`terminal`), what
+they do (`sync`, `lake`, `simulator`). Imports stay inside the commands, so that each starts fast.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gsc_pipeline.settings import ConfigurationError, Settings, load_settings
+
+if TYPE_CHECKING:
+    from gsc_pipeline.days import Window
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.sync.report import SyncReport
+    from gsc_pipeline.workspaces import Workspace
+
+FAILED = 1
+MISUSED = 2
+
+app = typer.Typer(
+    help="Keep an exact, SQL-ready copy of Google Search Console data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command. Mistakes and failures end in one line on standard error and a non-zero exit."""
+    from gsc_pipeline.lake.lake import LakeError
+    from gsc_pipeline.simulator.errors import SimulatorError
+    from gsc_pipeline.sync.everyone import SyncFatalError
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.exceptions.TyperException as error:
+        _fail(MISUSED, error.format_message() if hasattr(error, "format_message") else str(error))
+    except ConfigurationError as error:
+        _fail(MISUSED, str(error))
+    except (SyncFatalError, LakeError, SimulatorError) as error:
+        _fail(FAILED, str(error))
+    except KeyboardInterrupt:
+        _fail(130, "interrupted; what was committed stays, the next sync goes on from there")
+
+
+@app.command()
+def sync(
+    workspaces: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORKSPACE]...", help="All active ones by default.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="The last N complete Pacific days.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="The first day.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="DATE", help="The last day (yesterday).")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every day, moved or not.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Bring the lake's copy of the workspaces up to date."""
+    from gsc_pipeline.days import pacific_today, utc_now
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
+    from gsc_pipeline.terminal import SyncDisplay
+    from gsc_pipeline.wiring import console_opener, sync_options
+    from gsc_pipeline.workspaces import load_workspaces, select
+
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    settings = load_settings()
+    window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
+    listed = load_workspaces(settings.workspaces_file)
+    selected = select(listed, workspaces or [])
+    lake = Lake(settings.lake)
+    display = SyncDisplay(quiet=as_json)
+    try:
+        with display:
+            summary = sync_all(
+                selected,
+                window,
+                console_opener(settings),
+                lake,
+                options=sync_options(settings, full=full),
+                on_progress=display.progress,
+                on_report=display.report,
+            )
+    except SyncFatalError as error:
+        if as_json and error.summary:
+            typer.echo(json.dumps(error.summary.as_json()))
+        raise
+    finally:
+        if display.reports and os.environ.get("DAGSTER_HOME"):
+            _tell_dagster(settings, listed, display.reports, lake)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json()))
+    else:
+        display.summary(summary)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what the lake holds of each workspace, how sure it is, and what fails."""
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.status import workspace_states
+    from gsc_pipeline.terminal import print_status
+    from gsc_pipeline.workspaces import load_workspaces
+
+    settings = load_settings()
+    states = workspace_states(load_workspaces(settings.workspaces_file), Lake(settings.lake))
+    if as_json:
+        typer.echo(json.dumps({"workspaces": [state.as_json() for state in states]}))
+    else:
+        print_status(states)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8088,
+    export: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Replay the CSV files of Search Console's export button."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Move a replay by whole weeks to end near DATE.")
+    ] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(metavar="PROPERTY", help="A synthetic property to serve.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a workspaces file and a key for this simulator to DIR."),
+    ] = None,
+) -> None:
+    """Serve a Search Console that needs no account, on this machine only."""
+    from gsc_pipeline.simulator import ReplayedProperty, Simulator, SyntheticProperty, serve_forever
+    from gsc_pipeline.simulator.home import write_home
+    from gsc_pipeline.terminal import print_simulator
+
+    moved_to = None if until is None else _date("--until", until)
+    replays = [ReplayedProperty.from_export(folder, until=moved_to) for folder in export or []]
+    sites = site or ([] if replays else ["sc-domain:acme.example", "https://shop.acme.example/"])
+    simulator = Simulator([*replays, *(SyntheticProperty(site_url) for site_url in sites)])
+
+    def ready(url: str) -> None:
+        served = [*(replay.site_url for replay in replays), *sites]
+        home = None if write is None else write_home(write, url, served)
+        print_simulator(url, served, home)
+
+    serve_forever(simulator, host="127.0.0.1", port=port, on_ready=ready)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="The tables have the names the docs give them.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
+) -> None:
+    """Run SQL (DuckDB's) over the lake's tables."""
+    import duckdb
+
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.lake.sql import connect
+    from gsc_pipeline.terminal import print_csv, print_json, print_rows
+
+    settings = load_settings()
+    try:
+        with connect(Lake(settings.lake)) as connection:
+            result = connection.execute(sql)
+            columns = [column[0] for column in result.description or []]
+            rows = result.fetchall()
+    except duckdb.Error as error:
+        raise ConfigurationError("query", [" ".join(str(error).split())]) from None
+    printer = print_csv if as_csv else print_json if as_json else print_rows
+    printer(columns, rows)
+
+
+def _fail(code: int, message: str) -> None:
+    for line in message.splitlines():
+        typer.echo(f"gsc: {line}", err=True)
+    sys.exit(code)
+
+
+def _window(days: int | None, start: str | None, end: str | None, today: date, default_days: int) -> Window:
+    """The window the options ask for. Raises ConfigurationError for one that is reversed or not over yet."""
+    from gsc_pipeline.days import ONE_DAY, Window
+
+    if start is None and end is None:
+        if days is not None and days < 1:
+            raise ConfigurationError("--days", [f"{days}: expected 1 or more"])
+        return Window.last_complete(default_days if days is None else days, today)
+    if days is not None or start is None:
+        raise ConfigurationError("window", ["expected either --days, or --start with or without --end"])
+    first = _date("--start", start)
+    last = today - ONE_DAY if end is None else _date("--end", end)
+    if last >= today or first >= today:
+        late = last if last >= today else first
+        raise ConfigurationError("window", [f"{late} is not over in California, where it is {today}"])
+    if first > last:
+        raise ConfigurationError("window", [f"reversed: --start {first} lies after --end {last}"])
+    return Window.inclusive(first, last)
+
+
+def _date(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(option, [f"{text!r}: expected a date such as 2026-11-20"]) from None
+
+
+def _tell_dagster(
+    settings: Settings, listed: Sequence[Workspace], reports: Sequence[SyncReport], lake: Lake
+) -> None:
+    """Report to the instance that DAGSTER_HOME names. The sync stands whether or not this succeeds."""
+    import dagster as dg
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from gsc_pipeline.events import report_to_instance
+
+    try:
+        with dg.DagsterInstance.get() as instance:
+            report_to_instance(
+                instance,
+                reports,
+                lake,
+                listed=[workspace.id for workspace in listed],
+                active=[workspace.id for workspace in listed if workspace.active],
+                first_partition=settings.start_date,
+            )
+    except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+        cause = " ".join(str(error).split())[:300]
+        typer.echo(f"gsc: synced, but DAGSTER_HOME's instance could not be told ({cause})", err=True)

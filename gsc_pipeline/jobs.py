@@ -1,0 +1,31 @@
+"""The job that runs on schedule, and the tags its runs carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from gsc_pipeline.days import Window
+from gsc_pipeline.events import ASSETS
+from gsc_pipeline.partitions import range_tags
+
+WORKSPACE_TAG = "gsc/workspace"
+RUN_TAGS = {"dagster/priority": "1", "dagster/max_runtime": "600"}
+"""Ahead of backfills (priority 0), and ended after ten minutes."""
+
+
+def sync_job(partitions: dg.MultiPartitionsDefinition) -> Any:
+    """`gsc_sync`: both tables, for a range of one workspace's days."""
+    return dg.define_asset_job(
+        "gsc_sync",
+        selection=list(ASSETS),
+        partitions_def=partitions,
+        tags=RUN_TAGS,
+        description="Brings the lake's copy of one workspace's days up to date.",
+    )
+
+
+def run_tags(workspace: str, window: Window) -> dict[str, str]:
+    """The tags of a run of `gsc_sync` for one workspace's window."""
+    return {WORKSPACE_TAG: workspace, **range_tags(workspace, window)}

@@ -1,0 +1,49 @@
+"""The Dagster resources: thin, lazy, and each to be swapped for a double by `build_defs(resources=…)`.
+
+Belongs here: which objects of the core the assets, schedules and sensors are given. Does not: those
+objects (`wiring` makes them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.settings import Settings
+from gsc_pipeline.sync.everyone import OpenConsole
+from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.wiring import console_opener, sync_options
+from gsc_pipeline.workspaces import Workspace, load_workspaces
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The workspaces file, read anew each time, so that an edit counts from the next run on."""
+
+    settings: Settings
+
+    def workspaces(self) -> tuple[Workspace, ...]:
+        """All workspaces, inactive ones included. Raises ConfigurationError for a bad file."""
+        return load_workspaces(self.settings.workspaces_file)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a sync needs besides a workspace and a window, in one resource called `pipeline`."""
+
+    registry: Registry
+    open_console: OpenConsole
+    lake: Lake
+    options: SyncOptions
+    clock: Clock = utc_now
+
+
+def live_pipeline(settings: Settings) -> Pipeline:
+    """The pipeline against Google's API, or whatever `GSC_API_URL` names."""
+    return Pipeline(
+        registry=Registry(settings),
+        open_console=console_opener(settings),
+        lake=Lake(settings.lake),
+        options=sync_options(settings),
+    )

@@ -1,0 +1,85 @@
+"""What the lake holds of each workspace, made from the ledger and the runs.
+
+Belongs here: the state of a workspace as `gsc status` and other watchers see it. Does not: showing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.workspaces import Workspace
+
+_DAYS = """
+    SELECT workspace,
+           count(*) FILTER (status = 'final'), count(*) FILTER (status = 'provisional'),
+           count(*) FILTER (status = 'empty'), count(*) FILTER (status = 'failed'),
+           count(*) FILTER (truncated),
+           min(data_date) FILTER (last_read_at IS NOT NULL), max(data_date) FILTER (last_read_at IS NOT NULL),
+           sum(clicks), sum(impressions)
+    FROM sync_ledger GROUP BY workspace
+"""
+_RUNS = """
+    SELECT workspace, max(started_at), max(started_at) FILTER (outcome = 'success'),
+           arg_max(problems, started_at)
+    FROM sync_runs GROUP BY workspace
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceState:
+    """One workspace: days by status (of a property and search type), first and last day read, problems."""
+
+    workspace: str
+    active: bool
+    final: int = 0
+    provisional: int = 0
+    empty: int = 0
+    failed: int = 0
+    truncated: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+    clicks: int = 0
+    impressions: int = 0
+    last_sync: datetime | None = None
+    last_good_sync: datetime | None = None
+    problems: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as JSON types, dates in ISO form."""
+        values = asdict(self)
+        return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in values.items()}
+
+
+def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
+    """The state of each listed workspace, in the file's order."""
+    with connect(lake) as connection:
+        days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
+        runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
+    return [_state(workspace, days.get(workspace.id), runs.get(workspace.id)) for workspace in workspaces]
+
+
+def _state(workspace: Workspace, days: Sequence[Any] | None, runs: Sequence[Any] | None) -> WorkspaceState:
+    final, provisional, empty, failed, truncated, *read = days or (0,) * 5 + (None,) * 4
+    first_day, last_day, clicks, impressions = read
+    last_sync, last_good_sync, problems = runs or (None, None, None)
+    return WorkspaceState(
+        workspace=workspace.id,
+        active=workspace.active,
+        final=final,
+        provisional=provisional,
+        empty=empty,
+        failed=failed,
+        truncated=truncated,
+        first_day=first_day,
+        last_day=last_day,
+        clicks=int(clicks or 0),
+        impressions=int(impressions or 0),
+        last_sync=last_sync,
+        last_good_sync=last_good_sync,
+        problems=tuple(problems or ()),
+    )

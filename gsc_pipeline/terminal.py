@@ -1,0 +1,176 @@
+"""How things look: tables and progress on a terminal, plain lines elsewhere.
+
+Belongs here: layout. Does not: deciding what to say (`cli`).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from gsc_pipeline.status import WorkspaceState
+from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
+
+
+class SyncDisplay:
+    """A sync as it goes on: bars on a terminal; elsewhere a plain line per workspace that is done.
+
+    `quiet` leaves standard output alone, for `--json`. `reports` gathers what was reported.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.reports: list[SyncReport] = []
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False)
+        self._bars: Bars | None = None
+        self._tasks: dict[tuple[str, str, str], TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars = Bars(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def progress(self, progress: Progress) -> None:
+        """Move the bar of a property that has days to read."""
+        if not self._bars or not progress.planned:
+            return
+        key = (progress.workspace, progress.site_url, progress.search_type)
+        if key not in self._tasks:
+            label = f"{progress.workspace} {progress.site_url} {progress.search_type}"
+            self._tasks[key] = self._bars.add_task(label, total=progress.planned)
+        self._bars.update(self._tasks[key], completed=progress.done)
+
+    def report(self, report: SyncReport) -> None:
+        """Say that a workspace is done, and what went wrong."""
+        self.reports.append(report)
+        if not self._console.is_terminal and not self._quiet:
+            self._console.print(f"{report.workspace}: {_counts(report)}", markup=False, soft_wrap=True)
+        for problem in report.problems:
+            self._console.print(f"warning: {report.workspace}: {problem}", markup=False, soft_wrap=True)
+
+    def summary(self, summary: SyncSummary) -> None:
+        """Print the outcome of every workspace as a table."""
+        columns = ["workspace", "window", "read", "unchanged", "empty", "failed", "rows", "calls", "seconds"]
+        reports = [*summary.successes, *summary.failures]
+        print_rows(
+            columns,
+            [
+                (
+                    report.workspace,
+                    str(report.window),
+                    *(report.count(outcome) for outcome in Outcome),
+                    report.rows,
+                    report.usage.calls,
+                    round(report.seconds, 1),
+                )
+                for report in reports
+            ],
+        )
+        print(  # noqa: T201
+            f"{len(summary.successes)} of {summary.total_workspaces} workspaces synced "
+            f"in {summary.duration_ms / 1000:.1f} s"
+        )
+
+
+def print_status(states: Sequence[WorkspaceState]) -> None:
+    """A row for each workspace, then what its last sync could not do."""
+    columns = ["workspace", "first day", "last day", "final", "provisional", "empty", "failed", "truncated"]
+    columns += ["clicks", "impressions", "last good sync (UTC)"]
+    print_rows(
+        columns,
+        [
+            (
+                state.workspace if state.active else f"{state.workspace} (inactive)",
+                state.first_day,
+                state.last_day,
+                state.final,
+                state.provisional,
+                state.empty,
+                state.failed,
+                state.truncated,
+                state.clicks,
+                state.impressions,
+                f"{state.last_good_sync:%Y-%m-%d %H:%M}" if state.last_good_sync else "never",
+            )
+            for state in states
+        ],
+    )
+    for state in states:
+        for problem in state.problems:
+            print(f"{state.workspace}: {problem}")  # noqa: T201
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table, numbers to the right. Off a terminal it is as wide as it needs to be."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100_000)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, column in enumerate(columns):
+        numeric = any(isinstance(row[i], int | float) for row in rows)
+        table.add_column(
+            escape(column), justify="right" if numeric else "left", no_wrap=not console.is_terminal
+        )
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())  # noqa: T201
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """CSV with a header line."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def print_json(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """One JSON array of objects; dates and moments in ISO form."""
+    print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str))  # noqa: T201
+
+
+def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> None:
+    """Say where the simulator listens, what it serves, and how to sync from it."""
+    print(f"Search Console simulator on {url}", flush=True)  # noqa: T201
+    for site_url in site_urls:
+        print(f"  {site_url}", flush=True)  # noqa: T201
+    variables = f"GSC_API_URL={url}" + (f" GSC_WORKSPACES_FILE={home}" if home else "")
+    print(f"In another terminal: {variables} gsc sync    (Ctrl-C here stops it)", flush=True)  # noqa: T201
+
+
+def _counts(report: SyncReport) -> str:
+    counts = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in Outcome)
+    return f"{counts} days; {report.rows} rows, {report.usage.calls} calls, {report.seconds:.1f} s"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(round(value, 4)) if isinstance(value, float) else str(value)
