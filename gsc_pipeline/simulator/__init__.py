@@ -10,6 +10,7 @@ from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, Simula
 from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Labels, Property
 from gsc_pipeline.simulator.keys import authorized_user_info, write_service_account_key
 from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts
+from gsc_pipeline.simulator.replay import ReplayedProperty
 from gsc_pipeline.simulator.replies import Reply, google_error, token_error
 from gsc_pipeline.simulator.server import Call, Faults, Simulator
 from gsc_pipeline.simulator.serving import serve_forever, serving
@@ -27,6 +28,7 @@ __all__ = [
     "Labels",
     "Plant",
     "Property",
+    "ReplayedProperty",
     "Reply",
     "Simulator",
     "SimulatorError",

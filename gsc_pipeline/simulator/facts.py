@@ -19,6 +19,7 @@ from gsc_pipeline.days import Window
 
 Codes = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.object_]
 

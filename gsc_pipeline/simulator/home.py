@@ -13,7 +13,6 @@ import yaml
 from gsc_pipeline.simulator.errors import SimulatorError
 from gsc_pipeline.simulator.keys import write_service_account_key
 
-
 _MADE_HERE = "# Made by `gsc simulate --write`, which may overwrite it.\n"
 
 

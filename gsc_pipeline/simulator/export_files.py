@@ -1,0 +1,257 @@
+"""The CSV files of Search Console's export button, read into typed columns whatever their language.
+
+Belongs here: recognising files by what is in them, numbers and dates as they come. Does not: what is
+made of them (`replay`), names of countries and devices (`names`).
+
+Five files are read: dates, pages, queries, countries, devices. Each has five columns: label, clicks,
+impressions, CTR, position. Any other file of the folder is left alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from gsc_pipeline.simulator.errors import ExportError
+from gsc_pipeline.simulator.facts import Counts, Reals
+from gsc_pipeline.simulator.names import are_countries, country_codes, device_code
+
+_COLUMNS = 5
+_DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
+_GROUPED = re.compile(r"\d+|\d{1,3}([.,'’٬ ]\d{2,3})*[.,'’٬ ]\d{3}")
+_DECIMAL = re.compile(r"(\d+(?:['’٬ ]\d{3})*)(?:[.,٫](\d+))?")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """One file: its labels in order, with the sums over the whole period. Positions count from 1."""
+
+    labels: tuple[str, ...]
+    clicks: Counts
+    impressions: Counts
+    position: Reals
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """A whole export. `days` belong to the rows of `dates`, oldest first.
+
+    Countries are labelled as on the wire (`usa`, `zzz`), devices too (`DESKTOP`).
+    """
+
+    days: tuple[date, ...]
+    dates: Listing
+    queries: Listing
+    pages: Listing
+    countries: Listing
+    devices: Listing
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of five columns: its heading and its rows, each with its line."""
+
+    name: str
+    heading: str
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+
+    @property
+    def labels(self) -> list[str]:
+        return [row[0] for _, row in self.rows]
+
+    def unusable(self, line: int, value: str, expected: str) -> ExportError:
+        return ExportError(f"{self.name}, line {line}: {value!r} is unusable; expected {expected}")
+
+
+def read_export(directory: Path) -> Export:
+    """The export in `directory`; raises `ExportError` for a folder or file that cannot be used."""
+    if not directory.is_dir():
+        raise ExportError(f"{directory} is not a folder; expected one with the CSV files of an export")
+    files = [_read(path) for path in sorted(directory.iterdir()) if path.suffix.lower() == ".csv"]
+    found = _recognised(directory, [file for file in files if file is not None])
+    days, dates = _dated(found["dates"])
+    return Export(
+        days=days,
+        dates=dates,
+        queries=_listing(found["queries"]),
+        pages=_listing(found["pages"]),
+        countries=_coded(found["countries"], country_codes, "the name of a country"),
+        devices=_coded(
+            found["devices"],
+            lambda names: [device_code(name) for name in names],
+            "a desktop, mobile or tablet",
+        ),
+    )
+
+
+def _read(path: Path) -> _File | None:
+    """The file, or None when it does not have the five columns of a listing."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExportError(f"{path.name} cannot be read: {error}; expected text in UTF-8") from error
+    first = lines[0] if lines else ""
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(lines, delimiter=delimiter)
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    for row in reader:
+        if row and len(row) != _COLUMNS:
+            if not rows:
+                return None
+            raise ExportError(
+                f"{path.name}, line {reader.line_num}: {len(row)} columns in {delimiter.join(row)!r}; "
+                f"expected {_COLUMNS}: label, clicks, impressions, CTR, position"
+            )
+        if row:
+            rows.append((reader.line_num, tuple(value.strip() for value in row)))
+    return _File(path.name, rows[0][1][0], tuple(rows[1:])) if rows else None
+
+
+def _recognised(directory: Path, files: Sequence[_File]) -> dict[str, _File]:
+    """Which file holds what. A file without rows stands in for a missing one, but not dates or pages."""
+    found: dict[str, list[_File]] = {
+        kind: [] for kind in ("dates", "pages", "devices", "countries", "queries")
+    }
+    for file in files:
+        if file.rows:
+            found[_kind(file.labels)].append(file)
+    # What remains may be search appearances too: few, capitalised, and headed like their own file.
+    found["queries"] = sorted(found["queries"], key=_likeness_to_queries)[-1:]
+    empty = next((file for file in files if not file.rows), None)
+    chosen = {}
+    for kind, candidates in found.items():
+        if len(candidates) > 1:
+            names = " and ".join(file.name for file in candidates)
+            raise ExportError(f"{directory}: {names} both list {kind}; expected one export a folder")
+        if candidates:
+            chosen[kind] = candidates[0]
+        elif empty is not None and kind not in ("dates", "pages"):
+            chosen[kind] = empty
+        else:
+            names = ", ".join(file.name for file in files) or "none"
+            raise ExportError(
+                f"{directory}: no file lists {kind}; expected the CSV files of an export with {_COLUMNS} "
+                f"columns each (such files found: {names})"
+            )
+    return chosen
+
+
+def _kind(labels: list[str]) -> str:
+    """What the labels are, going by most of them; countries still count as queries."""
+    if sum(_date_format([label]) is not None for label in labels) * 2 > len(labels):
+        return "dates"
+    if sum(label.startswith(("http://", "https://")) for label in labels) * 2 > len(labels):
+        return "pages"
+    if len(labels) <= 3 and all(device_code(label) for label in labels):
+        return "devices"
+    return "queries"
+
+
+def _likeness_to_queries(file: _File) -> tuple[bool, bool, int]:
+    lower = all(label == label.lower() for label in file.labels)
+    own_heading = file.heading.casefold() != Path(file.name).stem.casefold()
+    return lower, own_heading, len(file.rows)
+
+
+def _listing(file: _File) -> Listing:
+    seen: set[str] = set()
+    clicks, impressions, positions = [], [], []
+    for line, (label, clicked, shown, rate, position) in file.rows:
+        if label in seen:
+            raise file.unusable(line, label, "each label once")
+        seen.add(label)
+        clicks.append(_whole(file, line, clicked, "clicks"))
+        impressions.append(_whole(file, line, shown, "impressions"))
+        _decimal(file, line, rate.strip("%٪ "), "a click-through rate such as 5.42%")
+        positions.append(_decimal(file, line, position, "a position such as 12.3"))
+        if clicks[-1] > impressions[-1]:
+            raise file.unusable(line, clicked, f"no more clicks than the {impressions[-1]} impressions")
+        if impressions[-1] and positions[-1] < 1:
+            raise file.unusable(line, position, "a position of at least 1")
+    return Listing(
+        tuple(file.labels),
+        np.array(clicks, dtype=np.int64),
+        np.array(impressions, dtype=np.int64),
+        np.array(positions, dtype=np.float64),
+    )
+
+
+def _dated(file: _File) -> tuple[tuple[date, ...], Listing]:
+    """The listing in the order of its days, with the days."""
+    form = _date_format(file.labels)
+    if form is None:
+        common = max(
+            _DATE_FORMATS, key=lambda form: sum(_as_day(label, form) is not None for label in file.labels)
+        )
+        line, label = next((line, row[0]) for line, row in file.rows if _as_day(row[0], common) is None)
+        raise file.unusable(line, label, "a date like those of the other lines")
+    listing = _listing(file)
+    days = [datetime.strptime(label, form).date() for label in listing.labels]
+    order = np.argsort([day.toordinal() for day in days], kind="stable")
+    ordered = Listing(
+        tuple(listing.labels[place] for place in order),
+        listing.clicks[order],
+        listing.impressions[order],
+        listing.position[order],
+    )
+    return tuple(days[place] for place in order), ordered
+
+
+def _coded(file: _File, codes_of: Callable[[Sequence[str]], Sequence[str | None]], expected: str) -> Listing:
+    """The listing with codes for labels; labels of the same code are an error."""
+    listing = _listing(file)
+    codes = codes_of(listing.labels) if listing.labels else ()
+    seen: set[str] = set()
+    for (line, row), code in zip(file.rows, codes, strict=True):
+        if code is None:
+            raise file.unusable(line, row[0], expected)
+        if code in seen:
+            raise file.unusable(line, row[0], f"{code} once; another line has it already")
+        seen.add(code)
+    labels = tuple(code for code in codes if code is not None)
+    return Listing(labels, listing.clicks, listing.impressions, listing.position)
+
+
+def _date_format(labels: Sequence[str]) -> str | None:
+    """The format that fits all labels; where day and month could be swapped, the shortest period wins."""
+    spans = {}
+    for form in _DATE_FORMATS:
+        days = [_as_day(label, form) for label in labels]
+        known = [day for day in days if day is not None]
+        if len(known) == len(days):
+            spans[form] = (max(known) - min(known)).days
+    return min(spans, key=lambda form: spans[form]) if spans else None
+
+
+def _as_day(label: str, form: str) -> date | None:
+    try:
+        return datetime.strptime(label, form).date()
+    except ValueError:
+        return None
+
+
+def _whole(file: _File, line: int, text: str, what: str) -> int:
+    plain = _plain_spaces(text)
+    if not _GROUPED.fullmatch(plain):
+        raise file.unusable(line, text, f"a whole number of {what} such as 1234 or 1,234")
+    return int(re.sub(r"\D", "", plain))
+
+
+def _decimal(file: _File, line: int, text: str, expected: str) -> float:
+    match = _DECIMAL.fullmatch(_plain_spaces(text))
+    if match is None:
+        raise file.unusable(line, text, expected)
+    return float(re.sub(r"\D", "", match[1]) + "." + (match[2] or "0"))
+
+
+def _plain_spaces(text: str) -> str:
+    return re.sub(r"\s", " ", text).strip()
