@@ -118,14 +118,7 @@ def _read(path: Path) -> _File | None:
 
 def _recognised(directory: Path, files: Sequence[_File]) -> dict[str, _File]:
     """Which file holds what. A file without rows stands in for a missing one, but not dates or pages."""
-    found: dict[str, list[_File]] = {
-        kind: [] for kind in ("dates", "pages", "devices", "countries", "queries")
-    }
-    for file in files:
-        if file.rows:
-            found[_kind(file.labels)].append(file)
-    # What remains may be search appearances too: few, capitalised, and headed like their own file.
-    found["queries"] = sorted(found["queries"], key=_likeness_to_queries)[-1:]
+    found = _by_kind([file for file in files if file.rows])
     empty = next((file for file in files if not file.rows), None)
     chosen = {}
     for kind, candidates in found.items():
@@ -145,15 +138,27 @@ def _recognised(directory: Path, files: Sequence[_File]) -> dict[str, _File]:
     return chosen
 
 
-def _kind(labels: list[str]) -> str:
-    """What the labels are, going by most of them; countries still count as queries."""
-    if sum(_date_format([label]) is not None for label in labels) * 2 > len(labels):
-        return "dates"
-    if sum(label.startswith(("http://", "https://")) for label in labels) * 2 > len(labels):
-        return "pages"
-    if len(labels) <= 3 and all(device_code(label) for label in labels):
-        return "devices"
-    return "queries"
+def _by_kind(files: Sequence[_File]) -> dict[str, list[_File]]:
+    """The files by what most of their labels are."""
+    found: dict[str, list[_File]] = {"dates": [], "pages": [], "devices": [], "countries": []}
+    others = []
+    for file in files:
+        labels = file.labels
+        if sum(_date_format([label]) is not None for label in labels) * 2 > len(labels):
+            found["dates"].append(file)
+        elif sum(label.startswith(("http://", "https://")) for label in labels) * 2 > len(labels):
+            found["pages"].append(file)
+        elif len(labels) <= 3 and all(device_code(label) for label in labels):
+            found["devices"].append(file)
+        else:
+            others.append(file)
+    found["countries"] = [file for file in others if are_countries(file.labels, in_english=True)]
+    if not found["countries"]:
+        found["countries"] = [file for file in others if are_countries(file.labels, in_english=False)]
+    # What remains may list search appearances too: few, capitalised, and headed like their own file.
+    queries = [file for file in others if file not in found["countries"]]
+    found["queries"] = sorted(queries, key=_likeness_to_queries)[-1:]
+    return found
 
 
 def _likeness_to_queries(file: _File) -> tuple[bool, bool, int]:
