@@ -1,7 +1,5 @@
 """The six-hour schedule: one run per active workspace over the last days."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """The sensor that keeps Dagster's list of workspaces in step with the workspaces file."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

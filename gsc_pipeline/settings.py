@@ -8,12 +8,12 @@ Reading settings touches no file and no network.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,21 +28,32 @@ class ConfigurationError(Exception):
 
 
 def _api_url(value: str) -> str:
-    if not re.match(r"https?://[^/\s]+", value):
+    if not re.fullmatch(r"https?://[^/\s:]+(:\d+)?(/\S*)?", value):
         raise ValueError("expected an address such as https://searchconsole.googleapis.com/")
     return value.rstrip("/") + "/"
 
 
 def _cron(value: str) -> str:
-    if not (value.startswith("@") or len(value.split()) == 5):
-        raise ValueError("expected five cron fields such as '0 */6 * * *', or a nickname such as @daily")
+    nicknames = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+    if not (value in nicknames or re.fullmatch(r"[\w*/,-]+( +[\w*/,-]+){4}", value)):
+        raise ValueError("expected five cron fields such as 0 */6 * * *, or a nickname such as @daily")
+    return value
+
+
+def _day(value: object) -> object:
+    """Only the calendar's notation: the library would take 20260101 for seconds since 1970."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("expected a date such as 2026-11-20") from None
     return value
 
 
 class Settings(BaseSettings):
     """The settings of one installation. Every field is read from the variable named in its alias."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False)
 
     workspaces_file: Path = Field(Path("workspaces.yaml"), validation_alias="GSC_WORKSPACES_FILE")
     lake: str = Field("data/lake", validation_alias="GSC_LAKE", description="a folder, or s3:// gs:// az://")
@@ -55,7 +66,7 @@ class Settings(BaseSettings):
         "0 */6 * * *", validation_alias="GSC_AUTO_SYNC_CRON", description="in UTC"
     )
     auto_sync_days: int = Field(14, ge=1, le=500, validation_alias="GSC_AUTO_SYNC_DAYS")
-    start_date: date = Field(
+    start_date: Annotated[date, BeforeValidator(_day)] = Field(
         date(2025, 1, 1), validation_alias="GSC_START_DATE", description="the first daily partition"
     )
 
@@ -89,20 +100,59 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError("environment", (describe(details) for details in error.errors())) from None
 
 
-def describe(details: ErrorDetails) -> str:
-    """One line for one validation error: path, value, what is expected."""
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in details["loc"]).lstrip(
-        "."
-    )
-    message = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+def describe(details: ErrorDetails, *, keys: Sequence[str] = (), confidential: bool = False) -> str:
+    """One line for one validation error: path, value, what is expected.
+
+    `keys` are those known where the error is. The value is left out when it is `confidential`.
+    """
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in details["loc"])
+    path = "".join(steps).removeprefix(".")
     if details["type"] == "missing":
         return f"{path}: missing"
-    if details["type"] == "extra_forbidden":
-        return f"{path}: unknown key"
-    expected = message if message.startswith(("expected", "must")) else f"expected {message}"
-    return f"{path}: {_shown(details['input'])}: {expected}"
+    if details["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{path}: unknown key, expected one of {', '.join(keys)}"
+    value = "" if confidential else shown(details["input"])
+    return ": ".join(part for part in (path, value, _expectation(details, keys)) if part)
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """A value as an error line quotes it: short, and of a mapping or a list only that it is one."""
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+    text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_EXPECTATIONS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a number",
+    "float_parsing": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "int_parsing": "a whole number",
+    "less_than_equal": "{le:g} or less",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "too_short": "at least one",
+}
+
+
+def _expectation(details: ErrorDetails, keys: Sequence[str]) -> str:
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "model_type":
+            return f"expected a mapping with the keys {', '.join(keys)}"
+        case "string_type":
+            is_plain = not isinstance(details["input"], dict | list | None)
+            return "expected text" + (", in quotes" if is_plain else "")
+    return "expected " + _EXPECTATIONS.get(details["type"], details["msg"]).format(**context)

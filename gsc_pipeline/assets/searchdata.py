@@ -4,8 +4,6 @@ Belongs here: the partitions a run was asked for, the events it leaves, and how 
 and committing (`sync`), the numbers of an event (`events`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 

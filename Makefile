@@ -1,0 +1,58 @@
+# gsc_pipeline. `make demo` and `make test` need nothing but Python 3.11 to 3.13 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo up test check format constraints clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+demo: $(VENV)/.installed ## sync made-up workspaces into a lake and show them
+	@$(BIN)/python -m gsc_pipeline.demo
+
+# The instance's state stays out of the code: .dagster/ holds it, beside a link to dagster.yaml.
+# Without a workspaces file of your own, the demonstration's workspaces are served.
+up: $(VENV)/.installed ## Dagster's UI, daemon and schedule
+	@mkdir -p .dagster && ln -sfn ../dagster.yaml .dagster/dagster.yaml
+	@if [ -n "$$GSC_WORKSPACES_FILE" ] || [ -e workspaces.yaml ]; \
+	then DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/dagster dev --workspace workspace.yaml; \
+	else DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/python -m gsc_pipeline.demo dagster dev --workspace workspace.yaml; \
+	fi
+
+test: $(VENV)/.installed-dev ## all tests, with branch coverage
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+check: $(VENV)/.installed-dev ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## put the code into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+constraints: ## lock the newest versions that fit pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+		-o constraints.txt --no-emit-index-url --no-header
+
+clean: ## remove the environment, the demonstration and the local instance
+	rm -rf $(VENV) data/demo .dagster
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "gsc_pipeline needs Python 3.11 to 3.13: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Making $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing gsc_pipeline (once, a minute or two)"
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests need (once)"
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@

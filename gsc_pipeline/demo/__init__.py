@@ -1,0 +1,1 @@
+"""The demonstration: made-up workspaces on a simulator, synced by the real commands, without an account."""

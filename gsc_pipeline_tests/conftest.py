@@ -1,0 +1,38 @@
+"""Fixtures that every part of the tests may need: a lake, a workspace, a simulator to sync from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.search_console.auth import ServiceAccountFile
+from gsc_pipeline.search_console.search_types import QueryType
+from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.world import World
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def acme() -> Workspace:
+    """A workspace with one property, for doubles: its credential is never read."""
+    return Workspace(
+        id="acme",
+        name="Acme",
+        credentials=ServiceAccountFile(Path("nowhere.json")),
+        properties=("sc-domain:acme.com",),
+        search_types=(QueryType.WEB,),
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A simulator over real HTTP, with keys, workspaces and a lake of its own."""
+    with World.serving(tmp_path) as world:
+        yield world

@@ -1,0 +1,208 @@
+"""Which days a sync reads: the rules of the design's section 4, one sentence each."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.sync.decide import Decision, Probe, Verdict, decide
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
+
+TODAY = date(2026, 11, 22)
+DAY = date(2026, 11, 10)
+READ_AT = datetime(2026, 11, 12, tzinfo=UTC)
+SOME = DayTotals(clicks=5, impressions=100, position=7.25)
+
+
+def record(status: Status = Status.FINAL, totals: DayTotals | None = SOME, *, read: bool = True) -> DayRecord:
+    return DayRecord(DAY, status, totals, site_rows=3, url_rows=4, last_read_at=READ_AT if read else None)
+
+
+def decision(
+    probe: Probe, known: DayRecord | None = None, *, day: date = DAY, today: date = TODAY, full: bool = False
+) -> Decision | None:
+    ledger = {} if known is None else {day: known}
+    decisions = decide(Window.inclusive(day, day), probe, ledger, today=today, full=full)
+    return decisions[0] if decisions else None
+
+
+def shown(totals: DayTotals = SOME, first_incomplete: date | None = None, day: date = DAY) -> Probe:
+    return Probe({day: totals}, first_incomplete)
+
+
+def test_a_day_never_read_is_read() -> None:
+    found = decision(shown())
+    assert found == Decision(DAY, Verdict.READ, Status.FINAL, SOME, "never read")
+
+
+def test_a_final_day_whose_totals_stand_still_is_unchanged() -> None:
+    found = decision(shown(), record())
+    assert found is not None
+    assert found.verdict is Verdict.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [DayTotals(6, 100, 7.25), DayTotals(5, 101, 7.25), DayTotals(5, 100, 7.26), DayTotals(5, 100, None)],
+    ids=["clicks", "impressions", "position", "position gone"],
+)
+def test_a_final_day_is_read_again_when_any_of_its_totals_moved(moved: DayTotals) -> None:
+    found = decision(shown(moved), record())
+    assert found is not None
+    assert found.verdict is Verdict.READ
+    assert "moved from 5 clicks" in found.reason
+
+
+def test_another_last_digit_of_the_same_position_is_no_movement() -> None:
+    found = decision(shown(DayTotals(5, 100, 7.25 + 1e-12)), record())
+    assert found is not None
+    assert found.verdict is Verdict.UNCHANGED
+
+
+def test_a_day_at_or_after_the_first_incomplete_one_is_provisional() -> None:
+    at = decision(shown(first_incomplete=DAY))
+    before = decision(shown(first_incomplete=DAY + ONE_DAY))
+    assert at is not None
+    assert before is not None
+    assert (at.status, before.status) == (Status.PROVISIONAL, Status.FINAL)
+
+
+def test_a_provisional_day_is_read_once_more_when_it_becomes_final() -> None:
+    found = decision(shown(first_incomplete=DAY + ONE_DAY), record(Status.PROVISIONAL))
+    assert found is not None
+    assert (found.verdict, found.status, found.reason) == (Verdict.READ, Status.FINAL, "became final")
+
+
+def test_a_provisional_day_that_did_not_move_is_unchanged_while_provisional() -> None:
+    found = decision(shown(first_incomplete=DAY), record(Status.PROVISIONAL))
+    assert found is not None
+    assert (found.verdict, found.status) == (Verdict.UNCHANGED, Status.PROVISIONAL)
+
+
+def test_a_failed_day_is_read_again_even_if_its_totals_stand_still() -> None:
+    found = decision(shown(), record(Status.FAILED))
+    assert found is not None
+    assert (found.verdict, found.reason) == (Verdict.READ, "last read failed")
+
+
+def test_a_full_read_reads_an_unchanged_day() -> None:
+    found = decision(shown(), record(), full=True)
+    assert found is not None
+    assert found.verdict is Verdict.READ
+
+
+def test_a_day_without_data_before_the_first_incomplete_one_is_known_to_be_empty() -> None:
+    found = decision(Probe({}, DAY + ONE_DAY))
+    assert found is not None
+    assert (found.verdict, found.status) == (Verdict.CLEAR, Status.EMPTY)
+
+
+def test_an_empty_day_stays_empty_without_another_write() -> None:
+    found = decision(Probe({}, DAY + ONE_DAY), record(Status.EMPTY, DayTotals()))
+    assert found is not None
+    assert found.verdict is Verdict.UNCHANGED
+
+
+def test_an_empty_day_that_gets_data_is_read() -> None:
+    found = decision(shown(), record(Status.EMPTY, DayTotals()))
+    assert found is not None
+    assert found.verdict is Verdict.READ
+
+
+def test_a_day_shown_with_zeros_is_a_day_without_data() -> None:
+    found = decision(shown(DayTotals(0, 0, 0.0), DAY + ONE_DAY))
+    assert found is not None
+    assert found.status is Status.EMPTY
+
+
+def test_a_final_day_that_vanished_loses_its_rows() -> None:
+    found = decision(Probe({}, DAY + ONE_DAY), record())
+    assert found is not None
+    assert (found.verdict, found.status) == (Verdict.CLEAR, Status.EMPTY)
+    assert "vanished" in found.reason
+
+
+def test_the_first_incomplete_day_is_provisional_even_without_data() -> None:
+    found = decision(Probe({}, DAY))
+    assert found is not None
+    assert (found.verdict, found.status) == (Verdict.CLEAR, Status.PROVISIONAL)
+
+
+def test_a_gap_among_incomplete_days_that_are_shown_is_provisional() -> None:
+    probe = Probe({DAY + ONE_DAY: SOME}, DAY - ONE_DAY)
+    found = decision(probe)
+    assert found is not None
+    assert found.status is Status.PROVISIONAL
+
+
+def test_a_day_after_all_that_is_shown_is_not_there_yet() -> None:
+    assert decision(Probe({}, DAY - ONE_DAY)) is None
+
+
+def test_a_provisional_day_that_is_not_shown_for_once_keeps_its_rows() -> None:
+    found = decision(Probe({}, DAY), record(Status.PROVISIONAL))
+    assert found is not None
+    assert found.verdict is Verdict.UNCHANGED
+
+
+def test_a_failure_of_a_day_that_is_not_there_yet_is_forgotten() -> None:
+    found = decision(Probe({}, DAY - ONE_DAY), record(Status.FAILED, None, read=False))
+    assert found is not None
+    assert found.verdict is Verdict.FORGET
+
+
+@pytest.mark.parametrize("days_ago", [1, 2])
+def test_a_new_day_is_never_called_empty_while_it_may_just_be_late(days_ago: int) -> None:
+    # Search Console names the first incomplete day only where there is one: here it names none.
+    assert decision(Probe({}), today=DAY + days_ago * ONE_DAY) is None
+
+
+def test_an_old_day_that_is_no_longer_shown_is_never_called_empty_and_keeps_its_rows() -> None:
+    day = date(2025, 7, 1)
+    assert decision(Probe({}, TODAY), day=day) is None
+    found = decision(Probe({}, TODAY), record(), day=day)
+    assert found is not None
+    assert (found.verdict, found.status) == (Verdict.UNCHANGED, Status.FINAL)
+
+
+def test_an_old_day_that_is_still_shown_is_read() -> None:
+    day = date(2024, 5, 3)
+    found = decision(shown(day=day), day=day)
+    assert found is not None
+    assert found.verdict is Verdict.READ
+
+
+def test_the_newest_day_comes_first() -> None:
+    window = Window(DAY, DAY + 3 * ONE_DAY)
+    decisions = decide(window, Probe(dict.fromkeys(window, SOME)), {}, today=TODAY)
+    assert [found.day for found in decisions] == sorted(window, reverse=True)
+
+
+_totals = st.one_of(
+    st.none(),
+    st.builds(DayTotals, st.integers(0, 3), st.integers(0, 3), st.floats(1, 9)),
+)
+
+
+@given(
+    totals=st.lists(_totals, min_size=10, max_size=10),
+    first_incomplete=st.one_of(st.none(), st.integers(0, 10)),
+)
+def test_after_its_decisions_are_carried_out_a_second_look_at_the_same_probe_changes_nothing(
+    totals: list[DayTotals | None], first_incomplete: int | None
+) -> None:
+    window = Window(TODAY - 10 * ONE_DAY, TODAY)
+    probe = Probe(
+        {day: one for day, one in zip(window, totals, strict=True) if one is not None},
+        None if first_incomplete is None else window.start + timedelta(first_incomplete),
+    )
+    ledger: dict[date, DayRecord] = {}
+    for found in decide(window, probe, ledger, today=TODAY):
+        read_at = READ_AT if found.verdict is Verdict.READ else None
+        ledger[found.day] = DayRecord(found.day, found.status, found.totals, last_read_at=read_at)
+    again = decide(window, probe, ledger, today=TODAY)
+    assert {found.verdict for found in again} <= {Verdict.UNCHANGED}

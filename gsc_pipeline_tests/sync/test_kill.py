@@ -1,0 +1,105 @@
+"""Kill -9 at any moment of a sync, then sync again: the lake equals that of an undisturbed sync."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
+from gsc_pipeline_tests.world import World, contents
+
+DAYS = 4
+
+# Commits after every day, and ends itself the hard way before or after the Nth write to the lake.
+KILLED_SYNC = """
+import os, signal, sys
+from gsc_pipeline.lake.lake import Lake
+
+at, when = int(sys.argv[1]), sys.argv[2]
+
+class DyingLake(Lake):
+    writes = 0
+    def _write(self, table, rows, **how):
+        DyingLake.writes += 1
+        if DyingLake.writes == at and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._write(table, rows, **how)
+        if DyingLake.writes == at and when == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+from gsc_pipeline.days import Window, pacific_today, utc_now
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.sync.everyone import sync_all
+from gsc_pipeline.wiring import console_opener, sync_options
+from gsc_pipeline.workspaces import load_workspaces
+
+settings = load_settings()
+window = Window.last_complete(4, pacific_today(utc_now()))
+sync_all(load_workspaces(settings.workspaces_file), window, console_opener(settings),
+         DyingLake(settings.lake), options=sync_options(settings))
+"""
+
+
+def environment(world: World, lake: Lake) -> dict[str, str]:
+    entry = {"id": "acme", "properties": ["sc-domain:acme.com", "https://shop.acme.com/"]}
+    return {**os.environ, **world.environment(entry), "GSC_LAKE": lake.uri, "GSC_COMMIT_ROWS": "1"}
+
+
+def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=120)
+
+
+def finish(world: World, lake: Lake) -> None:
+    gsc = str(Path(sys.executable).with_name("gsc"))
+    done = run([gsc, "sync", "--days", str(DAYS)], environment(world, lake))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("at", "when"),
+    # Writes come in threes for each day: site rows, URL rows, ledger; the last is the run's own row.
+    [(1, "before"), (1, "after"), (2, "after"), (3, "after"), (5, "before"), (14, "after"), (24, "after")],
+)
+def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
+    tmp_path: Path, at: int, when: str
+) -> None:
+    properties = [
+        SyntheticProperty("sc-domain:acme.com", rows_a_day=60),
+        SyntheticProperty("https://shop.acme.com/", rows_a_day=60),
+    ]
+    with World.serving(tmp_path, properties) as world:
+        killed, undisturbed = Lake(str(tmp_path / "killed")), Lake(str(tmp_path / "undisturbed"))
+        dead = run([sys.executable, "-c", KILLED_SYNC, str(at), when], environment(world, killed))
+        assert dead.returncode == -signal.SIGKILL, dead.stderr
+        finish(world, killed)
+        finish(world, undisturbed)
+        assert contents(killed) == contents(undisturbed)
+
+
+def test_a_sync_killed_while_it_reads_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    with World.serving(tmp_path, [SyntheticProperty("sc-domain:acme.com", rows_a_day=60)]) as world:
+        running: list[subprocess.Popen[bytes]] = []
+
+        def kill_at_tenth_query(call: Call) -> Reply | None:
+            if running and len(world.queries()) == 10:
+                running[0].kill()
+            return None
+
+        world.faults.append(kill_at_tenth_query)
+        killed, undisturbed = Lake(str(tmp_path / "killed")), Lake(str(tmp_path / "undisturbed"))
+        env = {**environment(world, killed), **world.environment(), "GSC_LAKE": killed.uri}
+        gsc = str(Path(sys.executable).with_name("gsc"))
+        with subprocess.Popen([gsc, "sync", "--days", str(DAYS)], env=env) as process:
+            running.append(process)
+            assert process.wait(60) == -signal.SIGKILL
+        world.faults.clear()
+        for lake in (killed, undisturbed):
+            done = run([gsc, "sync", "--days", str(DAYS)], {**env, "GSC_LAKE": lake.uri})
+            assert done.returncode == 0, done.stderr
+        assert contents(killed) == contents(undisturbed)

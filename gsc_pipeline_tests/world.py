@@ -1,0 +1,154 @@
+"""A small world to sync in: a simulator behind a real socket, keys, workspaces, a lake, a clock to set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from gsc_pipeline.days import Window, pacific_today
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.search_console.auth import ServiceAccountFile
+from gsc_pipeline.search_console.client import HttpSearchConsole
+from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.search_types import QueryType, SearchType
+from gsc_pipeline.simulator import (
+    Call,
+    Property,
+    Reply,
+    Simulator,
+    SyntheticProperty,
+    serving,
+    write_service_account_key,
+)
+from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.report import SyncReport
+from gsc_pipeline.sync.workspace import sync_workspace
+from gsc_pipeline.workspaces import Workspace
+
+NOON = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+"""Noon of 2026-11-21 in California."""
+
+
+@dataclass
+class World:
+    """What a test sets: the time, the faults, the workspaces. Everything else is real."""
+
+    folder: Path
+    url: str
+    simulator: Simulator
+    lake: Lake
+    now: datetime = NOON
+    faults: list[Any] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def serving(cls, folder: Path, properties: Sequence[Property] | None = None) -> Iterator[World]:
+        """A world whose simulator serves `properties`, by default two small synthetic ones."""
+        properties = properties or [
+            SyntheticProperty("sc-domain:acme.com"),
+            SyntheticProperty("https://shop.acme.com/"),
+        ]
+        worlds: list[World] = []
+        simulator = Simulator(
+            properties, clock=lambda: worlds[0].now, faults=lambda call: worlds[0].fault(call)
+        )
+        with serving(simulator) as url:
+            worlds.append(cls(folder, url, simulator, Lake(str(folder / "lake"))))
+            yield worlds[0]
+
+    def fault(self, call: Call) -> Reply | None:
+        """The first answer that one of `faults` (functions of a call) gives instead of the truth."""
+        return next((reply for one in list(self.faults) if (reply := one(call)) is not None), None)
+
+    @property
+    def today(self) -> date:
+        return pacific_today(self.now)
+
+    def workspace(
+        self,
+        id_: str = "acme",
+        *,
+        properties: Sequence[str] | None = ("sc-domain:acme.com",),
+        search_types: Sequence[SearchType] = (QueryType.WEB,),
+    ) -> Workspace:
+        """A workspace with a key of its own for this world's simulator."""
+        key = self.folder / f"{id_}-key.json"
+        if not key.exists():
+            write_service_account_key(key, base_url=self.url, client_email=f"{id_}@example.com")
+        return Workspace(
+            id=id_,
+            name=id_,
+            credentials=ServiceAccountFile(key),
+            properties=None if properties is None else tuple(properties),
+            search_types=tuple(search_types),
+        )
+
+    def open_console(self, workspace: Workspace) -> HttpSearchConsole:
+        """The live client, which waits for nothing: `waits` records what it would have waited."""
+        return HttpSearchConsole(
+            workspace.credentials,
+            base_url=self.url,
+            retry=RetryPolicy(attempts=3, sleep=self.waits.append),
+            clock=lambda: self.now,
+        )
+
+    def sync(
+        self, workspace: Workspace, window: Window | None = None, options: SyncOptions | None = None
+    ) -> SyncReport:
+        """One sync of one workspace over the last five days, or `window`."""
+        with closing(self.open_console(workspace)) as console:
+            return sync_workspace(
+                workspace,
+                window or self.last(5),
+                console,
+                self.lake,
+                options=options,
+                clock=lambda: self.now,
+            )
+
+    def last(self, days: int) -> Window:
+        return Window.last_complete(days, self.today)
+
+    def queries(self) -> list[Call]:
+        """The searchAnalytics calls the simulator has seen."""
+        return [call for call in self.simulator.calls if call.kind == "query"]
+
+    def environment(self, *workspaces: dict[str, Any]) -> dict[str, str]:
+        """Variables that point the project's commands at this world; entries as in a workspaces file."""
+        entries = list(workspaces) or [{"id": "acme", "properties": ["sc-domain:acme.com"]}]
+        for entry in entries:
+            key = self.folder / f"{entry['id']}-key.json"
+            write_service_account_key(key, base_url=self.url, client_email=f"{entry['id']}@example.com")
+            entry.setdefault("credentials", {"service_account_file": key.name})
+        file = self.folder / "workspaces.yaml"
+        file.write_text(yaml.safe_dump({"workspaces": entries}), encoding="utf-8")
+        return {
+            "GSC_WORKSPACES_FILE": str(file),
+            "GSC_LAKE": self.lake.uri,
+            "GSC_API_URL": self.url,
+            "GSC_API_BACKOFF_SECONDS": "0",
+        }
+
+
+def sorted_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as dictionaries, in an order of their own, so that two tables can be compared."""
+    return sorted(table.to_pylist(), key=repr)
+
+
+def contents(lake: Lake) -> dict[str, list[dict[str, Any]]]:
+    """What a lake says of the days: both tables whole, and the ledger without when and by whom."""
+    ledger = [c for c in SYNC_LEDGER.schema.names if c not in ("run_id", "first_read_at", "last_read_at")]
+    columns: dict[TableSpec, list[str] | None] = {SITE_IMPRESSION: None, URL_IMPRESSION: None}
+    return {
+        **{table.name: sorted_rows(lake.read(table, columns=names)) for table, names in columns.items()},
+        SYNC_LEDGER.name: sorted_rows(lake.read(SYNC_LEDGER, columns=ledger)),
+    }
