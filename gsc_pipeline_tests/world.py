@@ -51,8 +51,13 @@ class World:
 
     @classmethod
     @contextmanager
-    def serving(cls, folder: Path, properties: Sequence[Property] | None = None) -> Iterator[World]:
-        """A world whose simulator serves `properties`, by default two small synthetic ones."""
+    def serving(
+        cls, folder: Path, properties: Sequence[Property] | None = None, *, now: datetime = NOON
+    ) -> Iterator[World]:
+        """A world whose simulator serves `properties`, by default two small synthetic ones.
+
+        `now` is the simulator's time. Commands run in processes of their own know the real time only.
+        """
         properties = properties or [
             SyntheticProperty("sc-domain:acme.com"),
             SyntheticProperty("https://shop.acme.com/"),
@@ -62,7 +67,7 @@ class World:
             properties, clock=lambda: worlds[0].now, faults=lambda call: worlds[0].fault(call)
         )
         with serving(simulator) as url:
-            worlds.append(cls(folder, url, simulator, Lake(str(folder / "lake"))))
+            worlds.append(cls(folder, url, simulator, Lake(str(folder / "lake")), now))
             yield worlds[0]
 
     def fault(self, call: Call) -> Reply | None:

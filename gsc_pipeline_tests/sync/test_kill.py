@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
 from gsc_pipeline_tests.world import World, contents
@@ -19,6 +20,7 @@ DAYS = 4
 # Commits after every day, and ends itself the hard way before or after the Nth write to the lake.
 KILLED_SYNC = """
 import os, signal, sys
+from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.lake import Lake
 
 at, when = int(sys.argv[1]), sys.argv[2]
@@ -64,7 +66,7 @@ def finish(world: World, lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("at", "when"),
     # Writes come in threes for each day: site rows, URL rows, ledger; the last is the run's own row.
-    [(1, "before"), (1, "after"), (2, "after"), (3, "after"), (5, "before"), (14, "after"), (24, "after")],
+    [(1, "before"), (1, "after"), (2, "after"), (3, "after"), (14, "after"), (25, "before")],
 )
 def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
     tmp_path: Path, at: int, when: str
@@ -73,7 +75,7 @@ def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
         SyntheticProperty("sc-domain:acme.com", rows_a_day=60),
         SyntheticProperty("https://shop.acme.com/", rows_a_day=60),
     ]
-    with World.serving(tmp_path, properties) as world:
+    with World.serving(tmp_path, properties, now=utc_now()) as world:
         killed, undisturbed = Lake(str(tmp_path / "killed")), Lake(str(tmp_path / "undisturbed"))
         dead = run([sys.executable, "-c", KILLED_SYNC, str(at), when], environment(world, killed))
         assert dead.returncode == -signal.SIGKILL, dead.stderr
@@ -83,7 +85,8 @@ def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
 
 
 def test_a_sync_killed_while_it_reads_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    with World.serving(tmp_path, [SyntheticProperty("sc-domain:acme.com", rows_a_day=60)]) as world:
+    properties = [SyntheticProperty("sc-domain:acme.com", rows_a_day=60)]
+    with World.serving(tmp_path, properties, now=utc_now()) as world:
         running: list[subprocess.Popen[bytes]] = []
 
         def kill_at_tenth_query(call: Call) -> Reply | None:
