@@ -42,7 +42,7 @@ _DENSE = 2**20
 Bools = npt.NDArray[np.bool_]
 
 
-class _Row(msgspec.Struct):
+class _Row(msgspec.Struct, gc=False):
     keys: tuple[str, ...] | msgspec.UnsetType
     clicks: float
     impressions: float

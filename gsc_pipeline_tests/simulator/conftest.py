@@ -1,0 +1,43 @@
+"""Fixtures of the simulator's own tests: a property whose numbers are known, served over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import gsc_pipeline
+from gsc_pipeline.simulator import Simulator, SyntheticProperty
+from gsc_pipeline_tests.simulator.wire import Wire
+
+NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
+"""Noon of 2026-11-20 in California."""
+
+EXAMPLE_EXPORT = Path(gsc_pipeline.__file__).parent / "demo" / "export"
+REAL_EXPORT = Path(gsc_pipeline.__file__).parents[2] / "shared" / "data" / "search-console-export"
+
+
+@pytest.fixture(scope="session")
+def acme() -> SyntheticProperty:
+    return SyntheticProperty(
+        "sc-domain:acme.example",
+        search_types=("web", "image", "video", "news", "discover", "googleNews"),
+    )
+
+
+@pytest.fixture(scope="session")
+def wire(acme: SyntheticProperty) -> Iterator[Wire]:
+    """The property `acme` at noon of 2026-11-20 in California."""
+    with Wire.to(Simulator([acme], clock=lambda: NOON)) as wire:
+        yield wire
+
+
+@pytest.fixture(params=["example", "real"])
+def export_folder(request: pytest.FixtureRequest) -> Path:
+    """The made-up export of the demonstration, and the real one where this machine has it."""
+    folder = EXAMPLE_EXPORT if request.param == "example" else REAL_EXPORT
+    if not folder.is_dir():
+        pytest.skip("the real export is not on this machine (../shared/data/search-console-export)")
+    return folder
