@@ -28,7 +28,7 @@ class ConfigurationError(Exception):
 
 
 def _api_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s:]+(:\d+)?(/\S*)?", value):
+    if not re.fullmatch(r"https?://(\[[\da-fA-F:]+\]|[^/\s:]+)(:\d+)?(/\S*)?", value):
         raise ValueError("expected an address such as https://searchconsole.googleapis.com/")
     return value.rstrip("/") + "/"
 
@@ -123,9 +123,9 @@ def shown(value: object) -> str:
         case bool():
             return str(value).lower()
         case dict():
-            return "a mapping"
+            return "a mapping" if value else "an empty mapping"
         case list():
-            return "a list"
+            return "a list" if value else "an empty list"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -153,6 +153,5 @@ def _expectation(details: ErrorDetails, keys: Sequence[str]) -> str:
         case "model_type":
             return f"expected a mapping with the keys {', '.join(keys)}"
         case "string_type":
-            is_plain = not isinstance(details["input"], dict | list | None)
-            return "expected text" + (", in quotes" if is_plain else "")
+            return "expected text" if details["input"] is None else "expected text, in quotes"
     return "expected " + _EXPECTATIONS.get(details["type"], details["msg"]).format(**context)

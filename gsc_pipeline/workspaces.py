@@ -7,11 +7,10 @@ reading credentials (`search_console.auth`) or asking Google what `properties: a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -23,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from gsc_pipeline.search_console.auth import (
     CredentialSource,
@@ -31,7 +31,7 @@ from gsc_pipeline.search_console.auth import (
     ServiceAccountFile,
 )
 from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
-from gsc_pipeline.settings import ConfigurationError, describe
+from gsc_pipeline.settings import ConfigurationError, describe, shown
 
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 """A workspace's id. Dagster silently loses a partition key with a "|", and its command line splits keys
@@ -69,15 +69,16 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
         ) from None
     try:
         document = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigurationError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
+    repeats = list(_repeats(document))
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(str(path), (describe(details) for details in error.errors())) from None
-    duplicates = _duplicate_ids([entry.id for entry in file.workspaces])
-    if duplicates:
-        raise ConfigurationError(str(path), duplicates)
+        problems = [_problem(details) for details in error.errors()]
+        raise ConfigurationError(str(path), problems + repeats) from None
+    if repeats:
+        raise ConfigurationError(str(path), repeats)
     return tuple(entry.workspace(path.parent) for entry in file.workspaces)
 
 
@@ -96,24 +97,42 @@ def select(workspaces: Sequence[Workspace], ids: Iterable[str]) -> tuple[Workspa
     return tuple(w for w in workspaces if w.active and (not wanted or w.id in wanted))
 
 
-def _duplicate_ids(ids: Sequence[str]) -> list[str]:
-    return [
-        f"workspaces[{i}].id: {id_!r}: used by workspaces[{ids.index(id_)}] already, expected a unique id"
-        for i, id_ in enumerate(ids)
-        if ids.index(id_) < i
-    ]
+def _problem(details: ErrorDetails) -> str:
+    loc = details["loc"]
+    is_about_a_key = details["type"] in ("extra_forbidden", "invalid_key")
+    model = _MODELS.get(len(loc) - is_about_a_key)
+    keys = tuple(model.model_fields) if model else ()
+    # People have pasted the key itself where the name of its file belongs.
+    return describe(details, keys=keys, confidential="credentials" in loc)
+
+
+def _repeats(document: Any) -> Iterator[str]:
+    """What is given twice. Looked for in the raw document, to be reported beside its other mistakes."""
+    listed = _as_list(document.get("workspaces")) if isinstance(document, dict) else []
+    entries = [(f"workspaces[{i}]", entry) for i, entry in enumerate(listed) if isinstance(entry, dict)]
+    groups = [[(f"{path}.id", entry.get("id")) for path, entry in entries]]
+    for path, entry in entries:
+        for key in ("properties", "search_types"):
+            values = enumerate(_as_list(entry.get(key)))
+            groups.append([(f"{path}.{key}[{i}]", value) for i, value in values])
+    for group in groups:
+        first: dict[str, str] = {}
+        for path, value in group:
+            if isinstance(value, str) and first.setdefault(value, path) != path:
+                yield f"{path}: {shown(value)}: expected only once, but {first[value]} is the same"
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+_PROPERTY = re.compile(r"sc-domain:[^/\s]+|https?://[^/\s?#]+/([^\s?#]*/)?")
 
 
 def _property(value: str) -> str:
-    if value.startswith("sc-domain:") and len(value) > len("sc-domain:") and "/" not in value:
-        return value
-    parts = urlsplit(value)
-    if parts.scheme in ("http", "https") and parts.netloc and parts.path.endswith("/"):
-        return value
-    raise ValueError(
-        "expected a property as Search Console spells it: sc-domain:example.com, or https://example.com/ "
-        "with its final slash"
-    )
+    if not _PROPERTY.fullmatch(value):
+        raise ValueError("expected sc-domain:example.com, or https://example.com/ with its final slash")
+    return value
 
 
 def _none_for_all(value: Any) -> Any:
@@ -124,15 +143,23 @@ def _none_for_all(value: Any) -> Any:
     return value
 
 
-def _unique(values: Sequence[Any]) -> Sequence[Any]:
-    if len(set(values)) < len(values):
-        raise ValueError("expected no value twice")
-    return values
-
-
 def _slug(value: str) -> str:
     if not re.fullmatch(ID_PATTERN, value):
-        raise ValueError("expected a slug: lower-case letters, digits and hyphens, at most 63")
+        raise ValueError(
+            "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
+        )
+    return value
+
+
+def _key_file(value: str) -> str:
+    if "{" in value or "PRIVATE KEY" in value:
+        raise ValueError("expected the path of a key file, not the key itself")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("expected the name of an environment variable")
     return value
 
 
@@ -141,9 +168,9 @@ class _Strict(BaseModel):
 
 
 class _Credentials(_Strict):
-    service_account_file: str | None = None
-    service_account_env: str | None = None
-    oauth_env: str | None = None
+    service_account_file: Annotated[str, AfterValidator(_key_file)] | None = None
+    service_account_env: Annotated[str, AfterValidator(_variable)] | None = None
+    oauth_env: Annotated[str, AfterValidator(_variable)] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> _Credentials:
@@ -165,16 +192,12 @@ class _Entry(_Strict):
     name: str | None = None
     active: bool = True
     properties: Annotated[
-        Annotated[
-            list[Annotated[str, AfterValidator(_property)]], Field(min_length=1), AfterValidator(_unique)
-        ]
-        | None,
+        Annotated[list[Annotated[str, AfterValidator(_property)]], Field(min_length=1)] | None,
         BeforeValidator(_none_for_all),
     ]
     search_types: Annotated[
         list[Literal["web", "image", "video", "news", "discover", "googleNews"]],
         Field(min_length=1),
-        AfterValidator(_unique),
     ] = ["web"]
     credentials: _Credentials
     brand_terms: list[str] = []
@@ -195,22 +218,43 @@ class _File(_Strict):
     workspaces: Annotated[list[_Entry], Field(min_length=1)]
 
 
+_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials}
+"""What is expected of the mapping at each depth of the document."""
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, refusing a key given twice: the plain one silently keeps the last."""
+    """YAML's safe loader, with two of its gaps closed.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    A key given twice is refused: the plain one silently keeps the last. A text that only looks like a
+    date or a number (2026-99-99) is a mistake with a line: the plain one lets its ValueError out.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key {key.value!r} given twice", problem_mark=key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value!r} cannot be read as {kind}", problem_mark=node.start_mark
+            ) from None
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
     mark = getattr(error, "problem_mark", None)
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{getattr(error, 'problem', None) or 'unreadable'}{where}"
+    return f"{problem.removeprefix('but ')}{where}"

@@ -9,24 +9,26 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import google.auth.credentials
+import msgspec
 import urllib3
-from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
-from google.auth.transport.urllib3 import Request as Urllib3Request
+from google.auth.exceptions import GoogleAuthError
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
-    Refusal,
     ServiceUnavailableError,
     classify,
+    read_refusal,
 )
+from gsc_pipeline.search_console.transport import send
 
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -65,27 +67,41 @@ class OAuthEnvironment:
 CredentialSource = ServiceAccountFile | ServiceAccountEnvironment | OAuthEnvironment
 
 
+_OAUTH_FIELDS = ("refresh_token", "client_id", "client_secret")
+_SERVICE_ACCOUNT_FIELDS = ("client_email", "private_key", "token_uri")
+
+
 def load_credentials(source: CredentialSource) -> google.auth.credentials.Credentials:
     """Read the credential. Raises CredentialUnusableError where it is missing or is not a key."""
     info = _json_object(source, _text(source))
+    fields = _OAUTH_FIELDS if isinstance(source, OAuthEnvironment) else _SERVICE_ACCOUNT_FIELDS
+    lacking = [field for field in fields if not isinstance(info.get(field), str)]
+    if lacking:
+        raise CredentialUnusableError(f"{source} lacks {', '.join(lacking)}")
+    if isinstance(source, OAuthEnvironment):
+        # No scopes: asked for readonly, Google refuses a token that was granted the wider scope only.
+        return user_credentials.Credentials(  # type: ignore[no-untyped-call]
+            token=None,
+            refresh_token=info["refresh_token"],
+            client_id=info["client_id"],
+            client_secret=info["client_secret"],
+            token_uri=info.get("token_uri", GOOGLE_TOKEN_URI),
+        )
     try:
-        if isinstance(source, OAuthEnvironment):
-            return user_credentials.Credentials(  # type: ignore[no-untyped-call]
-                token=None,
-                refresh_token=info["refresh_token"],
-                client_id=info["client_id"],
-                client_secret=info["client_secret"],
-                token_uri=info.get("token_uri", GOOGLE_TOKEN_URI),
-                scopes=[SCOPE],
-            )
-        return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call,no-any-return]
+        credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
             info, scopes=[SCOPE]
         )
-    except KeyError as error:
-        raise CredentialUnusableError(f"{source} lacks the field {error}") from None
+        # A private key of another kind than RSA is only found out by signing.
+        credentials.sign_bytes(b"")
     except (ValueError, TypeError, GoogleAuthError):
         # The library's own text may quote the key, so it is not passed on.
-        raise CredentialUnusableError(f"{source} is not a usable key") from None
+        raise CredentialUnusableError(f"{source} holds no usable private key") from None
+    return credentials  # type: ignore[no-any-return]
+
+
+class _Token(msgspec.Struct):
+    access_token: str
+    expires_in: int = 0
 
 
 class TokenSource:
@@ -114,36 +130,45 @@ class TokenSource:
                 self._refresh(self._credentials)
 
     def _refresh(self, credentials: google.auth.credentials.Credentials) -> None:
-        request = Urllib3Request(self._http)  # type: ignore[no-untyped-call]
-        try:
-            credentials.refresh(request)  # type: ignore[no-untyped-call]
-        except RefreshError as error:
-            raise self._refusal(error) from None
-        except TransportError as error:
-            raise ServiceUnavailableError(f"no answer from the token endpoint ({error})") from None
+        credentials.refresh(self._ask)  # type: ignore[no-untyped-call]
 
-    def _refusal(self, error: RefreshError) -> Exception:
-        details: Any = error.args[1] if len(error.args) > 1 else {}
-        word = details.get("error") if isinstance(details, dict) else None
-        if error.retryable or not isinstance(word, str):
-            return ServiceUnavailableError("the token endpoint gave no usable answer")
-        refusal = Refusal(
-            400, str(details.get("error_description") or ""), frozenset({word}), at_token_endpoint=True
-        )
-        refused = classify(refusal, self._clock())
-        return type(refused)(f"{self._source}: {refused.cause}")
+    def _ask(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """The transport google-auth calls. Raises our own errors instead of handing over a refusal.
+
+        google-auth's own handling repeats refused calls with waits that nobody can set, forgets the status
+        and Retry-After, and trips over an answer that is no JSON.
+        """
+        whom = f"the token endpoint {url}"
+        response = send(self._http, method, url, body=body, headers=headers or {}, whom=whom)
+        if response.status != 200:
+            refusal = read_refusal(response.status, response.headers, response.data)
+            error = classify(replace(refusal, at_token_endpoint=True), self._clock())
+            if isinstance(error, CredentialUnusableError):
+                raise CredentialUnusableError(f"{self._source}: {error.cause}")
+            raise error
+        try:
+            msgspec.json.decode(response.data, type=_Token, strict=False)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ServiceUnavailableError(f"no token in the answer of {whom}") from None
+        return response
 
 
 def _text(source: CredentialSource) -> str:
     if isinstance(source, ServiceAccountFile):
         try:
-            return source.path.read_text(encoding="utf-8")
+            return source.path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             cause = error.strerror if isinstance(error, OSError) else "not text"
             raise CredentialUnusableError(f"{source} cannot be read ({cause})") from None
     text = os.environ.get(source.name)
     if not text:
-        raise CredentialUnusableError(f"{source}: the variable is not set")
+        raise CredentialUnusableError(f"{source}: the variable is not set, or empty")
     return text
 
 

@@ -23,20 +23,20 @@ from gsc_pipeline.search_console.answers import Answer, Site, decode_answer, dec
 from gsc_pipeline.search_console.auth import CredentialSource, TokenSource
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
-    ServiceUnavailableError,
     TokenExpiredError,
     classify,
     read_refusal,
 )
 from gsc_pipeline.search_console.requests import AnalyticsRequest, request_body
 from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.transport import send
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Calls made so far (each attempt counts, the token endpoint does not), and how many were repeats."""
+    """Calls made so far, repeats included, those to the token endpoint not; and how many were repeats."""
 
     calls: int = 0
     retries: int = 0
@@ -128,6 +128,7 @@ class HttpSearchConsole(SearchConsole):
             return self._send(method, path, body, header)
         except TokenExpiredError:
             self._tokens.renew(header)
+            self._count(retries=1)
         try:
             return self._send(method, path, body, self._tokens.header())
         except TokenExpiredError as error:
@@ -135,17 +136,18 @@ class HttpSearchConsole(SearchConsole):
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None, authorization: str) -> bytes:
         self._count(calls=1)
-        headers = {**self._http.headers, "Authorization": authorization, "Content-Type": "application/json"}
-        try:
-            response = self._http.request(
-                method,
-                f"{self._base_url}/{path}",
-                body=None if body is None else msgspec.json.encode(body),
-                headers=headers,
-                redirect=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise ServiceUnavailableError(f"no answer from {self._base_url} ({_reason(error)})") from None
+        response = send(
+            self._http,
+            method,
+            f"{self._base_url}/{path}",
+            body=None if body is None else msgspec.json.encode(body),
+            headers={
+                **self._http.headers,
+                "Authorization": authorization,
+                "Content-Type": "application/json",
+            },
+            whom=self._base_url,
+        )
         if response.status == 200:
             return response.data
         raise classify(read_refusal(response.status, response.headers, response.data), self._clock())
@@ -153,8 +155,3 @@ class HttpSearchConsole(SearchConsole):
     def _count(self, *, calls: int = 0, retries: int = 0) -> None:
         with self._lock:
             self._usage = Usage(self._usage.calls + calls, self._usage.retries + retries)
-
-
-def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    """The end of the library's text: what precedes it is the address of an object in memory."""
-    return str(error).rsplit(">: ", 1)[-1].rsplit("object at", 1)[-1][:200]

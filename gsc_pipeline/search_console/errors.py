@@ -45,7 +45,7 @@ class SearchConsoleError(Exception):
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"{self.cause}: {self.remedy}" if self.remedy else self.cause
+        return f"{self.cause}; {self.remedy}" if self.remedy else self.cause
 
 
 class IllegalRequestError(SearchConsoleError):
@@ -122,7 +122,8 @@ class ServiceUnavailableError(TransientError):
 class Refusal:
     """What a refusing answer said: its status and whatever could be read of its body.
 
-    `at_token_endpoint` is true for answers of the OAuth token endpoint, whose `error` is a string.
+    `at_token_endpoint` is true for answers of the OAuth token endpoint, known by an `error` that is a
+    string.
     """
 
     status: int
@@ -155,8 +156,10 @@ def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
         return ServiceUnavailableError(cause, refusal.retry_after)
     if refusal.at_token_endpoint:
         return _classify_at_token_endpoint(refusal, cause)
-    if refusal.reasons & _DISABLED:
+    if refusal.reasons & _DISABLED or _DISABLED_TEXT in refusal.message:
         return ApiDisabledError(cause)
+    if refusal.reasons & _WRONG_SCOPE or _WRONG_SCOPE_TEXT in refusal.message:
+        return CredentialUnusableError(cause)
     if refusal.status in (403, 429) and _is_quota(refusal):
         return _classify_quota(refusal, cause, now)
     match refusal.status:
@@ -169,10 +172,16 @@ def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
     return IllegalRequestError(cause)
 
 
+# Each kind is known by its reasons or, because `errors` may be missing, by its text. Whole phrases: the
+# address of a property may hold any word, and be in the text of a refusal for lack of permission.
 _DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
+_DISABLED_TEXT = "has not been used in project"
+_WRONG_SCOPE = frozenset({"ACCESS_TOKEN_SCOPE_INSUFFICIENT"})
+_WRONG_SCOPE_TEXT = "insufficient authentication scopes"
 _DAILY = frozenset({"dailyLimitExceeded", "dailyLimitExceededUnreg"})
-# Whole phrases: a property whose address holds the word "quota" may be refused for lack of permission.
-_QUOTA_TEXT = re.compile(r"quota exceeded|exceeded .{0,40}quota|rate limit exceeded", re.IGNORECASE)
+_DAILY_TEXT = re.compile(r"daily limit exceeded|limit '[^']* per day'", re.IGNORECASE)
+_QUOTA_TEXT = re.compile(r"quota exceeded|exceeded .{0,40}quota|(rate|daily) limit exceeded", re.IGNORECASE)
+_UNAVAILABLE_AT_TOKEN_ENDPOINT = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
 _QUOTA = _DAILY | {
     "quotaExceeded",
     "rateLimitExceeded",
@@ -190,7 +199,7 @@ def _is_quota(refusal: Refusal) -> bool:
 
 
 def _classify_quota(refusal: Refusal, cause: str, now: datetime) -> QuotaError:
-    if refusal.reasons & _DAILY:
+    if refusal.reasons & _DAILY or _DAILY_TEXT.search(refusal.message):
         return DailyQuotaError(cause, _seconds_to_pacific_midnight(now))
     if "load quota" in refusal.message.lower():
         return LoadQuotaError(cause, max(refusal.retry_after or 0.0, LOAD_QUOTA_WAIT_SECONDS))
@@ -200,6 +209,8 @@ def _classify_quota(refusal: Refusal, cause: str, now: datetime) -> QuotaError:
 def _classify_at_token_endpoint(refusal: Refusal, cause: str) -> SearchConsoleError:
     if refusal.status == 429:
         return QuotaError(cause, refusal.retry_after)
+    if refusal.reasons & _UNAVAILABLE_AT_TOKEN_ENDPOINT:
+        return ServiceUnavailableError(cause, refusal.retry_after)
     return CredentialUnusableError(cause)
 
 
@@ -217,8 +228,9 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 def _cause(refusal: Refusal) -> str:
     where = "token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
     words = ", ".join(sorted(refusal.reasons - {"global"}))
-    text = " ".join(refusal.message.split())[:300]
-    return " ".join(part for part in (where, str(refusal.status), words and f"({words})", text) if part)
+    answered = " ".join(part for part in (where, str(refusal.status), words and f"({words})") if part)
+    text = " ".join(refusal.message.split())[:300].rstrip(".")
+    return f"{answered}: {text}" if text else answered
 
 
 def _seconds(retry_after: str | None) -> float | None:
