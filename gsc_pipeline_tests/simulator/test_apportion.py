@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gsc_pipeline.simulator.apportion import apportioned, rounded, table
 from gsc_pipeline.simulator.coupling import coupled
-from gsc_pipeline.simulator.facts import ANONYMIZED, Counts
+from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts
 
 counts = st.lists(st.integers(0, 50_000), min_size=1, max_size=30).map(lambda x: np.array(x, dtype=np.int64))
 few = st.lists(st.integers(0, 60), min_size=1, max_size=8).map(lambda x: np.array(x, dtype=np.int64))
@@ -85,7 +85,7 @@ def test_coupling_keeps_every_margin(
         seed=7,
     )
 
-    def sums(codes: np.ndarray, size: int) -> list[int]:  # type: ignore[type-arg]
+    def sums(codes: Codes, size: int) -> list[int]:
         return [int(rows.units[codes == code].sum()) for code in range(size)]
 
     assert (rows.units > 0).all()
