@@ -218,7 +218,7 @@ def _reasons(error: dict[str, Any]) -> list[str]:
     """Every word by which an error names itself: its status, its errors' reasons and domains, its details."""
     entries = [entry for key in ("errors", "details") for entry in _dicts(error.get(key))]
     words = [error.get("status")] + [entry.get(key) for entry in entries for key in ("reason", "domain")]
-    return [word for word in words if isinstance(word, str)]
+    return [word for word in words if isinstance(word, str) and word]
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
@@ -226,7 +226,7 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _cause(refusal: Refusal) -> str:
-    where = "token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
+    where = "the token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
     words = ", ".join(sorted(refusal.reasons - {"global"}))
     answered = " ".join(part for part in (where, str(refusal.status), words and f"({words})") if part)
     text = " ".join(refusal.message.split())[:300].rstrip(".")

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gsc_pipeline.search_console.errors import (
+    ApiDisabledError,
+    CredentialError,
+    CredentialUnusableError,
+    DailyQuotaError,
+    IllegalRequestError,
+    LoadQuotaError,
+    PropertyError,
+    PropertyForbiddenError,
+    PropertyNotFoundError,
+    QuotaError,
+    Refusal,
+    SearchConsoleError,
+    ServiceUnavailableError,
+    TokenExpiredError,
+    TransientError,
+    classify,
+    read_refusal,
+)
+
+NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
+"""Noon in California: midnight is twelve hours away."""
+
+NO_PERMISSION = (
+    "User does not have sufficient permission for site '{}'. "
+    "See also: https://support.google.com/webmasters/answer/2451999."
+)
+NEVER_USED = "Google Search Console API has not been used in project 5 before or it is disabled."
+WRONG_SCOPE = "Request had insufficient authentication scopes."
+TOO_FAST = "Search Analytics QPS quota exceeded. Learn about usage limits."
+BY_THE_MINUTE = "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute'"
+BY_THE_DAY = "Quota exceeded for quota metric 'Queries' and limit 'Queries per day'"
+HTML = b"<!DOCTYPE html><html><title>Error</title><p>Sorry, the quota page is down. forbidden notFound"
+
+
+def google(reason: str, message: str = "", *, domain: str = "global", status: str = "") -> dict[str, Any]:
+    """The body of an error as Google's APIs write it."""
+    errors = [{"message": message, "domain": domain, "reason": reason}]
+    return {"error": {"code": 0, "message": message, "errors": errors, "status": status}}
+
+
+def modern(status: str, message: str = "", *, reason: str | None = None) -> dict[str, Any]:
+    """The body without `errors`, as Google's newer front end writes it."""
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "domain": "googleapis.com", "reason": reason}
+    return {"error": {"code": 0, "message": message, "status": status, "details": [info] if reason else []}}
+
+
+def usage(reason: str, message: str = "Quota exceeded") -> dict[str, Any]:
+    return google(reason, message, domain="usageLimits")
+
+
+def token(error: str, description: str = "") -> dict[str, str]:
+    return {"error": error, "error_description": description}
+
+
+def error_for(
+    status: int, body: object = b"", headers: dict[str, str] | None = None, now: datetime = NOON
+) -> SearchConsoleError:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return classify(read_refusal(status, headers or {}, raw), now)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        # Our request is wrong.
+        (400, google("invalidParameter", "Invalid value at 'rowLimit'"), IllegalRequestError),
+        (400, google("badRequest"), IllegalRequestError),
+        (400, modern("INVALID_ARGUMENT"), IllegalRequestError),
+        (400, HTML, IllegalRequestError),
+        (302, b"", IllegalRequestError),
+        (413, HTML, IllegalRequestError),
+        # The credential is dead.
+        (400, token("invalid_grant", "Token has been expired or revoked."), CredentialUnusableError),
+        (401, token("invalid_client", "The OAuth client was not found."), CredentialUnusableError),
+        (401, token("deleted_client"), CredentialUnusableError),
+        (400, token("invalid_scope"), CredentialUnusableError),
+        (403, google("insufficientPermissions", WRONG_SCOPE), CredentialUnusableError),
+        (403, modern("PERMISSION_DENIED", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), CredentialUnusableError),
+        # The token is.
+        (401, google("authError", "Invalid Credentials"), TokenExpiredError),
+        (401, modern("UNAUTHENTICATED"), TokenExpiredError),
+        (401, HTML, TokenExpiredError),
+        # This property is not ours.
+        (403, google("forbidden", NO_PERMISSION.format("sc-domain:acme.com")), PropertyForbiddenError),
+        (403, google("insufficientPermissions", "Insufficient Permission"), PropertyForbiddenError),
+        (403, modern("PERMISSION_DENIED", NO_PERMISSION.format("https://acme.com/")), PropertyForbiddenError),
+        (403, HTML, PropertyForbiddenError),
+        # The API is switched off; the domain is that of quotas.
+        (403, usage("accessNotConfigured", "Access Not Configured."), ApiDisabledError),
+        (403, modern("PERMISSION_DENIED", reason="SERVICE_DISABLED"), ApiDisabledError),
+        (403, modern("PERMISSION_DENIED", NEVER_USED), ApiDisabledError),
+        # Slow down; 403 here is no lack of permission.
+        (403, usage("quotaExceeded"), QuotaError),
+        (403, usage("rateLimitExceeded"), QuotaError),
+        (403, usage("userRateLimitExceeded"), QuotaError),
+        (403, google("forbidden", TOO_FAST), QuotaError),
+        (403, modern("PERMISSION_DENIED", TOO_FAST), QuotaError),
+        (403, modern("PERMISSION_DENIED", "You have exceeded your short term quota."), QuotaError),
+        (403, modern("RESOURCE_EXHAUSTED"), QuotaError),
+        (403, google("somethingNew", "Too much", domain="usageLimits"), QuotaError),
+        (429, usage("rateLimitExceeded"), QuotaError),
+        (429, modern("RESOURCE_EXHAUSTED", reason="RATE_LIMIT_EXCEEDED"), QuotaError),
+        (429, modern("RESOURCE_EXHAUSTED", BY_THE_MINUTE), QuotaError),
+        (429, HTML, QuotaError),
+        (429, token("rate_limit_exceeded"), QuotaError),
+        # Unknown property.
+        (404, google("notFound"), PropertyNotFoundError),
+        (404, HTML, PropertyNotFoundError),
+        # Google's side.
+        (408, HTML, ServiceUnavailableError),
+        (500, google("internalError"), ServiceUnavailableError),
+        (500, google("backendError"), ServiceUnavailableError),
+        (502, HTML, ServiceUnavailableError),
+        (503, google("backendError"), ServiceUnavailableError),
+        (503, modern("UNAVAILABLE"), ServiceUnavailableError),
+        (503, usage("quotaExceeded"), ServiceUnavailableError),
+        (504, b"", ServiceUnavailableError),
+        (500, token("internal_failure"), ServiceUnavailableError),
+        (400, token("temporarily_unavailable"), ServiceUnavailableError),
+        (400, token("server_error"), ServiceUnavailableError),
+    ],
+)  # fmt: skip
+def test_a_refusal_means_what_the_table_says(
+    status: int, body: object, expected: type[SearchConsoleError]
+) -> None:
+    error = error_for(status, body)
+
+    assert type(error) is expected
+    assert str(status) in str(error)
+    assert getattr(error, "retry_after", None) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (PropertyForbiddenError, PropertyError),
+        (PropertyNotFoundError, PropertyError),
+        (CredentialUnusableError, CredentialError),
+        (ApiDisabledError, CredentialError),
+        (QuotaError, TransientError),
+        (LoadQuotaError, QuotaError),
+        (DailyQuotaError, QuotaError),
+        (ServiceUnavailableError, TransientError),
+    ],
+)
+def test_errors_form_the_tree_that_callers_decide_by(
+    kind: type[SearchConsoleError], expected: type[SearchConsoleError]
+) -> None:
+    assert issubclass(kind, expected)
+    families = [
+        family for family in (PropertyError, CredentialError, TransientError) if issubclass(kind, family)
+    ]
+    assert len(families) == 1
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        "https://quota.example/quotaExceeded/",
+        "https://rate-limit-exceeded.example/daily-limit-exceeded/",
+        "https://example.com/exceeded/my/quota/",
+        "sc-domain:load-quota-exceeded.com",
+    ],
+)
+def test_a_property_whose_address_speaks_of_quotas_may_still_be_forbidden(site: str) -> None:
+    for body in (
+        google("forbidden", NO_PERMISSION.format(site), status="PERMISSION_DENIED"),
+        modern("PERMISSION_DENIED", NO_PERMISSION.format(site)),
+    ):
+        error = error_for(403, body)
+
+        assert type(error) is PropertyForbiddenError
+        assert site in str(error)
+
+
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize(
+    "body",
+    [
+        usage("quotaExceeded", "Search Analytics load quota exceeded. Learn about usage limits."),
+        modern("RESOURCE_EXHAUSTED", "Search Analytics load quota exceeded."),
+    ],
+)
+def test_the_load_quota_asks_for_fifteen_minutes_at_least(status: int, body: object) -> None:
+    for header, seconds in (({}, 900.0), ({"Retry-After": "30"}, 900.0), ({"Retry-After": "1200"}, 1200.0)):
+        error = error_for(status, body, header)
+
+        assert type(error) is LoadQuotaError
+        assert error.retry_after == seconds
+
+
+DAILY_QUOTA = [
+    (403, usage("dailyLimitExceeded", "Daily Limit Exceeded")),
+    (403, usage("dailyLimitExceededUnreg", "Daily Limit for Unauthenticated Use Exceeded")),
+    (403, modern("PERMISSION_DENIED", "Daily Limit Exceeded. The quota will be reset at midnight Pacific.")),
+    (429, modern("RESOURCE_EXHAUSTED", BY_THE_DAY)),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), DAILY_QUOTA)
+@pytest.mark.parametrize(
+    ("now", "hours"),
+    [
+        ("2026-11-20T20:00", 12.0),
+        ("2026-11-20T07:30", 0.5),
+        ("2026-11-20T08:00", 24.0),
+        ("2026-07-01T07:00", 24.0),
+        # 2026-03-08 has 23 hours, 2026-11-01 has 25.
+        ("2026-03-08T08:00", 23.0),
+        ("2026-03-08T12:00", 19.0),
+        ("2026-11-01T07:00", 25.0),
+        ("2026-11-01T09:30", 22.5),
+    ],
+)
+def test_the_daily_quota_asks_to_wait_until_midnight_in_california(
+    status: int, body: object, now: str, hours: float
+) -> None:
+    error = error_for(status, body, {"Retry-After": "1"}, now=datetime.fromisoformat(now).replace(tzinfo=UTC))
+
+    assert type(error) is DailyQuotaError
+    assert error.retry_after == hours * 3600
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(429, usage("rateLimitExceeded")), (503, HTML), (429, token("slow_down"))]
+)
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        ("-3", 0.0),
+        ("Fri, 20 Nov 2026 20:00:00 GMT", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_taken_in_seconds(
+    status: int, body: object, header: str, seconds: float | None
+) -> None:
+    error = error_for(status, body, {"Retry-After": header})
+
+    assert isinstance(error, TransientError)
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b'{"error": {"message": "cut',
+        [],
+        "error",
+        None,
+        {},
+        {"error": None},
+        {"error": []},
+        {"error": {}},
+        {"error": {"message": None, "errors": None, "status": None, "details": {}}},
+        {"error": {"message": ["x"], "errors": [None, 5, "x", {}, {"reason": 5}], "status": 7}},
+        {"fault": "other"},
+    ],
+)
+def test_a_body_of_any_shape_leaves_at_least_the_status(body: object) -> None:
+    assert type(error_for(403, body)) is PropertyForbiddenError
+    assert type(error_for(500, body)) is ServiceUnavailableError
+
+
+def test_a_refusal_is_read_with_every_word_it_names_itself_by() -> None:
+    body = {
+        "error": {
+            "code": 429,
+            "message": "Too fast",
+            "status": "RESOURCE_EXHAUSTED",
+            "errors": [{"reason": "rateLimitExceeded", "domain": "usageLimits", "message": "Too fast"}],
+            "details": [{"reason": "RATE_LIMIT_EXCEEDED", "domain": "googleapis.com"}],
+        }
+    }
+
+    assert read_refusal(429, {"Retry-After": "3"}, json.dumps(body).encode()) == Refusal(
+        status=429,
+        message="Too fast",
+        reasons=frozenset(
+            {
+                "RESOURCE_EXHAUSTED",
+                "rateLimitExceeded",
+                "usageLimits",
+                "RATE_LIMIT_EXCEEDED",
+                "googleapis.com",
+            }
+        ),
+        retry_after=3.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            error_for(403, google("forbidden", "No permission for 'sc-domain:acme.com'.")),
+            "Search Console answered 403 (forbidden): No permission for 'sc-domain:acme.com'; add the "
+            "credential as a user of the property, and check the property's exact spelling",
+        ),
+        (
+            error_for(400, token("invalid_grant", "Token has been expired or revoked.")),
+            "the token endpoint answered 400 (invalid_grant): Token has been expired or revoked; check the "
+            "workspace's credentials entry and issue a new key if need be",
+        ),
+        (
+            error_for(502, HTML),
+            "Search Console answered 502; the next sync tries again; check GSC_API_URL and the network if "
+            "it lasts",
+        ),
+    ],
+)
+def test_an_error_reads_as_its_cause_and_the_next_step(error: SearchConsoleError, text: str) -> None:
+    assert str(error) == text
+    assert "\n" not in str(error)
+
+
+def test_every_error_that_a_person_sees_has_a_next_step() -> None:
+    kinds = [
+        IllegalRequestError,
+        PropertyForbiddenError,
+        PropertyNotFoundError,
+        CredentialUnusableError,
+        ApiDisabledError,
+        QuotaError,
+        LoadQuotaError,
+        DailyQuotaError,
+        ServiceUnavailableError,
+    ]
+
+    for kind in kinds:
+        assert str(kind("cause")).startswith("cause; ")
+    assert str(TokenExpiredError("cause")) == "cause"
+
+
+def test_a_long_message_of_several_lines_becomes_one_short_line() -> None:
+    error = error_for(400, google("badRequest", "first\n\tsecond  " + "x" * 5_000))
+
+    assert "first second xxx" in error.cause
+    assert len(error.cause) < 400

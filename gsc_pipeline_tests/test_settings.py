@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from gsc_pipeline.settings import ConfigurationError, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("GSC_"):
+            monkeypatch.delenv(name)
+
+
+def problems(**variables: str) -> list[str]:
+    """What loading says of an environment with these variables."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings()
+    assert str(caught.value) == "\n".join(f"environment: {line}" for line in caught.value.problems)
+    return list(caught.value.problems)
+
+
+def test_without_any_variable_the_defaults_are_the_documented_ones() -> None:
+    settings = load_settings()
+
+    assert settings.workspaces_file == Path("workspaces.yaml")
+    assert settings.lake == "data/lake"
+    assert settings.api_url == "https://searchconsole.googleapis.com/"
+    assert settings.auto_sync_enabled is False
+    assert settings.auto_sync_cron == "0 */6 * * *"
+    assert settings.auto_sync_days == 14
+    assert settings.start_date == date(2025, 1, 1)
+
+
+def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, tuple[str, object]] = {
+        "workspaces_file": ("conf/tenants.yaml", Path("conf/tenants.yaml")),
+        "lake": ("s3://bucket/lake", "s3://bucket/lake"),
+        "api_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+        "auto_sync_enabled": ("true", True),
+        "auto_sync_cron": ("@daily", "@daily"),
+        "auto_sync_days": ("500", 500),
+        "start_date": ("2025-07-01", date(2025, 7, 1)),
+        "api_concurrency": ("64", 64),
+        "api_attempts": ("1", 1),
+        "api_backoff_seconds": ("0", 0.0),
+        "api_longest_wait_seconds": ("0", 0.0),
+        "api_connect_timeout_seconds": ("0.5", 0.5),
+        "api_read_timeout_seconds": ("30", 30.0),
+        "commit_rows": ("1", 1),
+    }
+    assert set(given) == set(Settings.model_fields)
+    for field, (text, _) in given.items():
+        monkeypatch.setenv(f"GSC_{field.upper()}", text)
+
+    settings = load_settings()
+
+    assert {field: getattr(settings, field) for field in given} == {
+        field: value for field, (_, value) in given.items()
+    }
+
+
+def test_every_bad_variable_is_reported_at_once_with_its_value_and_what_is_expected() -> None:
+    assert problems(
+        GSC_API_URL="searchconsole.googleapis.com",
+        GSC_AUTO_SYNC_ENABLED="maybe",
+        GSC_AUTO_SYNC_CRON="every six hours",
+        GSC_AUTO_SYNC_DAYS="0",
+        GSC_START_DATE="yesterday",
+        GSC_API_CONCURRENCY="65",
+        GSC_API_ATTEMPTS="1.5",
+        GSC_API_BACKOFF_SECONDS="-1",
+        GSC_API_LONGEST_WAIT_SECONDS="inf",
+        GSC_API_CONNECT_TIMEOUT_SECONDS="0",
+        GSC_API_READ_TIMEOUT_SECONDS="soon",
+        GSC_COMMIT_ROWS="many",
+        GSC_LAKE="s3://fine/",
+    ) == [
+        "GSC_API_URL: 'searchconsole.googleapis.com': "
+        "expected an address such as https://searchconsole.googleapis.com/",
+        "GSC_AUTO_SYNC_ENABLED: 'maybe': expected true or false",
+        "GSC_AUTO_SYNC_CRON: 'every six hours': "
+        "expected five cron fields such as 0 */6 * * *, or a nickname such as @daily",
+        "GSC_AUTO_SYNC_DAYS: '0': expected 1 or more",
+        "GSC_START_DATE: 'yesterday': expected a date such as 2026-11-20",
+        "GSC_API_CONCURRENCY: '65': expected 64 or less",
+        "GSC_API_ATTEMPTS: '1.5': expected a whole number",
+        "GSC_API_BACKOFF_SECONDS: '-1': expected 0 or more",
+        "GSC_API_LONGEST_WAIT_SECONDS: 'inf': expected a number",
+        "GSC_API_CONNECT_TIMEOUT_SECONDS: '0': expected more than 0",
+        "GSC_API_READ_TIMEOUT_SECONDS: 'soon': expected a number",
+        "GSC_COMMIT_ROWS: 'many': expected a whole number",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "ftp://host/", "https://host:port/", "https://host/a b", "https://h/ "]
+)
+def test_an_api_address_that_is_none_is_refused(url: str) -> None:
+    assert problems(GSC_API_URL=url) == [
+        f"GSC_API_URL: {url!r}: expected an address such as https://searchconsole.googleapis.com/"
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://searchconsole.googleapis.com",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+        "https://proxy/gsc",
+    ],
+)
+def test_an_api_address_with_and_without_final_slash_means_the_same(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GSC_API_URL", url)
+    without = load_settings()
+    monkeypatch.setenv("GSC_API_URL", url + "/")
+
+    assert load_settings() == without
+    assert without.api_url == url + "/"
+
+
+@pytest.mark.parametrize("cron", ["0 */6 * * *", "15,45 0-6 1 jan-jun mon", "@hourly"])
+def test_cron_expressions_and_nicknames_are_taken(cron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSC_AUTO_SYNC_CRON", cron)
+
+    assert load_settings().auto_sync_cron == cron
+
+
+@pytest.mark.parametrize("cron", ['"0 */6 * * *"', "0 */6 * *", "0 0 */6 * * *", "@often"])
+def test_what_the_scheduler_would_not_understand_is_refused(cron: str) -> None:
+    assert len(problems(GSC_AUTO_SYNC_CRON=cron)) == 1
+
+
+@pytest.mark.parametrize("text", ["0", "1767225600", "2025-02-30", "2025-07-01T00:00:00", "01.07.2025"])
+def test_a_start_date_is_a_calendar_date_and_never_a_number_of_seconds(text: str) -> None:
+    assert problems(GSC_START_DATE=text) == [f"GSC_START_DATE: {text!r}: expected a date such as 2026-11-20"]
+
+
+def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_settings()
+    for field in Settings.model_fields:
+        monkeypatch.setenv(f"GSC_{field.upper()}", "")
+
+    assert load_settings() == defaults
+
+
+def test_long_values_are_cut_in_the_report() -> None:
+    (line,) = problems(GSC_AUTO_SYNC_DAYS="9" * 59 + "x" * 1_000)
+
+    assert line == f"GSC_AUTO_SYNC_DAYS: '{'9' * 56}...: expected a whole number"
+
+
+def test_what_a_caller_sets_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSC_AUTO_SYNC_DAYS", "3")
+
+    assert load_settings(auto_sync_days=5, start_date=date(2026, 1, 1)).auto_sync_days == 5
+
+
+def test_reading_settings_opens_no_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GSC_AUTO_SYNC_DAYS=99\n")
+    program = """
+import sys
+from gsc_pipeline.settings import load_settings
+events, watched = [], set()
+sys.addaudithook(lambda name, args: events.append((name, args)) if name.split(".")[0] in watched else None)
+watched = {"open", "os", "socket", "sqlite3"}
+print(load_settings().auto_sync_days)
+watched = set()
+print(events)
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GSC_")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment | {"GSC_WORKSPACES_FILE": "tenants.yaml", "GSC_LAKE": "lake"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines() == ["14", "[]"]
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
