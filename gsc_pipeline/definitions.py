@@ -28,11 +28,11 @@ def build_defs(
     """
     settings = settings or load_settings()
     resources = {"pipeline": live_pipeline(settings), **(resources or {})}
-    registry = resources["pipeline"].registry
+    list_workspaces = resources["pipeline"].list_workspaces
     partitions = partitions_definition(
-        settings.start_date, lambda: [workspace.id for workspace in registry.workspaces()]
+        settings.start_date, lambda: [workspace.id for workspace in list_workspaces()]
     )
-    job = sync_job(partitions)
+    job = sync_job()
     return dg.Definitions(
         assets=[searchdata_asset(partitions)],
         jobs=[job],

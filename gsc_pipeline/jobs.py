@@ -15,12 +15,11 @@ RUN_TAGS = {"dagster/priority": "1", "dagster/max_runtime": "600"}
 """Ahead of backfills (priority 0), and ended after ten minutes."""
 
 
-def sync_job(partitions: dg.MultiPartitionsDefinition) -> Any:
+def sync_job() -> Any:
     """`gsc_sync`: both tables, for a range of one workspace's days."""
     return dg.define_asset_job(
         "gsc_sync",
         selection=list(ASSETS),
-        partitions_def=partitions,
         tags=RUN_TAGS,
         description="Brings the lake's copy of one workspace's days up to date.",
     )

@@ -6,6 +6,7 @@ objects (`wiring` makes them).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gsc_pipeline.days import Clock, utc_now
@@ -18,21 +19,14 @@ from gsc_pipeline.workspaces import Workspace, load_workspaces
 
 
 @dataclass(frozen=True)
-class Registry:
-    """The workspaces file, read anew each time, so that an edit counts from the next run on."""
-
-    settings: Settings
-
-    def workspaces(self) -> tuple[Workspace, ...]:
-        """All workspaces, inactive ones included. Raises ConfigurationError for a bad file."""
-        return load_workspaces(self.settings.workspaces_file)
-
-
-@dataclass(frozen=True)
 class Pipeline:
-    """What a sync needs besides a workspace and a window, in one resource called `pipeline`."""
+    """What a sync needs besides a window, in one resource called `pipeline`.
 
-    registry: Registry
+    `list_workspaces` reads the workspaces file anew each time, so that an edit counts from the next run
+    on; it lists inactive ones too, and raises ConfigurationError for a bad file.
+    """
+
+    list_workspaces: Callable[[], tuple[Workspace, ...]]
     open_console: OpenConsole
     lake: Lake
     options: SyncOptions
@@ -42,7 +36,7 @@ class Pipeline:
 def live_pipeline(settings: Settings) -> Pipeline:
     """The pipeline against Google's API, or whatever `GSC_API_URL` names."""
     return Pipeline(
-        registry=Registry(settings),
+        list_workspaces=lambda: load_workspaces(settings.workspaces_file),
         open_console=console_opener(settings),
         lake=Lake(settings.lake),
         options=sync_options(settings),

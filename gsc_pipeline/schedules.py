@@ -31,7 +31,7 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
     def gsc_auto_sync(
         context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        workspaces = pipeline.registry.workspaces()
+        workspaces = pipeline.list_workspaces()
         active = select(workspaces, [])
         if not active:
             return dg.SkipReason("no workspace is active")

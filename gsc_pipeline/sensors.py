@@ -32,7 +32,7 @@ def workspaces_sensor() -> Any:
     def gsc_workspaces_in_step(
         context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> dg.SensorResult | dg.SkipReason:
-        gap = registration_gap(context.instance, [w.id for w in pipeline.registry.workspaces()])
+        gap = registration_gap(context.instance, [w.id for w in pipeline.list_workspaces()])
         unused = [workspace for workspace in gap["remove"] if not _in_flight(context.instance, workspace)]
         if not gap["add"] and not unused:
             return dg.SkipReason("the partitions are those of the workspaces file")

@@ -15,6 +15,7 @@ from gsc_pipeline.events import good_days, worth_recording
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
 from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
@@ -43,11 +44,12 @@ def searchdata_asset(
     def searchdata(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> Iterator[dg.AssetCheckResult]:
-        workspaces = pipeline.registry.workspaces()
+        workspaces = _listed(pipeline)
         asked = _asked(context, workspaces, pipeline)
-        reports = [_sync(context, pipeline, workspace, window) for workspace, window in asked]
-        for report in reports:
-            _record(context, report)
+        reports = []
+        for workspace, window in asked:
+            reports.append(_sync(context, pipeline, workspace, window))
+            _record(context, reports[-1])
         yield no_partial_failures(pipeline.lake, [w.id for w in workspaces if w.active])
         _end(reports)
 
@@ -74,6 +76,13 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
             )
         },
     )
+
+
+def _listed(pipeline: Pipeline) -> tuple[Workspace, ...]:
+    try:
+        return pipeline.list_workspaces()
+    except ConfigurationError as error:
+        raise _refusal(str(error)) from None
 
 
 def _asked(
@@ -106,7 +115,7 @@ def _sync(
             pipeline.lake,
             options=pipeline.options,
             clock=pipeline.clock,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
     for problem in report.problems:
         context.log.warning(f"{workspace.id}: {problem}")

@@ -1,0 +1,78 @@
+"""A Dagster instance of its own for each test, and the definitions wired to a simulated world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from gsc_pipeline.assets.searchdata import searchdata_asset
+from gsc_pipeline.partitions import WORKSPACES, partitions_definition
+from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.world import World
+
+
+@dataclass
+class Orchestra:
+    """The asset, its resource and an instance; `workspaces` may be changed at any time."""
+
+    world: World
+    instance: dg.DagsterInstance
+    workspaces: list[Workspace]
+    start: date = date(2026, 11, 1)
+    list_workspaces: Callable[[], tuple[Workspace, ...]] | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(
+            list_workspaces=self.list_workspaces or (lambda: tuple(self.workspaces)),
+            open_console=self.world.open_console,
+            lake=self.world.lake,
+            options=SyncOptions(),
+            clock=lambda: self.world.now,
+        )
+
+    def materialize(
+        self, *, key: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """One run of the multi-asset in this process, three attempts without a pause between them."""
+        partitions = partitions_definition(self.start, lambda: [w.id for w in self.workspaces])
+        return dg.materialize(
+            [searchdata_asset(partitions, dg.RetryPolicy(max_retries=2))],
+            instance=self.instance,
+            resources={"pipeline": self.pipeline},
+            partition_key=key,
+            tags=tags,
+            raise_on_error=False,
+        )
+
+    def materialized(self, asset: str = "searchdata_site_impression") -> dict[str, dict[str, Any]]:
+        """The partitions the instance has events of, and the metadata of the newest of each."""
+        records = self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000, ascending=True).records
+        return {
+            str(record.partition_key): {
+                name: value.value for name, value in record.asset_materialization.metadata.items()
+            }
+            for record in records
+            if record.asset_materialization
+        }
+
+    def check(self) -> Any:
+        """The newest evaluation of `no_partial_failures`."""
+        key = dg.AssetCheckKey(dg.AssetKey("searchdata_site_impression"), "no_partial_failures")
+        (record,) = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        assert record.event is not None
+        return record.event.dagster_event.event_specific_data  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def orchestra(world: World) -> Iterator[Orchestra]:
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
+        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])

@@ -1,0 +1,218 @@
+"""Runs of the multi-asset: what they read, what Dagster knows afterwards, how they end."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from gsc_pipeline.assets.searchdata import TICK_TAG
+from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.partitions import partition_key, range_tags
+from gsc_pipeline.settings import ConfigurationError
+from gsc_pipeline.simulator import google_error
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.sync.test_failures import FORBIDDEN, UNAVAILABLE, all_queries, queries_of
+
+TICK = {TICK_TAG: "2026-11-21T18:00:00+00:00"}
+SITE, URL = "searchdata_site_impression", "searchdata_url_impression"
+
+
+def failure(result: dg.ExecuteInProcessResult) -> Any:
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    return event.step_failure_data
+
+
+def attempts(result: dg.ExecuteInProcessResult) -> int:
+    return 1 + sum(event.is_step_restarted for event in result.all_events)
+
+
+def keys(window: Window, workspace: str = "acme") -> set[str]:
+    return {partition_key(day, workspace) for day in window}
+
+
+def test_a_single_key_reads_that_day_of_that_workspace(orchestra: Orchestra) -> None:
+    day = orchestra.world.today - 3 * ONE_DAY
+    result = orchestra.materialize(key=partition_key(day, "acme"))
+    assert result.success
+    assert set(orchestra.materialized()) == set(orchestra.materialized(URL)) == {f"{day}|acme"}
+    held = orchestra.world.lake.read(SITE_IMPRESSION)
+    assert set(held["data_date"].to_pylist()) == {day}
+    assert set(held["workspace"].to_pylist()) == {"acme"}
+
+
+def test_each_materialization_carries_the_days_numbers(orchestra: Orchestra) -> None:
+    day = orchestra.world.today - ONE_DAY
+    orchestra.materialize(key=partition_key(day, "acme"))
+    held = orchestra.world.lake.read(SITE_IMPRESSION)
+    numbers = orchestra.materialized()[f"{day}|acme"]
+    assert numbers["dagster/partition_row_count"] == held.num_rows
+    assert numbers["clicks"] == sum(held["clicks"].to_pylist())
+    assert numbers["impressions"] == sum(held["impressions"].to_pylist())
+    assert (numbers["calls"], numbers["status"]) == (4, "provisional")
+    assert numbers["seconds"] > 0
+
+
+def test_a_range_is_one_run_over_its_days(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(4)
+    result = orchestra.materialize(tags=range_tags("acme", window))
+    assert result.success
+    assert set(orchestra.materialized()) == keys(window)
+
+
+def test_a_person_sees_an_event_for_every_day_asked_for_even_if_nothing_moved(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(3)
+    orchestra.materialize(tags=range_tags("acme", window))
+    result = orchestra.materialize(tags=range_tags("acme", window))
+    events = [event for event in result.all_events if event.is_step_materialization]
+    assert len(events) == 2 * 3
+
+
+def test_a_scheduled_run_in_which_nothing_moved_leaves_no_materialization(orchestra: Orchestra) -> None:
+    tags = {**TICK, **range_tags("acme", orchestra.world.last(3))}
+    first = orchestra.materialize(tags=tags)
+    second = orchestra.materialize(tags=tags)
+    assert [e for e in first.all_events if e.is_step_materialization]
+    assert not [e for e in second.all_events if e.is_step_materialization]
+    assert second.success
+
+
+def test_a_scheduled_run_tells_a_new_instance_of_days_the_lake_knows_already(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(3)
+    orchestra.world.sync(orchestra.workspaces[0], window)
+    orchestra.materialize(tags={**TICK, **range_tags("acme", window)})
+    assert set(orchestra.materialized()) == keys(window)
+
+
+def test_a_scheduled_run_records_the_days_that_moved(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(6)
+    tags = {**TICK, **range_tags("acme", window)}
+    orchestra.materialize(tags=tags)
+    orchestra.world.now += timedelta(hours=6)
+    result = orchestra.materialize(tags=tags)
+    moved = {str(e.partition) for e in result.all_events if e.is_step_materialization}
+    assert moved
+    assert moved <= keys(orchestra.world.last(3))
+
+
+def test_a_forbidden_property_leaves_the_run_green_and_the_check_names_it(orchestra: Orchestra) -> None:
+    orchestra.workspaces[0] = orchestra.world.workspace(
+        properties=("sc-domain:acme.com", "sc-domain:other.com")
+    )
+    window = orchestra.world.last(3)
+    result = orchestra.materialize(tags=range_tags("acme", window))
+    assert result.success
+    assert set(orchestra.materialized()) == keys(window)
+    check = orchestra.check()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    (row,) = check.metadata["failures"].records
+    assert row.data["property"] == "sc-domain:other.com"
+    assert "403" in row.data["reason"]
+
+
+def test_the_check_judges_every_workspace_so_one_green_run_hides_no_failure(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(2)
+    orchestra.workspaces[1] = orchestra.world.workspace("globex", properties=("sc-domain:other.com",))
+    assert not orchestra.materialize(tags=range_tags("globex", window)).success
+    assert orchestra.materialize(tags=range_tags("acme", window)).success
+    check = orchestra.check()
+    assert not check.passed
+    assert check.metadata["failures"].records[0].data["workspace"] == "globex"
+
+
+def test_the_check_turns_green_by_itself_when_the_cause_is_gone(orchestra: Orchestra) -> None:
+    tags = range_tags("acme", orchestra.world.last(2))
+    orchestra.world.faults.append(all_queries(FORBIDDEN))
+    orchestra.materialize(tags=tags)
+    assert not orchestra.check().passed
+    orchestra.world.faults.clear()
+    orchestra.materialize(tags=tags)
+    assert orchestra.check().passed
+
+
+def test_a_day_that_failed_for_a_passing_reason_is_missing_the_others_are_there_and_the_run_fails(
+    orchestra: Orchestra,
+) -> None:
+    window = orchestra.world.last(4)
+    bad = window.start + ONE_DAY
+    orchestra.world.faults.append(queries_of(bad, UNAVAILABLE))
+    result = orchestra.materialize(tags=range_tags("acme", window))
+    assert not result.success
+    assert set(orchestra.materialized()) == keys(window) - {f"{bad}|acme"}
+    assert str(bad) in failure(result).user_failure_data.description
+    assert attempts(result) == 3
+
+
+def test_a_retry_reads_only_what_is_missing(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(4)
+    bad = window.start
+    # The client tries three times; the fourth refusal would be the second attempt's.
+    refusals = [UNAVAILABLE] * 3
+    fault = queries_of(bad, UNAVAILABLE)
+    orchestra.world.faults.append(lambda call: refusals.pop() if fault(call) and refusals else None)
+    result = orchestra.materialize(tags=range_tags("acme", window))
+    assert result.success
+    assert attempts(result) == 2
+    assert set(orchestra.materialized()) == keys(window)
+    probes = [call for call in orchestra.world.queries() if call.body["dimensions"] == ["date"]]
+    assert len(probes) == 2
+    days = [call.body["startDate"] for call in orchestra.world.queries() if call not in probes]
+    assert {day: days.count(day) for day in days} == {
+        **{str(day): 4 for day in window if day != bad},
+        str(bad): 3 + 4,
+    }
+
+
+def test_a_workspace_of_which_nothing_can_be_read_fails_at_once_and_is_not_retried(
+    orchestra: Orchestra,
+) -> None:
+    disabled = google_error(403, "accessNotConfigured", "Search Console API is disabled.", "usageLimits")
+    orchestra.world.faults.append(all_queries(disabled))
+    result = orchestra.materialize(tags=range_tags("acme", orchestra.world.last(2)))
+    assert not result.success
+    assert attempts(result) == 1
+    assert "enable the Google Search Console API" in failure(result).user_failure_data.description
+
+
+@pytest.mark.parametrize(
+    ("tags", "cause"),
+    [
+        (range_tags("acme", Window(date(2026, 11, 19), date(2026, 11, 24))), "is not over in California"),
+        (
+            {
+                "dagster/asset_partition_range_start": "2026-11-20|acme",
+                "dagster/asset_partition_range_end": "2026-11-15|acme",
+            },
+            "its start must not lie after its end",
+        ),
+    ],
+    ids=["future", "reversed"],
+)
+def test_what_dagster_lets_pass_is_refused_before_anything_is_read(
+    orchestra: Orchestra, tags: dict[str, str], cause: str
+) -> None:
+    result = orchestra.materialize(tags=tags)
+    assert not result.success
+    assert cause in failure(result).user_failure_data.description
+    assert attempts(result) == 1
+    assert not orchestra.world.queries()
+    assert not orchestra.materialized()
+
+
+def test_a_workspace_that_the_file_no_longer_lists_is_refused(orchestra: Orchestra) -> None:
+    del orchestra.workspaces[1]
+    result = orchestra.materialize(tags=range_tags("globex", orchestra.world.last(1)))
+    assert "does not list globex" in failure(result).user_failure_data.description
+
+
+def test_a_bad_workspaces_file_fails_the_run_once_with_its_own_words(orchestra: Orchestra) -> None:
+    def bad_file() -> Any:
+        raise ConfigurationError("workspaces.yaml", ["workspaces[0].id: 'A B': expected a slug"])
+
+    orchestra.list_workspaces = bad_file
+    result = orchestra.materialize(key="2026-11-19|acme")
+    assert "workspaces[0].id: 'A B': expected a slug" in failure(result).user_failure_data.description
+    assert attempts(result) == 1

@@ -1,0 +1,117 @@
+"""The schedule and the sensor, evaluated as the daemon evaluates them."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, date, datetime
+
+import dagster as dg
+import pytest
+
+from gsc_pipeline.definitions import build_defs
+from gsc_pipeline.jobs import WORKSPACE_TAG
+from gsc_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+
+SIX = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
+"""22:00 of 2026-11-20 in California."""
+
+
+def definitions(orchestra: Orchestra, **settings: object) -> dg.Definitions:
+    return build_defs(load_settings(**settings), resources={"pipeline": orchestra.pipeline})
+
+
+def tick(orchestra: Orchestra, at: datetime = SIX, **settings: object) -> dg.ScheduleEvaluationContext:
+    defs = definitions(orchestra, **settings)
+    context = dg.build_schedule_context(
+        instance=orchestra.instance,
+        scheduled_execution_time=at,
+        resources={"pipeline": orchestra.pipeline},
+        repository_def=defs.get_repository_def(),
+    )
+    return defs.resolve_schedule_def("gsc_auto_sync").evaluate_tick(context)  # type: ignore[return-value]
+
+
+def test_a_tick_asks_for_one_run_per_active_workspace_over_the_last_days(orchestra: Orchestra) -> None:
+    orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="asleep", active=False))
+    requests = tick(orchestra).run_requests
+    assert [request.tags[WORKSPACE_TAG] for request in requests] == ["acme", "globex"]
+    first = requests[0].tags
+    assert (first[RANGE_START_TAG], first[RANGE_END_TAG]) == ("2026-11-06|acme", "2026-11-19|acme")
+    assert first["gsc/tick"] == SIX.isoformat()
+
+
+def test_the_window_ends_with_the_last_complete_pacific_day(orchestra: Orchestra) -> None:
+    midnight_pacific = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+    (request, _) = tick(orchestra, midnight_pacific, auto_sync_days=3).run_requests
+    assert request.tags[RANGE_START_TAG] == "2026-11-18|acme"
+    assert request.tags[RANGE_END_TAG] == "2026-11-20|acme"
+
+
+def test_the_window_does_not_begin_before_the_first_partition(orchestra: Orchestra) -> None:
+    (request, _) = tick(orchestra, start_date=date(2026, 11, 18)).run_requests
+    assert request.tags[RANGE_START_TAG] == "2026-11-18|acme"
+
+
+def test_the_same_tick_evaluated_twice_asks_for_the_same_runs(orchestra: Orchestra) -> None:
+    keys = [[request.run_key for request in tick(orchestra).run_requests] for _ in range(2)]
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == 2
+
+
+def test_a_tick_registers_workspaces_that_are_new_in_the_file(orchestra: Orchestra) -> None:
+    orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="new"))
+    tick(orchestra)
+    assert orchestra.instance.has_dynamic_partition(WORKSPACES, "new")
+
+
+def test_a_tick_without_an_active_workspace_is_skipped_with_a_reason(orchestra: Orchestra) -> None:
+    orchestra.workspaces[:] = [dataclasses.replace(w, active=False) for w in orchestra.workspaces]
+    assert tick(orchestra).skip_message == "no workspace is active"
+
+
+def test_a_requested_run_does_what_it_was_asked_for(orchestra: Orchestra) -> None:
+    (request, _) = tick(orchestra, auto_sync_days=2).run_requests
+    orchestra.materialize(tags=request.tags)
+    assert set(orchestra.materialized()) == {"2026-11-18|acme", "2026-11-19|acme"}
+
+
+def step(orchestra: Orchestra) -> set[str]:
+    """One evaluation of the sensor, its requests carried out as the daemon does."""
+    defs = definitions(orchestra)
+    context = dg.build_sensor_context(
+        instance=orchestra.instance,
+        resources={"pipeline": orchestra.pipeline},
+        repository_def=defs.get_repository_def(),
+    )
+    found = defs.resolve_sensor_def("gsc_workspaces_in_step").evaluate_tick(context)
+    for request in found.dynamic_partitions_requests or []:
+        keys = list(request.partition_keys)
+        if type(request).__name__ == "AddDynamicPartitionsRequest":
+            orchestra.instance.add_dynamic_partitions(WORKSPACES, keys)
+        else:
+            for key in keys:
+                orchestra.instance.delete_dynamic_partition(WORKSPACES, key)
+    return set(orchestra.instance.get_dynamic_partitions(WORKSPACES))
+
+
+def test_the_sensor_keeps_the_partitions_in_step_with_the_file(orchestra: Orchestra) -> None:
+    orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="new"))
+    assert step(orchestra) == {"acme", "globex", "new"}
+    del orchestra.workspaces[1]
+    assert step(orchestra) == {"acme", "new"}
+    assert step(orchestra) == {"acme", "new"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(dg.DagsterRunStatus.STARTED, True), (dg.DagsterRunStatus.SUCCESS, False)]
+)
+def test_a_workspace_that_left_the_file_stays_a_partition_while_a_run_needs_it(
+    orchestra: Orchestra, status: dg.DagsterRunStatus, kept: bool
+) -> None:
+    del orchestra.workspaces[1]
+    orchestra.instance.add_run(
+        dg.DagsterRun(job_name="gsc_sync", run_id="r1", status=status, tags={WORKSPACE_TAG: "globex"})
+    )
+    assert ("globex" in step(orchestra)) is kept

@@ -1,0 +1,131 @@
+"""The code location as Dagster loads it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from gsc_pipeline.dagster_private import instance_in_scope
+from gsc_pipeline.days import Window
+from gsc_pipeline.definitions import build_defs
+from gsc_pipeline.jobs import RUN_TAGS
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    WORKSPACES,
+    partition_key,
+    partitions_definition,
+    windows_by_workspace,
+)
+from gsc_pipeline.settings import load_settings
+
+
+def import_definitions(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GSC_", "DAGSTER_"))}
+    code = "import gsc_pipeline.definitions as d; print(type(d.defs).__name__)"
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=folder,
+        env={**clean, **variables},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_importing_the_definitions_touches_no_file_and_warns_of_nothing(tmp_path: Path) -> None:
+    done = import_definitions(tmp_path, GSC_API_URL="http://127.0.0.1:9", GSC_LAKE=str(tmp_path / "lake"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Definitions\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_cannot_be_used_stop_the_code_location_with_every_mistake_named(tmp_path: Path) -> None:
+    done = import_definitions(tmp_path, GSC_AUTO_SYNC_DAYS="many", GSC_API_URL="nowhere")
+    assert done.returncode != 0
+    assert "GSC_AUTO_SYNC_DAYS: 'many'" in done.stderr
+    assert "GSC_API_URL: 'nowhere'" in done.stderr
+
+
+def test_the_definitions_are_what_the_design_lists() -> None:
+    defs = build_defs(load_settings())
+    dg.Definitions.validate_loadable(defs)
+    graph = defs.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
+        "searchdata_site_impression",
+        "searchdata_url_impression",
+    }
+    assert {check.name for check in graph.asset_check_keys} == {"no_partial_failures"}
+    job = defs.resolve_job_def("gsc_sync")
+    assert RUN_TAGS.items() <= job.tags.items()
+    schedule = defs.resolve_schedule_def("gsc_auto_sync")
+    assert (schedule.cron_schedule, schedule.job_name) == ("0 */6 * * *", "gsc_sync")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert defs.resolve_sensor_def("gsc_workspaces_in_step").default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_the_schedule_is_on_from_the_start_only_where_it_is_enabled() -> None:
+    defs = build_defs(load_settings(auto_sync_enabled=True, auto_sync_cron="@daily"))
+    schedule = defs.resolve_schedule_def("gsc_auto_sync")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert schedule.cron_schedule == "@daily"
+
+
+def test_every_column_is_described_in_the_ui() -> None:
+    (asset,) = build_defs(load_settings()).resolve_asset_graph().assets_defs
+    for spec in asset.specs:
+        columns = spec.metadata["dagster/column_schema"].columns
+        assert all(column.description for column in columns)
+    assert len(asset.get_asset_spec(dg.AssetKey(SITE_IMPRESSION.name)).metadata) >= 1
+
+
+def test_the_range_tags_are_dagsters_own() -> None:
+    assert (RANGE_START_TAG, RANGE_END_TAG) == (
+        ASSET_PARTITION_RANGE_START_TAG,
+        ASSET_PARTITION_RANGE_END_TAG,
+    )
+
+
+def test_keys_are_spelled_as_dagster_spells_them() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(WORKSPACES, ["acme"])
+        definition = partitions_definition(date(2026, 11, 20), lambda: [])
+        keys = definition.get_partition_keys(dynamic_partitions_store=instance)
+        assert partition_key(date(2026, 11, 20), "acme") in keys
+
+
+def test_keys_make_up_unbroken_windows_by_workspace() -> None:
+    days = [date(2026, 11, n) for n in (3, 1, 2, 7)]
+    keys = [partition_key(day, "acme") for day in days] + [partition_key(days[0], "globex")]
+    assert windows_by_workspace(keys) == {
+        "acme": [Window(date(2026, 11, 1), date(2026, 11, 4)), Window(date(2026, 11, 7), date(2026, 11, 8))],
+        "globex": [Window(date(2026, 11, 3), date(2026, 11, 4))],
+    }
+
+
+def test_the_instance_in_scope_is_the_one_dagster_resolves_keys_for() -> None:
+    assert instance_in_scope() is None
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        partition_loading_context(dynamic_partitions_store=instance),
+    ):
+        assert instance_in_scope() is instance
+
+
+@pytest.mark.parametrize(("workspace", "known"), [("acme", True), ("nobody", False)])
+def test_a_workspace_is_a_partition_as_soon_as_the_file_lists_it(workspace: str, known: bool) -> None:
+    definition = partitions_definition(date(2026, 11, 1), lambda: ["acme"])
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        partition_loading_context(dynamic_partitions_store=instance),
+    ):
+        assert definition.has_partition_key(f"2026-11-02|{workspace}") is known
+        assert instance.has_dynamic_partition(WORKSPACES, workspace) is known
