@@ -38,7 +38,8 @@ def likely_pages(queries: Sequence[str], needs: Counts, pages: Sequence[str], ro
     chosen = np.zeros((len(queries), 2), dtype=np.int64)
     for place, (query, need) in enumerate(zip(queries, needs, strict=True)):
         score = home.copy()
-        for word in _stems(query) & with_word.keys():
+        # Sorted, because the order of a set, and with it the last digit of a sum, differs by process.
+        for word in sorted(_stems(query) & with_word.keys()):
             score[with_word[word]] += log(1 + len(pages) / len(with_word[word]))
         spare = (left / np.maximum(need, 1)).min(axis=1)
         # Enough room is 1; below that the most room wins, above it the words.

@@ -40,11 +40,9 @@ from gsc_pipeline.simulator.coupling import Rows, coupled
 from gsc_pipeline.simulator.export_files import Export, Listing, read_export
 from gsc_pipeline.simulator.facts import ANONYMIZED, Counts, Facts, Labels, Places, Reals, texts
 from gsc_pipeline.simulator.hashing import seed_of, uniform
-from gsc_pipeline.simulator.recent import Recent
 
-_REMEMBERED_ROWS = 200_000
 _SPLIT = 0.25
-_WEEK = 7
+"""How many of the queries lead to two pages of their own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +95,7 @@ class ReplayedProperty:
         until: date | None = None,
         readers: Iterable[str] | None = None,
         permission_level: str = "siteOwner",
-        pieces: int = 400,
+        pieces: int = 300,
     ) -> None:
         self.site_url = f"sc-domain:{_host(export.pages).removeprefix('www.')}"
         self.readers = None if readers is None else frozenset(readers)
@@ -105,7 +103,6 @@ class ReplayedProperty:
         self._pieces = pieces
         self._seed = seed_of(self.site_url, "replay")
         self._plan = _planned(export, self._seed)
-        self._days: Recent[Facts | None] = Recent(_REMEMBERED_ROWS, lambda facts: len(facts or ()) + 1)
         weeks = 0 if until is None else (until - export.days[-1]).days // 7
         self._place = {day + weeks * 7 * ONE_DAY: place for place, day in enumerate(export.days)}
 
@@ -117,7 +114,7 @@ class ReplayedProperty:
         until: date | None = None,
         readers: Iterable[str] | None = None,
         permission_level: str = "siteOwner",
-        pieces: int = 400,
+        pieces: int = 300,
     ) -> Self:
         """The property of the export in `directory`; raises `ExportError` when it cannot be used."""
         return cls(
@@ -140,10 +137,7 @@ class ReplayedProperty:
         """The day's final numbers; None for a day outside the export, without data, or not of web."""
         if search_type != "web" or day not in self._place:
             return None
-        return self._days.get(day, lambda: self._made(day, self._place[day]))
-
-    def _made(self, day: date, place: int) -> Facts | None:
-        plan = self._plan
+        plan, place = self._plan, self._place[day]
         kinds = (plan.clicked, plan.unclicked, plan.clicked_excess, plan.unclicked_excess)
         rows = [
             coupled(
@@ -303,6 +297,6 @@ def _with_positions(facts: Facts, plan: _Plan, day_sum: int) -> Facts:
         if weights.sum() > 0:
             ideal = ideal + rest * weights / weights.sum()
             break
-    sum_top_position = rounded(ideal, day_sum)
+    sum_top_position = rounded(np.maximum(ideal, 0.0), day_sum)
     below = np.rint(by_page * (facts.impressions - shown)).astype(np.int64)
     return replace(facts, sum_position=sum_top_position + below, sum_top_position=sum_top_position)

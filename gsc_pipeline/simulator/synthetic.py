@@ -25,7 +25,6 @@ from gsc_pipeline.simulator.recent import Recent
 
 HISTORY_MONTHS = 16
 _SIZES = {"web": 1.0, "image": 0.3, "video": 0.1, "news": 0.1, "discover": 0.2, "googleNews": 0.1}
-_REMEMBERED_ROWS = 100_000
 
 
 class SyntheticProperty:
@@ -48,19 +47,18 @@ class SyntheticProperty:
         permission_level: str = "siteOwner",
         days_without_data: Iterable[date] = (),
     ) -> None:
-        unknown = set(search_types) - set(SEARCH_TYPES)
+        self.search_types = frozenset(search_types)
+        unknown = self.search_types - SEARCH_TYPES.keys()
         if unknown:
             raise SimulatorError(f"no search type is called {', '.join(sorted(unknown))}")
         self.site_url = site_url
         self.readers = None if readers is None else frozenset(readers)
         self.permission_level = permission_level
-        self.search_types = frozenset(search_types)
         self._rows_a_day = rows_a_day
         self._with_plants = plants
         self._days_without_data = frozenset(days_without_data)
         self._seed = seed_of(site_url)
         self._made: Recent[tuple[Cells, tuple[Plant, ...]]] = Recent(len(SEARCH_TYPES), lambda made: 1)
-        self._days: Recent[Facts] = Recent(_REMEMBERED_ROWS, len)
 
     def __repr__(self) -> str:
         return f"SyntheticProperty({self.site_url!r}, rows_a_day={self._rows_a_day})"
@@ -80,7 +78,8 @@ class SyntheticProperty:
             return None
         if not FIRST_DAY <= day <= LAST_DAY:
             return None
-        return self._days.get((search_type, day), lambda: self._day(search_type, day))
+        facts = self._day(search_type, day)
+        return facts if len(facts) else None
 
     def _cells(self, search_type: str) -> tuple[Cells, tuple[Plant, ...]]:
         def make() -> tuple[Cells, tuple[Plant, ...]]:
@@ -96,7 +95,7 @@ class SyntheticProperty:
     def _day(self, search_type: str, day: date) -> Facts:
         cells, _ = self._cells(search_type)
         seed = seed_of(self.site_url, search_type, "day")
-        # One property in a row is as busy on a given day for all its search types.
+        # By the property's own seed, so that all its search types are busy on the same days.
         curves = cumulative(self._seed % SHAPES)
         place = day.toordinal() - FIRST_DAY.toordinal()
         before, after = curves[:, place], curves[:, place + 1]
@@ -107,7 +106,8 @@ class SyntheticProperty:
         def chance(purpose: int) -> Reals:
             return uniform(seed, purpose, seen, day.toordinal())
 
-        top_impressions = np.floor(impressions * cells.top_share[seen] + chance(1)).astype(np.int64)
+        found_on_top = np.floor(impressions * cells.top_share[seen] + chance(1)).astype(np.int64)
+        top_impressions = np.minimum(found_on_top, impressions)
         clicks = _clicks(cells, seen, impressions, before, after, seed)
         twice = np.floor(clicks * 0.02 + chance(2)).astype(np.int64)
         position = cells.position[seen] * (0.9 + 0.2 * chance(3))
@@ -115,7 +115,6 @@ class SyntheticProperty:
         below = np.floor(position * (impressions - top_impressions) + chance(5)).astype(np.int64)
         if not SEARCH_TYPES[search_type].has_position:
             sum_top_position[:], below[:] = 0, 0
-        top_impressions = np.minimum(top_impressions, impressions)
         sum_top_position[top_impressions == 0] = 0
         below[top_impressions == impressions] = 0
         return Facts(

@@ -33,7 +33,7 @@ def test_no_share_exceeds_its_weight_when_the_total_does_not(data: st.DataObject
 
 @given(counts)
 def test_rounding_keeps_the_total_and_stays_within_one(weights: Counts) -> None:
-    ideal = weights * np.pi
+    ideal = weights.astype(np.float64) * 3.14159
     total = round(ideal.sum())
     ideal *= total / ideal.sum() if total else 0
     whole = rounded(ideal, total)

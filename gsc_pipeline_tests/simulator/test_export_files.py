@@ -266,7 +266,10 @@ def removed(name: str) -> Callable[[Path], None]:
 
 
 def copied(name: str, other: str) -> Callable[[Path], None]:
-    return lambda folder: shutil.copy(folder / f"{name}.csv", folder / f"{other}.csv") and None
+    def change(folder: Path) -> None:
+        shutil.copy(folder / f"{name}.csv", folder / f"{other}.csv")
+
+    return change
 
 
 def overwritten(name: str, content: bytes) -> Callable[[Path], None]:

@@ -114,7 +114,7 @@ def test_a_replay_is_the_same_every_time() -> None:
 def test_the_property_is_the_domain_of_the_pages() -> None:
     prop = ReplayedProperty.from_export(EXAMPLE_EXPORT, readers=["a@b.example"])
     assert prop.site_url == "sc-domain:bluebirdcoffee.example"
-    assert prop.readers == {"a@b.example"}
+    assert prop.readers == frozenset({"a@b.example"})
     assert prop.permission_level == "siteOwner"
     assert prop.facts("image", date(2026, 10, 5)) is None
 
