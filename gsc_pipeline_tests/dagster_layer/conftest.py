@@ -73,6 +73,6 @@ class Orchestra:
 
 @pytest.fixture
 def orchestra(world: World) -> Iterator[Orchestra]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
         yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -13,9 +14,18 @@ from gsc_pipeline.jobs import WORKSPACE_TAG
 from gsc_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.world import World
 
 SIX = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 """22:00 of 2026-11-20 in California."""
+
+
+@pytest.fixture
+def orchestra(world: World) -> Iterator[Orchestra]:
+    """As elsewhere, on an instance that persists: a schedule's context takes no other."""
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
+        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
 
 
 def definitions(orchestra: Orchestra, **settings: object) -> dg.Definitions:

@@ -1,0 +1,40 @@
+"""`gsc query`: SQL over the lake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from gsc_pipeline_tests.commands.conftest import Gsc
+from gsc_pipeline_tests.world import World
+
+SQL = """
+    SELECT query, sum(clicks) AS clicks, sum(sum_top_position) / sum(impressions) + 1 AS position
+    FROM searchdata_site_impression WHERE NOT is_anonymized_query
+    GROUP BY query ORDER BY clicks DESC, query LIMIT 3
+"""
+
+
+def test_a_result_is_a_table_a_csv_or_json_of_the_same_rows(live: World, gsc: Gsc) -> None:
+    env = live.environment()
+    gsc("sync", "--days", "3", env=env)
+    as_json = json.loads(gsc("query", SQL, "--json", env=env).out)
+    as_csv = list(csv.DictReader(io.StringIO(gsc("query", SQL, "--csv", env=env).out)))
+    table = gsc("query", SQL, env=env).out.splitlines()
+    assert len(as_json) == len(as_csv) == len(table) - 1 == 3
+    assert [row["query"] for row in as_json] == [row["query"] for row in as_csv]
+    assert table[0].split() == ["query", "clicks", "position"]
+    assert str(as_json[0]["clicks"]) in table[1]
+
+
+def test_tables_of_a_lake_that_is_not_there_yet_are_empty(live: World, gsc: Gsc) -> None:
+    done = gsc("query", "SELECT count(*) AS n FROM sync_runs", "--json", env=live.environment())
+    assert json.loads(done.out) == [{"n": 0}]
+
+
+def test_a_mistake_in_the_sql_is_one_line(live: World, gsc: Gsc) -> None:
+    done = gsc("query", "SELECT nothing FROM nowhere", env=live.environment())
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    assert "nowhere" in line
