@@ -92,6 +92,9 @@ def daemon(env: dict[str, str]) -> Iterator[None]:
     """Dagster's own daemon with the project's workspace.yaml, ended with all that it started."""
     command = [str(Path(sys.executable).with_name("dagster-daemon")), "run"]
     log = Path(env["DAGSTER_HOME"]) / "daemon.log"
+    # Two processes that find no database at once both make one, and one of them fails.
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]):
+        pass
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--workspace", str(ROOT / "workspace.yaml")],
