@@ -258,6 +258,16 @@ def test_a_wrong_value_is_one_line_that_says_what_is_expected(
     assert problems(file_of(entry() | change)) == [path + line]
 
 
+def test_what_is_given_twice_is_refused_even_where_nothing_else_is_wrong(
+    problems: Callable[[str], list[str]],
+) -> None:
+    assert problems(file_of(entry(), entry(), entry(id="beta", properties=["sc-domain:a.com"] * 2))) == [
+        "workspaces[1].id: 'acme': expected only once, but workspaces[0].id is the same",
+        "workspaces[2].properties[1]: 'sc-domain:a.com': "
+        "expected only once, but workspaces[2].properties[0] is the same",
+    ]
+
+
 @pytest.mark.parametrize(
     "credentials",
     [
@@ -304,7 +314,7 @@ def test_a_key_pasted_into_the_file_is_refused_and_never_repeated(
         ("[[a]]: b\n? [c]\n: d", "not valid YAML: found unhashable key (line 1, column 1)"),
         ("day: 2026-99-99", "not valid YAML: '2026-99-99' cannot be read as timestamp (line 1, column 6)"),
         ("flag: !!bool perhaps", "not valid YAML: 'perhaps' cannot be read as bool (line 1, column 7)"),
-        ("[" * 5_000, "not valid YAML: nested too deeply"),
+        ("[" * 1_000, "not valid YAML: nested too deeply"),
         (b"\xff\xfe", "cannot be read (not UTF-8 text): set GSC_WORKSPACES_FILE to a workspaces file"),
     ],
 )  # fmt: skip

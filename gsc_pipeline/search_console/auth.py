@@ -67,15 +67,15 @@ class OAuthEnvironment:
 CredentialSource = ServiceAccountFile | ServiceAccountEnvironment | OAuthEnvironment
 
 
-_OAUTH_FIELDS = ("refresh_token", "client_id", "client_secret")
+_OAUTH_FIELDS = ("refresh_token", "client_id", "client_secret", "token_uri")
 _SERVICE_ACCOUNT_FIELDS = ("client_email", "private_key", "token_uri")
 
 
 def load_credentials(source: CredentialSource) -> google.auth.credentials.Credentials:
     """Read the credential. Raises CredentialUnusableError where it is missing or is not a key."""
-    info = _json_object(source, _text(source))
+    info = {"token_uri": GOOGLE_TOKEN_URI} | _json_object(source, _text(source))
     fields = _OAUTH_FIELDS if isinstance(source, OAuthEnvironment) else _SERVICE_ACCOUNT_FIELDS
-    lacking = [field for field in fields if not isinstance(info.get(field), str)]
+    lacking = [field for field in fields if not (isinstance(info.get(field), str) and info[field])]
     if lacking:
         raise CredentialUnusableError(f"{source} lacks {', '.join(lacking)}")
     if isinstance(source, OAuthEnvironment):
@@ -85,7 +85,7 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
             refresh_token=info["refresh_token"],
             client_id=info["client_id"],
             client_secret=info["client_secret"],
-            token_uri=info.get("token_uri", GOOGLE_TOKEN_URI),
+            token_uri=info["token_uri"],
         )
     try:
         credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]

@@ -41,5 +41,5 @@ def _reason(error: urllib3.exceptions.HTTPError) -> str:
         case (str(text), *_):
             reason = re.sub(r"^(<[^>]*>|\w+\(host=[^)]*\)): ", "", text)
         case _:
-            reason = type(error).__name__
+            reason = str(error)
     return " ".join(reason.split())[:200]

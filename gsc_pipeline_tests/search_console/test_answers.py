@@ -53,7 +53,8 @@ def test_rows_become_columns_of_exactly_these_types() -> None:
 
 
 def test_an_answer_without_rows_is_empty_and_of_the_same_shape() -> None:
-    for document in ({}, {"rows": []}, {"responseAggregationType": "byPage"}):
+    documents: list[dict[str, Any]] = [{}, {"rows": []}, {"responseAggregationType": "byPage"}]
+    for document in documents:
         answer = decode(document)
 
         assert answer.rows.num_rows == 0

@@ -41,7 +41,7 @@ def body_of(request: AnalyticsRequest) -> dict[str, Any]:
 def requests_for(search_type: SearchType) -> list[AnalyticsRequest]:
     """Every request that can be written for a search type."""
     week = Window.last_complete(7, DAY)
-    requests = [
+    requests: list[AnalyticsRequest] = [
         DailyTotals(search_type, week),
         PropertyTotals(search_type, DAY),
         PageTotals(search_type, DAY),
