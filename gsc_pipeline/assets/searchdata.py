@@ -61,7 +61,7 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         table.name,
         description=table.description,
         skippable=True,
-        kinds={"deltalake", "googlecloud"},
+        kinds={"deltalake"},
         metadata={
             "dagster/column_schema": dg.TableSchema(
                 [
