@@ -50,41 +50,72 @@ def _day(value: object) -> object:
     return value
 
 
+def _variable(
+    name: str,
+    default: object,
+    description: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    return Field(default, validation_alias=name, description=description, ge=ge, gt=gt, le=le)
+
+
 class Settings(BaseSettings):
     """The settings of one installation. Every field is read from the variable named in its alias."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False)
 
-    workspaces_file: Path = Field(Path("workspaces.yaml"), validation_alias="GSC_WORKSPACES_FILE")
-    lake: str = Field("data/lake", validation_alias="GSC_LAKE", description="a folder, or s3:// gs:// az://")
-    api_url: Annotated[str, AfterValidator(_api_url)] = Field(
-        "https://searchconsole.googleapis.com/", validation_alias="GSC_API_URL"
+    workspaces_file: Path = _variable(
+        "GSC_WORKSPACES_FILE", Path("workspaces.yaml"), "the file that lists the workspaces"
+    )
+    lake: str = _variable(
+        "GSC_LAKE", "data/lake", "where the tables are: a folder, `s3://`, `gs://`, `az://`"
+    )
+    api_url: Annotated[str, AfterValidator(_api_url)] = _variable(
+        "GSC_API_URL", "https://searchconsole.googleapis.com/", "Google's API, or a simulator"
     )
 
-    auto_sync_enabled: bool = Field(False, validation_alias="GSC_AUTO_SYNC_ENABLED")
-    auto_sync_cron: Annotated[str, AfterValidator(_cron)] = Field(
-        "0 */6 * * *", validation_alias="GSC_AUTO_SYNC_CRON", description="in UTC"
+    auto_sync_enabled: bool = _variable(
+        "GSC_AUTO_SYNC_ENABLED", False, "whether the schedule starts switched on"
     )
-    auto_sync_days: int = Field(14, ge=1, le=500, validation_alias="GSC_AUTO_SYNC_DAYS")
-    start_date: Annotated[date, BeforeValidator(_day)] = Field(
-        date(2025, 1, 1), validation_alias="GSC_START_DATE", description="the first daily partition"
+    auto_sync_cron: Annotated[str, AfterValidator(_cron)] = _variable(
+        "GSC_AUTO_SYNC_CRON",
+        "0 */6 * * *",
+        "when it fires, in UTC: five fields, or a nickname such as `@daily`",
+    )
+    auto_sync_days: int = _variable(
+        "GSC_AUTO_SYNC_DAYS", 14, "complete Pacific days that each sync verifies", ge=1, le=500
+    )
+    start_date: Annotated[date, BeforeValidator(_day)] = _variable(
+        "GSC_START_DATE", date(2025, 1, 1), "Dagster's first daily partition"
     )
 
-    api_concurrency: int = Field(
-        4, ge=1, le=64, validation_alias="GSC_API_CONCURRENCY", description="calls at once, per workspace"
+    api_concurrency: int = _variable("GSC_API_CONCURRENCY", 4, "calls at once, per workspace", ge=1, le=64)
+    api_attempts: int = _variable(
+        "GSC_API_ATTEMPTS", 5, "tries of one call, in all, where trying again can help", ge=1, le=20
     )
-    api_attempts: int = Field(5, ge=1, le=20, validation_alias="GSC_API_ATTEMPTS")
-    api_backoff_seconds: float = Field(0.5, ge=0, validation_alias="GSC_API_BACKOFF_SECONDS")
-    api_longest_wait_seconds: float = Field(
-        60,
+    api_backoff_seconds: float = _variable(
+        "GSC_API_BACKOFF_SECONDS",
+        0.5,
+        "the first wait is drawn up to this; each next up to twice as long",
         ge=0,
-        validation_alias="GSC_API_LONGEST_WAIT_SECONDS",
-        description="longer waits defer the property",
     )
-    api_connect_timeout_seconds: float = Field(10, gt=0, validation_alias="GSC_API_CONNECT_TIMEOUT_SECONDS")
-    api_read_timeout_seconds: float = Field(120, gt=0, validation_alias="GSC_API_READ_TIMEOUT_SECONDS")
-    commit_rows: int = Field(
-        500_000, ge=1, validation_alias="GSC_COMMIT_ROWS", description="rows held in memory before a commit"
+    api_longest_wait_seconds: float = _variable(
+        "GSC_API_LONGEST_WAIT_SECONDS",
+        60.0,
+        "no wait is longer; where Google asks for more, the property is left for the next sync",
+        ge=0,
+    )
+    api_connect_timeout_seconds: float = _variable(
+        "GSC_API_CONNECT_TIMEOUT_SECONDS", 10.0, "how long connecting may take", gt=0
+    )
+    api_read_timeout_seconds: float = _variable(
+        "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "how long the API may be silent", gt=0
+    )
+    commit_rows: int = _variable(
+        "GSC_COMMIT_ROWS", 500_000, "rows gathered in memory before they are committed", ge=1
     )
 
 

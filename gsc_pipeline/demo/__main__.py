@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,12 +58,10 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     beside = Path(sys.executable).with_name(command[0])
     program = str(beside) if beside.exists() else command[0]
     process = subprocess.Popen([program, *command[1:]], env=environment)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C reaches the command too; it ends in its own way, and this waits for it.
-            continue
+    # Ctrl-C reaches the command as well, and a request to end is passed on: this waits for it either way.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    return process.wait()
 
 
 if __name__ == "__main__":

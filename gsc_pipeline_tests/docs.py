@@ -1,0 +1,60 @@
+"""The parts of the docs that the code knows best: `python -m gsc_pipeline_tests.docs` writes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gsc_pipeline.lake.schemas import TABLES, TableSpec
+from gsc_pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def up_to_date(text: str) -> str:
+    """The page with its tables of settings and columns as the code has them now."""
+    text = _between("settings", _settings(), text)
+    for table in TABLES:
+        text = _between(f"columns: {table.name}", _columns(table), text)
+    return text
+
+
+def _between(marker: str, body: str, text: str) -> str:
+    pattern = re.compile(rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return pattern.sub(lambda match: match[1] + body + match[2], text)
+
+
+def _settings() -> str:
+    rows = [
+        (f"`{field.validation_alias}`", f"`{_default(field.default)}`", str(field.description))
+        for field in Settings.model_fields.values()
+    ]
+    return _table(("variable", "default", "meaning"), rows)
+
+
+def _default(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _columns(table: TableSpec) -> str:
+    rows = [
+        (f"`{column.name}`", str(column.type), column.metadata[b"description"].decode())
+        for column in table.schema
+        if not column.metadata[b"description"].startswith(b"Always null")
+    ]
+    unset = [column for column in table.schema if column.metadata[b"description"].startswith(b"Always null")]
+    if unset:
+        names = ", ".join(f"`{column.name}`" for column in unset)
+        rows.append((names, "bool", unset[0].metadata[b"description"].decode()))
+    return _table(("column", "type", "meaning"), rows)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(up_to_date(page.read_text(encoding="utf-8")), encoding="utf-8")

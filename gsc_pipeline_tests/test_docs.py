@@ -1,0 +1,141 @@
+"""The docs are true: their tables are the code's, and what they tell people to run, runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from gsc_pipeline.cli import app
+from gsc_pipeline.days import ONE_DAY, pacific_today, utc_now
+from gsc_pipeline.demo.world import EXPORT
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline_tests.docs import PAGES, ROOT, up_to_date
+from gsc_pipeline_tests.world import World
+
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+EVERYTHING = "\n".join(TEXTS.values())
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", EVERYTHING, re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every line at a prompt, and the ones in the README's table."""
+    prompts = [
+        line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
+    ]
+    table = [
+        code.replace("\\|", "|")
+        for code in re.findall(r"\| `((?:gsc|dagster) [^`]+)` \|", TEXTS["README.md"])
+    ]
+    return list(dict.fromkeys(line.split("  #")[0].split("    #")[0].strip() for line in prompts + table))
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a world with a small, synced lake, in which the docs' commands are run."""
+    properties = [SyntheticProperty("sc-domain:acme.com", rows_a_day=5, plants=False)]
+    with World.serving(tmp_path_factory.mktemp("docs"), properties, now=utc_now()) as world:
+        env = {**os.environ, **world.environment(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        env.pop("DAGSTER_HOME", None)
+        run("gsc sync --days 40", env, world.folder)
+        yield {**env, "HERE": str(world.folder)}
+
+
+def run(command: str, env: dict[str, str], folder: Path) -> str:
+    done = subprocess.run(
+        command, shell=True, env=env, cwd=folder, check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_of_settings_and_columns_are_the_codes_own(page: Path) -> None:
+    assert TEXTS[page.name] == up_to_date(TEXTS[page.name]), "run `make docs`"
+
+
+def test_every_command_and_option_is_documented() -> None:
+    group = typer.main.get_command(app)
+    text = TEXTS["configuration.md"]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        assert f"### `gsc {name}" in text
+        for option in [opt for param in command.params for opt in param.opts if opt.startswith("--")]:
+            assert f"`{option}" in text, f"gsc {name} {option}"
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", TEXTS[page.name]):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("sql", blocks("sql"))
+def test_every_query_in_the_docs_runs(synced: dict[str, str], sql: str) -> None:
+    with connect(Lake(synced["GSC_LAKE"])) as connection:
+        result = connection.execute(sql)
+        assert result.description
+        if "failed" not in sql:
+            assert result.fetchall()
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make ")])
+def test_every_make_target_in_the_docs_exists(command: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{command.split()[1]}:.*##", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if re.match(r"gsc (sync|status|query)|dagster asset", c)]
+)
+def test_every_command_in_the_docs_runs(synced: dict[str, str], command: str) -> None:
+    # The dates in the docs age, and sixteen months take long: what matters is that such a command works.
+    today = pacific_today(utc_now())
+    recent = re.sub(r"--start \S+", f"--start {today - 30 * ONE_DAY}", command)
+    recent = re.sub(r"--end \S+", f"--end {today - 5 * ONE_DAY}", recent)
+    recent = re.sub(r"'\S+\|acme'", f"'{today - 5 * ONE_DAY}|acme'", recent)
+    run(recent, synced, Path(synced["HERE"]))
+
+
+def test_trying_the_pipeline_on_an_export_works_as_the_docs_say(tmp_path: Path) -> None:
+    (simulate,) = [c for c in commands() if c.startswith("gsc simulate")]
+    (sync,) = [c for c in commands() if c.startswith("GSC_API_URL")]
+    (tmp_path / "my-export").symlink_to(EXPORT)
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    env.pop("DAGSTER_HOME", None)
+    with subprocess.Popen(
+        shlex.split(simulate), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while "In another terminal" not in process.stdout.readline():
+            assert process.poll() is None
+        out = run(sync, env, tmp_path)
+        process.send_signal(signal.SIGINT)
+    assert "1 of 1 workspaces synced" in out
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("dagster-")])
+def test_the_options_of_dagsters_own_programs_are_there(command: str) -> None:
+    words = shlex.split(command)
+    subcommand = words[1:2] if not words[1].startswith("-") else []
+    shown = run(shlex.join([str(BIN / words[0]), *subcommand, "--help"]), dict(os.environ), ROOT)
+    for option in [word for word in words if word.startswith("--")]:
+        assert option in shown
+
+
+def test_no_command_in_the_docs_is_left_untried() -> None:
+    tried = re.compile(r"make |gsc (sync|status|query|simulate)|GSC_API_URL=|dagster asset|dagster-")
+    assert [command for command in commands() if not tried.match(command)] == []
