@@ -179,6 +179,11 @@ def test_what_is_no_such_answer_is_never_taken_for_one(document: Any) -> None:
         decode(document)
 
 
+def test_a_wrong_number_of_keys_is_told_as_that() -> None:
+    with pytest.raises(ServiceUnavailableError, match="rows have 1 keys, 2 were asked for"):
+        decode({"rows": [row("shoes")]})
+
+
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><title>Sign in</title>", b"", b"\xff\xfe"])
 def test_a_page_or_broken_bytes_are_no_answer(body: bytes) -> None:
     with pytest.raises(ServiceUnavailableError, match="could not be read"):
