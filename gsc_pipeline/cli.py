@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.settings import ConfigurationError, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.sync.report import SyncReport
     from gsc_pipeline.workspaces import Workspace
+
+MOST_DAYS = 3660
+"""Ten years: well past anything Search Console shows."""
 
 FAILED = 1
 MISUSED = 2
@@ -38,17 +42,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command. Mistakes and failures end in one line on standard error and a non-zero exit."""
-    from gsc_pipeline.lake.lake import LakeError
-    from gsc_pipeline.simulator.errors import SimulatorError
-    from gsc_pipeline.sync.everyone import SyncFatalError
-
     try:
         sys.exit(app(standalone_mode=False))
     except typer.exceptions.TyperException as error:
         _fail(MISUSED, error.format_message() if hasattr(error, "format_message") else str(error))
     except ConfigurationError as error:
         _fail(MISUSED, str(error))
-    except (SyncFatalError, LakeError, SimulatorError) as error:
+    except PipelineError as error:
         _fail(FAILED, str(error))
     except KeyboardInterrupt:
         _fail(130, "interrupted; what was committed stays, the next sync goes on from there")
@@ -196,8 +196,8 @@ def _window(days: int | None, start: str | None, end: str | None, today: date, d
     from gsc_pipeline.days import ONE_DAY, Window
 
     if start is None and end is None:
-        if days is not None and days < 1:
-            raise ConfigurationError("--days", [f"{days}: expected 1 or more"])
+        if days is not None and not 1 <= days <= MOST_DAYS:
+            raise ConfigurationError("--days", [f"{days}: expected 1 to {MOST_DAYS}"])
         return Window.last_complete(default_days if days is None else days, today)
     if days is not None or start is None:
         raise ConfigurationError("window", ["expected either --days, or --start with or without --end"])

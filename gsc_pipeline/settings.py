@@ -17,8 +17,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gsc_pipeline.errors import PipelineError
 
-class ConfigurationError(Exception):
+
+class ConfigurationError(PipelineError):
     """What was configured cannot be used. `problems` holds one line per mistake, all of them at once."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:

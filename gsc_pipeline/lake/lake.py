@@ -19,10 +19,11 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from gsc_pipeline.days import month_of
+from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TableSpec
 
 
-class LakeError(Exception):
+class LakeError(PipelineError):
     """The lake cannot be read or written. Shared by every workspace, so nothing can go on."""
 
 

@@ -8,8 +8,10 @@ Belongs here: errors for the person who starts a simulator. Does not: refusals o
 answers, not exceptions (`replies`, `queries.Refusal`).
 """
 
+from gsc_pipeline.errors import PipelineError
 
-class SimulatorError(Exception):
+
+class SimulatorError(PipelineError):
     """A simulator cannot be made or started; the message is one line, fit to be shown as it is."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from gsc_pipeline.days import Clock, Window, utc_now
+from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.sync.property import SyncOptions
@@ -22,7 +23,7 @@ OpenConsole = Callable[[Workspace], SearchConsole]
 """Makes a workspace's own Search Console, with its own credential."""
 
 
-class SyncFatalError(Exception):
+class SyncFatalError(PipelineError):
     """Nothing was synced, or nothing can be: what is broken is shared, and needs a person.
 
     `summary` is there when every workspace was tried and failed.

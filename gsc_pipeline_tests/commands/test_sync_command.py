@@ -137,7 +137,8 @@ ARGUMENT_MISTAKES = {
     "future dates": (["--start", BEFORE, "--end", str(TODAY)], "is not over in California"),
     "no date": (["--start", "yesterday"], "'yesterday': expected a date"),
     "an end alone": (["--end", BEFORE], "expected either --days, or --start"),
-    "no days": (["--days", "0"], "expected 1 or more"),
+    "no days": (["--days", "0"], "0: expected 1 to 3660"),
+    "too many days": (["--days", "1000000"], "1000000: expected 1 to 3660"),
     "unknown workspace": (["nobody"], "nobody: unknown workspace (known: acme)"),
     "unknown option": (["--nope"], "No such option: --nope"),
 }
