@@ -1,0 +1,77 @@
+"""What is known of each day, and what each sync did: the ledger and the runs."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from gsc_pipeline.lake.schemas.spec import (
+    COUNT,
+    DATA_DATE,
+    DAY,
+    DECIMAL,
+    FLAG,
+    MOMENT,
+    MONTH,
+    SEARCH_TYPE,
+    SITE_URL,
+    TEXT,
+    WORKSPACE,
+    TableSpec,
+    column,
+)
+
+SYNC_LEDGER = TableSpec(
+    "sync_ledger",
+    "What is known of each day of each property and search type, how sure, and since when.",
+    keys=("workspace", "site_url", "search_type", "data_date"),
+    schema=pa.schema(
+        [
+            WORKSPACE,
+            SITE_URL,
+            SEARCH_TYPE,
+            DATA_DATE,
+            MONTH,
+            column("status", TEXT, "final, provisional (may still change), empty, or failed"),
+            column("clicks", COUNT, "The day's clicks as the last good read found them", nullable=True),
+            column("impressions", COUNT, "The day's impressions, likewise", nullable=True),
+            column(
+                "position", DECIMAL, "The day's average position, counted from one, likewise", nullable=True
+            ),
+            column("site_rows", COUNT, "Rows of the day in searchdata_site_impression"),
+            column("url_rows", COUNT, "Rows of the day in searchdata_url_impression"),
+            column("truncated", FLAG, "The API's cap on rows a day was reached for either table"),
+            column("first_read_at", MOMENT, "When the day was first read", nullable=True),
+            column("last_read_at", MOMENT, "When its present rows were read", nullable=True),
+            column("api_calls", COUNT, "Calls its last read took"),
+            column("reason", TEXT, "Why it was last read, or why it failed"),
+            column("run_id", TEXT, "The sync that wrote this row"),
+        ]
+    ),
+)
+
+SYNC_RUNS = TableSpec(
+    "sync_runs",
+    "One row per workspace and sync. A day inside the window of a sync without problems was verified then.",
+    keys=("workspace", "run_id"),
+    schema=pa.schema(
+        [
+            WORKSPACE,
+            column("month", TEXT, "The month of started_at, YYYY-MM"),
+            column("run_id", TEXT, "The sync: the Dagster run's id, or one of its own"),
+            column("started_at", MOMENT, "When it started"),
+            column("seconds", DECIMAL, "How long it took"),
+            column("outcome", TEXT, "success (something was read or verified) or failure"),
+            column("first_day", DAY, "The first day of the window"),
+            column("last_day", DAY, "The last day of the window"),
+            column("properties", COUNT, "Properties in the sync"),
+            column("days_read", COUNT, "Days (of a property and search type) whose rows were read"),
+            column("days_unchanged", COUNT, "Days verified and found unchanged"),
+            column("days_empty", COUNT, "Days found without data"),
+            column("days_failed", COUNT, "Days that could not be read or verified"),
+            column("rows", COUNT, "Rows written to both tables"),
+            column("calls", COUNT, "API calls, repeats included"),
+            column("retries", COUNT, "Repeats among the calls"),
+            column("problems", pa.list_(TEXT), "What went wrong, a line each"),
+        ]
+    ),
+)
