@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -41,10 +41,17 @@ class Target:
         months = sorted({month_of(day) for day in self.days})
         days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
         return (
-            f"workspace = {_literal(self.workspace)} AND month IN ({_list(months)}) "
-            f"AND site_url = {_literal(self.site_url)} AND search_type = {_literal(self.search_type)} "
+            f"workspace = {sql_text(self.workspace)} AND month IN ({_list(months)}) "
+            f"AND site_url = {sql_text(self.site_url)} AND search_type = {sql_text(self.search_type)} "
             f"AND data_date IN ({days})"
         )
+
+
+class Rows(Protocol):
+    """Names rows of a table."""
+
+    def predicate(self) -> str:
+        """The SQL that is true of these rows, and of no others."""
 
 
 class Lake:
@@ -60,7 +67,7 @@ class Lake:
         """Where the table is, for any reader of Delta."""
         return f"{self.uri}/{table.name}"
 
-    def replace(self, table: TableSpec, target: Target, rows: pa.Table) -> None:
+    def replace(self, table: TableSpec, target: Rows, rows: pa.Table) -> None:
         """Put `rows` in the place of whatever `target` names, in one commit: all of it or nothing.
 
         Doing it twice is doing it once. Rows outside the target are refused, as is another schema.
@@ -143,12 +150,13 @@ def _on_conflict() -> tenacity.Retrying:
     )
 
 
-def _literal(text: str) -> str:
+def sql_text(text: str) -> str:
+    """The text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _list(values: Iterable[str]) -> str:
-    return ", ".join(_literal(value) for value in values)
+    return ", ".join(sql_text(value) for value in values)
 
 
 def _text(action: str, uri: str, error: Exception) -> str:

@@ -36,15 +36,19 @@ class DailyTotals:
 
 @dataclass(frozen=True, slots=True)
 class PropertyTotals:
-    """One day by country and device, counted by property. Feeds are answered by page only."""
+    """One day by country and device, counted by property. Feeds are answered by page only.
+
+    `with_device` only matters for googleNews, for which sources disagree whether device is taken.
+    """
 
     search_type: SearchType
     day: date
+    with_device: bool = True
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """What the rows are grouped by, in the order of their keys."""
-        return _country_and_device(self.search_type)
+        return _country_and_device(self.search_type, self.with_device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +66,16 @@ class PropertyQueries:
 
 @dataclass(frozen=True, slots=True)
 class PageTotals:
-    """One day by page, country and device, counted by page."""
+    """One day by page, country and device, counted by page. `with_device` as in PropertyTotals."""
 
     search_type: SearchType
     day: date
+    with_device: bool = True
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """What the rows are grouped by, in the order of their keys."""
-        return ("page", *_country_and_device(self.search_type))
+        return ("page", *_country_and_device(self.search_type, self.with_device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +122,7 @@ def _aggregation(request: AnalyticsRequest) -> str:
     return "auto" if isinstance(request.search_type, FeedType) else "byProperty"
 
 
-def _country_and_device(search_type: SearchType) -> tuple[str, ...]:
-    return ("country", "device") if search_type.has_device else ("country",)
+def _country_and_device(search_type: SearchType, with_device: bool = True) -> tuple[str, ...]:
+    optional = search_type is FeedType.GOOGLE_NEWS
+    has_device = search_type.has_device and (with_device or not optional)
+    return ("country", "device") if has_device else ("country",)

@@ -5,7 +5,6 @@ So that a sync verifies its whole window and reads only what moved. Does not bel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -93,7 +92,7 @@ def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None,
         return "never read"
     if record.status is Status.FAILED:
         return "last read failed"
-    if record.totals is None or not _same(record.totals, totals):
+    if record.totals is None or not record.totals.is_same(totals):
         return f"totals moved from {_text(record.totals)} to {_text(totals)}"
     if record.status is Status.PROVISIONAL and status is Status.FINAL:
         return "became final"
@@ -136,15 +135,6 @@ def _decide_not_to_be_had(day: date, record: DayRecord | None, why: str) -> Deci
 
 def _unchanged(day: date, record: DayRecord) -> Decision:
     return Decision(day, Verdict.UNCHANGED, record.status, record.totals or DayTotals(), "")
-
-
-def _same(one: DayTotals, other: DayTotals) -> bool:
-    if (one.clicks, one.impressions) != (other.clicks, other.impressions):
-        return False
-    if one.position is None or other.position is None:
-        return one.position is other.position
-    # Tighter than one position of one impression on any day there is; looser than a rounding of the wire.
-    return math.isclose(one.position, other.position, rel_tol=1e-9)
 
 
 def _text(totals: DayTotals | None) -> str:

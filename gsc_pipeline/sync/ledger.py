@@ -5,6 +5,7 @@ Belongs here: the record, and reading and writing it. Does not: deciding from it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -34,6 +35,15 @@ class DayTotals:
     clicks: int = 0
     impressions: int = 0
     position: float | None = None
+
+    def is_same(self, other: DayTotals) -> bool:
+        """Whether nothing moved: a last digit of the position is a rounding of the wire."""
+        if (self.clicks, self.impressions) != (other.clicks, other.impressions):
+            return False
+        if self.position is None or other.position is None:
+            return self.position is other.position
+        # Tighter than one position of one impression on any day there is.
+        return math.isclose(self.position, other.position, rel_tol=1e-9)
 
 
 @dataclass(frozen=True, slots=True)

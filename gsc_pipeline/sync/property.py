@@ -7,10 +7,10 @@ itself (`decide`, `read`, `grains`, `commit`), a workspace's other properties (`
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from gsc_pipeline.days import Window, pacific_today
@@ -28,9 +28,13 @@ from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.decide import Decision, Verdict, decide
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
-from gsc_pipeline.sync.read import DayRead, probe, read_day
+from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, PendingDay, probe
 from gsc_pipeline.sync.report import DayOutcome, OnProgress, Outcome, Problem, Progress
+from gsc_pipeline.sync.revisions import find_revisions, write_revisions
 from gsc_pipeline.workspaces import Workspace
+
+BACKFILL_DAYS = 31
+"""More days than this to read, and each is committed before the next is begun: a kill costs one day."""
 
 GIVE_UP_AFTER = 3
 """Days in a row that may fail for a passing reason before a property's remaining days are left for later."""
@@ -57,6 +61,7 @@ class SyncContext:
     now: datetime
     run_id: str
     on_progress: OnProgress
+    device: OptionalDevice = field(default_factory=OptionalDevice)
 
 
 class PropertySync:
@@ -92,6 +97,7 @@ class PropertySync:
         decisions = decide(
             self._context.window, probed, self._records, today=today, full=self._context.options.full
         )
+        self._record_revisions(decisions)
         for decision in decisions:
             if decision.verdict is not Verdict.READ:
                 self._settle_without_reading(decision)
@@ -113,6 +119,19 @@ class PropertySync:
         self._batch.commit()
         return days
 
+    def _record_revisions(self, decisions: Sequence[Decision]) -> None:
+        revisions = find_revisions(decisions, self._records)
+        if revisions:
+            write_revisions(
+                self._context.lake,
+                self._context.workspace.id,
+                self.site_url,
+                self._word,
+                revisions,
+                seen_at=self._context.now,
+                run_id=self._context.run_id,
+            )
+
     def _settle_without_reading(self, decision: Decision) -> None:
         day = decision.day
         if decision.verdict is Verdict.UNCHANGED:
@@ -128,12 +147,15 @@ class PropertySync:
             self._add_outcome(day, Outcome.EMPTY, decision.status, decision.totals, reason=decision.reason)
 
     def _read_all(self, decisions: Sequence[Decision], executor: ThreadPoolExecutor) -> None:
+        is_backfill = len(decisions) > BACKFILL_DAYS
+        most_rows = 1 if is_backfill else self._context.options.commit_rows
+        ahead = 1 if is_backfill else self._context.options.concurrency
         failed_in_a_row = 0
-        with closing(self._reads(decisions, executor)) as reads:
-            for i, (decision, result) in enumerate(reads):
+        with closing(self._reads(decisions, executor, ahead)) as reads:
+            for i, (decision, pending) in enumerate(reads):
                 self._report_progress(i, len(decisions))
                 try:
-                    self._take(decision, result())
+                    self._take(decision, pending.result())
                     failed_in_a_row = 0
                 except SearchConsoleError as error:
                     failed_in_a_row += 1
@@ -142,35 +164,34 @@ class PropertySync:
                         return
                     self._fail(decision.day, str(error))
                     self._add_problem(error, (decision.day,))
-                if self._batch.rows >= self._context.options.commit_rows:
+                if self._batch.rows >= most_rows:
                     self._batch.commit()
         self._report_progress(len(decisions), len(decisions))
 
     def _reads(
-        self, decisions: Sequence[Decision], executor: ThreadPoolExecutor
-    ) -> Generator[tuple[Decision, Callable[[], DayRead]]]:
-        """Days read side by side, in their order, never more ahead than memory allows."""
-        ahead: deque[tuple[Decision, Future[DayRead]]] = deque()
+        self, decisions: Sequence[Decision], executor: ThreadPoolExecutor, ahead: int
+    ) -> Generator[tuple[Decision, PendingDay]]:
+        """Days being read, in their order, `ahead` of them at once so that memory is bounded."""
+        context = self._context
+        reader = DayReader(
+            context.console,
+            context.workspace.id,
+            self.site_url,
+            self._search_type,
+            executor=executor,
+            device=context.device,
+        )
+        started: deque[tuple[Decision, PendingDay]] = deque()
         try:
             for decision in decisions:
-                future = executor.submit(
-                    read_day,
-                    self._context.console,
-                    self._context.workspace.id,
-                    self.site_url,
-                    self._search_type,
-                    decision.day,
-                )
-                ahead.append((decision, future))
-                if len(ahead) > self._context.options.concurrency:
-                    oldest, done = ahead.popleft()
-                    yield oldest, done.result
-            while ahead:
-                oldest, done = ahead.popleft()
-                yield oldest, done.result
+                started.append((decision, reader.start(decision.day, decision.totals)))
+                if len(started) >= ahead:
+                    yield started.popleft()
+            while started:
+                yield started.popleft()
         finally:
-            for _, future in ahead:
-                future.cancel()
+            for _, pending in started:
+                pending.cancel()
 
     def _take(self, decision: Decision, read: DayRead) -> None:
         before = self._records.get(decision.day)

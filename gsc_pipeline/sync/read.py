@@ -1,30 +1,35 @@
-"""Reading one day: all pages of a grain, and the four grains that make the rows of both tables.
+"""Reading one day: all pages of a grain, and the grains that make the rows of both tables.
 
-Belongs here: paging, rows seen twice, the cap. Does not: what the rows of a table are (`grains`), which
-days to read (`decide`).
+Belongs here: paging, rows seen twice, the cap, and reading again what does not add up. Does not: what the
+rows of a table are (`grains`), which days to read (`decide`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError
 from gsc_pipeline.search_console.requests import (
     DAY_ROWS_CAP,
     PAGE_ROWS,
-    AnalyticsRequest,
     DailyTotals,
+    DayRequest,
     PageQueries,
     PageTotals,
     PropertyQueries,
     PropertyTotals,
 )
-from gsc_pipeline.search_console.search_types import QueryType, SearchType
+from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.sync.decide import Probe
 from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
 from gsc_pipeline.sync.ledger import DayTotals
@@ -46,10 +51,38 @@ class DayRead:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grain:
+class Grain:
+    """All pages of one grain: its rows, each key once, and how many came twice while paging."""
+
+    keys: tuple[str, ...]
     rows: pa.Table
+    repeats: int
     truncated: bool
     api_calls: int
+
+
+class OptionalDevice:
+    """Whether the API takes device for googleNews: sources disagree, so the first answer decides.
+
+    Shared by a whole sync, so that a refusal is met once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_taken: bool | None = None
+
+    def read(self, read: Callable[[bool], Grain]) -> Grain:
+        """`read(with_device)`, with device unless that has been refused."""
+        with self._lock:
+            if self._is_taken is None:
+                try:
+                    grain = read(True)
+                except IllegalRequestError:
+                    self._is_taken = False
+                else:
+                    self._is_taken = True
+                    return grain
+        return read(self._is_taken)
 
 
 def probe(console: SearchConsole, site_url: str, search_type: SearchType, window: Window) -> Probe:
@@ -62,55 +95,153 @@ def probe(console: SearchConsole, site_url: str, search_type: SearchType, window
     return Probe(totals, answer.first_incomplete_date)
 
 
-def read_day(
-    console: SearchConsole, workspace: str, site_url: str, search_type: SearchType, day: date
-) -> DayRead:
-    """Read one day at every grain the search type has and make the rows of both tables from them.
+class DayReader:
+    """Reads days of one property and search type, the grains of a day side by side."""
 
-    The grains without query come first: they hold the true totals, and the anonymised queries are what
-    the grains with query lack of them. Raises the SearchConsoleError of the first call that fails.
-    """
-    started = time.monotonic()
-    of = DayOf(workspace, site_url, search_type, day)
-    property_totals = _read(console, site_url, PropertyTotals(search_type, day))
-    page_totals = _read(console, site_url, PageTotals(search_type, day))
-    grains = [property_totals, page_totals]
-    if isinstance(search_type, QueryType):
-        property_queries = _read(console, site_url, PropertyQueries(search_type, day))
-        page_queries = _read(console, site_url, PageQueries(search_type, day))
-        grains += [property_queries, page_queries]
-        site, url = (
-            site_rows(of, property_totals.rows, property_queries.rows),
-            url_rows(of, page_totals.rows, page_queries.rows),
+    def __init__(
+        self,
+        console: SearchConsole,
+        workspace: str,
+        site_url: str,
+        search_type: SearchType,
+        *,
+        executor: ThreadPoolExecutor,
+        device: OptionalDevice,
+    ) -> None:
+        self._console = console
+        self._workspace = workspace
+        self._site_url = site_url
+        self._search_type = search_type
+        self._executor = executor
+        self._device = device
+
+    def start(self, day: date, expected: DayTotals) -> PendingDay:
+        """Begin to read a day whose totals the probe gave as `expected`."""
+        return PendingDay(self, day, expected, self.submit(day), time.monotonic())
+
+    def submit(self, day: date) -> list[Future[Grain]]:
+        """Begin to read every grain of a day."""
+        # The grains without query come first: they hold the true totals, and rows with a query are
+        # fewer than they if anything moves in between.
+        if isinstance(self._search_type, QueryType):
+            requests: list[DayRequest] = [
+                PropertyTotals(self._search_type, day),
+                PageTotals(self._search_type, day),
+                PropertyQueries(self._search_type, day),
+                PageQueries(self._search_type, day),
+            ]
+            return [self._executor.submit(self._read, request) for request in requests]
+        feed = self._search_type
+        return [
+            self._executor.submit(self._read_feed, PropertyTotals(feed, day)),
+            self._executor.submit(self._read_feed, PageTotals(feed, day)),
+        ]
+
+    def _read_feed(self, request: PropertyTotals | PageTotals) -> Grain:
+        if request.search_type is not FeedType.GOOGLE_NEWS:
+            return self._read(request)
+        return self._device.read(lambda with_device: self._read(replace(request, with_device=with_device)))
+
+    def _read(self, request: DayRequest) -> Grain:
+        """Every page of an answer. `startRow` advances by the rows received, whatever their number."""
+        pages: list[pa.Table] = []
+        received = 0
+        while True:
+            page = self._console.query(self._site_url, request, start_row=received).rows
+            pages.append(page)
+            received += page.num_rows
+            if page.num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
+                break
+        keys = request.dimensions
+        rows = pages[0] if len(pages) == 1 else _each_key_once(pa.concat_tables(pages), keys)
+        return Grain(keys, rows, received - rows.num_rows, received >= DAY_ROWS_CAP, len(pages))
+
+    def day_read(self, day: date, grains: Sequence[Grain], calls: int, seconds: float) -> DayRead:
+        """Make the rows of both tables from a day's grains, in the order of `submit`."""
+        of = DayOf(self._workspace, self._site_url, self._search_type, day)
+        property_totals, page_totals, *queries = (grain.rows for grain in grains)
+        property_queries, page_queries = queries or (None, None)
+        return DayRead(
+            day,
+            site_rows(of, property_totals, property_queries),
+            url_rows(of, page_totals, page_queries),
+            truncated=any(grain.truncated for grain in grains),
+            api_calls=calls,
+            seconds=seconds,
         )
-    else:
-        site, url = site_rows(of, property_totals.rows, None), url_rows(of, page_totals.rows, None)
-    return DayRead(
-        day,
-        site,
-        url,
-        truncated=any(grain.truncated for grain in grains),
-        api_calls=sum(grain.api_calls for grain in grains),
-        seconds=time.monotonic() - started,
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDay:
+    """A day being read."""
+
+    reader: DayReader
+    day: date
+    expected: DayTotals
+    futures: Sequence[Future[Grain]]
+    started: float
+
+    def result(self) -> DayRead:
+        """Wait for the day. Raises the SearchConsoleError of the first call that failed.
+
+        A day whose grains do not add up (to each other, or to the probe) is read once more.
+        """
+        try:
+            grains = [future.result() for future in self.futures]
+        except SearchConsoleError:
+            self.cancel()
+            raise
+        calls = _calls(grains)
+        if not _add_up(grains, self.expected):
+            again = [future.result() for future in self.reader.submit(self.day)]
+            calls += _calls(again)
+            grains = [_together(*pair) for pair in zip(grains, again, strict=True)]
+        return self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
+
+    def cancel(self) -> None:
+        """Leave out the calls that have not begun."""
+        for future in self.futures:
+            future.cancel()
+
+
+def _calls(grains: Sequence[Grain]) -> int:
+    return sum(grain.api_calls for grain in grains)
+
+
+def _add_up(grains: Sequence[Grain], expected: DayTotals) -> bool:
+    """Whether the grains agree with the probe and with each other.
+
+    They do not when the day moved while it was read, or when ties moved between pages: each row that
+    came twice then stands for one that did not come.
+    """
+    if any(grain.repeats for grain in grains):
+        return False
+    totals = _sums(grains[0])
+    if totals != (expected.clicks, expected.impressions):
+        return False
+    # Grains come as totals then queries, by property and by page.
+    return all(
+        named <= total
+        for whole, part in zip(grains[:2], grains[2:], strict=False)
+        for named, total in zip(_sums(part), _sums(whole), strict=True)
+        if not whole.truncated
     )
 
 
-def _read(console: SearchConsole, site_url: str, request: AnalyticsRequest) -> _Grain:
-    """Every page of an answer. `startRow` advances by the rows received, whatever their number."""
-    pages: list[pa.Table] = []
-    received = 0
-    while True:
-        page = console.query(site_url, request, start_row=received).rows
-        pages.append(page)
-        received += page.num_rows
-        if page.num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
-            break
-    rows = pages[0] if len(pages) == 1 else _without_repeats(pa.concat_tables(pages), request.dimensions)
-    return _Grain(rows, truncated=received >= DAY_ROWS_CAP, api_calls=len(pages))
+def _sums(grain: Grain) -> tuple[int, int]:
+    return tuple(pc.sum(grain.rows[name]).as_py() or 0 for name in ("clicks", "impressions"))  # type: ignore[return-value]
 
 
-def _without_repeats(rows: pa.Table, keys: tuple[str, ...]) -> pa.Table:
-    """Rows that ties moved between pages while paging come twice: the first of each key is kept."""
+def _together(first: Grain, again: Grain) -> Grain:
+    """The second read; where rows were missed while paging, with those that only the first has."""
+    if not again.repeats:
+        return again
+    rows = _each_key_once(pa.concat_tables([again.rows, first.rows]), again.keys)
+    return replace(again, rows=rows)
+
+
+def _each_key_once(rows: pa.Table, keys: tuple[str, ...]) -> pa.Table:
+    """The first row of each key."""
     metrics = [name for name in rows.column_names if name not in keys]
     first = rows.group_by(list(keys), use_threads=False).aggregate([(name, "first") for name in metrics])
-    return first.rename_columns([*keys, *metrics]).cast(rows.schema)
+    return first.rename_columns([*keys, *metrics]).select(rows.column_names).cast(rows.schema)

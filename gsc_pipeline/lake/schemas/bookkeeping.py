@@ -1,4 +1,4 @@
-"""What is known of each day, and what each sync did: the ledger and the runs."""
+"""What is known of each day, what moved after it was final, and what each sync did."""
 
 from __future__ import annotations
 
@@ -72,6 +72,31 @@ SYNC_RUNS = TableSpec(
             column("calls", COUNT, "API calls, repeats included"),
             column("retries", COUNT, "Repeats among the calls"),
             column("problems", pa.list_(TEXT), "What went wrong, a line each"),
+        ]
+    ),
+)
+
+REVISIONS = TableSpec(
+    "revisions",
+    "Days whose totals moved after they were final or known to be empty: what Search Console said before "
+    "and after, and when it was seen.",
+    keys=("workspace", "site_url", "search_type", "data_date", "previous_run_id"),
+    schema=pa.schema(
+        [
+            WORKSPACE,
+            SITE_URL,
+            SEARCH_TYPE,
+            DATA_DATE,
+            MONTH,
+            column("clicks_before", COUNT, "The day's clicks as they were"),
+            column("clicks_after", COUNT, "The day's clicks as they are; zero where the day vanished"),
+            column("impressions_before", COUNT, "The day's impressions as they were"),
+            column("impressions_after", COUNT, "The day's impressions as they are"),
+            column("position_before", DECIMAL, "The day's average position as it was", nullable=True),
+            column("position_after", DECIMAL, "The day's average position as it is", nullable=True),
+            column("seen_at", MOMENT, "When the change was seen"),
+            column("previous_run_id", TEXT, "The sync that had read the numbers before"),
+            column("run_id", TEXT, "The sync that saw the change"),
         ]
     ),
 )
