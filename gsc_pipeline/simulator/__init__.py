@@ -9,9 +9,11 @@ from gsc_pipeline.simulator.cells import Plant
 from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, SimulatorError
 from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Labels, Property
 from gsc_pipeline.simulator.keys import authorized_user_info, write_service_account_key
+from gsc_pipeline.simulator.paging import Paging
 from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts
 from gsc_pipeline.simulator.replay import ReplayedProperty
 from gsc_pipeline.simulator.replies import Reply, google_error, token_error
+from gsc_pipeline.simulator.revisions import Revised, Revision
 from gsc_pipeline.simulator.server import Call, Faults, Simulator
 from gsc_pipeline.simulator.serving import serve_forever, serving
 from gsc_pipeline.simulator.synthetic import SyntheticProperty
@@ -26,10 +28,13 @@ __all__ = [
     "Facts",
     "Faults",
     "Labels",
+    "Paging",
     "Plant",
     "Property",
     "ReplayedProperty",
     "Reply",
+    "Revised",
+    "Revision",
     "Simulator",
     "SimulatorError",
     "SyntheticProperty",

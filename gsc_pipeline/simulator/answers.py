@@ -1,7 +1,7 @@
 """Answering a search analytics request: facts filtered, grouped, sorted, cut and written as JSON.
 
 Belongs here: the meaning of a legal request. Does not: what is legal (`queries`), what is visible yet
-(`provisional`).
+(`provisional`), how pages misbehave (`paging`).
 
 Everything is counted on integer codes; texts are looked up for the rows of one answer only. A sorted
 result is remembered, so the next page of it costs no second count.
@@ -10,6 +10,7 @@ result is remembered, so the next page of it costs no second count.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -24,7 +25,8 @@ import numpy.typing as npt
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts, Facts, Labels, Property, Texts, texts
 from gsc_pipeline.simulator.hashing import hashed, seed_of
-from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts, visible_share
+from gsc_pipeline.simulator.paging import STEADY_PAGING, Paging
+from gsc_pipeline.simulator.provisional import SETTLED, first_incomplete_day, state_of, visible_facts
 from gsc_pipeline.simulator.queries import Filter, Query, counts_by_page
 from gsc_pipeline.simulator.recent import Recent
 
@@ -86,6 +88,7 @@ class Answers:
     def __init__(self, metadata_style: MetadataStyle) -> None:
         self._date_name = "first_incomplete_date" if metadata_style == "guide" else "firstIncompleteDate"
         self._facts: Recent[Facts | None] = Recent(_REMEMBERED_FACTS, lambda facts: len(facts or ()) + 1)
+        self._turns: Counter[tuple[str, Query]] = Counter()
         self._totals: Recent[_Groups | None] = Recent(_REMEMBERED_DAYS, lambda total: 1)
         self._results: Recent[_Result | None] = Recent(
             _REMEMBERED_ROWS, lambda result: len(result.groups) if result else 1
@@ -96,20 +99,37 @@ class Answers:
         for memory in (self._facts, self._totals, self._results):
             memory.clear()
 
-    def answer(self, prop: Property, query: Query, now: datetime) -> bytes:
+    def answer(self, prop: Property, query: Query, now: datetime, paging: Paging = STEADY_PAGING) -> bytes:
         """The JSON body that answers `query` about `prop` at the moment `now`."""
         days = _days_told(prop, query, now)
-        growing = tuple((day, visible_share(day, now)) for day in days if not is_complete(day, now))
-        key = (prop.site_url, replace(query, row_limit=1, start_row=0), (*days[:1], *days[-1:]), growing)
+        states = ((day, state_of(prop, day, now)) for day in days)
+        moving = tuple(state for state in states if state[1] != SETTLED)
+        whole = replace(query, row_limit=1, start_row=0)
+        key = (prop.site_url, whole, (*days[:1], *days[-1:]), moving)
         result = self._results.get(key, lambda: self._count(prop, query, days, now))
         incomplete = first_incomplete_day(now)
         told = query.data_state == "all" and "date" in query.dimensions and query.last >= incomplete
         answer = _Answer(
-            rows=_rows(result, query) or msgspec.UNSET,
+            rows=_rows(self._page(prop, result, query, paging), query) or msgspec.UNSET,
             responseAggregationType="byPage" if counts_by_page(query) else "byProperty",
             metadata={self._date_name: incomplete.isoformat()} if told else msgspec.UNSET,
         )
         return msgspec.json.encode(answer)
+
+    def _page(self, prop: Property, result: _Result | None, query: Query, paging: Paging) -> _Result | None:
+        """The asked-for page of a result; empty past its end."""
+        if result is None:
+            return None
+        size, groups = query.row_limit, result.groups
+        if paging != STEADY_PAGING:
+            whole = replace(query, row_limit=1, start_row=0)
+            self._turns[prop.site_url, whole] += 1
+            turn, seed = self._turns[prop.site_url, whole], seed_of(prop.site_url, repr(whole))
+            if query.start_row + size < len(groups):
+                size = paging.page_size(size, seed, turn)
+            order = paging.order(_ties(result, query), groups.key, seed, turn)
+            groups = groups if order is None else groups.take(order)
+        return _Result(groups.take(slice(query.start_row, query.start_row + size)), result.texts)
 
     def _count(self, prop: Property, query: Query, days: list[date], now: datetime) -> _Result | None:
         """All rows of the answer, sorted, up to the cap; None when there are none."""
@@ -131,7 +151,7 @@ class Answers:
 
     def _visible(self, prop: Property, query: Query, day: date, now: datetime) -> Facts | None:
         name = query.search_type.name
-        key = (prop.site_url, name, day, visible_share(day, now))
+        key = (prop.site_url, name, day, state_of(prop, day, now))
         return self._facts.get(key, lambda: visible_facts(prop, name, day, now))
 
     def _day_totals(self, prop: Property, query: Query, day: date, now: datetime) -> _Groups | None:
@@ -142,7 +162,7 @@ class Answers:
             return None if facts is None else _counted(facts, replace(query, dimensions=()), 0, 1)
 
         by_page = counts_by_page(query)
-        key = (prop.site_url, query.search_type.name, by_page, day, visible_share(day, now))
+        key = (prop.site_url, query.search_type.name, by_page, day, state_of(prop, day, now))
         return self._totals.get(key, count)
 
 
@@ -211,15 +231,24 @@ def _order(
     return order
 
 
-def _rows(result: _Result | None, query: Query) -> list[_Row]:
-    """The asked-for page of a result; empty past its end."""
-    if result is None:
+def _ties(result: _Result, query: Query) -> npt.NDArray[np.int64]:
+    """For each row of a sorted result the number of the run of tied rows that it is in."""
+    differs = np.diff(result.groups.clicks, prepend=-1) != 0
+    if "date" in query.dimensions:
+        dates = _unpacked(result.groups.key, result.texts)[query.dimensions.index("date")]
+        differs |= np.diff(dates, prepend=-1) != 0
+    return np.cumsum(differs)
+
+
+def _rows(page: _Result | None, query: Query) -> list[_Row]:
+    """The rows of a page as they are written."""
+    if page is None:
         return []
-    groups = result.groups.take(slice(query.start_row, query.start_row + query.row_limit))
+    groups = page.groups
     keys: Iterable[tuple[str, ...] | msgspec.UnsetType] = repeat(msgspec.UNSET)
-    if result.texts:
-        codes = _unpacked(groups.key, result.texts)
-        columns = (column[code].tolist() for column, code in zip(result.texts, codes, strict=True))
+    if page.texts:
+        codes = _unpacked(groups.key, page.texts)
+        columns = (column[code].tolist() for column, code in zip(page.texts, codes, strict=True))
         keys = zip(*columns, strict=True)
     positions: Iterable[float | msgspec.UnsetType] = repeat(msgspec.UNSET)
     if query.search_type.has_position:

@@ -1,7 +1,7 @@
 """When a day's numbers are shown, and how they grow until the day is final.
 
-Belongs here: incomplete days, the share of them that is visible at a moment. Does not: final numbers,
-or how a request names the days it wants (`queries`).
+Belongs here: incomplete days, the share of them that is visible at a moment. Does not: final numbers
+and their revisions (`revisions`), or how a request names the days it wants (`queries`).
 
 A day appears `FIRST_SHOWN` after it starts and is complete `COMPLETE_AFTER` after it ended. In between
 a growing share of it is visible; the share moves in steps of `STEP`, so two reads minutes apart agree.
@@ -9,18 +9,20 @@ a growing share of it is visible; the share moves in steps of `STEP`, so two rea
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
-import numpy as np
-
 from gsc_pipeline.days import ONE_DAY, PACIFIC, pacific_today
-from gsc_pipeline.simulator.facts import Counts, Facts, Property, Reals
-from gsc_pipeline.simulator.hashing import seed_of, uniform
+from gsc_pipeline.simulator.facts import Facts, Property
+from gsc_pipeline.simulator.hashing import seed_of
+from gsc_pipeline.simulator.revisions import factor_at, facts_at
+from gsc_pipeline.simulator.scaling import scaled
 
 FIRST_SHOWN = timedelta(hours=3)
 COMPLETE_AFTER = timedelta(hours=48)
 STEP = timedelta(hours=6)
+
+SETTLED = (1.0, 1.0)
+"""The state of a day that is complete and was not revised."""
 
 
 def is_complete(day: date, now: datetime) -> bool:
@@ -51,40 +53,20 @@ def visible_share(day: date, now: datetime) -> float:
 def visible_facts(prop: Property, search_type: str, day: date, now: datetime) -> Facts | None:
     """What `prop` shows of `day` at the moment `now`: its final numbers once complete, a part before.
 
-    None when the day is not shown or has nothing to show.
+    Of several revisions of the day the latest by then counts. None when the day is not shown or has
+    nothing to show.
     """
     shown = prop.days_shown(pacific_today(now))
     share = visible_share(day, now)
     if shown is None or day not in shown or share == 0.0:
         return None
-    facts = prop.facts(search_type, day)
-    return facts if facts is None or share == 1.0 else thinned(facts, share, seed_of(prop.site_url))
+    facts = facts_at(prop, search_type, day, now)
+    return facts if facts is None or share == 1.0 else scaled(facts, share, seed_of(prop.site_url))
 
 
-def thinned(facts: Facts, share: float, seed: int) -> Facts | None:
-    """The part of `facts` that `share` (0 to 1) of the counting has found; None when it is nothing.
-
-    Each row has one fixed threshold for all its numbers, so they only grow with `share`, reach the
-    final numbers at 1, and keep the order clicks ≤ impressions and property ≤ page on the way.
-    """
-    threshold = uniform(seed, facts.query, facts.page, facts.country, facts.device, facts.day.toordinal())
-    impressions = _part(facts.impressions, share, threshold)
-    top_impressions = _part(facts.top_impressions, share, threshold)
-    part = replace(
-        facts,
-        clicks=_part(facts.clicks, share, threshold),
-        impressions=impressions,
-        sum_position=np.where(impressions > 0, _part(facts.sum_position, share, threshold), 0),
-        top_clicks=_part(facts.top_clicks, share, threshold),
-        top_impressions=top_impressions,
-        sum_top_position=np.where(top_impressions > 0, _part(facts.sum_top_position, share, threshold), 0),
-    )
-    seen = part.take(impressions > 0)
-    return seen if len(seen) else None
-
-
-def _part(counts: Counts, share: float, threshold: Reals) -> Counts:
-    return np.floor(counts * share + threshold).astype(np.int64)
+def state_of(prop: Property, day: date, now: datetime) -> tuple[float, float]:
+    """What decides the numbers shown of `day`: moments with the same state show the same numbers."""
+    return visible_share(day, now), factor_at(prop, day, now)
 
 
 def _starts(day: date) -> datetime:

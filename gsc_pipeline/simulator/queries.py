@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -74,8 +74,11 @@ class Query:
         return dimension in self.dimensions or any(one.dimension == dimension for one in self.filters)
 
 
-def parse_query(body: object) -> Query:
-    """The request in the decoded JSON `body`; raises `Refusal` for everything Google refuses."""
+def parse_query(body: object, *, google_news_device: bool = True) -> Query:
+    """The request in the decoded JSON `body`; raises `Refusal` for everything Google refuses.
+
+    Sources disagree whether googleNews takes the device dimension: `google_news_device` decides.
+    """
     if not isinstance(body, Mapping):
         raise Refusal("Invalid JSON payload received. An object was expected.", "body")
     for name in body:
@@ -87,7 +90,7 @@ def parse_query(body: object) -> Query:
         first=_day(body, "startDate"),
         last=_day(body, "endDate"),
         dimensions=tuple(_choice(_DIMENSIONS, one, "dimensions") for one in _list(body, "dimensions")),
-        search_type=_search_type(body),
+        search_type=_search_type(body, google_news_device),
         filters=tuple(_filters(body)),
         aggregation=_choice(_AGGREGATIONS, body.get("aggregationType", "auto"), "aggregationType"),
         data_state=_choice(_DATA_STATES, body.get("dataState", "final"), "dataState"),
@@ -168,9 +171,10 @@ def _choice(choices: tuple[str, ...], value: object, name: str) -> str:
     raise Refusal(f"Invalid value at '{name}': {value!r} is none of {', '.join(choices)}.", name)
 
 
-def _search_type(body: Mapping[str, Any]) -> SearchType:
+def _search_type(body: Mapping[str, Any], google_news_device: bool) -> SearchType:
     name = "type" if "type" in body else "searchType"
-    return SEARCH_TYPES[_choice(tuple(SEARCH_TYPES), body.get(name, "web"), name)]
+    kind = SEARCH_TYPES[_choice(tuple(SEARCH_TYPES), body.get(name, "web"), name)]
+    return kind if google_news_device or kind.name != "googleNews" else replace(kind, has_device=False)
 
 
 def _filters(body: Mapping[str, Any]) -> list[Filter]:

@@ -21,6 +21,7 @@ import msgspec
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.simulator.answers import Answers, MetadataStyle
 from gsc_pipeline.simulator.facts import Property
+from gsc_pipeline.simulator.paging import STEADY_PAGING, Paging
 from gsc_pipeline.simulator.queries import Refusal, parse_query
 from gsc_pipeline.simulator.replies import Reply, google_error
 from gsc_pipeline.simulator.tokens import Tokens, parse_form
@@ -57,7 +58,9 @@ Faults = Callable[[Call], Reply | None]
 class Simulator:
     """A Search Console with these properties, speaking Google's wire protocol: an ASGI app.
 
-    `calls` lists what was asked, oldest first; beyond 100,000 the older half is dropped.
+    `calls` lists what was asked, oldest first; beyond 100,000 the older half is dropped. `faults`,
+    `paging` and `google_news_device` (whether googleNews takes the device dimension) may be changed
+    while it serves.
     """
 
     def __init__(
@@ -67,9 +70,13 @@ class Simulator:
         clock: Clock = utc_now,
         faults: Faults | None = None,
         metadata_style: MetadataStyle = "discovery",
+        paging: Paging = STEADY_PAGING,
+        google_news_device: bool = True,
     ) -> None:
         self.calls: list[Call] = []
         self.faults = faults
+        self.paging = paging
+        self.google_news_device = google_news_device
         self._clock = clock
         self._properties = {prop.site_url: prop for prop in properties}
         self._tokens = Tokens(clock)
@@ -148,7 +155,8 @@ class Simulator:
         if prop.permission_level == "siteUnverifiedUser":
             return _no_permission(call.site_url)
         try:
-            return Reply(200, self._answers.answer(prop, parse_query(call.body), call.at))
+            query = parse_query(call.body, google_news_device=self.google_news_device)
+            return Reply(200, self._answers.answer(prop, query, call.at, self.paging))
         except Refusal as refusal:
             return google_error(400, "invalidParameter", refusal.message, location=refusal.location)
 
