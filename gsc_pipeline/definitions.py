@@ -11,10 +11,11 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.assets.searchdata import searchdata_asset
-from gsc_pipeline.jobs import sync_job
+from gsc_pipeline.checks import data_checks
+from gsc_pipeline.jobs import checks_job, sync_job
 from gsc_pipeline.partitions import partitions_definition
 from gsc_pipeline.resources import live_pipeline
-from gsc_pipeline.schedules import auto_sync_schedule
+from gsc_pipeline.schedules import auto_sync_schedule, checks_schedule
 from gsc_pipeline.sensors import workspaces_sensor
 from gsc_pipeline.settings import Settings, load_settings
 
@@ -32,11 +33,13 @@ def build_defs(
     partitions = partitions_definition(
         settings.start_date, lambda: [workspace.id for workspace in list_workspaces()]
     )
-    job = sync_job()
+    checks = data_checks(settings)
+    syncing, judging = sync_job(), checks_job(checks)
     return dg.Definitions(
         assets=[searchdata_asset(partitions)],
-        jobs=[job],
-        schedules=[auto_sync_schedule(job, settings)],
+        asset_checks=checks,
+        jobs=[syncing, judging],
+        schedules=[auto_sync_schedule(syncing, settings), checks_schedule(judging, settings)],
         sensors=[workspaces_sensor()],
         resources=resources,
         executor=dg.in_process_executor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,15 @@ def sync_job() -> Any:
         selection=list(ASSETS),
         tags=RUN_TAGS,
         description="Brings the lake's copy of one workspace's days up to date.",
+    )
+
+
+def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
+    """`gsc_checks`: every data check, over all workspaces."""
+    return dg.define_asset_job(
+        "gsc_checks",
+        selection=dg.AssetSelection.checks(*checks),
+        description="Judges the lake's rows by the data checks.",
     )
 
 

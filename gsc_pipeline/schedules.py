@@ -1,4 +1,4 @@
-"""The six-hour schedule: one run per active workspace over the last days."""
+"""The schedules: one run per active workspace every six hours, and the data checks in between."""
 
 from typing import Any
 
@@ -13,6 +13,18 @@ from gsc_pipeline.settings import Settings
 from gsc_pipeline.workspaces import select
 
 
+def checks_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
+    """Runs the data checks midway between ticks, wherever the syncs run by themselves."""
+    return dg.ScheduleDefinition(
+        name="gsc_checks",
+        job=job,
+        cron_schedule=settings.checks_cron,
+        execution_timezone="UTC",
+        default_status=_default_status(settings),
+        description="Judges the lake's rows by the data checks.",
+    )
+
+
 def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
     """Asks for one run per active workspace, over the last complete Pacific days before the tick."""
 
@@ -21,11 +33,7 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=settings.auto_sync_cron,
         execution_timezone="UTC",
-        default_status=(
-            dg.DefaultScheduleStatus.RUNNING
-            if settings.auto_sync_enabled
-            else dg.DefaultScheduleStatus.STOPPED
-        ),
+        default_status=_default_status(settings),
         description=f"One run per active workspace, over the last {settings.auto_sync_days} days.",
     )
     def gsc_auto_sync(
@@ -51,3 +59,8 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         ]
 
     return gsc_auto_sync
+
+
+def _default_status(settings: Settings) -> dg.DefaultScheduleStatus:
+    on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
+    return on if settings.auto_sync_enabled else off

@@ -90,6 +90,15 @@ class Settings(BaseSettings):
     auto_sync_days: int = _variable(
         "GSC_AUTO_SYNC_DAYS", 14, "complete Pacific days that each sync verifies", ge=1, le=500
     )
+    checks_cron: Annotated[str, AfterValidator(_cron)] = _variable(
+        "GSC_CHECKS_CRON", "0 3-23/6 * * *", "when the data checks run, in UTC: midway between ticks"
+    )
+    stale_after_hours: float = _variable(
+        "GSC_STALE_AFTER_HOURS",
+        12.0,
+        "a workspace without a good sync for this long is stale: twice the schedule's interval",
+        gt=0,
+    )
     start_date: Annotated[date, BeforeValidator(_day)] = _variable(
         "GSC_START_DATE", date(2025, 1, 1), "Dagster's first daily partition"
     )

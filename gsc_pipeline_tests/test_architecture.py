@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "sync": {"days", "lake", "search_console", "workspaces"},
     "simulator": {"days"},
     "status": {"lake", "workspaces"},
+    "quality": {"days", "lake"},
     "terminal": {"status", "sync"},
 }
 

@@ -88,7 +88,7 @@ def test_every_query_in_the_docs_runs(synced: dict[str, str], sql: str) -> None:
     with connect(Lake(synced["GSC_LAKE"])) as connection:
         result = connection.execute(sql)
         assert result.description
-        if "failed" not in sql:
+        if not re.search(r"failed|FROM revisions", sql):
             assert result.fetchall()
 
 

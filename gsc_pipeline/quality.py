@@ -1,0 +1,234 @@
+"""Judging the lake: what is wrong with its rows now, for all active workspaces at once.
+
+Belongs here: each rule as one query whose rows are the offences, no Dagster. Does not: failures of reading
+(`checks.no_partial_failures` tells those from the ledger), showing the offences (`checks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+
+from gsc_pipeline.days import pacific_today
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
+from gsc_pipeline.lake.sql import connect
+
+RECENT = timedelta(days=2)
+"""Rules that open a day's rows judge the days read since; those read earlier were judged then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule about one table. `sql` selects the offences; `is_error` means that data is wrong.
+
+    The query may use `$active` (workspace ids), `$today` (Pacific), `$since` and `$stale_before`
+    (moments), and the view `recent`: the ledger's rows of active workspaces whose days were read since.
+    """
+
+    name: str
+    table: str
+    description: str
+    sql: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule found: the offences as rows under `columns`, none when all is well."""
+
+    rule: Rule
+    columns: tuple[str, ...]
+    offences: tuple[tuple[Any, ...], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no offence."""
+        return not self.offences
+
+
+_DAY = "workspace, site_url, search_type, data_date"
+
+
+def _reconciles(table: str, rows: str, differs: str) -> str:
+    return f"""
+        SELECT {_DAY}, recent.clicks AS clicks_of_day, held.clicks AS clicks_held,
+               recent.impressions AS impressions_of_day, held.impressions AS impressions_held,
+               recent.{rows} AS rows_of_day, held.rows AS rows_held
+        FROM recent LEFT JOIN (
+            SELECT {_DAY}, sum(clicks) AS clicks, sum(impressions) AS impressions, count(*) AS rows
+            FROM {table} WHERE month IN (SELECT DISTINCT month FROM recent) GROUP BY ALL
+        ) AS held USING ({_DAY})
+        WHERE status IN ('final', 'provisional') AND recent.impressions > 0
+          AND (held.rows IS NULL OR held.rows <> recent.{rows} OR {differs})
+        ORDER BY ALL"""
+
+
+def _unique(table: str, keys: Sequence[str]) -> str:
+    others = ", ".join(key for key in keys if key not in _DAY.split(", "))
+    return f"""
+        SELECT {_DAY}, {others}, count(*) AS times
+        FROM {table} JOIN (SELECT {_DAY} FROM recent) USING ({_DAY})
+        WHERE month IN (SELECT DISTINCT month FROM recent)
+        GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"""
+
+
+def _not_over(table: str) -> str:
+    return f"""
+        SELECT workspace, site_url, search_type, data_date, count(*) AS rows
+        FROM {table} WHERE data_date >= $today GROUP BY ALL ORDER BY ALL"""
+
+
+_TRUNCATED = """
+    SELECT workspace, site_url, search_type, count(DISTINCT data_date) AS days,
+           min(data_date) AS first_day, max(data_date) AS last_day,
+           round(100.0 * sum(held.clicks) FILTER (is_anonymized_query) / sum(held.clicks), 1)
+               AS percent_of_clicks_without_a_query
+    FROM recent LEFT JOIN searchdata_site_impression AS held
+        USING (workspace, site_url, search_type, data_date)
+    WHERE truncated GROUP BY ALL ORDER BY ALL"""
+
+_UNUSUAL_ANONYMISED_SHARE = """
+    WITH days AS (
+        SELECT workspace, site_url, search_type, data_date,
+               sum(held.impressions) FILTER (is_anonymized_query) / sum(held.impressions) AS share
+        FROM searchdata_site_impression AS held JOIN sync_ledger
+            USING (workspace, site_url, search_type, data_date)
+        WHERE status = 'final' AND workspace IN (SELECT unnest($active)) AND data_date >= $today - 40
+        GROUP BY ALL HAVING sum(held.impressions) >= 100
+    ), numbered AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY workspace, site_url, search_type ORDER BY data_date DESC) AS nth
+        FROM days
+    ), usual AS (
+        SELECT workspace, site_url, search_type, median(share) AS usual, mad(share) AS spread
+        FROM numbered WHERE nth > 7 GROUP BY ALL HAVING count(*) >= 14
+    )
+    SELECT workspace, site_url, search_type, data_date, round(100 * coalesce(share, 0), 1) AS percent,
+           round(100 * usual, 1) AS usual_percent
+    FROM numbered JOIN usual USING (workspace, site_url, search_type)
+    WHERE nth <= 7 AND abs(coalesce(share, 0) - usual) > greatest(5 * 1.4826 * spread, 0.10)
+    ORDER BY ALL"""
+
+_STALE = """
+    SELECT workspace, max(started_at) FILTER (outcome = 'success') AS last_good_sync
+    FROM (SELECT unnest($active) AS workspace) LEFT JOIN sync_runs USING (workspace)
+    GROUP BY workspace
+    HAVING coalesce(last_good_sync < $stale_before, true) ORDER BY ALL"""
+
+_SITE, _URL = SITE_IMPRESSION.name, URL_IMPRESSION.name
+
+RULES = (
+    Rule(
+        "totals_reconcile",
+        _SITE,
+        "Rows with queries and anonymised rows together are each day's totals.",
+        _reconciles(
+            _SITE,
+            "site_rows",
+            "(held.clicks, held.impressions) <> (recent.clicks, recent.impressions)",
+        ),
+    ),
+    Rule(
+        "totals_reconcile",
+        _URL,
+        "Every row that was read is there, and pages were shown no less often than the property.",
+        _reconciles(_URL, "url_rows", "(held.impressions < recent.impressions AND NOT truncated)"),
+    ),
+    Rule(
+        "keys_unique",
+        _SITE,
+        "No key has two rows.",
+        _unique(_SITE, SITE_IMPRESSION.keys),
+        is_error=True,
+    ),
+    Rule(
+        "keys_unique",
+        _URL,
+        "No key has two rows.",
+        _unique(_URL, URL_IMPRESSION.keys),
+        is_error=True,
+    ),
+    Rule(
+        "no_day_beyond_yesterday",
+        _SITE,
+        "No row is of a day that is not over in California.",
+        _not_over(_SITE),
+        is_error=True,
+    ),
+    Rule(
+        "no_day_beyond_yesterday",
+        _URL,
+        "No row is of a day that is not over in California.",
+        _not_over(_URL),
+        is_error=True,
+    ),
+    Rule(
+        "no_truncated_days",
+        _SITE,
+        "No day read lately met the API's cap of 50,000 rows, beyond which rows are not to be had.",
+        _TRUNCATED,
+    ),
+    Rule(
+        "anonymised_share_is_usual",
+        _SITE,
+        "The share of anonymised impressions is within its usual range (median and MAD of the days before).",
+        _UNUSUAL_ANONYMISED_SHARE,
+    ),
+    Rule(
+        "no_stale_workspaces",
+        _SITE,
+        "Every active workspace had a good sync within the last GSC_STALE_AFTER_HOURS.",
+        _STALE,
+    ),
+)
+
+
+def judge(
+    rules: Sequence[Rule],
+    lake: Lake,
+    active: Sequence[str],
+    *,
+    now: datetime,
+    stale_after: timedelta,
+    since: datetime | None = None,
+) -> list[Verdict]:
+    """Apply the rules to the lake as it is at `now` (aware), for the `active` workspaces.
+
+    `since` overrides from when on days count as recently read. Raises LakeError where it cannot be read.
+    """
+    known = {
+        "active": list(active),
+        "today": pacific_today(now),
+        "since": since or now - RECENT,
+        "stale_before": now - stale_after,
+    }
+    with connect(lake) as connection:
+        connection.execute(
+            f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}
+                WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",
+            {name: known[name] for name in ("since", "active")},
+        )
+        return [_apply(rule, connection, known) for rule in rules]
+
+
+def schema_differences(lake: Lake) -> list[tuple[str, str]]:
+    """Tables whose columns are not those declared: name, and what differs."""
+    found = []
+    for table in TABLES:
+        dataset = lake.dataset(table)
+        if dataset is not None and not dataset.schema.equals(table.schema):
+            differing = set(dataset.schema) ^ set(table.schema)
+            found.append((table.name, ", ".join(sorted(str(column) for column in differing))))
+    return found
+
+
+def _apply(rule: Rule, connection: duckdb.DuckDBPyConnection, known: dict[str, Any]) -> Verdict:
+    used = {name: value for name, value in known.items() if f"${name}" in rule.sql}
+    result = connection.execute(rule.sql, used)
+    columns = tuple(column[0] for column in result.description or ())
+    return Verdict(rule, columns, tuple(result.fetchall()))
