@@ -117,12 +117,15 @@ def test_trying_the_pipeline_on_an_export_works_as_the_docs_say(tmp_path: Path) 
     env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     env.pop("DAGSTER_HOME", None)
     with subprocess.Popen(
-        shlex.split(simulate), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [*shlex.split(simulate), "--port", "0"], env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        while "In another terminal" not in process.stdout.readline():
+        while "In another terminal" not in (line := process.stdout.readline()):
             assert process.poll() is None
-        out = run(sync, env, tmp_path)
+        # The docs name the default port; a machine that runs tests may have it in use.
+        url = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert url
+        out = run(sync.replace("http://127.0.0.1:8088", url[0]), env, tmp_path)
         process.send_signal(signal.SIGINT)
     assert "1 of 1 workspaces synced" in out
 
