@@ -10,12 +10,13 @@ from typing import Any
 
 import dagster as dg
 
+from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.checks import data_checks
-from gsc_pipeline.jobs import checks_job, sync_job
-from gsc_pipeline.partitions import partitions_definition
+from gsc_pipeline.jobs import checks_job, more_job, sync_job
+from gsc_pipeline.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.resources import live_pipeline
-from gsc_pipeline.schedules import auto_sync_schedule, checks_schedule
+from gsc_pipeline.schedules import auto_sync_more_schedule, auto_sync_schedule, checks_schedule
 from gsc_pipeline.sensors import workspaces_sensor
 from gsc_pipeline.settings import Settings, load_settings
 
@@ -30,16 +31,24 @@ def build_defs(
     settings = settings or load_settings()
     resources = {"pipeline": live_pipeline(settings), **(resources or {})}
     list_workspaces = resources["pipeline"].list_workspaces
-    partitions = partitions_definition(
-        settings.start_date, lambda: [workspace.id for workspace in list_workspaces()]
-    )
+
+    def listed_ids() -> list[str]:
+        return [workspace.id for workspace in list_workspaces()]
+
     checks = data_checks(settings)
-    syncing, judging = sync_job(), checks_job(checks)
+    syncing, more, judging = sync_job(), more_job(MORE_TABLES), checks_job(checks)
     return dg.Definitions(
-        assets=[searchdata_asset(partitions)],
+        assets=[
+            searchdata_asset(partitions_definition(settings.start_date, listed_ids)),
+            *more_assets(ListedWorkspaces(listed_ids)),
+        ],
         asset_checks=checks,
-        jobs=[syncing, judging],
-        schedules=[auto_sync_schedule(syncing, settings), checks_schedule(judging, settings)],
+        jobs=[syncing, more, judging],
+        schedules=[
+            auto_sync_schedule(syncing, settings),
+            auto_sync_more_schedule(more, settings),
+            checks_schedule(judging, settings),
+        ],
         sensors=[workspaces_sensor()],
         resources=resources,
         executor=dg.in_process_executor,

@@ -1,19 +1,22 @@
-"""The job that runs on schedule, and the tags its runs carry."""
+"""The jobs that run on schedule, and the tags their runs carry."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.events import ASSETS
+from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import range_tags
 
 WORKSPACE_TAG = "gsc/workspace"
 RUN_TAGS = {"dagster/priority": "1", "dagster/max_runtime": "600"}
 """Ahead of backfills (priority 0), and ended after ten minutes."""
+MORE_RUN_TAGS = {"dagster/priority": "0", "dagster/max_runtime": "7200"}
+"""Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""
 
 
 def sync_job() -> Any:
@@ -23,6 +26,16 @@ def sync_job() -> Any:
         selection=list(ASSETS),
         tags=RUN_TAGS,
         description="Brings the lake's copy of one workspace's days up to date.",
+    )
+
+
+def more_job(tables: Iterable[TableSpec]) -> Any:
+    """`gsc_more`: the tables that are kept by workspace alone, for one workspace."""
+    return dg.define_asset_job(
+        "gsc_more",
+        selection=[table.name for table in tables],
+        tags=MORE_RUN_TAGS,
+        description="Brings the tables beside the two main ones up to date for one workspace.",
     )
 
 

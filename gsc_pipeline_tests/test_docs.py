@@ -52,6 +52,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         env = {**os.environ, **world.environment(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         env.pop("DAGSTER_HOME", None)
         run("gsc sync --days 40", env, world.folder)
+        assert not any(report.problems for report in world.sync_more(world.workspace()))
         yield {**env, "HERE": str(world.folder)}
 
 

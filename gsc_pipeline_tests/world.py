@@ -28,8 +28,10 @@ from gsc_pipeline.simulator import (
     serving,
     write_service_account_key,
 )
+from gsc_pipeline.sync.properties import sync_properties
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
+from gsc_pipeline.sync.sources import SourceReport
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
 
@@ -119,6 +121,11 @@ class World:
                 options=options,
                 clock=lambda: self.now,
             )
+
+    def sync_more(self, workspace: Workspace) -> list[SourceReport]:
+        """One sync of each of the tables that are kept by workspace alone."""
+        with closing(self.open_console(workspace)) as console:
+            return [sync_properties(workspace, console, self.lake, clock=lambda: self.now)]
 
     def last(self, days: int) -> Window:
         return Window.last_complete(days, self.today)

@@ -16,7 +16,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from gsc_pipeline.dagster_private import instance_in_scope
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import RUN_TAGS
+from gsc_pipeline.jobs import MORE_RUN_TAGS, RUN_TAGS
+from gsc_pipeline.lake.schemas import TABLES
 from gsc_pipeline.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -61,6 +62,7 @@ def test_the_definitions_are_what_the_design_lists() -> None:
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
         "searchdata_site_impression",
         "searchdata_url_impression",
+        "properties",
     }
     assert {check.name for check in graph.asset_check_keys} == {
         "anonymised_share_is_usual",
@@ -77,6 +79,11 @@ def test_the_definitions_are_what_the_design_lists() -> None:
     schedule = defs.resolve_schedule_def("gsc_auto_sync")
     assert (schedule.cron_schedule, schedule.job_name) == ("0 */6 * * *", "gsc_sync")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    more = defs.resolve_job_def("gsc_more")
+    assert MORE_RUN_TAGS.items() <= more.tags.items()
+    daily = defs.resolve_schedule_def("gsc_auto_sync_more")
+    assert (daily.cron_schedule, daily.job_name) == ("0 9 * * *", "gsc_more")
+    assert daily.default_status is dg.DefaultScheduleStatus.STOPPED
     assert defs.resolve_sensor_def("gsc_workspaces_in_step").default_status is dg.DefaultSensorStatus.RUNNING
 
 
@@ -85,15 +92,18 @@ def test_the_schedule_is_on_from_the_start_only_where_it_is_enabled() -> None:
     schedule = defs.resolve_schedule_def("gsc_auto_sync")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "@daily"
+    more = defs.resolve_schedule_def("gsc_auto_sync_more")
+    assert more.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
 def test_every_column_is_described_in_the_ui() -> None:
+    tables = {table.name: table for table in TABLES}
     graph = build_defs(load_settings()).resolve_asset_graph()
     specs = [spec for asset in graph.assets_defs for spec in asset.specs]
     assert specs
     for spec in specs:
         columns = spec.metadata["dagster/column_schema"].columns
-        assert columns
+        assert [column.name for column in columns] == tables[spec.key.to_user_string()].schema.names
         assert all(column.description for column in columns)
 
 

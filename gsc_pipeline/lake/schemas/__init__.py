@@ -2,12 +2,21 @@
 
 from gsc_pipeline.lake.schemas.bookkeeping import REVISIONS, SYNC_LEDGER, SYNC_RUNS
 from gsc_pipeline.lake.schemas.impressions import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.schemas.properties import PROPERTIES
 from gsc_pipeline.lake.schemas.spec import PARTITION_COLUMNS, TableSpec
 
-TABLES = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, REVISIONS)
+TABLES = (
+    SITE_IMPRESSION,
+    URL_IMPRESSION,
+    PROPERTIES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    REVISIONS,
+)
 
 __all__ = [
     "PARTITION_COLUMNS",
+    "PROPERTIES",
     "REVISIONS",
     "SEARCH_APPEARANCE_FLAGS",
     "SITE_IMPRESSION",

@@ -1,0 +1,159 @@
+"""Runs of the assets that are partitioned by workspace alone, and the schedule that asks for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from gsc_pipeline.assets.more import MORE_TABLES, more_assets
+from gsc_pipeline.definitions import build_defs
+from gsc_pipeline.jobs import WORKSPACE_TAG
+from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.partitions import WORKSPACES, ListedWorkspaces
+from gsc_pipeline.settings import ConfigurationError, load_settings
+from gsc_pipeline.simulator import google_error, token_error
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.world import World
+
+NINE = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+UNAVAILABLE = google_error(503, "backendError", "Service unavailable.")
+
+
+@pytest.fixture
+def orchestra(world: World) -> Iterator[Orchestra]:
+    """As elsewhere, on an instance that persists: a schedule's context takes no other."""
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
+        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
+
+
+def materialize(
+    orchestra: Orchestra, workspace: str = "acme", tables: tuple[TableSpec, ...] = MORE_TABLES
+) -> dg.ExecuteInProcessResult:
+    """One run of these tables' assets in this process, three attempts without a pause between them."""
+    partitions = ListedWorkspaces(lambda: [w.id for w in orchestra.workspaces])
+    assets = more_assets(partitions, dg.RetryPolicy(max_retries=2))
+    return dg.materialize(
+        assets,
+        selection=[table.name for table in tables],
+        instance=orchestra.instance,
+        resources={"pipeline": orchestra.pipeline},
+        partition_key=workspace,
+        raise_on_error=False,
+    )
+
+
+def failures(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    return {
+        str(event.step_key): event.step_failure_data.user_failure_data
+        for event in result.all_events
+        if event.is_step_failure
+    }
+
+
+@pytest.mark.parametrize("table", MORE_TABLES, ids=lambda table: table.name)
+def test_a_run_for_a_workspace_fills_its_table_and_leaves_an_event_with_numbers(
+    orchestra: Orchestra, table: TableSpec
+) -> None:
+    prepare(orchestra)
+    assert materialize(orchestra, tables=(table,)).success
+    held = orchestra.world.lake.read(table)
+    assert held.num_rows
+    assert set(held["workspace"].to_pylist()) == {"acme"}
+    (numbers,) = [numbers for key, numbers in orchestra.materialized(table.name).items() if key == "acme"]
+    assert numbers["rows"] == held.num_rows
+    assert numbers["calls"] > 0
+    assert numbers["seconds"] > 0
+    assert numbers["problems"] == []
+
+
+def prepare(orchestra: Orchestra) -> None:
+    """What the tables that follow from others need."""
+    orchestra.world.sync(orchestra.workspaces[0])
+
+
+def test_a_dead_credential_fails_every_step_once_and_says_what_to_do(orchestra: Orchestra) -> None:
+    orchestra.world.faults.append(
+        lambda call: token_error("invalid_grant", "revoked") if call.kind == "token" else None
+    )
+    result = materialize(orchestra)
+    assert set(failures(result)) == {table.name for table in MORE_TABLES}
+    assert all("issue a new key" in failure.description for failure in failures(result).values())
+    assert not any(event.is_step_restarted for event in result.all_events)
+
+
+def test_what_fails_for_a_passing_reason_is_tried_three_times_and_then_fails_the_run(
+    orchestra: Orchestra,
+) -> None:
+    orchestra.world.faults.append(lambda call: UNAVAILABLE if call.kind == "sites" else None)
+    (table,) = [table for table in MORE_TABLES if table.name == "properties"]
+    result = materialize(orchestra, tables=(table,))
+    assert "503" in failures(result)["properties"].description
+    assert sum(event.is_step_restarted for event in result.all_events) == 2
+    assert not orchestra.materialized("properties")
+
+
+def test_a_workspace_that_the_file_no_longer_lists_is_refused(orchestra: Orchestra) -> None:
+    del orchestra.workspaces[1]
+    result = materialize(orchestra, "globex", MORE_TABLES[:1])
+    (failure,) = failures(result).values()
+    assert "does not list globex" in failure.description
+    assert not orchestra.world.simulator.calls
+
+
+def test_a_bad_workspaces_file_fails_the_run_once_with_its_own_words(orchestra: Orchestra) -> None:
+    def bad_file() -> Any:
+        raise ConfigurationError("workspaces.yaml", ["workspaces[0].id: 'A B': expected a slug"])
+
+    orchestra.list_workspaces = bad_file
+    result = materialize(orchestra, tables=MORE_TABLES[:1])
+    (failure,) = failures(result).values()
+    assert "workspaces[0].id: 'A B': expected a slug" in failure.description
+    assert not any(event.is_step_restarted for event in result.all_events)
+
+
+def tick(orchestra: Orchestra) -> dg.ScheduleEvaluationContext:
+    defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
+    context = dg.build_schedule_context(
+        instance=orchestra.instance,
+        scheduled_execution_time=NINE,
+        resources={"pipeline": orchestra.pipeline},
+        repository_def=defs.get_repository_def(),
+    )
+    return defs.resolve_schedule_def("gsc_auto_sync_more").evaluate_tick(context)  # type: ignore[return-value]
+
+
+def test_a_tick_asks_for_one_run_per_active_workspace_each_with_its_partition(orchestra: Orchestra) -> None:
+    first = orchestra.workspaces[0]
+    orchestra.workspaces += [
+        dataclasses.replace(first, id="asleep", active=False),
+        dataclasses.replace(first, id="new"),
+    ]
+    requests = tick(orchestra).run_requests
+    assert [request.partition_key for request in requests] == ["acme", "globex", "new"]
+    assert [request.tags[WORKSPACE_TAG] for request in requests] == ["acme", "globex", "new"]
+    assert {request.tags["gsc/tick"] for request in requests} == {NINE.isoformat()}
+    assert len({request.run_key for request in requests}) == 3
+    assert orchestra.instance.has_dynamic_partition(WORKSPACES, "new")
+
+
+def test_a_tick_without_an_active_workspace_is_skipped_with_a_reason(orchestra: Orchestra) -> None:
+    orchestra.workspaces[:] = [dataclasses.replace(w, active=False) for w in orchestra.workspaces]
+    assert tick(orchestra).skip_message == "no workspace is active"
+
+
+def test_the_job_reads_every_table_of_the_workspace_it_was_asked_for(orchestra: Orchestra) -> None:
+    prepare(orchestra)
+    (request, _) = tick(orchestra).run_requests
+    defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
+    job = defs.resolve_job_def("gsc_more")
+    result = job.execute_in_process(
+        instance=orchestra.instance, partition_key=request.partition_key, tags=request.tags
+    )
+    assert result.success
+    assert all(set(orchestra.materialized(table.name)) == {"acme"} for table in MORE_TABLES)
