@@ -54,11 +54,17 @@ class World:
     @classmethod
     @contextmanager
     def serving(
-        cls, folder: Path, properties: Sequence[Property] | None = None, *, now: datetime = NOON
+        cls,
+        folder: Path,
+        properties: Sequence[Property] | None = None,
+        *,
+        now: datetime = NOON,
+        **habits: Any,
     ) -> Iterator[World]:
         """A world whose simulator serves `properties`, by default two small synthetic ones.
 
         `now` is the simulator's time. Commands run in processes of their own know the real time only.
+        `habits` are the simulator's: how it pages, what it refuses.
         """
         properties = properties or [
             SyntheticProperty("sc-domain:acme.com"),
@@ -66,7 +72,7 @@ class World:
         ]
         worlds: list[World] = []
         simulator = Simulator(
-            properties, clock=lambda: worlds[0].now, faults=lambda call: worlds[0].fault(call)
+            properties, clock=lambda: worlds[0].now, faults=lambda call: worlds[0].fault(call), **habits
         )
         with serving(simulator) as url:
             worlds.append(cls(folder, url, simulator, Lake(str(folder / "lake")), now))
