@@ -8,6 +8,7 @@ from gsc_pipeline.simulator.answers import MOST_ROWS_A_DAY
 from gsc_pipeline.simulator.cells import Plant
 from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, SimulatorError
 from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Labels, Property
+from gsc_pipeline.simulator.hours import HourlyFacts, hours_of, visible_hours
 from gsc_pipeline.simulator.keys import authorized_user_info, write_service_account_key
 from gsc_pipeline.simulator.paging import Paging
 from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts
@@ -17,7 +18,14 @@ from gsc_pipeline.simulator.revisions import Revised, Revision
 from gsc_pipeline.simulator.server import Call, Faults, Simulator
 from gsc_pipeline.simulator.serving import serve_forever, serving
 from gsc_pipeline.simulator.synthetic import SyntheticProperty
-from gsc_pipeline.simulator.truth import site_truth, url_truth
+from gsc_pipeline.simulator.truth import (
+    appearance_truth,
+    hourly_site_truth,
+    hourly_url_truth,
+    site_truth,
+    url_truth,
+    with_appearance,
+)
 
 __all__ = [
     "ANONYMIZED",
@@ -27,6 +35,7 @@ __all__ = [
     "ExportError",
     "Facts",
     "Faults",
+    "HourlyFacts",
     "Labels",
     "Paging",
     "Plant",
@@ -38,9 +47,13 @@ __all__ = [
     "Simulator",
     "SimulatorError",
     "SyntheticProperty",
+    "appearance_truth",
     "authorized_user_info",
     "first_incomplete_day",
     "google_error",
+    "hourly_site_truth",
+    "hourly_url_truth",
+    "hours_of",
     "is_complete",
     "serve_forever",
     "serving",
@@ -48,5 +61,7 @@ __all__ = [
     "token_error",
     "url_truth",
     "visible_facts",
+    "visible_hours",
+    "with_appearance",
     "write_service_account_key",
 ]

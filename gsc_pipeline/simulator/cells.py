@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from gsc_pipeline.simulator import wording
+from gsc_pipeline.simulator.appearances import DRAWN, drawn
 from gsc_pipeline.simulator.curves import DECLINING_CURVES, STEADY, days_declining
 from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts, Labels, Reals, SearchType, texts
 from gsc_pipeline.simulator.hashing import hashed, seed_of, uniform
@@ -69,6 +70,7 @@ class Cells:
     page: Codes
     country: Codes
     device: Codes
+    appearance: Counts
     curve: Codes
     rate: Reals
     ctr: Reals
@@ -112,9 +114,15 @@ def make_cells(
         planted, plants = _planted(site_url, queries, pages, rows_a_day)
         groups.append(_spread(seed + 1, planted, search_type))
     columns = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
+    appearances = DRAWN if search_type.has_query else ()
+    columns["appearance"] = drawn(appearances, columns["query"], columns["page"], columns["country"], seed)
     by_page = np.argsort(columns["page"], kind="stable")
     labels = Labels(
-        texts(queries), texts(pages), texts(COUNTRIES), texts(DEVICES if search_type.has_device else [""])
+        texts(queries),
+        texts(pages),
+        texts(COUNTRIES),
+        texts(DEVICES if search_type.has_device else [""]),
+        texts([appearance.name for appearance in appearances]),
     )
     return Cells(labels, **{name: column[by_page] for name, column in columns.items()}), plants
 

@@ -3,8 +3,9 @@
 Belongs here: recognising files by what is in them, numbers and dates as they come. Does not: what is
 made of them (`replay`), names of countries and devices (`names`).
 
-Five files are read: dates, pages, queries, countries, devices. Each has five columns: label, clicks,
-impressions, CTR, position. Any other file of the folder is left alone.
+Five files are read: dates, pages, queries, countries, devices; and search appearances, if there is such
+a file in English. Each has five columns: label, clicks, impressions, CTR, position. Any other file of
+the folder is left alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gsc_pipeline.simulator.appearances import API_WORDS
 from gsc_pipeline.simulator.errors import ExportError
 from gsc_pipeline.simulator.facts import Counts, Reals
 from gsc_pipeline.simulator.names import are_countries, country_codes, device_code
@@ -45,7 +47,8 @@ class Listing:
 class Export:
     """A whole export. `days` belong to the rows of `dates`, oldest first.
 
-    Countries are labelled as on the wire (`usa`, `zzz`), devices too (`DESKTOP`).
+    Countries are labelled as on the wire (`usa`, `zzz`), devices (`DESKTOP`) and search appearances
+    (`VIDEO`) too; appearances whose word is not known are left out.
     """
 
     days: tuple[date, ...]
@@ -54,6 +57,7 @@ class Export:
     pages: Listing
     countries: Listing
     devices: Listing
+    appearances: Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ def read_export(directory: Path) -> Export:
             lambda names: [device_code(name) for name in names],
             "a desktop, mobile or tablet",
         ),
+        appearances=_appearances(found.get("appearances")),
     )
 
 
@@ -127,9 +132,9 @@ def _recognised(directory: Path, files: Sequence[_File]) -> dict[str, _File]:
             raise ExportError(f"{directory}: {names} both list {kind}; expected one export a folder")
         if candidates:
             chosen[kind] = candidates[0]
-        elif empty is not None and kind not in ("dates", "pages"):
+        elif empty is not None and kind not in ("dates", "pages", "appearances"):
             chosen[kind] = empty
-        else:
+        elif kind != "appearances":
             names = ", ".join(file.name for file in files) or "none"
             raise ExportError(
                 f"{directory}: no file lists {kind}; expected the CSV files of an export with {_COLUMNS} "
@@ -155,8 +160,11 @@ def _by_kind(files: Sequence[_File]) -> dict[str, list[_File]]:
     found["countries"] = [file for file in others if are_countries(file.labels, in_english=True)]
     if not found["countries"]:
         found["countries"] = [file for file in others if are_countries(file.labels, in_english=False)]
-    # What remains may list search appearances too: few, capitalised, and headed like their own file.
-    queries = [file for file in others if file not in found["countries"]]
+    others = [file for file in others if file not in found["countries"]]
+    found["appearances"] = [file for file in others if any(label in API_WORDS for label in file.labels)]
+    # What remains may still list search appearances, in another language: few, capitalised, and headed
+    # like their own file.
+    queries = [file for file in others if file not in found["appearances"]]
     found["queries"] = sorted(queries, key=_likeness_to_queries)[-1:]
     return found
 
@@ -224,6 +232,13 @@ def _coded(file: _File, codes_of: Callable[[Sequence[str]], Sequence[str | None]
         seen.add(code)
     labels = tuple(code for code in codes if code is not None)
     return Listing(labels, listing.clicks, listing.impressions, listing.position)
+
+
+def _appearances(file: _File | None) -> Listing:
+    listing = _listing(file) if file is not None else Listing((), *(np.zeros(0, np.int64),) * 2, np.zeros(0))
+    known = [place for place, label in enumerate(listing.labels) if label in API_WORDS]
+    labels = tuple(API_WORDS[listing.labels[place]] for place in known)
+    return Listing(labels, listing.clicks[known], listing.impressions[known], listing.position[known])
 
 
 def _date_format(labels: Sequence[str]) -> str | None:

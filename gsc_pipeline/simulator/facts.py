@@ -68,6 +68,7 @@ class Labels:
     page: Texts
     country: Texts
     device: Texts
+    appearance: Texts
 
 
 def texts(values: Sequence[str]) -> Texts:
@@ -84,7 +85,8 @@ class Facts:
     `query` holds `ANONYMIZED` where the query is not told. `clicks`, `impressions` and `sum_position`
     count by page, `top_*` by property: a search that showed two pages is two impressions and one top
     impression. Positions are sums of zero-based positions. In every row clicks ≤ impressions,
-    top_clicks ≤ top_impressions, each `top_*` ≤ its counterpart, and nothing is negative.
+    top_clicks ≤ top_impressions, each `top_*` ≤ its counterpart, and nothing is negative. `appearance`
+    is a set: bit n tells that the row's results had the search appearance `labels.appearance[n]`.
     """
 
     day: date
@@ -94,6 +96,7 @@ class Facts:
     page: Codes
     country: Codes
     device: Codes
+    appearance: Counts
     clicks: Counts
     impressions: Counts
     sum_position: Counts
@@ -112,6 +115,11 @@ class Facts:
             if field.name not in ("day", "search_type", "labels")
         }
         return Facts(self.day, self.search_type, self.labels, **columns)
+
+    def appearances(self) -> npt.NDArray[np.bool_]:
+        """Which search appearances each row has: a (row, appearance) table."""
+        bits = np.arange(len(self.labels.appearance))
+        return (self.appearance[:, np.newaxis] >> bits & 1).astype(bool)
 
 
 class Property(Protocol):

@@ -27,7 +27,7 @@ SETTLED = (1.0, 1.0)
 
 def is_complete(day: date, now: datetime) -> bool:
     """Whether the numbers of `day` no longer grow at the moment `now`."""
-    return now >= _starts(day + ONE_DAY) + COMPLETE_AFTER
+    return now >= starts(day + ONE_DAY) + COMPLETE_AFTER
 
 
 def first_incomplete_day(now: datetime) -> date:
@@ -42,11 +42,15 @@ def visible_share(day: date, now: datetime) -> float:
     """How much of `day` is visible at `now`: 0 before it is shown, 1 when complete, never shrinking."""
     if is_complete(day, now):
         return 1.0
-    age = now - _starts(day)
+    age = now - starts(day)
     if age < FIRST_SHOWN:
         return 0.0
-    shown = FIRST_SHOWN + STEP * ((age - FIRST_SHOWN) // STEP)
-    elapsed = shown / (_starts(day + ONE_DAY) + COMPLETE_AFTER - _starts(day))
+    return share_at(day, FIRST_SHOWN + STEP * ((age - FIRST_SHOWN) // STEP))
+
+
+def share_at(day: date, age: timedelta) -> float:
+    """How much of `day` is visible when a step ends at `age` after it starts."""
+    elapsed = age / (starts(day + ONE_DAY) + COMPLETE_AFTER - starts(day))
     return 1.0 - (1.0 - elapsed) ** 2
 
 
@@ -69,6 +73,7 @@ def state_of(prop: Property, day: date, now: datetime) -> tuple[float, float]:
     return visible_share(day, now), factor_at(prop, day, now)
 
 
-def _starts(day: date) -> datetime:
+def starts(day: date) -> datetime:
+    """The moment `day` begins in California, in UTC."""
     # In UTC, because two moments of one zone subtract by the wall clock, blind to summer time.
     return datetime.combine(day, time(), PACIFIC).astimezone(UTC)

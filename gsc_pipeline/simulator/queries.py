@@ -32,6 +32,9 @@ _FIELDS = frozenset(
     }
 )
 _DIMENSIONS = ("date", "hour", "query", "page", "country", "device", "searchAppearance")
+MOMENTS = ("date", "hour")
+"""The dimensions of time: a request groups by one of them at most."""
+
 _OPERATORS = ("equals", "notEquals", "contains", "notContains", "includingRegex", "excludingRegex")
 _AGGREGATIONS = ("auto", "byProperty", "byPage", "byNewsShowcasePanel")
 _DATA_STATES = ("final", "all", "hourly_all")
@@ -102,8 +105,18 @@ def parse_query(body: object, *, google_news_device: bool = True) -> Query:
 
 
 def counts_by_page(query: Query) -> bool:
-    """Whether a page counts each time it is shown, instead of once a search for the whole property."""
-    return query.aggregation == "byPage" or query.concerns("page") or query.search_type.counts_by_page_only
+    """Whether a page counts each time it is shown, instead of once a search for the whole property.
+
+    Search appearances belong to pages, so they are counted by page unless byProperty is asked for.
+    """
+    if query.aggregation == "byProperty":
+        return False
+    return (
+        query.aggregation == "byPage"
+        or query.concerns("page")
+        or query.concerns("searchAppearance")
+        or query.search_type.counts_by_page_only
+    )
 
 
 def _refuse_contradictions(query: Query) -> None:
@@ -198,7 +211,7 @@ def _filter(one: object, where: str) -> Filter:
         _choice(_OPERATORS, one.get("operator", "equals"), where),
         one["expression"],
     )
-    if made.dimension in ("date", "hour"):
+    if made.dimension in MOMENTS:
         raise Refusal(f"It is not possible to filter by {made.dimension}.", where)
     if made.operator in ("includingRegex", "excludingRegex"):
         try:

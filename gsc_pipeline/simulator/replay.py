@@ -13,6 +13,7 @@ histories with those sums:
 - Pages are exact. They count on another basis, a search that shows three pages being one impression of
   the property and three of pages, so they may exceed Dates: the excess are facts of pages alone. When
   they fall short of Dates, the rest belongs to one made-up page of the host, `/other-pages`.
+- Search appearances are met about, not exactly, by impressions alone: a fact has one or has it not.
 - A named query's rows have its own position, the anonymised ones take what makes the day's total right,
   in proportion to their pages' positions. The excess of pages has the page's position.
 
@@ -35,6 +36,7 @@ import numpy as np
 
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.simulator.affinity import likely_pages
+from gsc_pipeline.simulator.appearances import marked
 from gsc_pipeline.simulator.apportion import apportioned, rounded, table
 from gsc_pipeline.simulator.coupling import Rows, coupled
 from gsc_pipeline.simulator.export_files import Export, Listing, read_export
@@ -64,7 +66,7 @@ class _Plan:
 
     A strand is the part of a query that leads to one page; `page_beside` is another page that its
     searches show, where the excess of pages goes. Positions are zero-based; `sum_position` is the
-    property's, by day.
+    property's, by day. `appearance_share` is the part of all facts that has each search appearance.
     """
 
     labels: Labels
@@ -77,6 +79,7 @@ class _Plan:
     unclicked_excess: _Units
     query_position: Reals
     page_position: Reals
+    appearance_share: Reals
     sum_position: Counts
 
 
@@ -152,6 +155,7 @@ class ReplayedProperty:
             for kind, units in enumerate(kinds)
         ]
         facts = _merged(day, plan, rows)
+        facts = replace(facts, appearance=marked(facts, plan.appearance_share, self._seed))
         return _with_positions(facts, plan, int(plan.sum_position[place])) if len(facts) else None
 
 
@@ -189,6 +193,7 @@ def _planned(export: Export, seed: int) -> _Plan:
             page=texts(page_labels),
             country=texts(countries.labels),
             device=texts(devices.labels),
+            appearance=texts(export.appearances.labels),
         ),
         # The last ones are what the code of anonymised units, -1, points to.
         query_of_strand=np.concatenate([np.arange(len(queries)), split, [ANONYMIZED]]),
@@ -202,6 +207,7 @@ def _planned(export: Export, seed: int) -> _Plan:
         page_position=np.append(
             _zero_based(pages), np.average(_zero_based(pages), weights=pages.impressions + 1)
         ),
+        appearance_share=export.appearances.impressions / max(1, sum(int(kind.sum()) for kind in shown)),
         sum_position=np.rint(_zero_based(dates) * dates.impressions).astype(np.int64),
     )
 
@@ -276,6 +282,7 @@ def _merged(day: date, plan: _Plan, kinds: list[Rows]) -> Facts:
         page=page.astype(np.int32),
         country=country.astype(np.int32),
         device=device.astype(np.int32),
+        appearance=zeros,
         clicks=clicked + clicked_excess,
         impressions=clicked + unclicked + clicked_excess + unclicked_excess,
         sum_position=zeros,

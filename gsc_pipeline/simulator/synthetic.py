@@ -125,6 +125,7 @@ class SyntheticProperty:
             page=cells.page[seen],
             country=cells.country[seen],
             device=cells.device[seen],
+            appearance=cells.appearance[seen],
             clicks=clicks,
             impressions=impressions,
             sum_position=sum_top_position + below,

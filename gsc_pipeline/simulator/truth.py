@@ -1,4 +1,4 @@
-"""What a faithful copy must hold: facts summed to the rows of the two tables, apart from the server.
+"""What a faithful copy must hold: facts summed to the rows of the tables, apart from the server.
 
 Belongs here: the expected rows of a day, straight from facts. Does not: anything the server uses;
 `answers` counts on its own, so that a mistake there shows against these.
@@ -6,12 +6,17 @@ Belongs here: the expected rows of a day, straight from facts. Does not: anythin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.simulator.facts import ANONYMIZED, SEARCH_TYPES, Facts
+from gsc_pipeline.simulator.hours import HourlyFacts
+
+_MEASURES = ("impressions", "clicks", "sum_position")
 
 
 def site_truth(facts: Facts, *, with_device: bool = True) -> pa.Table:
@@ -40,11 +45,76 @@ def url_truth(facts: Facts, *, with_device: bool = True) -> pa.Table:
     return _summed(facts, ["url"], "", with_device)
 
 
+def hourly_site_truth(hours: HourlyFacts, *, by: Sequence[str] = ()) -> pa.Table:
+    """The hours of a day, counted by property; `by` may add query, country and device.
+
+    Columns hour (as on the wire), starts_at (UTC), those of `by`, impressions, clicks, sum_top_position.
+    Discover and Google News count by page, and have null positions.
+    """
+    table = _hourly(hours, by, "" if SEARCH_TYPES[hours.facts.search_type].counts_by_page_only else "top_")
+    return table.rename_columns([*table.column_names[:-1], "sum_top_position"])
+
+
+def hourly_url_truth(hours: HourlyFacts, *, by: Sequence[str] = ()) -> pa.Table:
+    """The hours of a day by page, counted by page; `by` as in `hourly_site_truth`.
+
+    Columns hour, starts_at, url, those of `by`, impressions, clicks, sum_position.
+    """
+    return _hourly(hours, ["url", *by], "")
+
+
+def appearance_truth(facts: Facts) -> pa.Table:
+    """The day's rows by search appearance, counted by page.
+
+    Columns search_appearance, impressions, clicks, sum_position (null for discover and Google News).
+    Rows with several appearances are in several of these.
+    """
+    parts = [
+        pa.table({"search_appearance": [name], **_totals(with_appearance(facts, name))})
+        for name in facts.labels.appearance
+        if len(with_appearance(facts, name))
+    ]
+    schema = pa.schema([("search_appearance", pa.string()), *((name, pa.int64()) for name in _MEASURES)])
+    return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()
+
+
+def with_appearance(facts: Facts, name: str) -> Facts:
+    """The facts with this search appearance, as a filter by it leaves them; tables are made of it as ever."""
+    place = facts.labels.appearance.tolist().index(name)
+    return facts.take(facts.appearances()[:, place])
+
+
+def _totals(facts: Facts) -> dict[str, list[int | None]]:
+    has_position = SEARCH_TYPES[facts.search_type].has_position
+    return {
+        "impressions": [int(facts.impressions.sum())],
+        "clicks": [int(facts.clicks.sum())],
+        "sum_position": [int(facts.sum_position.sum()) if has_position else None],
+    }
+
+
+def _hourly(hours: HourlyFacts, by: Sequence[str], basis: Literal["", "top_"]) -> pa.Table:
+    columns = _columns(hours.facts, basis, with_device=True)
+    columns["hour"] = pa.array([start.isoformat() for start in hours.starts]).take(pa.array(hours.hour))
+    columns["starts_at"] = pa.array(
+        [start.astimezone(UTC) for start in hours.starts], pa.timestamp("us", "UTC")
+    ).take(pa.array(hours.hour))
+    table = pa.table(columns)
+    if "query" in by:
+        table = table.filter(pc.not_equal(table["query"], ""))
+    return _grouped(table, ["hour", "starts_at", *by])
+
+
 def _summed(facts: Facts, first: list[str], basis: Literal["", "top_"], with_device: bool) -> pa.Table:
+    table = pa.table(_columns(facts, basis, with_device))
+    return _grouped(table, [*first, "query", "is_anonymized_query", "country", "device"])
+
+
+def _columns(facts: Facts, basis: Literal["", "top_"], with_device: bool) -> dict[str, pa.Array]:
     kind, labels = SEARCH_TYPES[facts.search_type], facts.labels
     anonymized = facts.query == ANONYMIZED
     size = len(facts)
-    columns = {
+    return {
         "url": pa.array(labels.page[facts.page], pa.string()),
         "query": pa.array(
             ["" if code == ANONYMIZED else labels.query[code] for code in facts.query], pa.string()
@@ -60,9 +130,9 @@ def _summed(facts: Facts, first: list[str], basis: Literal["", "top_"], with_dev
         if kind.has_position
         else pa.nulls(size, pa.int64()),
     }
-    keys = [*first, "query", "is_anonymized_query", "country", "device"]
-    measures = ["impressions", "clicks", "sum_position"]
-    table = pa.table({name: columns[name] for name in (*keys, *measures)})
+
+
+def _grouped(table: pa.Table, keys: list[str]) -> pa.Table:
     table = table.filter(pc.or_(pc.greater(table["impressions"], 0), pc.greater(table["clicks"], 0)))
-    summed = table.group_by(keys).aggregate([(name, "sum") for name in measures])
-    return summed.select([*keys, *(f"{name}_sum" for name in measures)]).rename_columns([*keys, *measures])
+    summed = table.group_by(keys).aggregate([(name, "sum") for name in _MEASURES])
+    return summed.select([*keys, *(f"{name}_sum" for name in _MEASURES)]).rename_columns([*keys, *_MEASURES])

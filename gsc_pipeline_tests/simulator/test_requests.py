@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.simulator.wire import Wire
 
 ACME = "sc-domain:acme.example"
@@ -106,10 +105,3 @@ def test_a_body_that_is_no_json_object_is_refused(wire: Wire, body: bytes) -> No
     answer = wire.pool.request("POST", wire.url + path, headers=wire.headers, body=body)
     assert answer.status == 400
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
-
-
-def test_hours_and_search_appearances_are_legal_and_empty_for_now(
-    wire: Wire, acme: SyntheticProperty
-) -> None:
-    assert "rows" not in wire.query(ACME, **DAY, dimensions=["hour"], dataState="hourly_all")
-    assert "rows" not in wire.query(ACME, **DAY, dimensions=["searchAppearance"])

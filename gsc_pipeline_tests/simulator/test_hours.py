@@ -1,0 +1,224 @@
+"""Days by the hour: hours sum to what the day shows, only grow, and follow California's clocks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.simulator import (
+    Facts,
+    HourlyFacts,
+    Property,
+    Revised,
+    Revision,
+    Simulator,
+    SyntheticProperty,
+    hourly_site_truth,
+    hourly_url_truth,
+    hours_of,
+    visible_facts,
+    visible_hours,
+)
+from gsc_pipeline.simulator.facts import MEASURES
+from gsc_pipeline_tests.simulator.conftest import NOON
+from gsc_pipeline_tests.simulator.wire import Wire
+
+ACME = "sc-domain:acme.example"
+FINAL, GROWING, TODAY = date(2026, 11, 14), date(2026, 11, 19), date(2026, 11, 20)
+SPRING_FORWARD, FALL_BACK = date(2026, 3, 8), date(2026, 11, 1)
+HOURLY = {"dataState": "hourly_all", "rowLimit": 25_000}
+LABELS = ("query", "page", "country", "device", "appearance")
+
+
+def hourly(prop: Property, day: date, now: datetime = NOON, search_type: str = "web") -> HourlyFacts:
+    hours = visible_hours(prop, search_type, day, now)
+    assert hours is not None
+    return hours
+
+
+def cells(facts: Facts | None) -> dict[tuple[int, ...], list[int]]:
+    """All measures by fact, summed over equal ones."""
+    sums: dict[tuple[int, ...], list[int]] = {}
+    if facts is None:
+        return sums
+    keys = zip(*(getattr(facts, name).tolist() for name in LABELS), strict=True)
+    values = zip(*(getattr(facts, name).tolist() for name in MEASURES), strict=True)
+    for key, row in zip(keys, values, strict=True):
+        sums[key] = [old + new for old, new in zip(sums.get(key, [0] * len(row)), row, strict=True)]
+    return sums
+
+
+@pytest.mark.parametrize("day", [FINAL, GROWING, TODAY], ids=["final", "growing", "today"])
+@pytest.mark.parametrize("search_type", ["web", "image", "discover", "googleNews"])
+def test_the_hours_of_a_day_sum_to_what_the_day_shows_in_every_fact(
+    acme: SyntheticProperty, search_type: str, day: date
+) -> None:
+    whole = cells(visible_facts(acme, search_type, day, NOON))
+    assert cells(hourly(acme, day, search_type=search_type).facts) == whole != {}
+
+
+def test_every_hour_of_a_fact_is_possible(acme: SyntheticProperty) -> None:
+    for day in (FINAL, GROWING, TODAY):
+        facts = hourly(acme, day).facts
+        assert all((getattr(facts, name) >= 0).all() for name in MEASURES)
+        assert (facts.impressions > 0).all()
+        assert (facts.clicks <= facts.impressions).all()
+        assert (facts.top_clicks <= facts.top_impressions).all()
+        assert (facts.top_clicks <= facts.clicks).all()
+        assert (facts.top_impressions <= facts.impressions).all()
+        assert (facts.sum_top_position <= facts.sum_position).all()
+        assert (facts.sum_top_position[facts.top_impressions == 0] == 0).all()
+
+
+def test_a_revised_day_has_revised_hours(acme: SyntheticProperty) -> None:
+    prop = Revised(acme, [Revision(FINAL, NOON, 0.8), Revision(GROWING, NOON, 1.3)])
+    for day in (FINAL, GROWING):
+        assert cells(hourly(prop, day).facts) == cells(visible_facts(prop, "web", day, NOON))
+        assert cells(hourly(prop, day).facts) != cells(hourly(acme, day).facts)
+
+
+def test_hours_only_grow_and_none_shows_before_it_is_over(acme: SyntheticProperty) -> None:
+    midnight = hours_of(GROWING)[0]
+    before = np.zeros((24, 2), dtype=np.int64)
+    for age in range(3, 80):
+        hours = hourly(acme, GROWING, midnight + timedelta(hours=age))
+        sums = np.stack(
+            [
+                np.bincount(hours.hour, getattr(hours.facts, name), 24).astype(np.int64)
+                for name in ("top_clicks", "impressions")
+            ],
+            axis=1,
+        )
+        assert (sums >= before).all()
+        assert (sums[age:] == 0).all()
+        before = sums
+    assert (before[:, 1] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("day", "offsets", "number"),
+    [
+        (FINAL, ("-08:00", "-08:00"), 24),
+        (SPRING_FORWARD, ("-08:00", "-07:00"), 23),
+        (FALL_BACK, ("-07:00", "-08:00"), 25),
+    ],
+    ids=["24 hours", "23 hours", "25 hours"],
+)
+def test_a_day_has_the_hours_of_californias_clocks(
+    acme: SyntheticProperty, day: date, offsets: tuple[str, str], number: int
+) -> None:
+    now = datetime(day.year, day.month, day.day, 20, tzinfo=UTC) + timedelta(days=5)
+    hours = hours_of(day)
+    texts = [hour.isoformat() for hour in hours]
+    assert (texts[0], texts[-1]) == (f"{day}T00:00:00{offsets[0]}", f"{day}T23:00:00{offsets[1]}")
+    assert len(set(texts)) == len(texts) == number
+    assert all(
+        after.astimezone(UTC) - before.astimezone(UTC) == timedelta(hours=1)
+        for before, after in pairwise(hours)
+    )
+    with Wire.to(Simulator([acme], clock=lambda: now)) as wire:
+        body = {"startDate": str(day), "endDate": str(day), **HOURLY, "dimensions": ["hour"]}
+        rows = wire.query(ACME, **body)["rows"]
+    assert [row["keys"] for row in rows] == [[text] for text in texts]
+
+
+def test_the_hour_that_comes_twice_is_two_hours() -> None:
+    assert [hour.isoformat() for hour in hours_of(FALL_BACK)[1:4]] == [
+        "2026-11-01T01:00:00-07:00",
+        "2026-11-01T01:00:00-08:00",
+        "2026-11-01T02:00:00-08:00",
+    ]
+
+
+def told(wire: Wire, first: date, last: date, dimensions: list[str], **body: Any) -> dict[Any, Any]:
+    range_ = {"startDate": str(first), "endDate": str(last)}
+    rows = wire.query(ACME, **range_, **HOURLY, dimensions=dimensions, **body).get("rows", [])
+    return {
+        tuple(row["keys"]): (
+            row["impressions"],
+            row["clicks"],
+            round((row["position"] - 1) * row["impressions"]) if "position" in row else None,
+        )
+        for row in rows
+    }
+
+
+def test_by_hour_the_wire_tells_the_truth_of_the_property(wire: Wire, acme: SyntheticProperty) -> None:
+    expected = {}
+    for day in (FINAL, GROWING):
+        for row in hourly_site_truth(hourly(acme, day)).to_pylist():
+            assert row["starts_at"] == datetime.fromisoformat(row["hour"])
+            expected[(row["hour"],)] = (row["impressions"], row["clicks"], row["sum_top_position"])
+    answer = told(wire, FINAL, FINAL, ["hour"]) | told(wire, GROWING, GROWING, ["hour"])
+    assert answer == expected
+    assert len(answer) == 48
+
+
+@pytest.mark.parametrize("day", [FINAL, TODAY], ids=["final", "today"])
+def test_by_page_and_hour_the_wire_tells_the_truth_of_pages(
+    wire: Wire, acme: SyntheticProperty, day: date
+) -> None:
+    expected = {
+        (row["url"], row["hour"]): (row["impressions"], row["clicks"], row["sum_position"])
+        for row in hourly_url_truth(hourly(acme, day)).to_pylist()
+    }
+    assert told(wire, day, day, ["page", "hour"]) == expected != {}
+
+
+@pytest.mark.parametrize("by", [["country", "device"], ["query"]], ids=" ".join)
+def test_by_hour_and_more_the_wire_tells_the_truth(
+    wire: Wire, acme: SyntheticProperty, by: list[str]
+) -> None:
+    table = hourly_site_truth(hourly(acme, FINAL), by=by)
+    expected = {
+        (row["hour"], *(row[name] for name in by)): (
+            row["impressions"],
+            row["clicks"],
+            row["sum_top_position"],
+        )
+        for row in table.to_pylist()
+    }
+    assert told(wire, FINAL, FINAL, ["hour", *by]) == expected != {}
+
+
+def test_feeds_have_hours_without_position(wire: Wire, acme: SyntheticProperty) -> None:
+    table = hourly_site_truth(hourly(acme, FINAL, search_type="discover"))
+    expected = {(row["hour"],): (row["impressions"], row["clicks"], None) for row in table.to_pylist()}
+    assert told(wire, FINAL, FINAL, ["hour"], type="discover") == expected != {}
+    assert table["sum_top_position"].null_count == len(table)
+
+
+def test_hours_of_a_day_on_the_wire_sum_to_the_day_on_the_wire(wire: Wire) -> None:
+    range_ = {"startDate": "2026-11-14", "endDate": "2026-11-20"}
+    hours = wire.query(ACME, **range_, **HOURLY, dimensions=["hour"])["rows"]
+    days = wire.query(ACME, **range_, dataState="all", dimensions=["date"])["rows"]
+    sums: dict[str, float] = {}
+    for row in hours:
+        day = row["keys"][0][:10]
+        sums[day] = sums.get(day, 0) + row["clicks"]
+    assert sums == {row["keys"][0]: row["clicks"] for row in days}
+    assert [row["keys"][0] for row in hours] == sorted(row["keys"][0] for row in hours)
+
+
+def test_hours_are_told_for_the_last_ten_days_alone(wire: Wire) -> None:
+    days = {key[0][:10] for key in told(wire, date(2026, 10, 1), TODAY, ["hour"])}
+    assert days == {str(day) for day in Window.last_complete(10, TODAY + ONE_DAY)}
+    assert told(wire, date(2026, 11, 10), date(2026, 11, 10), ["hour"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("style", "name"), [("discovery", "firstIncompleteHour"), ("guide", "first_incomplete_hour")]
+)
+def test_the_first_incomplete_hour_is_told_where_the_range_reaches_it(
+    acme: SyntheticProperty, style: Any, name: str
+) -> None:
+    with Wire.to(Simulator([acme], clock=lambda: NOON, metadata_style=style)) as wire:
+        range_ = {"startDate": "2026-11-14", **HOURLY, "dimensions": ["hour"]}
+        reaching = wire.query(ACME, **range_, endDate="2026-11-18")
+        assert reaching["metadata"] == {name: "2026-11-18T00:00:00-08:00"}
+        assert "metadata" not in wire.query(ACME, **range_, endDate="2026-11-17")
