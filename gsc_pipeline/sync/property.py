@@ -101,10 +101,8 @@ class PropertySync:
         for decision in decisions:
             if decision.verdict is not Verdict.READ:
                 self._settle_without_reading(decision)
-        try:
-            self._read_all([d for d in decisions if d.verdict is Verdict.READ], executor)
-        finally:
-            self._batch.commit()
+        self._read_all([d for d in decisions if d.verdict is Verdict.READ], executor)
+        self._batch.commit()
 
     def leave_unverified(self, error: SearchConsoleError) -> tuple[date, ...]:
         """Record that the days not known for good could not be read. Final and empty days stay as known."""
@@ -240,6 +238,7 @@ class PropertySync:
         for decision in decisions:
             self._fail(decision.day, str(error))
         if isinstance(error, CredentialError):
+            self._batch.commit()
             raise error
         self._add_problem(error, tuple(decision.day for decision in decisions))
 
