@@ -125,7 +125,9 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(ago=st.integers(1, WINDOW_DAYS), data=numbers)
     def a_day_moves(self, ago: int, data: Numbers) -> None:
         day = self.google.today - ago * ONE_DAY
-        if day in self.google.days:
+        is_final = ago > FINAL_AFTER
+        # An incomplete day that shows nothing for once keeps its rows until it is known to be empty.
+        if day in self.google.days and (data or is_final):
             self.google.days[day] = data
 
     @rule(full=st.booleans())
