@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,19 +23,26 @@ from rich.table import Table
 from gsc_pipeline.status import WorkspaceState
 from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
 
+SECONDS_BETWEEN_LINES = 10.0
+"""How often a sync that nobody watches says how far it is."""
+
 
 class SyncDisplay:
-    """A sync as it goes on: bars on a terminal; elsewhere a plain line per workspace that is done.
+    """A sync as it goes on: bars on a terminal; elsewhere a plain line now and then, and per workspace.
 
-    `quiet` leaves standard output alone, for `--json`. `reports` gathers what was reported.
+    `quiet` leaves out all but problems, for `--json`. `reports` gathers what was reported. `seconds`
+    tells the time; the lines between are told apart by it.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, seconds: Callable[[], float] = time.monotonic) -> None:
         self.reports: list[SyncReport] = []
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
         self._bars: Bars | None = None
-        self._tasks: dict[tuple[str, str, str], TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._seconds = seconds
+        self._begun: dict[str, float] = {}
+        self._last_line = seconds()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -56,14 +64,26 @@ class SyncDisplay:
             self._bars.stop()
 
     def progress(self, progress: Progress) -> None:
-        """Move the bar of a property that has days to read."""
-        if not self._bars or not progress.planned:
+        """Show how far the reading of a property is, and how long the rest will take at this pace."""
+        if not progress.planned:
             return
-        key = (progress.workspace, progress.site_url, progress.search_type)
-        if key not in self._tasks:
-            label = f"{progress.workspace} {progress.site_url} {progress.search_type}"
-            self._tasks[key] = self._bars.add_task(label, total=progress.planned)
-        self._bars.update(self._tasks[key], completed=progress.done)
+        label = f"{progress.workspace} {progress.site_url} {progress.search_type}"
+        if self._bars:
+            if label not in self._tasks:
+                self._tasks[label] = self._bars.add_task(label, total=progress.planned)
+            self._bars.update(self._tasks[label], completed=progress.done)
+        elif not self._quiet:
+            self._print_progress(label, progress)
+
+    def _print_progress(self, label: str, progress: Progress) -> None:
+        now = self._seconds()
+        begun = self._begun.setdefault(label, now)
+        if not progress.done or now - self._last_line < SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        left = (now - begun) / progress.done * (progress.planned - progress.done)
+        text = f"{label}: {progress.done} of {progress.planned} days, about {_duration(left)} left"
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def report(self, report: SyncReport) -> None:
         """Say that a workspace is done, and what went wrong."""
@@ -168,6 +188,13 @@ def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> No
 def _counts(report: SyncReport) -> str:
     counts = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in Outcome)
     return f"{counts} days; {report.rows} rows, {report.usage.calls} calls, {report.seconds:.1f} s"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
 
 
 def _cell(value: Any) -> str:

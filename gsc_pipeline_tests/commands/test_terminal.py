@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from gsc_pipeline.sync.report import Progress
+from gsc_pipeline.terminal import SyncDisplay
 from gsc_pipeline_tests.world import World
 
 
@@ -39,3 +43,27 @@ def test_a_sync_shows_how_far_each_property_is_and_ends_with_a_table(live: World
     assert "acme sc-domain:acme.com WEB" in drawn
     assert re.search(r"\b[1-6]/6\b", drawn)
     assert "1 of 1 workspaces synced" in drawn.splitlines()[-1]
+
+
+def test_off_a_terminal_a_long_sync_says_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = iter(range(0, 10_000, 4))
+    display = SyncDisplay(quiet=False, seconds=lambda: float(next(clock)))
+    with display:
+        for done in range(7):
+            display.progress(Progress("acme", "sc-domain:acme.com", "WEB", done, planned=480))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "acme sc-domain:acme.com WEB: 2 of 480 days, about 32 min left",
+        "acme sc-domain:acme.com WEB: 5 of 480 days, about 32 min left",
+    ]
+
+
+def test_json_is_not_disturbed_by_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter(range(0, 10_000, 60))
+    display = SyncDisplay(quiet=True, seconds=lambda: float(next(clock)))
+    with display:
+        for done in range(7):
+            display.progress(Progress("acme", "sc-domain:acme.com", "WEB", done, planned=480))
+    assert capsys.readouterr() == ("", "")
