@@ -9,6 +9,7 @@ from gsc_pipeline.simulator.cells import Plant
 from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, SimulatorError
 from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Labels, Property
 from gsc_pipeline.simulator.hours import HourlyFacts, hours_of, visible_hours
+from gsc_pipeline.simulator.inspections import InspectionQuota, inspection
 from gsc_pipeline.simulator.keys import authorized_user_info, write_service_account_key
 from gsc_pipeline.simulator.paging import Paging
 from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts
@@ -17,6 +18,7 @@ from gsc_pipeline.simulator.replies import Reply, google_error, token_error
 from gsc_pipeline.simulator.revisions import Revised, Revision
 from gsc_pipeline.simulator.server import Call, Faults, Simulator
 from gsc_pipeline.simulator.serving import serve_forever, serving
+from gsc_pipeline.simulator.sitemaps import listed_sitemaps
 from gsc_pipeline.simulator.synthetic import SyntheticProperty
 from gsc_pipeline.simulator.truth import (
     appearance_truth,
@@ -36,6 +38,7 @@ __all__ = [
     "Facts",
     "Faults",
     "HourlyFacts",
+    "InspectionQuota",
     "Labels",
     "Paging",
     "Plant",
@@ -54,7 +57,9 @@ __all__ = [
     "hourly_site_truth",
     "hourly_url_truth",
     "hours_of",
+    "inspection",
     "is_complete",
+    "listed_sitemaps",
     "serve_forever",
     "serving",
     "site_truth",

@@ -128,6 +128,8 @@ class Property(Protocol):
     `readers` are the subjects (client e-mail or client id) who may see it, None for everyone.
     """
 
+    def __hash__(self) -> int: ...
+
     @property
     def site_url(self) -> str:
         """`sc-domain:example.com` or `https://www.example.com/`."""

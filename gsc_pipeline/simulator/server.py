@@ -21,9 +21,17 @@ import msgspec
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.simulator.answers import Answers, MetadataStyle
 from gsc_pipeline.simulator.facts import Property
+from gsc_pipeline.simulator.inspections import (
+    DEFAULT_QUOTA,
+    InspectionQuota,
+    QuotaUsed,
+    inspected_url,
+    inspection,
+)
 from gsc_pipeline.simulator.paging import STEADY_PAGING, Paging
 from gsc_pipeline.simulator.queries import Refusal, parse_query
 from gsc_pipeline.simulator.replies import Reply, google_error
+from gsc_pipeline.simulator.sitemaps import listed_sitemaps
 from gsc_pipeline.simulator.tokens import Tokens, parse_form
 
 Scope = MutableMapping[str, Any]
@@ -32,12 +40,16 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MOST_CALLS_KEPT = 100_000
 _TOKEN_PATHS = frozenset({"/token", "/oauth2/v4/token", "/o/oauth2/token"})
+_MAY_INSPECT = frozenset({"siteOwner", "siteFullUser"})
 _WORTH_ZIPPING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as it came in. `kind` is `token`, `sites`, `site`, `query` or `unknown`.
+    """One request as it came in.
+
+    `kind` is `token`, `sites`, `site`, `query`, `sitemaps`, `inspect` or `unknown`; `site_url` the
+    property that the path names, for `inspect` the body.
 
     `body` is the decoded JSON or form, None when there is none or it cannot be read; `subject` whom the
     access token stands for, None without a valid one; `at` the simulator's time.
@@ -72,6 +84,7 @@ class Simulator:
         metadata_style: MetadataStyle = "discovery",
         paging: Paging = STEADY_PAGING,
         google_news_device: bool = True,
+        inspection_quota: InspectionQuota = DEFAULT_QUOTA,
     ) -> None:
         self.calls: list[Call] = []
         self.faults = faults
@@ -81,6 +94,7 @@ class Simulator:
         self._properties = {prop.site_url: prop for prop in properties}
         self._tokens = Tokens(clock)
         self._answers = Answers(metadata_style)
+        self._inspections = QuotaUsed(inspection_quota)
 
     @property
     def properties(self) -> tuple[Property, ...]:
@@ -115,6 +129,8 @@ class Simulator:
                 content = msgspec.json.decode(body)
             except (msgspec.DecodeError, UnicodeError):
                 content = None
+        if kind == "inspect" and isinstance(content, Mapping):
+            site_url = str(content.get("siteUrl", "")) or None
         subject = self._tokens.subject(headers.get("authorization", ""))
         return Call(scope["method"], kind, site_url, content, subject, self._clock())
 
@@ -147,18 +163,37 @@ class Simulator:
         if call.kind == "sites":
             entries = [_entry(prop) for prop in self.properties if _may_see(prop, call.subject)]
             return Reply(200, {"siteEntry": entries} if entries else {})
+        try:
+            return self._answer_about_property(call, call.subject)
+        except Refusal as refusal:
+            return google_error(400, "invalidParameter", refusal.message, location=refusal.location)
+
+    def _answer_about_property(self, call: Call, subject: str) -> Reply:
+        if call.kind == "inspect":
+            return self._inspect(call, subject)
         prop = self._properties.get(call.site_url or "")
-        if prop is None or not _may_see(prop, call.subject):
+        if prop is None or not _may_see(prop, subject):
             return _no_permission(call.site_url)
         if call.kind == "site":
             return Reply(200, _entry(prop))
         if prop.permission_level == "siteUnverifiedUser":
             return _no_permission(call.site_url)
-        try:
-            query = parse_query(call.body, google_news_device=self.google_news_device)
-            return Reply(200, self._answers.answer(prop, query, call.at, self.paging))
-        except Refusal as refusal:
-            return google_error(400, "invalidParameter", refusal.message, location=refusal.location)
+        if call.kind == "sitemaps":
+            entries = listed_sitemaps(prop, call.at)
+            return Reply(200, {"sitemap": entries} if entries else {})
+        query = parse_query(call.body, google_news_device=self.google_news_device)
+        return Reply(200, self._answers.answer(prop, query, call.at, self.paging))
+
+    def _inspect(self, call: Call, subject: str) -> Reply:
+        url = inspected_url(call.body)
+        prop = self._properties.get(call.site_url or "")
+        if prop is None or not _may_see(prop, subject) or prop.permission_level not in _MAY_INSPECT:
+            message = "You do not own this site, or the inspected URL is not part of this property."
+            return google_error(403, "forbidden", message)
+        if (exceeded := self._inspections.spend(prop.site_url, call.at)) is not None:
+            message = f"Quota exceeded for {prop.site_url}: {exceeded}"
+            return google_error(429, "quotaExceeded", message, "usageLimits")
+        return Reply(200, {"inspectionResult": inspection(prop, url, call.at)})
 
 
 def _meaning(method: str, raw_path: str) -> tuple[str, str | None]:
@@ -173,6 +208,10 @@ def _meaning(method: str, raw_path: str) -> tuple[str, str | None]:
             return "site", unquote(site)
         case ("POST", ["webmasters", "v3", "sites", site, "searchAnalytics", "query"]):
             return "query", unquote(site)
+        case ("GET", ["webmasters", "v3", "sites", site, "sitemaps"]):
+            return "sitemaps", unquote(site)
+        case ("POST", ["v1", "urlInspection", method_]) if unquote(method_) == "index:inspect":
+            return "inspect", None
     return "unknown", None
 
 

@@ -87,6 +87,38 @@ def test_it_queries_and_pages(service: Any) -> None:
     assert ask(dimensions=["date"])["rows"][0]["keys"] == ["2026-11-10"]
 
 
+def test_it_queries_by_hour(service: Any) -> None:
+    body = {"startDate": "2026-11-17", "endDate": "2026-11-20", "dimensions": ["HOUR"]}
+    answer = (
+        service.searchanalytics().query(siteUrl=PREFIX, body={**body, "dataState": "HOURLY_ALL"}).execute()
+    )
+    assert answer["rows"][0]["keys"] == ["2026-11-17T00:00:00-08:00"]
+    assert answer["metadata"] == {"firstIncompleteHour": "2026-11-18T00:00:00-08:00"}
+
+
+def test_it_groups_by_search_appearance(service: Any) -> None:
+    body = {**DAY, "dimensions": ["SEARCH_APPEARANCE"]}
+    answer = service.searchanalytics().query(siteUrl=PREFIX, body=body).execute()
+    assert ["PRODUCT_SNIPPETS"] in [row["keys"] for row in answer["rows"]]
+
+
+def test_it_lists_sitemaps(service: Any) -> None:
+    entries = service.sitemaps().list(siteUrl=PREFIX).execute()["sitemap"]
+    assert entries[0]["path"] == f"{PREFIX}sitemap.xml"
+    assert entries[0]["isSitemapsIndex"] is True
+
+
+def test_it_inspects_a_page(service: Any) -> None:
+    def ask(url: str) -> Any:
+        body = {"inspectionUrl": url, "siteUrl": PREFIX, "languageCode": "de-CH"}
+        return service.urlInspection().index().inspect(body=body).execute()
+
+    assert "verdict" in ask(PREFIX)["inspectionResult"]["indexStatusResult"]
+    with pytest.raises(HttpError) as refused:
+        ask("https://www.other.example/")
+    assert refused.value.status_code == 400
+
+
 def test_it_understands_refusals(service: Any) -> None:
     with pytest.raises(HttpError, match="sufficient permission") as forbidden:
         service.searchanalytics().query(siteUrl="sc-domain:other.example", body=DAY).execute()
