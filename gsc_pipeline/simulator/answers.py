@@ -27,7 +27,7 @@ from gsc_pipeline.simulator.hashing import hashed, seed_of
 from gsc_pipeline.simulator.hours import HourlyFacts, first_day_with_hours, hours_of, visible_hours
 from gsc_pipeline.simulator.paging import STEADY_PAGING, Paging
 from gsc_pipeline.simulator.provisional import SETTLED, first_incomplete_day, state_of, visible_facts
-from gsc_pipeline.simulator.queries import MOMENTS, Query, counts_by_page
+from gsc_pipeline.simulator.queries import MOMENTS, Query, aggregation_told, counts_by_page
 from gsc_pipeline.simulator.recent import Recent
 
 MetadataStyle = Literal["discovery", "guide"]
@@ -93,7 +93,7 @@ class Answers:
         result = self._results.get(key, lambda: self._count(prop, query, days, now))
         answer = _Answer(
             rows=_rows(self._page(prop, result, query, paging), query) or msgspec.UNSET,
-            responseAggregationType="byPage" if counts_by_page(query) else "byProperty",
+            responseAggregationType=aggregation_told(query),
             metadata=_metadata(query, now, self._style) or msgspec.UNSET,
         )
         return msgspec.json.encode(answer)

@@ -6,6 +6,7 @@ them. Does not: how traffic moves through time (`curves`), or the numbers of a d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Literal
@@ -99,15 +100,24 @@ class _Pairs:
 
 
 def make_cells(
-    site_url: str, search_type: SearchType, rows_a_day: int, *, with_plants: bool
+    site_url: str,
+    search_type: SearchType,
+    rows_a_day: int,
+    *,
+    with_plants: bool,
+    hard_texts: bool = False,
 ) -> tuple[Cells, tuple[Plant, ...]]:
     """The cells of a property with about `rows_a_day` rows of facts a day, and what is planted in it.
 
-    Planted findings come on top: some 150 rows a day.
+    Planted findings come on top: some 150 rows a day. `hard_texts` puts difficult queries and addresses
+    among the most shown.
     """
     seed = seed_of(site_url, search_type.name)
     queries = _query_texts(site_url, rows_a_day)
     pages = wording.pages(site_url, max(15, int(4 * rows_a_day**0.5)))
+    if hard_texts:
+        queries = _among_the_first(queries, wording.HARD_QUERIES)
+        pages = _among_the_first(pages, wording.hard_pages(site_url))
     groups = [_background(seed, search_type, len(queries), len(pages), rows_a_day)]
     plants: tuple[Plant, ...] = ()
     if with_plants:
@@ -131,6 +141,12 @@ def _query_texts(site_url: str, rows_a_day: int) -> list[str]:
     number = max(30, int(0.6 * rows_a_day))
     brand = max(5, number // 50)
     return [*wording.brand_queries(site_url, brand), *wording.other_queries(number - brand)]
+
+
+def _among_the_first(texts: list[str], others: Sequence[str]) -> list[str]:
+    """As many texts, `others` in the second and following places."""
+    kept = [text for text in texts if text not in others]
+    return [kept[0], *others, *kept[1:]][: len(texts)]
 
 
 def _background(

@@ -119,6 +119,13 @@ def counts_by_page(query: Query) -> bool:
     )
 
 
+def aggregation_told(query: Query) -> str:
+    """How the answer says that it was counted."""
+    if query.aggregation != "auto":
+        return query.aggregation
+    return "byPage" if counts_by_page(query) else "byProperty"
+
+
 def _refuse_contradictions(query: Query) -> None:
     kind = query.search_type
     if query.first > query.last:
@@ -142,7 +149,9 @@ def _refuse_contradictions(query: Query) -> None:
             raise Refusal(f"byProperty is not possible for search type {kind.name}.", "aggregationType")
     if query.aggregation == "byNewsShowcasePanel" and not (
         kind.counts_by_page_only
-        and any(one.dimension == "searchAppearance" for one in query.filters)
+        and any(
+            one.dimension == "searchAppearance" and one.expression == "NEWS_SHOWCASE" for one in query.filters
+        )
         and not query.concerns("page")
     ):
         raise Refusal(

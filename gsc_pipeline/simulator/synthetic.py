@@ -32,8 +32,10 @@ class SyntheticProperty:
 
     `rows_a_day` is about how many facts (query, page, country, device) a web day has; tens of thousands
     are fine, 0 makes a property without any data. The other search types are smaller. Unless `plants`
-    is false, findings are planted among the web numbers (`Plant`). History reaches back 16 months;
-    days in `days_without_data` have none.
+    is false, findings are planted among the web numbers (`Plant`). History reaches back
+    `history_months`, 16 as Google's; days in `days_without_data` have none. With `hard_texts` there are
+    queries and addresses that are hard to carry, all shown daily from some 200 rows a day on: `NaN`, line
+    breaks, 2,000 characters.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class SyntheticProperty:
         readers: Iterable[str] | None = None,
         permission_level: str = "siteOwner",
         days_without_data: Iterable[date] = (),
+        history_months: int = HISTORY_MONTHS,
+        hard_texts: bool = False,
     ) -> None:
         self.search_types = frozenset(search_types)
         unknown = self.search_types - SEARCH_TYPES.keys()
@@ -56,6 +60,8 @@ class SyntheticProperty:
         self.permission_level = permission_level
         self._rows_a_day = rows_a_day
         self._with_plants = plants
+        self._history_months = history_months
+        self._hard_texts = hard_texts
         self._days_without_data = frozenset(days_without_data)
         self._seed = seed_of(site_url)
         self._made: Recent[tuple[Cells, tuple[Plant, ...]]] = Recent(len(SEARCH_TYPES), lambda made: 1)
@@ -69,8 +75,8 @@ class SyntheticProperty:
         return self._cells("web")[1] if "web" in self.search_types and self._rows_a_day else ()
 
     def days_shown(self, today: date) -> Window | None:
-        """The last 16 calendar months, `today` included."""
-        return Window(months_before(today, HISTORY_MONTHS), today + ONE_DAY)
+        """The last calendar months, 16 unless made with others, `today` included."""
+        return Window(months_before(today, self._history_months), today + ONE_DAY)
 
     def facts(self, search_type: str, day: date) -> Facts | None:
         """The day's final numbers; None for a day, size or search type without any."""
@@ -88,6 +94,7 @@ class SyntheticProperty:
                 SEARCH_TYPES[search_type],
                 max(20, int(self._rows_a_day * _SIZES[search_type])),
                 with_plants=self._with_plants and search_type == "web",
+                hard_texts=self._hard_texts,
             )
 
         return self._made.get(search_type, make)

@@ -34,6 +34,11 @@ AWKWARD_QUERIES = (
 )  # fmt: skip
 """Texts that look like something else: a missing value, a number, a formula, markup, another script."""
 
+HARD_QUERIES = (
+    "null", "NaN", "1e5", "two\nlines", 'the "quoted" one', "🏕️", "carriage\r\nreturn", "tab\tinside", "None",
+)  # fmt: skip
+"""Texts that do not survive a careless file format."""
+
 
 def host_of(site_url: str) -> str:
     """The host that a property's pages live on: `www.` in front for a domain property."""
@@ -59,6 +64,12 @@ def other_queries(number: int) -> list[str]:
     for place, awkward in zip(range(5, number, 7), AWKWARD_QUERIES, strict=False):
         asked[place] = awkward
     return asked
+
+
+def hard_pages(site_url: str) -> list[str]:
+    """Addresses that do not survive a careless file format: one of 2,000 characters, quotes, an emoji."""
+    root = f"https://{host_of(site_url)}/" if site_url.startswith("sc-domain:") else site_url
+    return [root + "x" * (2_000 - len(root)), f"{root}\"quoted\",'too'", f"{root}🏕️?a=1&b=null#é"]
 
 
 def pages(site_url: str, number: int) -> list[str]:

@@ -370,3 +370,12 @@ def test_a_day_beyond_today_is_never_told(acme: SyntheticProperty) -> None:
     body = {"startDate": NOON.date().isoformat(), "endDate": tomorrow.isoformat(), "dataState": "all"}
     rows = asked_at(NOON, acme, **body, dimensions=["date"])["rows"]
     assert [row["keys"][0] for row in rows] == ["2026-11-20"]
+
+
+def test_hard_texts_cross_the_wire_as_they_are() -> None:
+    prop = SyntheticProperty("sc-domain:hard.example", rows_a_day=200, hard_texts=True)
+    facts = prop.facts("web", DAY)
+    assert facts is not None
+    answer = asked_at(NOON, prop, **ON_DAY, dimensions=["query", "page"])
+    assert told(answer) == true(facts, ["query", "page"], by_page=True)
+    assert {"NaN", "two\nlines", "🏕️"} <= {row["keys"][0] for row in answer["rows"]}

@@ -28,6 +28,12 @@ REFUSED = {
     "byProperty for discover": {**DAY, "aggregationType": "byProperty", "type": "discover"},
     "byProperty for googleNews": {**DAY, "aggregationType": "byProperty", "type": "googleNews"},
     "news showcase for web": {**DAY, "aggregationType": "byNewsShowcasePanel"},
+    "news showcase without its filter": {
+        **DAY,
+        "type": "googleNews",
+        "aggregationType": "byNewsShowcasePanel",
+        **filtered("searchAppearance", expression="VIDEO"),
+    },
     "date with hour": {**DAY, "dimensions": ["date", "hour"], "dataState": "hourly_all"},
     "hour without hourly_all": {**DAY, "dimensions": ["hour"]},
     "hourly_all without hour": {**DAY, "dimensions": ["date"], "dataState": "hourly_all"},
@@ -74,6 +80,12 @@ LEGAL = {
     "hours": {**DAY, "dimensions": ["hour"], "dataState": "hourly_all"},
     "discover by country and page": {**DAY, "type": "discover", "dimensions": ["country", "page"]},
     "googleNews by device": {**DAY, "type": "googleNews", "dimensions": ["device"]},
+    "the news showcase": {
+        **DAY,
+        "type": "googleNews",
+        "aggregationType": "byNewsShowcasePanel",
+        **filtered("searchAppearance", expression="NEWS_SHOWCASE"),
+    },
     "byPage without page": {**DAY, "aggregationType": "byPage", "dimensions": ["query"]},
     "byProperty by query": {**DAY, "aggregationType": "byProperty", "dimensions": ["query"]},
     "the most rows": {**DAY, "rowLimit": 25_000, "dimensions": ["query"]},
@@ -105,3 +117,8 @@ def test_a_body_that_is_no_json_object_is_refused(wire: Wire, body: bytes) -> No
     answer = wire.pool.request("POST", wire.url + path, headers=wire.headers, body=body)
     assert answer.status == 400
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_the_answer_tells_the_aggregation_asked_for(wire: Wire) -> None:
+    for body in (LEGAL["the news showcase"], LEGAL["byPage without page"], LEGAL["byProperty by query"]):
+        assert wire.query(ACME, **body)["responseAggregationType"] == body["aggregationType"]

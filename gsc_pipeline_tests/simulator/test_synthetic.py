@@ -164,3 +164,29 @@ def test_queries_that_look_like_missing_values_are_among_the_texts(acme: Synthet
 def test_a_search_type_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(SimulatorError, match="shopping"):
         SyntheticProperty("sc-domain:acme.example", search_types=["shopping"])
+
+
+@pytest.mark.parametrize("rows_a_day", [200, 2_000])
+def test_hard_texts_are_shown_every_day(rows_a_day: int) -> None:
+    prop = SyntheticProperty("sc-domain:hard.example", rows_a_day=rows_a_day, hard_texts=True)
+    for facts in days(prop, Window.last_complete(3, DAY)):
+        queries = set(facts.labels.query[facts.query[facts.query != ANONYMIZED]])
+        pages = set(facts.labels.page[facts.page])
+        assert {"NaN", "two\nlines", "1e5", "null", 'the "quoted" one', "🏕️"} <= queries
+        assert 2_000 in {len(page) for page in pages}
+        for field in fields(facts.labels):
+            column = getattr(facts.labels, field.name)
+            assert len(set(column)) == len(column)
+
+
+def test_hard_texts_are_off_unless_asked_for(acme: SyntheticProperty) -> None:
+    facts = acme.facts("web", DAY)
+    assert facts is not None
+    assert not any("\n" in query for query in facts.labels.query)
+    assert max(len(page) for page in facts.labels.page) < 200
+
+
+def test_history_may_reach_back_further_than_googles() -> None:
+    prop = SyntheticProperty("sc-domain:old.example", rows_a_day=50, history_months=20)
+    assert prop.days_shown(DAY) == Window(date(2025, 3, 17), DAY + ONE_DAY)
+    assert prop.facts("web", date(2025, 3, 17)) is not None
