@@ -3,9 +3,9 @@
 Belongs here: the hours of a Pacific day, and which of them a day's visible numbers fell into. Does not:
 how much of a day is visible (`provisional`), grouping by hour (`grouping`).
 
-The hours of a day sum to exactly what the day shows, at any moment and in every column. Each impression
-has its hour for good, before the moment it is first shown: so hours only grow, and none shows before it
-is over. A day's hours are final when the day is.
+The hours of a day sum to exactly what the day shows, at any moment and in every column, and none shows
+before it is over. While a day lasts, what is visible of it is spread over the hours so far, so an hour may
+shrink; afterwards hours only grow, and are final when the day is.
 """
 
 from __future__ import annotations
@@ -16,19 +16,14 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, pacific_today
-from gsc_pipeline.simulator.facts import Codes, Counts, Facts, Places, Property, Reals
+from gsc_pipeline.simulator.facts import Codes, Counts, Facts, Property
 from gsc_pipeline.simulator.hashing import hashed, seed_of, uniform
-from gsc_pipeline.simulator.provisional import FIRST_SHOWN, STEP, share_at, starts, visible_share
-from gsc_pipeline.simulator.revisions import facts_at
-from gsc_pipeline.simulator.scaling import part, scaled, thresholds
+from gsc_pipeline.simulator.provisional import counted_up_to, starts, visible_facts
 
 DAYS_WITH_HOURS = 10
 """How many days, today included, are told by the hour."""
 
 ONE_HOUR = timedelta(hours=1)
-
-_EARLY = tuple(FIRST_SHOWN + step * STEP for step in range(4))
-"""The ages of a day at which more of it is shown while it is not over yet."""
 
 _BUSY = np.array(
     [4, 3, 2, 2, 2, 3, 4, 6, 8, 9, 10, 10, 9, 9, 10, 10, 9, 9, 10, 11, 11, 10, 8, 6], dtype=np.float64
@@ -65,56 +60,26 @@ def visible_hours(prop: Property, search_type: str, day: date, now: datetime) ->
 
     Hours are kept for ten days. Summed over the hours it is `visible_facts`, row by row.
     """
-    today, share = pacific_today(now), visible_share(day, now)
-    shown = prop.days_shown(today)
-    if shown is None or day not in shown or day < first_day_with_hours(now) or share == 0.0:
+    visible = visible_facts(prop, search_type, day, now)
+    if visible is None or day < first_day_with_hours(now):
         return None
-    final = facts_at(prop, search_type, day, now)
-    if final is None:
-        return None
-    seed = seed_of(prop.site_url)
-    visible = final if share == 1.0 else scaled(final, share, seed)
-    if visible is None:
-        return None
-    threshold = thresholds(final, seed)
-    seen = np.flatnonzero(part(final.impressions, share, threshold))
-    final, threshold = final.take(seen), threshold[seen]
     hours = hours_of(day)
-    by_step = [
-        np.minimum(part(final.impressions, share_at(day, age), threshold), visible.impressions)
-        for age in _EARLY
-    ]
-    places = _places(
-        visible,
-        np.diff(np.stack([*by_step, visible.impressions], axis=1), prepend=0),
-        np.array([*(age // ONE_HOUR for age in _EARLY), len(hours)]),
-        np.cumsum(_BUSY[[hour.hour for hour in hours]]),
-        seed_of(prop.site_url, search_type, "hour"),
-    )
-    return _by_hour(visible, places, hours)
+    over = min(len(hours), counted_up_to(day, now) // ONE_HOUR)
+    return _by_hour(visible, hours, over, seed_of(prop.site_url, search_type, "hour"))
 
 
-def _places(visible: Facts, units: Counts, limits: Places, busy: Reals, seed: int) -> Places:
-    """The hour of each impression, row by row, those shown first first.
+def _by_hour(visible: Facts, hours: tuple[datetime, ...], over: int, seed: int) -> HourlyFacts:
+    """`visible` with each row spread over the first `over` hours, as busy as they are.
 
-    `units` counts each row's impressions by the step that shows them, `limits` how many hours are over
-    at each step, `busy` how much is searched up to the end of each hour.
-    """
-    row, turn = _each(visible.impressions)
-    limit = np.repeat(np.tile(limits, len(visible)), units.ravel())
-    own = hashed(seed, visible.query, visible.page, visible.country, visible.device, visible.day.toordinal())
-    chance = uniform(seed, own[row], turn) * busy[limit - 1]
-    return np.searchsorted(busy, chance, side="right")
-
-
-def _by_hour(visible: Facts, places: Places, hours: tuple[datetime, ...]) -> HourlyFacts:
-    """`visible` with each row spread over the hours of its impressions.
-
-    Of every measure the first so many impressions of a row have it, so all keep their order hour by hour.
+    Every single impression has an hour, and of each measure the first so many impressions of a row have
+    it: so all measures keep their order hour by hour.
     """
     shape = (len(visible), len(hours))
-    row, turn = _each(visible.impressions)
-    cell = row * len(hours) + places
+    row = np.repeat(np.arange(len(visible)), visible.impressions)
+    turn = np.arange(len(row)) - (np.cumsum(visible.impressions) - visible.impressions)[row]
+    own = hashed(seed, visible.query, visible.page, visible.country, visible.device, visible.day.toordinal())
+    busy = np.cumsum(_BUSY[[hour.hour for hour in hours[:over]]])
+    cell = row * len(hours) + np.searchsorted(busy, uniform(seed, own[row], turn) * busy[-1], side="right")
 
     def counted(measure: Counts) -> Counts:
         return np.bincount(cell[turn < measure[row]], minlength=shape[0] * shape[1]).reshape(shape)
@@ -137,12 +102,6 @@ def _by_hour(visible: Facts, places: Places, hours: tuple[datetime, ...]) -> Hou
         sum_top_position=at_top[fact, hour],
     )
     return HourlyFacts(spread, hour.astype(np.int32), hours)
-
-
-def _each(counts: Counts) -> tuple[Places, Places]:
-    """For every single unit of `counts` its row, and its turn within the row."""
-    row = np.repeat(np.arange(len(counts)), counts)
-    return row, np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
 
 
 def _shared(totals: Counts, by: Counts) -> Counts:

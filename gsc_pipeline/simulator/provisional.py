@@ -42,16 +42,16 @@ def visible_share(day: date, now: datetime) -> float:
     """How much of `day` is visible at `now`: 0 before it is shown, 1 when complete, never shrinking."""
     if is_complete(day, now):
         return 1.0
-    age = now - starts(day)
+    age = counted_up_to(day, now)
     if age < FIRST_SHOWN:
         return 0.0
-    return share_at(day, FIRST_SHOWN + STEP * ((age - FIRST_SHOWN) // STEP))
-
-
-def share_at(day: date, age: timedelta) -> float:
-    """How much of `day` is visible when a step ends at `age` after it starts."""
     elapsed = age / (starts(day + ONE_DAY) + COMPLETE_AFTER - starts(day))
     return 1.0 - (1.0 - elapsed) ** 2
+
+
+def counted_up_to(day: date, now: datetime) -> timedelta:
+    """How old `day` was at the last step up to `now`: what is visible of it is from before."""
+    return FIRST_SHOWN + STEP * ((now - starts(day) - FIRST_SHOWN) // STEP)
 
 
 def visible_facts(prop: Property, search_type: str, day: date, now: datetime) -> Facts | None:

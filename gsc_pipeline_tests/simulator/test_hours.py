@@ -82,22 +82,36 @@ def test_a_revised_day_has_revised_hours(acme: SyntheticProperty) -> None:
         assert cells(hourly(prop, day).facts) != cells(hourly(acme, day).facts)
 
 
-def test_hours_only_grow_and_none_shows_before_it_is_over(acme: SyntheticProperty) -> None:
+def sums_by_hour(hours: HourlyFacts) -> np.ndarray[Any, Any]:
+    """Clicks and impressions by hour."""
+    measures = (getattr(hours.facts, name) for name in ("clicks", "impressions"))
+    return np.stack([np.bincount(hours.hour, measure, len(hours.starts)) for measure in measures], axis=1)
+
+
+def test_no_hour_shows_before_it_is_over(acme: SyntheticProperty) -> None:
     midnight = hours_of(GROWING)[0]
-    before = np.zeros((24, 2), dtype=np.int64)
-    for age in range(3, 80):
-        hours = hourly(acme, GROWING, midnight + timedelta(hours=age))
-        sums = np.stack(
-            [
-                np.bincount(hours.hour, getattr(hours.facts, name), 24).astype(np.int64)
-                for name in ("top_clicks", "impressions")
-            ],
-            axis=1,
-        )
-        assert (sums >= before).all()
+    for age in range(3, 30):
+        sums = sums_by_hour(hourly(acme, GROWING, midnight + timedelta(hours=age)))
         assert (sums[age:] == 0).all()
+        assert (sums[: max(age - 6, 0), 1] > 0).all()
+
+
+def test_once_the_day_is_over_hours_only_grow(acme: SyntheticProperty) -> None:
+    midnight = hours_of(GROWING)[0]
+    before = np.zeros((24, 2))
+    for age in range(27, 80):
+        sums = sums_by_hour(hourly(acme, GROWING, midnight + timedelta(hours=age)))
+        assert (sums >= before).all()
         before = sums
     assert (before[:, 1] > 0).all()
+
+
+def test_hours_are_as_busy_as_people_are_awake_and_click_alike(acme: SyntheticProperty) -> None:
+    sums = sum(sums_by_hour(hourly(acme, FINAL - back * ONE_DAY)) for back in range(3))
+    night, afternoon, evening = (sums[first:last].sum(axis=0) for first, last in ((1, 5), (12, 16), (18, 22)))
+    assert night[1] < 0.4 * afternoon[1]
+    rates = [clicks / impressions for clicks, impressions in (afternoon, evening, sums.sum(axis=0))]
+    assert max(rates) < 1.2 * min(rates)
 
 
 @pytest.mark.parametrize(
