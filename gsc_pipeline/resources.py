@@ -13,6 +13,7 @@ from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.settings import Settings
 from gsc_pipeline.sync.everyone import OpenConsole
+from gsc_pipeline.sync.inspections import PER_DAY
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.wiring import console_opener, sync_options
 from gsc_pipeline.workspaces import Workspace, load_workspaces
@@ -30,6 +31,7 @@ class Pipeline:
     open_console: OpenConsole
     lake: Lake
     options: SyncOptions
+    inspections_per_day: int = PER_DAY
     clock: Clock = utc_now
 
 
@@ -40,4 +42,5 @@ def live_pipeline(settings: Settings) -> Pipeline:
         open_console=console_opener(settings),
         lake=Lake(settings.lake),
         options=sync_options(settings),
+        inspections_per_day=settings.inspections_per_day,
     )

@@ -125,6 +125,13 @@ class Settings(BaseSettings):
     api_read_timeout_seconds: float = _variable(
         "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "how long the API may be silent", gt=0
     )
+    inspections_per_day: int = _variable(
+        "GSC_INSPECTIONS_PER_DAY",
+        500,
+        "URL inspections of a property a Pacific day; Google allows 2000, and 0 means none",
+        ge=0,
+        le=2000,
+    )
     commit_rows: int = _variable(
         "GSC_COMMIT_ROWS", 500_000, "rows gathered in memory before they are committed", ge=1
     )

@@ -5,38 +5,68 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 
 import pyarrow as pa
 from typing_extensions import override
 
 from gsc_pipeline.search_console.answers import METRICS, Answer, Site
 from gsc_pipeline.search_console.client import SearchConsole, Usage
-from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals
+from gsc_pipeline.search_console.inspections import Inspection
+from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals, HourlyTotals
+from gsc_pipeline.search_console.sitemaps import Sitemap
 
 Row = tuple[str | int | float | None, ...]
 
 
-def answer(dimensions: Sequence[str], rows: Iterable[Row], first_incomplete: date | None = None) -> Answer:
+def answer(
+    dimensions: Sequence[str],
+    rows: Iterable[Row],
+    first_incomplete: date | None = None,
+    first_incomplete_hour: datetime | None = None,
+) -> Answer:
     """An answer grouped by `dimensions`; a row is its keys, then clicks, impressions, position."""
     fields = [pa.field(name, pa.string(), nullable=False) for name in dimensions] + list(METRICS)
     columns = list(zip(*rows, strict=True)) or [[] for _ in fields]
     arrays = [pa.array(column, one.type) for column, one in zip(columns, fields, strict=True)]
-    return Answer(pa.table(arrays, schema=pa.schema(fields)), first_incomplete)
+    return Answer(pa.table(arrays, schema=pa.schema(fields)), first_incomplete, first_incomplete_hour)
+
+
+def unscripted(*asked: object) -> Any:
+    """Fails the test that asks for what it did not script."""
+    raise AssertionError(f"not in the script: {asked}")
 
 
 @dataclass
 class ScriptedConsole(SearchConsole):
-    """Answers every request by calling `script(site_url, request, start_row)`; raises what it raises."""
+    """Answers by calling what it is made with; raises what that raises.
 
-    script: Callable[[str, AnalyticsRequest, int], Answer]
+    `script(site_url, request, start_row)` answers queries, `sitemap_script(site_url)` lists of sitemaps,
+    `inspection_script(site_url, url)` inspections. `asked` and `inspected` record what was asked.
+    """
+
+    script: Callable[[str, AnalyticsRequest, int], Answer] = unscripted
     readable: tuple[Site, ...] = ()
+    sitemap_script: Callable[[str], list[Sitemap]] = unscripted
+    inspection_script: Callable[[str, str], Inspection] = unscripted
     asked: list[tuple[str, AnalyticsRequest, int]] = field(default_factory=list)
+    inspected: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @override
     def sites(self) -> list[Site]:
         return list(self.readable)
+
+    @override
+    def sitemaps(self, site_url: str) -> list[Sitemap]:
+        return self.sitemap_script(site_url)
+
+    @override
+    def inspect(self, site_url: str, url: str) -> Inspection:
+        with self.lock:
+            self.inspected.append((site_url, url))
+        return self.inspection_script(site_url, url)
 
     @override
     def query(self, site_url: str, request: AnalyticsRequest, *, start_row: int = 0) -> Answer:
@@ -46,7 +76,7 @@ class ScriptedConsole(SearchConsole):
 
     @override
     def usage(self) -> Usage:
-        return Usage(calls=len(self.asked))
+        return Usage(calls=len(self.asked) + len(self.inspected))
 
     @override
     def close(self) -> None:
@@ -55,5 +85,6 @@ class ScriptedConsole(SearchConsole):
     @property
     def days_read(self) -> list[date]:
         """The days asked for at any grain, in order, each once."""
-        days = [request.day for _, request, _ in self.asked if not isinstance(request, DailyTotals)]
+        probes = DailyTotals | HourlyTotals
+        days = [request.day for _, request, _ in self.asked if not isinstance(request, probes)]
         return list(dict.fromkeys(days))

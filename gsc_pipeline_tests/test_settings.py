@@ -56,6 +56,9 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "api_longest_wait_seconds": ("0", 0.0),
         "api_connect_timeout_seconds": ("0.5", 0.5),
         "api_read_timeout_seconds": ("30", 30.0),
+        "checks_cron": ("@hourly", "@hourly"),
+        "stale_after_hours": ("1.5", 1.5),
+        "inspections_per_day": ("2000", 2000),
         "commit_rows": ("1", 1),
     }
     assert set(given) == set(Settings.model_fields)

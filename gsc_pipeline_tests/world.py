@@ -28,9 +28,13 @@ from gsc_pipeline.simulator import (
     serving,
     write_service_account_key,
 )
+from gsc_pipeline.sync.appearance import sync_appearance
+from gsc_pipeline.sync.hourly import sync_hourly
+from gsc_pipeline.sync.inspections import sync_inspections
 from gsc_pipeline.sync.properties import sync_properties
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
+from gsc_pipeline.sync.sitemaps import sync_sitemaps
 from gsc_pipeline.sync.sources import SourceReport
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
@@ -130,8 +134,9 @@ class World:
 
     def sync_more(self, workspace: Workspace) -> list[SourceReport]:
         """One sync of each of the tables that are kept by workspace alone."""
+        syncs = (sync_properties, sync_sitemaps, sync_hourly, sync_appearance, sync_inspections)
         with closing(self.open_console(workspace)) as console:
-            return [sync_properties(workspace, console, self.lake, clock=lambda: self.now)]
+            return [sync(workspace, console, self.lake, clock=lambda: self.now) for sync in syncs]
 
     def last(self, days: int) -> Window:
         return Window.last_complete(days, self.today)

@@ -2,14 +2,15 @@
 
 Belongs here: what the wire's JSON means. Does not: what the numbers mean for a table (`sync.grains`).
 Wire rules: no `rows` key when empty, `keys` absent without dimensions, `position` absent for feeds (and
-never read as 0 or 1), the first incomplete date in either of its two spellings.
+never read as 0 or 1), the first incomplete date and hour in either of their two spellings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -30,10 +31,12 @@ class Answer:
 
     `rows` has one text column per dimension, as on the wire, then clicks and impressions (int64) and
     position (float64: average, one-based, weighted by impressions; null where the API gives none).
+    `first_incomplete_hour` is an aware moment, given for answers by hour.
     """
 
     rows: pa.Table
     first_incomplete_date: date | None = None
+    first_incomplete_hour: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,15 @@ class _Row(msgspec.Struct, gc=False):
     position: float | None = None
 
 
+AwareMoment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class _Metadata(msgspec.Struct):
     # The guide and the discovery document spell it differently.
     first_incomplete_date: date | None = None
     firstIncompleteDate: date | None = None
+    first_incomplete_hour: AwareMoment | None = None
+    firstIncompleteHour: AwareMoment | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -91,7 +99,11 @@ def decode_answer(body: bytes, dimensions: Sequence[str]) -> Answer:
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise ServiceUnavailableError(f"the answer could not be read ({error}; {len(body)} bytes)") from None
     metadata = answer.metadata or _Metadata()
-    return Answer(rows, metadata.first_incomplete_date or metadata.firstIncompleteDate)
+    return Answer(
+        rows,
+        metadata.first_incomplete_date or metadata.firstIncompleteDate,
+        metadata.first_incomplete_hour or metadata.firstIncompleteHour,
+    )
 
 
 def decode_sites(body: bytes) -> list[Site]:

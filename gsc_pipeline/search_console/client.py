@@ -27,8 +27,10 @@ from gsc_pipeline.search_console.errors import (
     classify,
     read_refusal,
 )
+from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
 from gsc_pipeline.search_console.requests import AnalyticsRequest, request_body
 from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.sitemaps import Sitemap, decode_sitemaps
 from gsc_pipeline.search_console.transport import send
 
 T = TypeVar("T")
@@ -58,6 +60,14 @@ class SearchConsole(ABC):
     @abstractmethod
     def query(self, site_url: str, request: AnalyticsRequest, *, start_row: int = 0) -> Answer:
         """One page of the answer to `request` for one property, from row `start_row` on."""
+
+    @abstractmethod
+    def sitemaps(self, site_url: str) -> list[Sitemap]:
+        """The sitemaps submitted for a property."""
+
+    @abstractmethod
+    def inspect(self, site_url: str, url: str) -> Inspection:
+        """What Google's index knows of the page `url` of a property. Needs a full user of the property."""
 
     @abstractmethod
     def usage(self) -> Usage:
@@ -106,6 +116,17 @@ class HttpSearchConsole(SearchConsole):
         path = f"webmasters/v3/sites/{quote(site_url, safe='')}/searchAnalytics/query"
         body = request_body(request, start_row=start_row)
         return self._retrying(lambda: decode_answer(self._attempt("POST", path, body), request.dimensions))
+
+    @override
+    def sitemaps(self, site_url: str) -> list[Sitemap]:
+        path = f"webmasters/v3/sites/{quote(site_url, safe='')}/sitemaps"
+        return self._retrying(lambda: decode_sitemaps(self._attempt("GET", path, None)))
+
+    @override
+    def inspect(self, site_url: str, url: str) -> Inspection:
+        body = {"siteUrl": site_url, "inspectionUrl": url}
+        path = "v1/urlInspection/index:inspect"
+        return self._retrying(lambda: decode_inspection(self._attempt("POST", path, body)))
 
     @override
     def usage(self) -> Usage:

@@ -91,8 +91,66 @@ class PageQueries:
         return ("page", "query", *_country_and_device(self.search_type))
 
 
+@dataclass(frozen=True, slots=True)
+class HourlyTotals:
+    """Each hour's totals for the whole property over a window of the last ten days, today included."""
+
+    search_type: SearchType
+    window: Window
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("hour",)
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyPages:
+    """One day by hour and page, counted by page; one of the last ten days."""
+
+    search_type: SearchType
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("hour", "page")
+
+
+@dataclass(frozen=True, slots=True)
+class AppearanceTotals:
+    """One day by search appearance, which the API groups by alone."""
+
+    search_type: SearchType
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("searchAppearance",)
+
+
+@dataclass(frozen=True, slots=True)
+class AppearancePages:
+    """One day's results of one search appearance by page, counted by page.
+
+    `appearance` is a word that AppearanceTotals answered.
+    """
+
+    search_type: SearchType
+    appearance: str
+    day: date
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What the rows are grouped by, in the order of their keys."""
+        return ("page",)
+
+
 DayRequest = PropertyTotals | PropertyQueries | PageTotals | PageQueries
-AnalyticsRequest = DailyTotals | DayRequest
+HourlyRequest = HourlyTotals | HourlyPages
+AppearanceRequest = AppearanceTotals | AppearancePages
+AnalyticsRequest = DailyTotals | DayRequest | HourlyRequest | AppearanceRequest
 
 
 def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, Any]:
@@ -101,7 +159,9 @@ def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, 
     The one place that turns a closed-open window into the API's inclusive `endDate`.
     """
     window = (
-        request.window if isinstance(request, DailyTotals) else Window.inclusive(request.day, request.day)
+        request.window
+        if isinstance(request, DailyTotals | HourlyTotals)
+        else Window.inclusive(request.day, request.day)
     )
     return {
         "startDate": window.start.isoformat(),
@@ -109,17 +169,31 @@ def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, 
         "type": request.search_type.value,
         "dimensions": list(request.dimensions),
         "aggregationType": _aggregation(request),
-        "dataState": "all",
+        "dataState": "hourly_all" if isinstance(request, HourlyRequest) else "all",
         "rowLimit": PAGE_ROWS,
         "startRow": start_row,
+        **_filters(request),
     }
 
 
 def _aggregation(request: AnalyticsRequest) -> str:
-    if isinstance(request, PageTotals | PageQueries):
+    if isinstance(request, PageTotals | PageQueries | HourlyPages | AppearancePages):
         return "byPage"
-    # byProperty is refused for feeds; auto gives them what they have, by page.
-    return "auto" if isinstance(request.search_type, FeedType) else "byProperty"
+    # byProperty is refused for feeds; auto gives them what they have, by page. Appearances are counted
+    # as Search Console's own report counts them.
+    is_auto = isinstance(request, AppearanceTotals) or isinstance(request.search_type, FeedType)
+    return "auto" if is_auto else "byProperty"
+
+
+def _filters(request: AnalyticsRequest) -> dict[str, Any]:
+    if not isinstance(request, AppearancePages):
+        return {}
+    of_appearance = {
+        "dimension": "searchAppearance",
+        "operator": "equals",
+        "expression": request.appearance,
+    }
+    return {"dimensionFilterGroups": [{"groupType": "and", "filters": [of_appearance]}]}
 
 
 def _country_and_device(search_type: SearchType, with_device: bool = True) -> tuple[str, ...]:

@@ -16,7 +16,13 @@ from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.search_console.client import SearchConsole, Usage
-from gsc_pipeline.search_console.errors import CredentialError, SearchConsoleError, TransientError
+from gsc_pipeline.search_console.errors import (
+    CredentialError,
+    SearchConsoleError,
+    ServiceUnavailableError,
+    TransientError,
+)
+from gsc_pipeline.sync.property import GIVE_UP_AFTER
 from gsc_pipeline.sync.report import Problem
 from gsc_pipeline.workspaces import Workspace
 
@@ -91,17 +97,36 @@ class Tally:
     rows: int = 0
     problems: list[Problem] = field(default_factory=list)
 
-    def add_problem(self, error: SearchConsoleError, days: Sequence[date] = ()) -> None:
-        """Report an error that does not end the part, and the days it kept from being read."""
+    def add_problem(self, error: SearchConsoleError, days: Sequence[date] = (), about: str = "") -> None:
+        """Report an error that does not end the part, the days it kept unread, or what it is about."""
         self.problems.append(
             Problem(
-                str(error),
+                f"{about}: {error}" if about else str(error),
                 self.site_url,
                 self.search_type,
                 tuple(days),
                 transient=isinstance(error, TransientError),
             )
         )
+
+
+def read_days(tally: Tally, days: Iterable[date], read: Callable[[date], int]) -> None:
+    """Read these days of a part; `read` commits a day and answers how many rows it wrote.
+
+    A day that fails because Google's side does is reported and left for later, until several in a row have
+    failed. Raises any other SearchConsoleError, after which the days read so far are as they are.
+    """
+    failed_in_a_row = 0
+    for day in days:
+        try:
+            tally.rows += read(day)
+            tally.read += 1
+            failed_in_a_row = 0
+        except ServiceUnavailableError as error:
+            failed_in_a_row += 1
+            tally.add_problem(error, (day,))
+            if failed_in_a_row == GIVE_UP_AFTER:
+                return
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "searchdata_site_impression",
         "searchdata_url_impression",
         "properties",
+        "search_appearance",
+        "searchdata_hourly",
+        "sitemaps",
+        "url_inspections",
     }
     assert {check.name for check in graph.asset_check_keys} == {
         "anonymised_share_is_usual",

@@ -11,12 +11,13 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
+from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.jobs import WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import WORKSPACES, ListedWorkspaces
 from gsc_pipeline.settings import ConfigurationError, load_settings
-from gsc_pipeline.simulator import google_error, token_error
+from gsc_pipeline.simulator import Call, Reply, google_error, token_error
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
 from gsc_pipeline_tests.world import World
 
@@ -78,6 +79,7 @@ def prepare(orchestra: Orchestra) -> None:
 
 
 def test_a_dead_credential_fails_every_step_once_and_says_what_to_do(orchestra: Orchestra) -> None:
+    prepare(orchestra)
     orchestra.world.faults.append(
         lambda call: token_error("invalid_grant", "revoked") if call.kind == "token" else None
     )
@@ -96,6 +98,37 @@ def test_what_fails_for_a_passing_reason_is_tried_three_times_and_then_fails_the
     assert "503" in failures(result)["properties"].description
     assert sum(event.is_step_restarted for event in result.all_events) == 2
     assert not orchestra.materialized("properties")
+
+
+def test_a_property_that_may_not_be_read_leaves_the_run_green_and_is_named(orchestra: Orchestra) -> None:
+    orchestra.workspaces[0] = orchestra.world.workspace(
+        properties=("sc-domain:acme.com", "sc-domain:other.com")
+    )
+    (table,) = [table for table in MORE_TABLES if table.name == "searchdata_hourly"]
+    result = materialize(orchestra, tables=(table,))
+    assert result.success
+    numbers = orchestra.materialized(table.name)["acme"]
+    (problem,) = numbers["problems"]
+    assert "sc-domain:other.com (WEB)" in problem
+    assert (numbers["properties"], numbers["retries"]) == (2, 0)
+    assert orchestra.world.lake.read(table).num_rows == numbers["rows"] > 0
+
+
+def test_a_run_that_fails_for_a_passing_reason_has_committed_what_it_read(orchestra: Orchestra) -> None:
+    bad_day = str(orchestra.world.today - ONE_DAY)
+
+    def fault(call: Call) -> Reply | None:
+        is_bad = call.kind == "query" and call.body["dimensions"] == ["hour", "page"]
+        return UNAVAILABLE if is_bad and call.body["startDate"] == bad_day else None
+
+    orchestra.world.faults.append(fault)
+    (table,) = [table for table in MORE_TABLES if table.name == "searchdata_hourly"]
+    result = materialize(orchestra, tables=(table,))
+    assert not result.success
+    assert bad_day in failures(result)[table.name].description
+    days = {str(day) for day in orchestra.world.lake.read(table)["data_date"].to_pylist()}
+    assert len(days) >= 8
+    assert bad_day not in days
 
 
 def test_a_workspace_that_the_file_no_longer_lists_is_refused(orchestra: Orchestra) -> None:

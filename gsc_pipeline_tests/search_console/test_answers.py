@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -87,6 +87,17 @@ def test_the_first_incomplete_date_is_found_in_both_its_spellings(name: str) -> 
     assert answer.first_incomplete_date == date(2026, 11, 19)
 
 
+@pytest.mark.parametrize("name", ["first_incomplete_hour", "firstIncompleteHour"])
+def test_the_first_incomplete_hour_is_a_moment_in_both_its_spellings(name: str) -> None:
+    answer = decode(
+        {"rows": [row("2026-11-20T07:00:00-08:00")], "metadata": {name: "2026-11-20T07:00:00-08:00"}},
+        ("hour",),
+    )
+
+    assert answer.first_incomplete_hour == datetime(2026, 11, 20, 15, tzinfo=UTC)
+    assert answer.first_incomplete_date is None
+
+
 def test_metadata_without_a_first_incomplete_date_names_none() -> None:
     for metadata in ({}, {"first_incomplete_hour": "2026-11-20T07:00:00-08:00"}, None):
         assert decode({"rows": [row("a", "b")], "metadata": metadata}).first_incomplete_date is None
@@ -169,6 +180,7 @@ def test_an_answer_cut_anywhere_is_no_answer() -> None:
         {"rows": [{**row(), "keys": [None, "usa"]}]},
         {"rows": {}},
         {"metadata": {"first_incomplete_date": "soon"}},
+        {"metadata": {"first_incomplete_hour": "2026-11-20T07:00:00"}},
         [],
         "rows",
         None,

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.requests import (
     AnalyticsRequest,
+    AppearancePages,
+    AppearanceTotals,
     DailyTotals,
+    HourlyPages,
+    HourlyTotals,
     PageQueries,
     PageTotals,
     PropertyQueries,
@@ -49,6 +53,15 @@ def requests_for(search_type: SearchType) -> list[AnalyticsRequest]:
     if isinstance(search_type, QueryType):
         requests += [PropertyQueries(search_type, DAY), PageQueries(search_type, DAY)]
     return requests
+
+
+def requests_beside_the_main_tables(search_type: SearchType) -> list[AnalyticsRequest]:
+    return [
+        HourlyTotals(search_type, Window.last_complete(10, DAY)),
+        HourlyPages(search_type, DAY),
+        AppearanceTotals(search_type, DAY),
+        AppearancePages(search_type, "VIDEO", DAY),
+    ]
 
 
 def test_a_body_says_everything_and_relies_on_no_default() -> None:
@@ -95,8 +108,43 @@ def test_google_news_is_asked_by_device_and_never_by_query_or_by_property() -> N
 
 
 @pytest.mark.parametrize("search_type", SEARCH_TYPES)
+def test_hours_are_asked_for_with_the_data_state_that_has_them_and_nothing_else_is(
+    search_type: SearchType,
+) -> None:
+    for request in requests_for(search_type) + requests_beside_the_main_tables(search_type):
+        body = request_body(request)
+
+        assert (body["dataState"] == "hourly_all") == ("hour" in body["dimensions"])
+
+
+def test_a_window_of_hours_ends_on_its_last_day() -> None:
+    body = request_body(HourlyTotals(QueryType.WEB, Window.inclusive(date(2026, 11, 11), DAY)))
+
+    assert (body["startDate"], body["endDate"]) == ("2026-11-11", "2026-11-20")
+
+
+def test_appearances_are_grouped_by_alone_and_then_filtered_by() -> None:
+    assert "dimensionFilterGroups" not in request_body(AppearanceTotals(QueryType.WEB, DAY))
+    assert body_of(AppearanceTotals(QueryType.WEB, DAY)) == {
+        "type": "web",
+        "aggregationType": "auto",
+        "dimensions": ["searchAppearance"],
+    }
+    pages = request_body(AppearancePages(QueryType.WEB, "RECIPE_FEATURE", DAY))
+    assert (pages["dimensions"], pages["aggregationType"]) == (["page"], "byPage")
+    assert pages["dimensionFilterGroups"] == [
+        {
+            "groupType": "and",
+            "filters": [
+                {"dimension": "searchAppearance", "operator": "equals", "expression": "RECIPE_FEATURE"}
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize("search_type", SEARCH_TYPES)
 def test_no_request_that_can_be_written_is_refused(search_type: SearchType) -> None:
-    for request in requests_for(search_type):
+    for request in requests_for(search_type) + requests_beside_the_main_tables(search_type):
         read = parse_query(request_body(request, start_row=50_000))
 
         assert read.dimensions == request.dimensions
@@ -105,7 +153,7 @@ def test_no_request_that_can_be_written_is_refused(search_type: SearchType) -> N
 
 @pytest.mark.parametrize("search_type", SEARCH_TYPES)
 def test_a_request_for_one_day_starts_and_ends_on_it(search_type: SearchType) -> None:
-    for request in requests_for(search_type)[1:]:
+    for request in requests_for(search_type)[1:] + requests_beside_the_main_tables(search_type)[1:]:
         body = request_body(request)
 
         assert (body["startDate"], body["endDate"]) == ("2026-11-20", "2026-11-20")

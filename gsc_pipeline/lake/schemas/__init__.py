@@ -1,14 +1,22 @@
 """The tables of the lake: names, grains, columns, types, meaning; a module per family of tables."""
 
+from gsc_pipeline.lake.schemas.appearance import SEARCH_APPEARANCE
 from gsc_pipeline.lake.schemas.bookkeeping import REVISIONS, SYNC_LEDGER, SYNC_RUNS
+from gsc_pipeline.lake.schemas.hourly import SEARCHDATA_HOURLY
 from gsc_pipeline.lake.schemas.impressions import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.schemas.inspections import URL_INSPECTIONS
 from gsc_pipeline.lake.schemas.properties import PROPERTIES
+from gsc_pipeline.lake.schemas.sitemaps import SITEMAPS
 from gsc_pipeline.lake.schemas.spec import PARTITION_COLUMNS, TableSpec
 
 TABLES = (
     SITE_IMPRESSION,
     URL_IMPRESSION,
+    SEARCHDATA_HOURLY,
+    SEARCH_APPEARANCE,
     PROPERTIES,
+    SITEMAPS,
+    URL_INSPECTIONS,
     SYNC_LEDGER,
     SYNC_RUNS,
     REVISIONS,
@@ -18,11 +26,15 @@ __all__ = [
     "PARTITION_COLUMNS",
     "PROPERTIES",
     "REVISIONS",
+    "SEARCHDATA_HOURLY",
+    "SEARCH_APPEARANCE",
     "SEARCH_APPEARANCE_FLAGS",
+    "SITEMAPS",
     "SITE_IMPRESSION",
     "SYNC_LEDGER",
     "SYNC_RUNS",
     "TABLES",
     "URL_IMPRESSION",
+    "URL_INSPECTIONS",
     "TableSpec",
 ]

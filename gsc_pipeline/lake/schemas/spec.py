@@ -43,3 +43,13 @@ IS_ANONYMIZED_QUERY = column(
 COUNTRY = column("country", TEXT, "Lower-case ISO alpha-3; zzz where unknown")
 DEVICE = column("device", TEXT, "DESKTOP MOBILE TABLET; null for Discover", nullable=True)
 CLICKS = column("clicks", COUNT, "Clicks from search results")
+GRAIN = column("grain", TEXT, "property (the whole property) or page: never sum the two")
+URL_OF_PAGE_GRAIN = column(
+    "url", TEXT, "The page's address; null at the grain of the property", nullable=True
+)
+SUM_POSITION = column(
+    "sum_position",
+    COUNT,
+    "Sum over impressions of the position, counted from zero; null for feeds",
+    nullable=True,
+)

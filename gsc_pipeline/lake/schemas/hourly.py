@@ -1,0 +1,46 @@
+"""The hours of the last days, by property and by page."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from gsc_pipeline.lake.schemas.spec import (
+    CLICKS,
+    COUNT,
+    DATA_DATE,
+    FLAG,
+    GRAIN,
+    MOMENT,
+    MONTH,
+    SEARCH_TYPE,
+    SITE_URL,
+    SUM_POSITION,
+    URL_OF_PAGE_GRAIN,
+    WORKSPACE,
+    TableSpec,
+    column,
+)
+
+SEARCHDATA_HOURLY = TableSpec(
+    "searchdata_hourly",
+    "Clicks and impressions by hour, once for the whole property and once by page. Search Console shows the "
+    "last ten days; the rows of earlier ones stay.",
+    keys=("workspace", "site_url", "search_type", "grain", "hour_start", "url"),
+    schema=pa.schema(
+        [
+            DATA_DATE,
+            column("hour", COUNT, "The hour of the Pacific day, 0 to 23; 1 comes twice when clocks go back"),
+            column("hour_start", MOMENT, "The moment at which the hour began"),
+            SITE_URL,
+            SEARCH_TYPE,
+            GRAIN,
+            URL_OF_PAGE_GRAIN,
+            column("impressions", COUNT, "Searches that showed the property; times the page was shown"),
+            CLICKS,
+            SUM_POSITION,
+            column("is_complete", FLAG, "False while Google still counts the hour"),
+            WORKSPACE,
+            MONTH,
+        ]
+    ),
+)

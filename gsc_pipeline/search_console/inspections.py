@@ -1,0 +1,112 @@
+"""What Google's index knows of one page, as the API's URL inspection answers it.
+
+Belongs here: what the wire's JSON means. Does not: which pages are inspected (`sync.inspections`).
+Enumerations stay the words they are on the wire, so a word that is new to Google's list is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
+from gsc_pipeline.search_console.moments import moment
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The result of one inspection. What the answer does not say is None; `raw` is its whole JSON."""
+
+    verdict: str | None
+    coverage_state: str | None
+    robots_txt_state: str | None
+    indexing_state: str | None
+    page_fetch_state: str | None
+    crawled_as: str | None
+    last_crawled_at: datetime | None
+    google_canonical: str | None
+    user_canonical: str | None
+    sitemaps: tuple[str, ...]
+    referring_urls: tuple[str, ...]
+    amp_verdict: str | None
+    mobile_usability_verdict: str | None
+    rich_results_verdict: str | None
+    rich_result_types: tuple[str, ...]
+    result_link: str | None
+    raw: str
+
+
+class _IndexStatus(msgspec.Struct):
+    verdict: str | None = None
+    coverageState: str | None = None
+    robotsTxtState: str | None = None
+    indexingState: str | None = None
+    pageFetchState: str | None = None
+    crawledAs: str | None = None
+    lastCrawlTime: str | None = None
+    googleCanonical: str | None = None
+    userCanonical: str | None = None
+    sitemap: list[str] = []
+    referringUrls: list[str] = []
+
+
+class _Verdict(msgspec.Struct):
+    verdict: str | None = None
+
+
+class _RichResult(msgspec.Struct):
+    richResultType: str | None = None
+
+
+class _RichResults(msgspec.Struct):
+    verdict: str | None = None
+    detectedItems: list[_RichResult] = []
+
+
+class _Result(msgspec.Struct):
+    inspectionResultLink: str | None = None
+    indexStatusResult: _IndexStatus = msgspec.field(default_factory=_IndexStatus)
+    ampResult: _Verdict = msgspec.field(default_factory=_Verdict)
+    mobileUsabilityResult: _Verdict = msgspec.field(default_factory=_Verdict)
+    richResultsResult: _RichResults = msgspec.field(default_factory=_RichResults)
+
+
+class _Answer(msgspec.Struct):
+    inspectionResult: msgspec.Raw
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_RESULT = msgspec.json.Decoder(_Result)
+
+
+def decode_inspection(body: bytes) -> Inspection:
+    """Decode the body of an inspection. Raises ServiceUnavailableError where it is no such answer."""
+    try:
+        raw = bytes(_ANSWER.decode(body).inspectionResult)
+        result = _RESULT.decode(raw)
+        text = raw.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ServiceUnavailableError(f"the inspection could not be read ({error})") from None
+    index, rich = result.indexStatusResult, result.richResultsResult
+    types = (item.richResultType for item in rich.detectedItems)
+    return Inspection(
+        verdict=index.verdict,
+        coverage_state=index.coverageState,
+        robots_txt_state=index.robotsTxtState,
+        indexing_state=index.indexingState,
+        page_fetch_state=index.pageFetchState,
+        crawled_as=index.crawledAs,
+        last_crawled_at=moment(index.lastCrawlTime or ""),
+        google_canonical=index.googleCanonical,
+        user_canonical=index.userCanonical,
+        sitemaps=tuple(index.sitemap),
+        referring_urls=tuple(index.referringUrls),
+        amp_verdict=result.ampResult.verdict,
+        mobile_usability_verdict=result.mobileUsabilityResult.verdict,
+        rich_results_verdict=rich.verdict,
+        rich_result_types=tuple(type_ for type_ in types if type_),
+        result_link=result.inspectionResultLink,
+        raw=text,
+    )

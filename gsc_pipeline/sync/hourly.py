@@ -1,0 +1,135 @@
+"""The hours of the last ten days, by property and by page: a day's rows are replaced together.
+
+Belongs here: which days are read, and what an hour is. Does not: their wire format (`search_console`).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from gsc_pipeline.days import ONE_DAY, PACIFIC, Clock, Window, month_of, pacific_today, utc_now
+from gsc_pipeline.lake.lake import Lake, Target, days_between
+from gsc_pipeline.lake.schemas import SEARCHDATA_HOURLY
+from gsc_pipeline.search_console.answers import Answer
+from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.requests import HourlyPages, HourlyTotals
+from gsc_pipeline.search_console.search_types import SearchType
+from gsc_pipeline.sync.grains import search_type_in_tables
+from gsc_pipeline.sync.pages import Grain, grain_rows, read_pages
+from gsc_pipeline.sync.sources import Part, SourceContext, SourceReport, Tally, read_days, sync_parts
+from gsc_pipeline.workspaces import Workspace
+
+DAYS = 10
+"""Days, today included, that Search Console shows by the hour."""
+
+_COMPARED = ("hour_start", "clicks", "impressions", "sum_position", "is_complete")
+
+
+def sync_hourly(
+    workspace: Workspace,
+    console: SearchConsole,
+    lake: Lake,
+    *,
+    clock: Clock = utc_now,
+    run_id: str | None = None,
+) -> SourceReport:
+    """Bring the last ten days' hours up to date, newest day first.
+
+    One call per property and search type gives the property's hours of all days. A day whose hours are all
+    complete and as the lake holds them is unchanged; any other is read by page and replaced. A day that is
+    not shown keeps its rows. Raises only LakeError.
+    """
+    context = SourceContext.starting(workspace, console, lake, clock, run_id)
+
+    def parts(site_url: str) -> list[Part]:
+        hours = [_Hours(context, site_url, search_type) for search_type in workspace.search_types]
+        return [Part(site_url, one.run, one.word) for one in hours]
+
+    return sync_parts(context, SEARCHDATA_HOURLY, parts)
+
+
+class _Hours:
+    """The hours of one property and search type."""
+
+    def __init__(self, context: SourceContext, site_url: str, search_type: SearchType) -> None:
+        self._context = context
+        self._site_url = site_url
+        self._search_type = search_type
+        self.word = search_type_in_tables(search_type)
+
+    def run(self, tally: Tally) -> None:
+        today = pacific_today(self._context.now)
+        window = Window.inclusive(today - (DAYS - 1) * ONE_DAY, today)
+        answer = self._context.console.query(self._site_url, HourlyTotals(self._search_type, window))
+        shown = self._rows(Grain.PROPERTY, answer.rows, answer)
+        held = self._held(window)
+        days = sorted(set(shown["data_date"].to_pylist()), reverse=True)
+        moved = [day for day in days if not _is_settled(_of(shown, day), _of(held, day))]
+        tally.unchanged += len(days) - len(moved)
+        read_days(tally, moved, lambda day: self._read(day, _of(shown, day), answer))
+
+    def _read(self, day: date, totals: pa.Table, answer: Answer) -> int:
+        by_page = read_pages(self._context.console, self._site_url, HourlyPages(self._search_type, day))
+        rows = pa.concat_tables([totals, self._rows(Grain.PAGE, by_page, answer)])
+        target = Target(self._context.workspace.id, self._site_url, self.word, (day,))
+        self._context.lake.replace(SEARCHDATA_HOURLY, target, rows)
+        count: int = rows.num_rows
+        return count
+
+    def _rows(self, grain: Grain, rows: pa.Table, answer: Answer) -> pa.Table:
+        hours = pc.dictionary_encode(rows["hour"]).combine_chunks()
+        moments = [datetime.fromisoformat(text) for text in hours.dictionary.to_pylist()]
+        here = [moment.astimezone(PACIFIC) for moment in moments]
+        first_incomplete = answer.first_incomplete_hour
+
+        def each(values: list[Any], type_: pa.DataType) -> pa.Array:
+            return pa.array(values, type_).take(hours.indices)
+
+        schema = SEARCHDATA_HOURLY.schema
+        return grain_rows(
+            SEARCHDATA_HOURLY,
+            grain,
+            rows,
+            {
+                "workspace": self._context.workspace.id,
+                "site_url": self._site_url,
+                "search_type": self.word,
+                "hour_start": each(moments, schema.field("hour_start").type),
+                "hour": each([moment.hour for moment in here], pa.int64()),
+                "data_date": each([moment.date() for moment in here], pa.date32()),
+                "month": each([month_of(moment.date()) for moment in here], pa.string()),
+                "is_complete": each(
+                    [first_incomplete is None or moment < first_incomplete for moment in moments], pa.bool_()
+                ),
+            },
+        )
+
+    def _held(self, window: Window) -> pa.Table:
+        where = (
+            (ds.field("workspace") == self._context.workspace.id)
+            & days_between(window.start, window.last)
+            & (ds.field("site_url") == self._site_url)
+            & (ds.field("search_type") == self.word)
+            & (ds.field("grain") == Grain.PROPERTY.value)
+        )
+        return self._context.lake.read(SEARCHDATA_HOURLY, columns=["data_date", *_COMPARED], where=where)
+
+
+def _of(rows: pa.Table, day: date) -> pa.Table:
+    return rows.filter(pc.field("data_date") == day)
+
+
+def _is_settled(shown: pa.Table, held: pa.Table) -> bool:
+    """Whether the day's hours are all complete, and as they are held already."""
+    is_complete = bool(pc.all(shown["is_complete"]).as_py())
+    return is_complete and _comparable(shown) == _comparable(held)
+
+
+def _comparable(rows: pa.Table) -> list[dict[str, Any]]:
+    hours: list[dict[str, Any]] = rows.select(_COMPARED).sort_by("hour_start").to_pylist()
+    return hours

@@ -1,0 +1,53 @@
+"""Paging of the answers that have a page grain."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from gsc_pipeline.search_console.answers import Answer
+from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, HourlyPages
+from gsc_pipeline.search_console.search_types import QueryType
+from gsc_pipeline.sync.pages import read_pages
+from gsc_pipeline_tests.doubles import ScriptedConsole, answer
+
+REQUEST = HourlyPages(QueryType.WEB, date(2026, 11, 20))
+HOUR = "2026-11-20T07:00:00-08:00"
+
+
+def console(*pages: range) -> ScriptedConsole:
+    """Answers with these pages' numbers, one range after another, then with nothing."""
+    left = list(pages)
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        numbers = left.pop(0) if left else range(0)
+        return answer(request.dimensions, [(HOUR, f"page {n}", n, n, 1.0) for n in numbers])
+
+    return ScriptedConsole(script)
+
+
+@pytest.mark.parametrize(
+    ("pages", "starts"),
+    [
+        ([range(10)], [0]),
+        ([range(PAGE_ROWS), range(PAGE_ROWS, PAGE_ROWS + 5)], [0, PAGE_ROWS]),
+        ([range(23_000), range(23_000, 46_000)], [0, 23_000, 46_000]),
+        ([range(PAGE_ROWS)], [0, PAGE_ROWS]),
+        ([range(0)], [0]),
+    ],
+    ids=["one short", "a full one", "nearly full ones", "exactly full", "nothing"],
+)
+def test_pages_are_read_until_one_is_short_and_start_where_the_last_ended(
+    pages: list[range], starts: list[int]
+) -> None:
+    double = console(*pages)
+    rows = read_pages(double, "a", REQUEST)
+    assert [start for _, _, start in double.asked] == starts
+    assert sorted(rows["clicks"].to_pylist()) == [n for page in pages for n in page]
+
+
+def test_rows_that_come_twice_while_paging_are_kept_once() -> None:
+    rows = read_pages(console(range(24_000), range(23_990, 24_010)), "a", REQUEST)
+    assert sorted(rows["clicks"].to_pylist()) == list(range(24_010))
+    assert rows.column_names == ["hour", "page", "clicks", "impressions", "position"]
