@@ -17,6 +17,7 @@ from gsc_pipeline.lake.lake import Lake, Target, days_between
 from gsc_pipeline.lake.schemas import SEARCHDATA_HOURLY
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import HourlyPages, HourlyTotals
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.grains import search_type_in_tables
@@ -83,7 +84,7 @@ class _Hours:
 
     def _rows(self, grain: Grain, rows: pa.Table, answer: Answer) -> pa.Table:
         hours = pc.dictionary_encode(rows["hour"]).combine_chunks()
-        moments = [datetime.fromisoformat(text) for text in hours.dictionary.to_pylist()]
+        moments = [_moment(text) for text in hours.dictionary.to_pylist()]
         here = [moment.astimezone(PACIFIC) for moment in moments]
         first_incomplete = answer.first_incomplete_hour
 
@@ -118,6 +119,16 @@ class _Hours:
             & (ds.field("grain") == Grain.PROPERTY.value)
         )
         return self._context.lake.read(SEARCHDATA_HOURLY, columns=["data_date", *_COMPARED], where=where)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise ServiceUnavailableError(f"the answer names an hour that cannot be read: {text!r}")
+    return moment
 
 
 def _of(rows: pa.Table, day: date) -> pa.Table:

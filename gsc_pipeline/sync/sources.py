@@ -175,7 +175,11 @@ def sync_one(context: SourceContext, table: TableSpec, run: Callable[[list[Tally
 
 
 def _run_all(context: SourceContext, parts_of: Callable[[str], Iterable[Part]], tallies: list[Tally]) -> None:
-    for site_url in _site_urls(context):
+    site_urls = _site_urls(context)
+    if not site_urls:
+        cause = "the credential can read no property: add it as a user in Search Console"
+        tallies.append(Tally(problems=[Problem(cause)]))
+    for site_url in site_urls:
         for part in parts_of(site_url):
             tallies.append(Tally(part.site_url, part.search_type))
             try:

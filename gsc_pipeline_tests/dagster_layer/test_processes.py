@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.days import ONE_DAY, utc_now
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS
+from gsc_pipeline.lake.schemas import PROPERTIES, SITE_IMPRESSION, SITEMAPS, SYNC_RUNS
 from gsc_pipeline_tests.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,24 @@ def test_dagster_asset_materialize_takes_a_key_and_a_range_on_an_instance_that_h
     some = materialize(env, "--partition-range", f"{day}|acme...{last}|acme")
     assert some.returncode == 0, some.stderr
     assert partitions_known(env) == {f"{day + n * ONE_DAY}|acme" for n in range(3)}
+
+
+def test_a_table_that_is_kept_by_workspace_takes_the_workspace_alone_as_its_partition(live: World) -> None:
+    env = environment(live)
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    command = [dagster, "asset", "materialize", "-m", "gsc_pipeline.definitions"]
+    done = subprocess.run(
+        [*command, "--select", "sitemaps,properties", "--partition", "acme"],
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+        for table in (SITEMAPS, PROPERTIES):
+            assert set(instance.get_materialized_partitions(dg.AssetKey(table.name))) == {"acme"}
+            assert live.lake.read(table).num_rows
 
 
 def test_dagster_asset_materialize_refuses_a_workspace_that_is_not_listed(live: World) -> None:

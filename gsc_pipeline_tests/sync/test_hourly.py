@@ -128,6 +128,16 @@ def test_the_hour_that_comes_twice_when_clocks_go_back_is_two_rows(lake: Lake, a
     assert len({row["hour_start"] for row in rows}) == 2
 
 
+@pytest.mark.parametrize("text", ["7", "2026-11-20T07:00:00", "2026-11-20"])
+def test_an_hour_that_names_no_moment_is_a_problem_and_never_a_row(
+    lake: Lake, acme: Workspace, text: str
+) -> None:
+    report, read = sync(Hours({text: 1}), lake, acme)
+    (problem,) = report.problems
+    assert repr(text) in str(problem)
+    assert (problem.site_url, read, held(lake)) == (SITE, [], [])
+
+
 def test_days_that_are_complete_and_unchanged_are_not_read_again(lake: Lake, acme: Workspace) -> None:
     hours = three_days()
     report, read = sync(hours, lake, acme)
