@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo up test check format docs constraints clean
+.PHONY: help install demo up test check format docs constraints clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+install: $(VENV)/.installed ## into .venv, nothing else
 
 demo: $(VENV)/.installed ## sync made-up workspaces into a lake and show them
 	@$(BIN)/python -m gsc_pipeline.demo

@@ -4,7 +4,7 @@ A check that judged one run's workspace would turn green when the next workspace
 Belongs here: verdicts as Dagster shows them. Does not: the rules about rows (`quality`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -17,7 +17,7 @@ from gsc_pipeline.quality import RULES, Rule, judge, schema_differences
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import Settings
 from gsc_pipeline.sync.ledger import Status
-from gsc_pipeline.workspaces import select
+from gsc_pipeline.workspaces import Workspace, select
 
 NO_PARTIAL_FAILURES = dg.AssetCheckSpec(
     "no_partial_failures",
@@ -29,28 +29,32 @@ _SHOWN = 50
 """Failing parts listed in the check's metadata; the ledger has them all."""
 
 
-def no_partial_failures(lake: Lake, active: Collection[str]) -> dg.AssetCheckResult:
-    """Judge all `active` workspaces by the ledger's failed days. A warning, never an error.
+def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.AssetCheckResult:
+    """Judge the active ones of `workspaces` by the ledger's failed days. A warning, never an error.
+
+    Properties and search types that are no longer configured do not count.
 
     Metadata: how many days and workspaces are affected, and a table of what fails and why.
     """
+    active = {workspace.id: workspace for workspace in workspaces if workspace.active}
     failed = lake.read(
         SYNC_LEDGER,
         columns=["workspace", "site_url", "search_type", "data_date", "reason"],
         where=(ds.field("status") == Status.FAILED.value) & ds.field("workspace").isin(list(active)),
     )
+    rows = [row for row in failed.to_pylist() if _is_configured(row, active[row["workspace"]])]
     parts: dict[tuple[str, str, str, str], list[str]] = {}
-    for row in failed.to_pylist():
+    for row in rows:
         part = (row["workspace"], row["site_url"], row["search_type"], row["reason"])
         parts.setdefault(part, []).append(str(row["data_date"]))
     return dg.AssetCheckResult(
         check_name=NO_PARTIAL_FAILURES.name,
         asset_key=NO_PARTIAL_FAILURES.asset_key,
-        passed=failed.num_rows == 0,
+        passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{failed.num_rows} failed days" if failed.num_rows else "every day is as known",
+        description=f"{len(rows)} failed days" if rows else "every day is as known",
         metadata={
-            "failed_days": failed.num_rows,
+            "failed_days": len(rows),
             "failing_workspaces": len({part[0] for part in parts}),
             "judged_workspaces": len(active),
             "failures": _table(
@@ -62,6 +66,11 @@ def no_partial_failures(lake: Lake, active: Collection[str]) -> dg.AssetCheckRes
             ),
         },
     )
+
+
+def _is_configured(row: Mapping[str, object], workspace: Workspace) -> bool:
+    properties, kinds = workspace.properties, {kind.name for kind in workspace.search_types}
+    return (properties is None or row["site_url"] in properties) and row["search_type"] in kinds
 
 
 def data_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

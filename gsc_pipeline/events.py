@@ -18,6 +18,7 @@ from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.partitions import WORKSPACES, partition_key
 from gsc_pipeline.sync.ledger import Status
 from gsc_pipeline.sync.report import DayOutcome, Outcome, SyncReport
+from gsc_pipeline.workspaces import Workspace
 
 ASSETS = (SITE_IMPRESSION.name, URL_IMPRESSION.name)
 
@@ -100,18 +101,17 @@ def report_to_instance(
     reports: Iterable[SyncReport],
     lake: Lake,
     *,
-    listed: Sequence[str],
-    active: Sequence[str],
+    listed: Sequence[Workspace],
     first_partition: date,
 ) -> int:
     """Tell an instance about syncs that were no runs: partitions and checks. Returns the days told of."""
-    instance.add_dynamic_partitions(WORKSPACES, list(listed))
+    instance.add_dynamic_partitions(WORKSPACES, [workspace.id for workspace in listed])
     days = [day for report in reports for day in good_days(report) if day.day >= first_partition]
     told = worth_recording(instance, days) if days else []
     for day in told:
         for event in day.materializations():
             instance.report_runless_asset_event(event)
-    result = no_partial_failures(lake, active)
+    result = no_partial_failures(lake, listed)
     instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(SITE_IMPRESSION.name),

@@ -18,6 +18,7 @@ from gsc_pipeline.days import ONE_DAY, PACIFIC, Window
 WORKSPACES = "gsc_workspaces"
 """Names of dynamic partitions are global to a Dagster instance, hence the prefix."""
 
+PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 

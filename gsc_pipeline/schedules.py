@@ -49,6 +49,8 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
             return _NOBODY
         at = context.scheduled_execution_time
         window = Window.last_complete(settings.auto_sync_days, pacific_today(at))
+        if window.end <= settings.start_date:
+            return dg.SkipReason(f"no day since GSC_START_DATE ({settings.start_date}) is over yet")
         window = Window(max(window.start, settings.start_date), window.end)
         tick = at.isoformat()
         return [

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.jobs import WORKSPACE_TAG
-from gsc_pipeline.partitions import WORKSPACES, registration_gap
+from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG, WORKSPACES, registration_gap
 from gsc_pipeline.resources import Pipeline
 
 IN_FLIGHT = [
@@ -48,5 +48,8 @@ def workspaces_sensor() -> Any:
 
 
 def _in_flight(instance: dg.DagsterInstance, workspace: str) -> bool:
-    filters = dg.RunsFilter(statuses=IN_FLIGHT, tags={WORKSPACE_TAG: workspace})
-    return bool(instance.get_runs(filters, limit=1))
+    """Whether a run needs the partition. Only scheduled runs carry the tag; others name it in their keys."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
+    keys = (WORKSPACE_TAG, PARTITION_TAG, RANGE_START_TAG)
+    named = {run.tags[key].rpartition("|")[2] for run in runs for key in keys if key in run.tags}
+    return workspace in named

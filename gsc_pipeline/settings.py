@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gsc_pipeline.errors import PipelineError
 
+LAKE_SCHEMES = ("s3", "gs", "az", "abfss", "file")
+
 
 class ConfigurationError(PipelineError):
     """What was configured cannot be used. `problems` holds one line per mistake, all of them at once."""
@@ -33,6 +35,13 @@ def _api_url(value: str) -> str:
     if not re.fullmatch(r"https?://(\[[\da-fA-F:]+\]|[^/\s:]+)(:\d+)?(/\S*)?", value):
         raise ValueError("expected an address such as https://searchconsole.googleapis.com/")
     return value.rstrip("/") + "/"
+
+
+def _lake(value: str) -> str:
+    scheme, _, _ = value.partition(":/")
+    if ":/" in value and (scheme not in LAKE_SCHEMES or not value.startswith(f"{scheme}://")):
+        raise ValueError(f"expected a folder, or {', '.join(f'{one}://' for one in LAKE_SCHEMES)}")
+    return value
 
 
 def _cron(value: str) -> str:
@@ -72,7 +81,7 @@ class Settings(BaseSettings):
     workspaces_file: Path = _variable(
         "GSC_WORKSPACES_FILE", Path("workspaces.yaml"), "the file that lists the workspaces"
     )
-    lake: str = _variable(
+    lake: Annotated[str, AfterValidator(_lake)] = _variable(
         "GSC_LAKE", "data/lake", "where the tables are: a folder, `s3://`, `gs://`, `az://`"
     )
     api_url: Annotated[str, AfterValidator(_api_url)] = _variable(

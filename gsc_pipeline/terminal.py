@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -172,8 +173,9 @@ def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def print_json(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """One JSON array of objects; dates and moments in ISO form."""
-    print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str))  # noqa: T201
+    """One JSON array of objects; dates and moments in ISO form, numbers that are none as null."""
+    objects = [dict(zip(columns, map(_finite, row), strict=True)) for row in rows]
+    print(json.dumps(objects, default=str))  # noqa: T201
 
 
 def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> None:
@@ -188,6 +190,10 @@ def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> No
 def _counts(report: SyncReport) -> str:
     counts = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in Outcome)
     return f"{counts} days; {report.rows} rows, {report.usage.calls} calls, {report.seconds:.1f} s"
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,8 @@ import dagster as dg
 
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.days import Window, pacific_today
-from gsc_pipeline.events import good_days, worth_recording
+from gsc_pipeline.events import DayEvent, good_days, worth_recording
+from gsc_pipeline.jobs import WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
 from gsc_pipeline.resources import Pipeline
@@ -49,8 +50,8 @@ def searchdata_asset(
         reports = []
         for workspace, window in asked:
             reports.append(_sync(context, pipeline, workspace, window))
-            _record(context, reports[-1])
-        yield no_partial_failures(pipeline.lake, [w.id for w in workspaces if w.active])
+            _record(context, reports[-1], window)
+        yield no_partial_failures(pipeline.lake, workspaces)
         _end(reports)
 
     return searchdata
@@ -100,6 +101,9 @@ def _asked(
     unknown = sorted(windows.keys() - known.keys())
     if unknown:
         raise _refusal(f"the workspaces file does not list {', '.join(unknown)}")
+    asleep = sorted(id_ for id_ in windows if not known[id_].active)
+    if asleep:
+        raise _refusal(f"{', '.join(asleep)} is not active in the workspaces file")
     return [(known[id_], window) for id_, its_windows in windows.items() for window in its_windows]
 
 
@@ -122,24 +126,57 @@ def _sync(
     return report
 
 
-def _record(context: dg.AssetExecutionContext, report: SyncReport) -> None:
-    """Events for every good day a person asked for; in a scheduled run or a retry, for what is news."""
-    days = good_days(report)
-    if TICK_TAG in context.run.tags or context.retry_number:
+def _record(context: dg.AssetExecutionContext, report: SyncReport, window: Window) -> None:
+    """Events for every good day, or in a scheduled run or a retry for what is news.
+
+    A run that fails shows each of its days as failed that has no event of its own, and so does Dagster
+    until there is one: then, and in the first run after one that ended badly, every good day is told.
+    """
+    days = _days_of_the_asset(context, good_days(report))
+    is_routine = TICK_TAG in context.run.tags or context.retry_number > 0
+    if is_routine and _is_well(report) and not _ended_badly_before(context):
         days = worth_recording(context.instance, days)
     for day in days:
         for event in day.materializations():
             context.log_event(event)
+    absent = sorted(set(window) - {outcome.day for outcome in report.days})
+    if absent:
+        context.log.info(f"{report.workspace}: not in Search Console: {', '.join(map(str, absent))}")
+
+
+def _days_of_the_asset(context: dg.AssetExecutionContext, days: Sequence[DayEvent]) -> list[DayEvent]:
+    """Those that are partitions: a sync also takes up old failures, from before the first one maybe."""
+    partitions = context.assets_def.partitions_def
+    assert isinstance(partitions, dg.MultiPartitionsDefinition)
+    dates = partitions.get_partitions_def_for_dimension("date")
+    return [day for day in days if dates.has_partition_key(str(day.day))]
+
+
+def _is_well(report: SyncReport) -> bool:
+    return report.is_success and not any(problem.transient for problem in report.problems)
+
+
+def _ended_badly_before(context: dg.AssetExecutionContext) -> bool:
+    """Whether the workspace's scheduled run before this one failed, was cancelled or crashed."""
+    workspace = context.run.tags.get(WORKSPACE_TAG)
+    if workspace is None:
+        return False
+    filters = dg.RunsFilter(tags={WORKSPACE_TAG: workspace})
+    earlier = [run for run in context.instance.get_runs(filters, limit=2) if run.run_id != context.run.run_id]
+    return any(not run.is_success for run in earlier[:1])
 
 
 def _end(reports: Sequence[SyncReport]) -> None:
-    """Fail the run where a retry can help or nothing could be read; a refused property alone does not."""
-    unread = [report for report in reports if not report.is_success]
-    transient = [report for report in reports if any(problem.transient for problem in report.problems)]
-    if transient or unread:
+    """Fail the run where something is missing or nothing could be read; a refused property alone does not.
+
+    It is repeated only where a few seconds can help: a quota that is used up needs more.
+    """
+    bad = [report for report in reports if not _is_well(report)]
+    if bad:
+        problems = [problem for report in bad for problem in report.problems]
         raise dg.Failure(
-            "; ".join(f"{report.workspace}: {report.reason}" for report in transient or unread),
-            allow_retries=bool(transient),
+            "; ".join(f"{report.workspace}: {report.reason}" for report in bad),
+            allow_retries=any(problem.transient and not problem.deferred for problem in problems),
         )
 
 

@@ -84,9 +84,13 @@ class Lake:
         *,
         columns: Sequence[str] | None = None,
         where: ds.Expression | None = None,
+        workspace: str | None = None,
     ) -> pa.Table:
-        """The rows that `where` selects; none where the table does not exist yet."""
-        dataset = self.dataset(table)
+        """The rows that `where` selects; none where the table does not exist yet.
+
+        With `workspace`, that workspace's rows only, and without looking at the other ones' files.
+        """
+        dataset = self.dataset(table, workspace=workspace)
         if dataset is None:
             schema = table.schema if columns is None else pa.schema([table.schema.field(c) for c in columns])
             return schema.empty_table()
@@ -95,10 +99,14 @@ class Lake:
         except (OSError, pa.ArrowException) as error:
             raise LakeError(_text("read", self.table_uri(table), error)) from error
 
-    def dataset(self, table: TableSpec) -> ds.Dataset | None:
-        """The table as it is now, for DuckDB, pandas and the like; None where it does not exist yet."""
+    def dataset(self, table: TableSpec, *, workspace: str | None = None) -> ds.Dataset | None:
+        """The table as it is now, for DuckDB, pandas and the like; None where it does not exist yet.
+
+        With `workspace`, made of that workspace's files only.
+        """
+        files = None if workspace is None else [("workspace", "=", workspace)]
         try:
-            return DeltaTable(self.table_uri(table)).to_pyarrow_dataset()
+            return DeltaTable(self.table_uri(table)).to_pyarrow_dataset(file_pruning_predicate=files)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:

@@ -17,4 +17,6 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     for table in TABLES:
         dataset = lake.dataset(table)
         connection.register(table.name, table.schema.empty_table() if dataset is None else dataset)
+    # SQL may read these views and nothing else: no other file, and no COPY over the lake's own.
+    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection

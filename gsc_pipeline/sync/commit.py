@@ -5,15 +5,16 @@ Belongs here: the order and the bounds of commits. Does not: what the rows and r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 import pyarrow as pa
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
-from gsc_pipeline.sync.ledger import DayRecord, write_ledger
+from gsc_pipeline.sync.ledger import DayRecord, Status, read_ledger, write_ledger
 from gsc_pipeline.sync.read import DayRead
 
 
@@ -25,6 +26,7 @@ class Batch:
     workspace: str
     site_url: str
     search_type: str
+    known: Mapping[date, DayRecord] = field(default_factory=dict)
     reads: list[DayRead] = field(default_factory=list)
     cleared: list[date] = field(default_factory=list)
     records: list[DayRecord] = field(default_factory=list)
@@ -41,10 +43,33 @@ class Batch:
         if replaced:
             self._replace(SITE_IMPRESSION, replaced, [read.site_rows for read in self.reads])
             self._replace(URL_IMPRESSION, replaced, [read.url_rows for read in self.reads])
-        recorded = [record.data_date for record in self.records] + self.forgotten
-        if recorded:
-            write_ledger(self.lake, self._target(recorded), self.records)
+        if self.records or self.forgotten:
+            self._write_ledger()
         self.reads, self.cleared, self.records, self.forgotten = [], [], [], []
+
+    def _write_ledger(self) -> None:
+        """Write the records, minding those that another sync has written since this one began.
+
+        A failure here says nothing about a day that was read there. A day that both have read with
+        different numbers is to be read again: the rows in the table may be the other's.
+        """
+        days = [record.data_date for record in self.records] + self.forgotten
+        span = Window.inclusive(min(days), max(days))
+        now = read_ledger(self.lake, self.workspace, span).get((self.site_url, self.search_type), {})
+        foreign = {day: now[day] for day in days if day in now and self._is_foreign(now[day])}
+        records = [
+            record.contested() if _differs(record, foreign.get(record.data_date)) else record
+            for record in self.records
+            if record.status is not Status.FAILED or record.data_date not in foreign
+        ]
+        written = [record.data_date for record in records] + [d for d in self.forgotten if d not in foreign]
+        if written:
+            write_ledger(self.lake, self._target(written), records)
+        self.known = {**self.known, **{record.data_date: record for record in records}}
+
+    def _is_foreign(self, record: DayRecord) -> bool:
+        known = self.known.get(record.data_date)
+        return known is None or known.run_id != record.run_id
 
     def _replace(self, table: TableSpec, days: Sequence[date], rows: Sequence[pa.Table]) -> None:
         all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
@@ -52,3 +77,11 @@ class Batch:
 
     def _target(self, days: Sequence[date]) -> Target:
         return Target(self.workspace, self.site_url, self.search_type, tuple(days))
+
+
+def _differs(record: DayRecord, foreign: DayRecord | None) -> bool:
+    """Whether another sync has read other numbers of the same day."""
+    if foreign is None or foreign.totals is None or record.totals is None:
+        return False
+    same_rows = (foreign.site_rows, foreign.url_rows) == (record.site_rows, record.url_rows)
+    return not (same_rows and foreign.totals.is_same(record.totals))

@@ -5,12 +5,13 @@ So that a sync verifies its whole window and reads only what moved. Does not bel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
-from gsc_pipeline.days import Window, months_before
+from gsc_pipeline.days import months_before
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
 
 HISTORY_MONTHS = 16
@@ -56,15 +57,29 @@ class Decision:
 
 
 def decide(
-    window: Window, probe: Probe, ledger: Mapping[date, DayRecord], *, today: date, full: bool = False
+    days: Iterable[date], probe: Probe, ledger: Mapping[date, DayRecord], *, today: date, full: bool = False
 ) -> list[Decision]:
-    """A decision for each day of the window that is there or has a record, newest first.
+    """A decision for each of the days that is there or has a record, newest first.
 
     `today` is the Pacific day; `full` reads every day that has data. A day that is not there yet and was
-    never heard of gets no decision.
+    never heard of gets no decision. Raises ServiceUnavailableError where the probe shows nothing at all
+    of several days known to have data: such an answer is no news, and must not cost them their rows.
     """
-    days = (_decide_day(day, probe, ledger.get(day), today, full) for day in window)
-    return [decision for decision in days if decision is not None][::-1]
+    newest_first = sorted(set(days), reverse=True)
+    known = [day for day in newest_first if _has_data(ledger.get(day))]
+    shown = [day for day in newest_first if day in probe.totals]
+    if len(known) > 1 and not shown and not _is_beyond_history(known[0], today):
+        raise ServiceUnavailableError(f"the answer shows none of {len(known)} days known to have data")
+    decisions = (_decide_day(day, probe, ledger.get(day), today, full) for day in newest_first)
+    return [decision for decision in decisions if decision is not None]
+
+
+def _has_data(record: DayRecord | None) -> bool:
+    return record is not None and record.totals is not None and record.totals.impressions > 0
+
+
+def _is_beyond_history(day: date, today: date) -> bool:
+    return day < months_before(today, HISTORY_MONTHS) + _HISTORY_MARGIN
 
 
 def _decide_day(
@@ -102,7 +117,7 @@ def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None,
 def _decide_not_shown(day: date, probe: Probe, record: DayRecord | None, today: date) -> Decision | None:
     # Without a first incomplete day, the newest days may be empty or not there yet: only time tells.
     complete_before = probe.first_incomplete or today - _SETTLED_AFTER
-    if day < months_before(today, HISTORY_MONTHS) + _HISTORY_MARGIN:
+    if _is_beyond_history(day, today):
         return _decide_not_to_be_had(day, record, "older than what Search Console shows")
     if day < complete_before:
         return _decide_empty(day, record)

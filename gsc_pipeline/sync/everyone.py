@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any
 
 from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.errors import PipelineError
@@ -32,6 +33,11 @@ class SyncFatalError(PipelineError):
     def __init__(self, message: str, summary: SyncSummary | None = None) -> None:
         super().__init__(message)
         self.summary = summary
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `gsc sync --json` prints: the summary there is, and what is broken."""
+        summary = self.summary or SyncSummary((), (), 0)
+        return {**summary.as_json(), "error": str(self)}
 
 
 def sync_all(

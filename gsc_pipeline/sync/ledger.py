@@ -70,16 +70,26 @@ class DayRecord:
         """The same record after a failed read: what was known stays known."""
         return replace(self, status=Status.FAILED, reason=reason, run_id=run_id)
 
+    def contested(self) -> DayRecord:
+        """The same record where another sync has written the day meanwhile: to be read once more."""
+        status = Status.PROVISIONAL if self.status is Status.FINAL else self.status
+        return replace(self, status=status, reason="another sync wrote this day at the same time")
+
 
 LedgerKey = tuple[str, str]
 """A property and a search type, as the ledger spells them."""
 
 
 def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, dict[date, DayRecord]]:
-    """Every record of a workspace's days in the window, by property and search type, then by day."""
-    where = (ds.field("workspace") == workspace) & days_between(window.start, window.last)
+    """A workspace's records, by property and search type, then by day.
+
+    Those of the window's days, and those of any other day that is failed or provisional.
+    """
+    unsettled = ds.field("status").isin([Status.FAILED.value, Status.PROVISIONAL.value])
+    where = days_between(window.start, window.last) | unsettled
     records: dict[LedgerKey, dict[date, DayRecord]] = {}
-    for row in lake.read(SYNC_LEDGER, where=where).to_pylist():
+    rows = lake.read(SYNC_LEDGER, where=where, workspace=workspace)
+    for row in rows.to_pylist():
         records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
     return records
 

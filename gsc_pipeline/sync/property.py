@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from gsc_pipeline.days import Window, pacific_today
+from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
@@ -33,8 +33,16 @@ from gsc_pipeline.sync.report import DayOutcome, OnProgress, Outcome, Problem, P
 from gsc_pipeline.sync.revisions import find_revisions, write_revisions
 from gsc_pipeline.workspaces import Workspace
 
+STANDING_DAYS = 14
+"""Days never heard of that are recorded as failed when a property cannot be read at all."""
+
 BACKFILL_DAYS = 31
 """More days than this to read, and each is committed before the next is begun: a kill costs one day."""
+
+DEFERRED = (LoadQuotaError, DailyQuotaError)
+"""Refusals that no wait within a sync outlasts."""
+
+DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
 
 GIVE_UP_AFTER = 3
 """Days in a row that may fail for a passing reason before a property's remaining days are left for later."""
@@ -79,24 +87,25 @@ class PropertySync:
         self._search_type = search_type
         self._records = records
         self._word = search_type_in_tables(search_type)
-        self._batch = Batch(context.lake, context.workspace.id, site_url, self._word)
+        self._batch = Batch(context.lake, context.workspace.id, site_url, self._word, records)
+        self._days = _days_in_question(context, records)
         self.outcomes: list[DayOutcome] = []
         self.problems: list[Problem] = []
 
     def run(self, executor: ThreadPoolExecutor) -> None:
         """Probe, decide, read, commit. Raises CredentialError, after committing what was read."""
+        today = pacific_today(self._context.now)
         try:
-            probed = probe(self._context.console, self.site_url, self._search_type, self._context.window)
+            probed = probe(self._context.console, self.site_url, self._search_type, self._span())
+            decisions = decide(
+                self._days, probed, self._records, today=today, full=self._context.options.full
+            )
         except SearchConsoleError as error:
             days = self.leave_unverified(error)
             if isinstance(error, CredentialError):
                 raise
             self._add_problem(error, days)
             return
-        today = pacific_today(self._context.now)
-        decisions = decide(
-            self._context.window, probed, self._records, today=today, full=self._context.options.full
-        )
         self._record_revisions(decisions)
         for decision in decisions:
             if decision.verdict is not Verdict.READ:
@@ -105,17 +114,26 @@ class PropertySync:
         self._batch.commit()
 
     def leave_unverified(self, error: SearchConsoleError) -> tuple[date, ...]:
-        """Record that the days not known for good could not be read. Final and empty days stay as known."""
-        known = (Status.FINAL, Status.EMPTY)
+        """Record that the days not known for good could not be read. Final and empty days stay as known.
+
+        Of days never heard of only the newest are recorded: enough to show what fails, and a mistake in
+        a key must not leave a year of failures behind.
+        """
+        settled = (Status.FINAL, Status.EMPTY)
+        newest = self._context.window.end - STANDING_DAYS * ONE_DAY
         days = tuple(
             day
-            for day in self._context.window
-            if day not in self._records or self._records[day].status not in known
+            for day in self._days
+            if (self._records[day].status not in settled if day in self._records else day >= newest)
         )
         for day in days:
             self._fail(day, str(error))
         self._batch.commit()
         return days
+
+    def _span(self) -> Window:
+        """One window over all days in question, for the probe."""
+        return Window.inclusive(min(self._days), max(self._days))
 
     def _record_revisions(self, decisions: Sequence[Decision]) -> None:
         revisions = find_revisions(decisions, self._records)
@@ -194,11 +212,12 @@ class PropertySync:
     def _take(self, decision: Decision, read: DayRead) -> None:
         before = self._records.get(decision.day)
         now = self._context.now
+        status, reason = _as_read(decision, read, before)
         self._batch.reads.append(read)
         self._batch.records.append(
             DayRecord(
                 decision.day,
-                decision.status,
+                status,
                 decision.totals,
                 site_rows=read.site_rows.num_rows,
                 url_rows=read.url_rows.num_rows,
@@ -206,21 +225,21 @@ class PropertySync:
                 first_read_at=before.first_read_at if before and before.first_read_at else now,
                 last_read_at=now,
                 api_calls=read.api_calls,
-                reason=decision.reason,
+                reason=reason,
                 run_id=self._context.run_id,
             )
         )
         self._add_outcome(
             decision.day,
             Outcome.READ,
-            decision.status,
+            status,
             decision.totals,
             site_rows=read.site_rows.num_rows,
             url_rows=read.url_rows.num_rows,
             api_calls=read.api_calls,
             seconds=read.seconds,
             truncated=read.truncated,
-            reason=decision.reason,
+            reason=reason,
         )
 
     def _unchanged(self, record: DayRecord) -> None:
@@ -265,14 +284,49 @@ class PropertySync:
         )
 
 
+def _days_in_question(context: SyncContext, records: Mapping[date, DayRecord]) -> list[date]:
+    """The window's days; in a sync up to yesterday also earlier ones that are failed or provisional.
+
+    So an outage longer than the window heals, and no day stays provisional because it left the window.
+    """
+    days = set(context.window)
+    if context.window.end == pacific_today(context.now):
+        unsettled = (Status.FAILED, Status.PROVISIONAL)
+        days |= {
+            day
+            for day, record in records.items()
+            if day < context.window.start and record.status in unsettled
+        }
+    return sorted(days)
+
+
+def _as_read(decision: Decision, read: DayRead, before: DayRecord | None) -> tuple[Status, str]:
+    """The status and reason of a day that was read.
+
+    A day whose rows do not add up is not called final at first, so that the next sync reads it again. If
+    they do not add up then either, that is how Search Console counts it, and the reason says so.
+    """
+    if read.adds_up:
+        return decision.status, decision.reason
+    is_first_time = before is None or not before.reason.startswith(DOES_NOT_ADD_UP)
+    return (Status.PROVISIONAL if is_first_time else decision.status), DOES_NOT_ADD_UP
+
+
 def _is_worth_going_on(error: SearchConsoleError, failed_in_a_row: int) -> bool:
     """Whether the property's other days are worth a try after one has failed."""
-    deferred = isinstance(error, LoadQuotaError | DailyQuotaError)
-    return isinstance(error, TransientError) and not deferred and failed_in_a_row < GIVE_UP_AFTER
+    is_transient = isinstance(error, TransientError) and not isinstance(error, DEFERRED)
+    return is_transient and failed_in_a_row < GIVE_UP_AFTER
 
 
 def problem_of(
     error: SearchConsoleError, site_url: str = "", search_type: str = "", days: tuple[date, ...] = ()
 ) -> Problem:
     """What a report says of an error."""
-    return Problem(str(error), site_url, search_type, days, transient=isinstance(error, TransientError))
+    return Problem(
+        str(error),
+        site_url,
+        search_type,
+        days,
+        transient=isinstance(error, TransientError),
+        deferred=isinstance(error, DEFERRED),
+    )

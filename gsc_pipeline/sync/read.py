@@ -18,7 +18,11 @@ import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.client import SearchConsole
-from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError
+from gsc_pipeline.search_console.errors import (
+    IllegalRequestError,
+    SearchConsoleError,
+    ServiceUnavailableError,
+)
 from gsc_pipeline.search_console.requests import (
     DAY_ROWS_CAP,
     PAGE_ROWS,
@@ -40,7 +44,10 @@ FULL_PAGE_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class DayRead:
-    """One day as read: the rows of both tables, whether a grain met the cap, and what it took."""
+    """One day as read: the rows of both tables, whether a grain met the cap, and what it took.
+
+    `adds_up` is false where the grains still contradict each other or the probe after a second read.
+    """
 
     day: date
     site_rows: pa.Table
@@ -48,6 +55,7 @@ class DayRead:
     truncated: bool
     api_calls: int
     seconds: float
+    adds_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +96,13 @@ class OptionalDevice:
 def probe(console: SearchConsole, site_url: str, search_type: SearchType, window: Window) -> Probe:
     """Ask, in one call, for each day's totals over the window and the first incomplete day."""
     answer = console.query(site_url, DailyTotals(search_type, window))
-    totals = {
-        date.fromisoformat(row["date"]): DayTotals(row["clicks"], row["impressions"], row["position"])
-        for row in answer.rows.to_pylist()
-    }
+    try:
+        totals = {
+            date.fromisoformat(row["date"]): DayTotals(row["clicks"], row["impressions"], row["position"])
+            for row in answer.rows.to_pylist()
+        }
+    except ValueError as error:
+        raise ServiceUnavailableError(f"the days of the answer could not be read ({error})") from None
     return Probe(totals, answer.first_incomplete_date)
 
 
@@ -184,7 +195,8 @@ class PendingDay:
     def result(self) -> DayRead:
         """Wait for the day. Raises the SearchConsoleError of the first call that failed.
 
-        A day whose grains do not add up (to each other, or to the probe) is read once more.
+        A day whose grains do not add up (to each other, or to the probe) is read once more. Raises
+        ServiceUnavailableError where they are empty though the probe showed data.
         """
         try:
             grains = [future.result() for future in self.futures]
@@ -192,11 +204,18 @@ class PendingDay:
             self.cancel()
             raise
         calls = _calls(grains)
-        if not _add_up(grains, self.expected):
+        adds_up = _add_up(grains, self.expected)
+        if not adds_up:
             again = [future.result() for future in self.reader.submit(self.day)]
             calls += _calls(again)
             grains = [_together(*pair) for pair in zip(grains, again, strict=True)]
-        return self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
+            adds_up = _add_up(again, self.expected)
+        if self.expected.impressions and not all(grain.rows.num_rows for grain in grains[:2]):
+            raise ServiceUnavailableError(
+                f"{self.day} was answered without rows, though it has {self.expected.impressions} impressions"
+            )
+        read = self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
+        return replace(read, adds_up=adds_up)
 
     def cancel(self) -> None:
         """Leave out the calls that have not begun."""

@@ -52,7 +52,8 @@ class DayOutcome:
 class Problem:
     """One thing that went wrong. `site_url` and `search_type` are empty when it concerns the workspace.
 
-    `days` says which days it kept from being read. `transient` means that another try may succeed.
+    `days` says which days it kept from being read. `transient` means that another try may succeed,
+    `deferred` that it will not before a quota is renewed.
     """
 
     cause: str
@@ -60,6 +61,7 @@ class Problem:
     search_type: str = ""
     days: tuple[date, ...] = ()
     transient: bool = False
+    deferred: bool = False
 
     def __str__(self) -> str:
         where = f"{self.site_url} ({self.search_type}) " if self.site_url else ""

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 
+import pytest
+
 from gsc_pipeline_tests.commands.conftest import Gsc
 from gsc_pipeline_tests.world import World
 
@@ -38,3 +40,19 @@ def test_a_mistake_in_the_sql_is_one_line(live: World, gsc: Gsc) -> None:
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert "nowhere" in line
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["COPY (SELECT 1) TO 'out.csv'", "SELECT * FROM read_text('workspaces.yaml')", "", "SET threads = 1"],
+    ids=["write a file", "read a file", "nothing", "a setting"],
+)
+def test_what_is_no_query_of_the_tables_is_refused_in_one_line(live: World, gsc: Gsc, sql: str) -> None:
+    done = gsc("query", sql, env=live.environment())
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_number_that_is_none_is_null_in_json(live: World, gsc: Gsc) -> None:
+    done = gsc("query", "SELECT 'nan'::DOUBLE AS n, 'inf'::DOUBLE AS i", "--json", env=live.environment())
+    assert json.loads(done.out) == [{"n": None, "i": None}]

@@ -143,6 +143,8 @@ ARGUMENT_MISTAKES = {
     "unknown option": (["--nope"], "No such option: --nope"),
 }
 SETTING_MISTAKES = {
+    "a lake that is nowhere": ({"GSC_LAKE": "foo://x"}, "GSC_LAKE: 'foo://x': expected a folder"),
+    "a slash too few": ({"GSC_LAKE": "s3:/bucket"}, "GSC_LAKE: 's3:/bucket': expected a folder"),
     "no workspaces file": ({"GSC_WORKSPACES_FILE": "none.yaml"}, "none.yaml: cannot be read"),
     "a setting of the wrong kind": ({"GSC_AUTO_SYNC_DAYS": "many"}, "GSC_AUTO_SYNC_DAYS: 'many'"),
 }
@@ -213,9 +215,10 @@ def test_an_api_that_cannot_be_reached_is_one_clear_line_that_names_it(live: Wor
 
 def test_a_lake_that_cannot_be_written_is_one_clear_line(live: World, gsc: Gsc) -> None:
     (live.folder / "lake").write_text("a file", encoding="utf-8")
-    done = gsc("sync", "--days", "1", env=live.environment())
+    done = gsc("sync", "--days", "1", "--json", env=live.environment())
     assert done.code == 1
     assert "check GSC_LAKE" in done.err.splitlines()[-1]
+    assert "check GSC_LAKE" in json.loads(done.out)["error"]
 
 
 def test_a_tick_later_only_what_moved_is_read(live: World, gsc: Gsc) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,12 +11,19 @@ import pytest
 
 from gsc_pipeline.assets.searchdata import TICK_TAG
 from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.jobs import WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.partitions import partition_key, range_tags
 from gsc_pipeline.settings import ConfigurationError
-from gsc_pipeline.simulator import google_error
+from gsc_pipeline.simulator import Call, google_error
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
-from gsc_pipeline_tests.sync.test_failures import FORBIDDEN, UNAVAILABLE, all_queries, queries_of
+from gsc_pipeline_tests.sync.test_failures import (
+    FORBIDDEN,
+    LOAD_QUOTA,
+    UNAVAILABLE,
+    all_queries,
+    queries_of,
+)
 
 TICK = {TICK_TAG: "2026-11-21T18:00:00+00:00"}
 SITE, URL = "searchdata_site_impression", "searchdata_url_impression"
@@ -147,22 +155,21 @@ def test_a_day_that_failed_for_a_passing_reason_is_missing_the_others_are_there_
 
 
 def test_a_retry_reads_only_what_is_missing(orchestra: Orchestra) -> None:
+    def probes() -> list[Call]:
+        return [call for call in orchestra.world.queries() if call.body["dimensions"] == ["date"]]
+
     window = orchestra.world.last(4)
     bad = window.start
-    # The client tries three times; the fourth refusal would be the second attempt's.
-    refusals = [UNAVAILABLE] * 3
     fault = queries_of(bad, UNAVAILABLE)
-    orchestra.world.faults.append(lambda call: refusals.pop() if fault(call) and refusals else None)
+    orchestra.world.faults.append(lambda call: fault(call) if len(probes()) == 1 else None)
     result = orchestra.materialize(tags=range_tags("acme", window))
     assert result.success
     assert attempts(result) == 2
     assert set(orchestra.materialized()) == keys(window)
-    probes = [call for call in orchestra.world.queries() if call.body["dimensions"] == ["date"]]
-    assert len(probes) == 2
-    days = [call.body["startDate"] for call in orchestra.world.queries() if call not in probes]
-    assert {day: days.count(day) for day in days} == {
-        **{str(day): 4 for day in window if day != bad},
-        str(bad): 3 + 4,
+    assert len(probes()) == 2
+    days = [call.body["startDate"] for call in orchestra.world.queries() if call not in probes()]
+    assert {day: days.count(day) for day in days if day != str(bad)} == {
+        str(day): 4 for day in window if day != bad
     }
 
 
@@ -200,6 +207,58 @@ def test_what_dagster_lets_pass_is_refused_before_anything_is_read(
     assert attempts(result) == 1
     assert not orchestra.world.queries()
     assert not orchestra.materialized()
+
+
+def test_days_that_are_good_stay_green_when_a_scheduled_run_fails(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(4)
+    tags = {**TICK, WORKSPACE_TAG: "acme", **range_tags("acme", window)}
+    orchestra.materialize(tags=tags)
+    bad = window.last
+    orchestra.world.now += timedelta(hours=6)
+    orchestra.world.faults.append(queries_of(bad, UNAVAILABLE))
+    failed = orchestra.materialize(tags=tags)
+    assert not failed.success
+    told = {str(event.partition) for event in failed.all_events if event.is_step_materialization}
+    assert told == keys(window) - {f"{bad}|acme"}
+
+
+def test_the_first_run_after_a_failed_one_tells_every_good_day_again(orchestra: Orchestra) -> None:
+    window = orchestra.world.last(3)
+    tags = {**TICK, WORKSPACE_TAG: "acme", **range_tags("acme", window)}
+    orchestra.materialize(tags=tags)
+    orchestra.world.faults.append(all_queries(FORBIDDEN))
+    assert not orchestra.materialize(tags=tags).success
+    orchestra.world.faults.clear()
+    healed = orchestra.materialize(tags=tags)
+    told = {str(event.partition) for event in healed.all_events if event.is_step_materialization}
+    assert told == keys(window)
+    quiet = orchestra.materialize(tags=tags)
+    assert not [event for event in quiet.all_events if event.is_step_materialization]
+
+
+def test_a_used_up_quota_is_not_tried_again_within_the_run(orchestra: Orchestra) -> None:
+    orchestra.world.faults.append(all_queries(LOAD_QUOTA))
+    result = orchestra.materialize(tags=range_tags("acme", orchestra.world.last(2)))
+    assert not result.success
+    assert attempts(result) == 1
+
+
+def test_failures_of_a_property_that_is_no_longer_configured_do_not_count(orchestra: Orchestra) -> None:
+    tags = range_tags("acme", orchestra.world.last(2))
+    orchestra.workspaces[0] = orchestra.world.workspace(
+        properties=("sc-domain:acme.con", "sc-domain:acme.com")
+    )
+    orchestra.materialize(tags=tags)
+    assert not orchestra.check().passed
+    orchestra.workspaces[0] = orchestra.world.workspace()
+    orchestra.materialize(tags=tags)
+    assert orchestra.check().passed
+
+
+def test_a_workspace_that_is_not_active_is_refused(orchestra: Orchestra) -> None:
+    orchestra.workspaces[0] = dataclasses.replace(orchestra.workspaces[0], active=False)
+    result = orchestra.materialize(tags=range_tags("acme", orchestra.world.last(1)))
+    assert "acme is not active" in failure(result).user_failure_data.description
 
 
 def test_a_workspace_that_the_file_no_longer_lists_is_refused(orchestra: Orchestra) -> None:

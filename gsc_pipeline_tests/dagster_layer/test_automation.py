@@ -64,6 +64,10 @@ def test_the_window_does_not_begin_before_the_first_partition(orchestra: Orchest
     assert request.tags[RANGE_START_TAG] == "2026-11-18|acme"
 
 
+def test_a_first_partition_that_lies_ahead_skips_the_tick_with_a_reason(orchestra: Orchestra) -> None:
+    assert "no day since GSC_START_DATE" in str(tick(orchestra, start_date=date(2027, 1, 1)).skip_message)
+
+
 def test_the_same_tick_evaluated_twice_asks_for_the_same_runs(orchestra: Orchestra) -> None:
     keys = [[request.run_key for request in tick(orchestra).run_requests] for _ in range(2)]
     assert keys[0] == keys[1]
@@ -114,14 +118,23 @@ def test_the_sensor_keeps_the_partitions_in_step_with_the_file(orchestra: Orches
     assert step(orchestra) == {"acme", "new"}
 
 
+STARTED, SUCCESS = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS
+
+
 @pytest.mark.parametrize(
-    ("status", "kept"), [(dg.DagsterRunStatus.STARTED, True), (dg.DagsterRunStatus.SUCCESS, False)]
+    ("status", "tags", "kept"),
+    [
+        (STARTED, {WORKSPACE_TAG: "globex"}, True),
+        (STARTED, {RANGE_START_TAG: "2026-11-18|globex"}, True),
+        (STARTED, {"dagster/partition": "2026-11-18|globex"}, True),
+        (STARTED, {WORKSPACE_TAG: "acme"}, False),
+        (SUCCESS, {WORKSPACE_TAG: "globex"}, False),
+    ],
+    ids=["scheduled", "a range by hand", "a day by hand", "another's", "over"],
 )
 def test_a_workspace_that_left_the_file_stays_a_partition_while_a_run_needs_it(
-    orchestra: Orchestra, status: dg.DagsterRunStatus, kept: bool
+    orchestra: Orchestra, status: dg.DagsterRunStatus, tags: dict[str, str], kept: bool
 ) -> None:
     del orchestra.workspaces[1]
-    orchestra.instance.add_run(
-        dg.DagsterRun(job_name="gsc_sync", run_id="r1", status=status, tags={WORKSPACE_TAG: "globex"})
-    )
+    orchestra.instance.add_run(dg.DagsterRun(job_name="gsc_sync", run_id="r1", status=status, tags=tags))
     assert ("globex" in step(orchestra)) is kept

@@ -99,7 +99,10 @@ def test_gsc_sync_tells_the_instance_that_dagster_home_names(live: World) -> Non
 
 def test_gsc_sync_stands_when_the_instance_cannot_be_told(live: World) -> None:
     gsc = str(Path(sys.executable).with_name("gsc"))
-    env = environment(live, DAGSTER_HOME=str(live.folder / "nowhere"))
+    env = environment(live)
+    (live.folder / "broken").mkdir()
+    (live.folder / "broken" / "dagster.yaml").write_text("storage: [", encoding="utf-8")
+    env["DAGSTER_HOME"] = str(live.folder / "broken")
     done = subprocess.run([gsc, "sync", "--days", "1"], env=env, check=False, capture_output=True, text=True)
     assert done.returncode == 0
     assert "could not be told" in done.stderr

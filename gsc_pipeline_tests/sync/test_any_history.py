@@ -37,7 +37,9 @@ FINAL_AFTER = 2
 Numbers = Mapping[str, int]
 """Clicks by query; the empty query is the anonymised part. Each click has two impressions at position 3."""
 
-numbers = st.dictionaries(st.sampled_from(["", "shoes", "boots", "null"]), st.integers(1, 9), max_size=3)
+queries = st.sampled_from(["", "shoes", "boots", "null"])
+numbers = st.dictionaries(queries, st.integers(1, 9), max_size=3)
+some_numbers = st.dictionaries(queries, st.integers(1, 9), min_size=1, max_size=3)
 
 
 class PowerCut(BaseException):
@@ -117,7 +119,7 @@ class AnyHistory(RuleBasedStateMachine):
         if hasattr(self, "folder"):
             self.folder.cleanup()
 
-    @rule(data=numbers)
+    @rule(data=some_numbers)
     def a_day_passes(self, data: Numbers) -> None:
         self.google.days[self.google.today] = data
         self.google.today += ONE_DAY

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.sync.decide import Decision, Probe, Verdict, decide
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
 
@@ -206,3 +207,10 @@ def test_after_its_decisions_are_carried_out_a_second_look_at_the_same_probe_cha
         ledger[found.day] = DayRecord(found.day, found.status, found.totals, last_read_at=read_at)
     again = decide(window, probe, ledger, today=TODAY)
     assert {found.verdict for found in again} <= {Verdict.UNCHANGED}
+
+
+def test_an_answer_that_shows_nothing_of_several_known_days_is_no_news_and_costs_no_rows() -> None:
+    window = Window(DAY, DAY + 3 * ONE_DAY)
+    known = {day: DayRecord(day, Status.FINAL, SOME, 3, 4, last_read_at=READ_AT) for day in window}
+    with pytest.raises(ServiceUnavailableError, match="none of 3 days known to have data"):
+        decide(window, Probe({}), known, today=TODAY)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gsc_pipeline.days import ONE_DAY
+from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.auth import ServiceAccountFile
@@ -17,7 +17,7 @@ from gsc_pipeline.search_console.requests import AnalyticsRequest
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, token_error
 from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
 from gsc_pipeline.sync.ledger import DayRecord, Status, read_ledger
-from gsc_pipeline.sync.property import GIVE_UP_AFTER
+from gsc_pipeline.sync.property import GIVE_UP_AFTER, SyncOptions
 from gsc_pipeline.sync.report import Outcome, SyncSummary
 from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole
@@ -242,6 +242,67 @@ def test_a_workspace_cannot_touch_another_workspaces_rows(world: World) -> None:
     after = contents(world.lake)[SITE_IMPRESSION.name]
     assert [row for row in after if row["workspace"] == "acme"] == before
     assert any(row["workspace"] == "globex" for row in after)
+
+
+def test_an_empty_answer_to_the_probe_deletes_nothing_and_is_a_problem(world: World) -> None:
+    workspace = world.workspace()
+    world.sync(workspace)
+    before = contents(world.lake)
+    world.faults.append(lambda call: Reply(200, {}) if call.kind == "query" else None)
+    report = world.sync(workspace)
+    assert report.problems[0].transient
+    after = contents(world.lake)
+    for table in (SITE_IMPRESSION, URL_IMPRESSION):
+        assert after[table.name] == before[table.name]
+
+
+def test_empty_answers_to_a_days_grains_keep_its_old_rows(world: World) -> None:
+    workspace = world.workspace()
+    world.sync(workspace)
+    before = contents(world.lake)
+    world.faults.append(
+        lambda call: Reply(200, {}) if call.kind == "query" and call.body["dimensions"] != ["date"] else None
+    )
+    report = world.sync(workspace, options=SyncOptions(full=True))
+    assert report.count(Outcome.FAILED) == 5
+    assert contents(world.lake)[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
+
+
+def test_an_outage_longer_than_the_window_heals_with_the_next_sync_that_gets_through(world: World) -> None:
+    workspace = world.workspace()
+    world.faults.append(all_queries(FORBIDDEN))
+    world.sync(workspace, world.last(3))
+    outage = set(world.last(3))
+    world.faults.clear()
+    world.now += 10 * ONE_DAY
+    report = world.sync(workspace, world.last(3))
+    assert {day.day for day in report.days if day.outcome is Outcome.READ} == outage | set(world.last(3))
+    assert not any(record.status is Status.FAILED for record in records(world, days=30))
+
+
+def test_provisional_days_that_leave_the_window_are_still_made_final(world: World) -> None:
+    workspace = world.workspace()
+    world.sync(workspace, world.last(2))
+    open_days = {record.data_date for record in records(world) if record.status is Status.PROVISIONAL}
+    assert open_days
+    world.now += 10 * ONE_DAY
+    world.sync(workspace, world.last(2))
+    by_day = {record.data_date: record for record in records(world, days=30)}
+    assert {by_day[day].status for day in open_days} == {Status.FINAL}
+
+
+def test_a_sync_of_old_days_alone_does_not_take_up_others(world: World) -> None:
+    workspace = world.workspace()
+    world.sync(workspace, world.last(2))
+    old = Window(world.today - 30 * ONE_DAY, world.today - 29 * ONE_DAY)
+    assert [day.day for day in world.sync(workspace, old).days] == list(old)
+
+
+def test_a_wrong_key_leaves_a_fortnight_of_failures_however_long_the_window(world: World) -> None:
+    lost = dataclasses.replace(world.workspace(), credentials=ServiceAccountFile(world.folder / "none.json"))
+    report = world.sync(lost, world.last(300))
+    assert not report.is_success
+    assert len(records(world, days=300)) == 14
 
 
 def sync(world: World, workspaces: list[Workspace]) -> SyncSummary:

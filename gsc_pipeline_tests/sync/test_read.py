@@ -9,12 +9,13 @@ import pytest
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.answers import Answer
-from gsc_pipeline.search_console.errors import IllegalRequestError
+from gsc_pipeline.search_console.errors import IllegalRequestError, ServiceUnavailableError
 from gsc_pipeline.search_console.requests import (
     DAY_ROWS_CAP,
     PAGE_ROWS,
     AnalyticsRequest,
     DailyTotals,
+    PageTotals,
     PropertyQueries,
     PropertyTotals,
 )
@@ -35,13 +36,19 @@ def whole(queries: list[Row]) -> tuple[int, int]:
     return sum(int(row[-3] or 0) for row in rows), sum(int(row[-2] or 0) for row in rows)
 
 
+def totals(request: PropertyTotals | PageTotals, queries: list[Row]) -> Answer:
+    """The grain without query of such rows."""
+    page = ("https://acme.com/",) if "page" in request.dimensions else ()
+    return answer(request.dimensions, [(*page, "usa", "MOBILE", *whole(queries), 3.0)] if queries else [])
+
+
 def console_with(queries: list[Row], page_rows: list[int]) -> ScriptedConsole:
     """Serves `queries` in pages of the given sizes, whatever was asked for; there are no pages' rows."""
     starts = [sum(page_rows[:i]) for i in range(len(page_rows) + 1)]
 
     def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
-        if isinstance(request, PropertyTotals) and queries:
-            return answer(request.dimensions, [("usa", "MOBILE", *whole(queries), 3.0)])
+        if isinstance(request, PropertyTotals | PageTotals):
+            return totals(request, queries)
         if not isinstance(request, PropertyQueries):
             return answer(request.dimensions, [])
         if start_row not in starts:
@@ -109,8 +116,8 @@ def test_rows_that_ties_moved_between_pages_are_kept_once_and_the_missed_ones_fo
     reads = [slipped, every]
 
     def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
-        if isinstance(request, PropertyTotals):
-            return answer(request.dimensions, [("usa", "MOBILE", *whole(every), 3.0)])
+        if isinstance(request, PropertyTotals | PageTotals):
+            return totals(request, every)
         if not isinstance(request, PropertyQueries):
             return answer(request.dimensions, [])
         rows = reads[0] if start_row == 0 else reads.pop(0)
@@ -127,8 +134,8 @@ def test_what_a_second_read_misses_too_is_taken_from_the_first() -> None:
     reads = [first, second]
 
     def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
-        if isinstance(request, PropertyTotals):
-            return answer(request.dimensions, [("usa", "MOBILE", *whole(every), 3.0)])
+        if isinstance(request, PropertyTotals | PageTotals):
+            return totals(request, every)
         if not isinstance(request, PropertyQueries):
             return answer(request.dimensions, [])
         rows = reads[0] if start_row == 0 else reads.pop(0)
@@ -142,6 +149,25 @@ def test_a_day_that_moved_while_it_was_read_is_read_once_more_and_only_once() ->
     found = read_from(console, DayTotals(clicks=9, impressions=20))
     assert found.api_calls == 8
     assert found.site_rows.num_rows == 10
+
+
+def test_a_day_that_still_does_not_add_up_says_so() -> None:
+    assert not read_from(console_with(some(10), [10]), DayTotals(clicks=9, impressions=20)).adds_up
+    assert read(console_with(some(10), [10]), some(10)).adds_up
+
+
+def test_a_day_answered_without_rows_though_the_probe_showed_data_is_a_failure_and_not_an_empty_day() -> None:
+    console = ScriptedConsole(lambda site_url, request, start_row: answer(request.dimensions, []))
+    with pytest.raises(ServiceUnavailableError, match="without rows, though it has 20 impressions"):
+        read_from(console, DayTotals(clicks=9, impressions=20))
+
+
+def test_a_probe_with_a_day_that_is_none_is_an_answer_that_could_not_be_read() -> None:
+    console = ScriptedConsole(
+        lambda site_url, request, start_row: answer(("date",), [("yesterday", 1, 2, 3.5)])
+    )
+    with pytest.raises(ServiceUnavailableError, match="could not be read"):
+        probe(console, "sc-domain:acme.com", QueryType.WEB, Window.inclusive(DAY, DAY))
 
 
 def test_a_day_that_adds_up_is_read_once() -> None:
