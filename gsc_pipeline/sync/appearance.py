@@ -16,6 +16,7 @@ from gsc_pipeline.days import Clock, Window, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake, Target, days_between
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import AppearancePages, AppearanceTotals
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.grains import search_type_in_tables
@@ -80,8 +81,12 @@ class _Appearances:
     def _read(self, day: date, *, is_final: bool, is_held: bool) -> int:
         console = self._context.console
         totals = read_pages(console, self._site_url, AppearanceTotals(self._search_type, day))
-        # Fresh data has been seen to come and go: only a final day without appearances has none.
-        if totals.num_rows == 0 and not (is_final and is_held):
+        # Fresh data has been seen to come and go. Of a final day such an answer is no news either.
+        if totals.num_rows == 0 and is_final and is_held:
+            raise ServiceUnavailableError(
+                f"the answer names no search appearance of {day}, known to have some"
+            )
+        if totals.num_rows == 0:
             return 0
         words = totals["searchAppearance"]
         rows = [self._rows(Grain.PROPERTY, totals, day, words, is_final)]

@@ -76,6 +76,8 @@ class _Hours:
 
     def _read(self, day: date, totals: pa.Table, answer: Answer) -> int:
         by_page = read_pages(self._context.console, self._site_url, HourlyPages(self._search_type, day))
+        if by_page.num_rows == 0:
+            raise ServiceUnavailableError(f"the answer shows no page of {day}, which has data")
         rows = pa.concat_tables([totals, self._rows(Grain.PAGE, by_page, answer)])
         target = Target(self._context.workspace.id, self._site_url, self.word, (day,))
         self._context.lake.replace(SEARCHDATA_HOURLY, target, rows)

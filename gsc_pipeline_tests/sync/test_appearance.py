@@ -134,14 +134,20 @@ def test_a_provisional_day_without_appearances_keeps_the_rows_it_had(lake: Lake,
     assert held(lake) == before
 
 
-def test_a_final_day_without_appearances_loses_its_provisional_rows_and_no_other_day_does(
+def test_an_empty_list_for_a_final_day_known_to_have_appearances_is_a_problem_and_deletes_nothing(
     lake: Lake, acme: Workspace
 ) -> None:
     appearances = Appearances({YESTERDAY - ONE_DAY: {"VIDEO": 1}, YESTERDAY: {"VIDEO": 2}}, YESTERDAY)
     sync(appearances, lake, acme)
+    before = held(lake)
     appearances.clicks[YESTERDAY], appearances.incomplete = {}, None
-    sync(appearances, lake, acme)
-    assert {row["data_date"] for row in held(lake)} == {YESTERDAY - ONE_DAY}
+    report, _ = sync(appearances, lake, acme)
+    (problem,) = report.problems
+    assert (problem.days, problem.transient) == ((YESTERDAY,), True)
+    assert held(lake) == before
+    appearances.clicks[YESTERDAY] = {"VIDEO": 3}
+    assert not sync(appearances, lake, acme)[0].problems
+    assert {row["clicks"] for row in held(lake) if row["data_date"] == YESTERDAY} == {3}
 
 
 def test_an_appearance_that_is_gone_goes_with_its_pages(lake: Lake, acme: Workspace) -> None:

@@ -56,6 +56,7 @@ class Hours:
     clicks: dict[str, int] = field(default_factory=dict)
     incomplete: datetime | None = None
     failing: dict[date, SearchConsoleError] = field(default_factory=dict)
+    without_pages: set[date] = field(default_factory=set)
 
     def __call__(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         assert isinstance(request, HourlyTotals | HourlyPages)
@@ -64,6 +65,8 @@ class Hours:
             return answer(request.dimensions, rows, first_incomplete_hour=self.incomplete)
         if request.day in self.failing:
             raise self.failing[request.day]
+        if request.day in self.without_pages:
+            return answer(request.dimensions, [])
         mine = {hour: n for hour, n in self.clicks.items() if hour.startswith(str(request.day))}
         return answer(request.dimensions, [(hour, PAGE, n, n * 10, 3.0) for hour, n in mine.items()])
 
@@ -202,6 +205,19 @@ def test_a_day_that_cannot_be_read_keeps_its_rows_is_named_and_is_read_by_the_ne
     assert {row["clicks"] for row in held(lake) if row["data_date"] == good} == {6}
     hours.failing.clear()
     assert bad in sync(hours, lake, acme)[1]
+
+
+def test_an_answer_without_any_page_of_a_day_with_data_is_a_problem_and_deletes_nothing(
+    lake: Lake, acme: Workspace
+) -> None:
+    hours = three_days()
+    sync(hours, lake, acme)
+    before = held(lake)
+    hours.without_pages.add(TODAY)
+    report, _ = sync(hours, lake, acme)
+    (problem,) = report.problems
+    assert (problem.days, problem.transient) == ((TODAY,), True)
+    assert held(lake) == before
 
 
 def test_days_that_fail_in_a_row_leave_the_rest_for_later(lake: Lake, acme: Workspace) -> None:
