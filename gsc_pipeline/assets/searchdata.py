@@ -9,6 +9,7 @@ from contextlib import closing
 
 import dagster as dg
 
+from gsc_pipeline.assets.specs import column_schema
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.events import DayEvent, good_days, worth_recording
@@ -63,19 +64,7 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         description=table.description,
         skippable=True,
         kinds={"deltalake"},
-        metadata={
-            "dagster/column_schema": dg.TableSchema(
-                [
-                    dg.TableColumn(
-                        column.name,
-                        str(column.type),
-                        description=column.metadata[b"description"].decode(),
-                        constraints=dg.TableColumnConstraints(nullable=column.nullable),
-                    )
-                    for column in table.schema
-                ]
-            )
-        },
+        metadata={"dagster/column_schema": column_schema(table)},
     )
 
 

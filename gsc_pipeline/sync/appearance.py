@@ -20,9 +20,10 @@ from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import AppearancePages, AppearanceTotals
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.grains import search_type_in_tables
-from gsc_pipeline.sync.pages import Grain, grain_rows, read_pages
+from gsc_pipeline.sync.paging import read_pages
 from gsc_pipeline.sync.read import probe
 from gsc_pipeline.sync.sources import Part, SourceContext, SourceReport, Tally, read_days, sync_parts
+from gsc_pipeline.sync.two_grains import Grain, grain_rows
 from gsc_pipeline.workspaces import Workspace
 
 DAYS = 14
@@ -80,7 +81,7 @@ class _Appearances:
 
     def _read(self, day: date, *, is_final: bool, is_held: bool) -> int:
         console = self._context.console
-        totals = read_pages(console, self._site_url, AppearanceTotals(self._search_type, day))
+        totals = read_pages(console, self._site_url, AppearanceTotals(self._search_type, day)).rows
         # Fresh data has been seen to come and go. Of a final day such an answer is no news either.
         if totals.num_rows == 0 and is_final and is_held:
             raise ServiceUnavailableError(
@@ -92,7 +93,7 @@ class _Appearances:
         rows = [self._rows(Grain.PROPERTY, totals, day, words, is_final)]
         for word in words.to_pylist():
             request = AppearancePages(self._search_type, word, day)
-            by_page = read_pages(console, self._site_url, request)
+            by_page = read_pages(console, self._site_url, request).rows
             rows.append(self._rows(Grain.PAGE, by_page, day, word, is_final))
         target = Target(self._context.workspace.id, self._site_url, self.word, (day,))
         written = pa.concat_tables(rows)

@@ -65,14 +65,18 @@ def _rows(totals: pa.Table, queries: pa.Table | None, keys: Sequence[str]) -> pa
     return pa.concat_tables([named, residual.select(named.column_names).cast(named.schema)])
 
 
-def _with_sum_position(rows: pa.Table) -> pa.Table:
+def sum_position(rows: pa.Table) -> pa.ChunkedArray:
     """Position as the sum over impressions counted from zero, so that every roll-up is exact.
 
-    Search Console works it out from such a sum, so rounding gives back the very integer.
+    Search Console works the average out from such a sum, so rounding gives back the very integer.
     """
     zero_based = pc.subtract(rows["position"], 1.0)
     sums = pc.round(pc.multiply(zero_based, pc.cast(rows["impressions"], pa.float64())))
-    return rows.drop_columns("position").append_column("sum_position", pc.cast(sums, pa.int64()))
+    return pc.cast(sums, pa.int64())
+
+
+def _with_sum_position(rows: pa.Table) -> pa.Table:
+    return rows.drop_columns("position").append_column("sum_position", sum_position(rows))
 
 
 def _residual(totals: pa.Table, named: pa.Table, keys: Sequence[str]) -> pa.Table:

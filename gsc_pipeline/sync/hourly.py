@@ -21,8 +21,9 @@ from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import HourlyPages, HourlyTotals
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.grains import search_type_in_tables
-from gsc_pipeline.sync.pages import Grain, grain_rows, read_pages
+from gsc_pipeline.sync.paging import read_pages
 from gsc_pipeline.sync.sources import Part, SourceContext, SourceReport, Tally, read_days, sync_parts
+from gsc_pipeline.sync.two_grains import Grain, grain_rows
 from gsc_pipeline.workspaces import Workspace
 
 DAYS = 10
@@ -75,7 +76,7 @@ class _Hours:
         read_days(tally, moved, lambda day: self._read(day, _of(shown, day), answer))
 
     def _read(self, day: date, totals: pa.Table, answer: Answer) -> int:
-        by_page = read_pages(self._context.console, self._site_url, HourlyPages(self._search_type, day))
+        by_page = read_pages(self._context.console, self._site_url, HourlyPages(self._search_type, day)).rows
         if by_page.num_rows == 0:
             raise ServiceUnavailableError(f"the answer shows no page of {day}, which has data")
         rows = pa.concat_tables([totals, self._rows(Grain.PAGE, by_page, answer)])

@@ -1,7 +1,7 @@
-"""Reading one day: all pages of a grain, and the grains that make the rows of both tables.
+"""Reading one day: the grains that make the rows of both tables, read again when they do not add up.
 
-Belongs here: paging, rows seen twice, the cap, and reading again what does not add up. Does not: what the
-rows of a table are (`grains`), which days to read (`decide`).
+Belongs here: which grains a search type has, the cap, and what contradicts what. Does not: paging
+(`paging`), what the rows of a table are (`grains`), which days to read (`decide`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from gsc_pipeline.search_console.errors import (
 )
 from gsc_pipeline.search_console.requests import (
     DAY_ROWS_CAP,
-    PAGE_ROWS,
     DailyTotals,
     DayRequest,
     PageQueries,
@@ -37,9 +36,7 @@ from gsc_pipeline.search_console.search_types import FeedType, QueryType, Search
 from gsc_pipeline.sync.decide import Probe
 from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
 from gsc_pipeline.sync.ledger import DayTotals
-
-FULL_PAGE_SHARE = 0.9
-"""A page this full may be followed by another even when it is short: pages have been seen to be."""
+from gsc_pipeline.sync.paging import each_key_once, read_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +151,14 @@ class DayReader:
         return self._device.read(lambda with_device: self._read(replace(request, with_device=with_device)))
 
     def _read(self, request: DayRequest) -> Grain:
-        """Every page of an answer. `startRow` advances by the rows received, whatever their number."""
-        pages: list[pa.Table] = []
-        received = 0
-        while True:
-            page = self._console.query(self._site_url, request, start_row=received).rows
-            pages.append(page)
-            received += page.num_rows
-            if page.num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
-                break
-        keys = request.dimensions
-        rows = pages[0] if len(pages) == 1 else _each_key_once(pa.concat_tables(pages), keys)
-        return Grain(keys, rows, received - rows.num_rows, received >= DAY_ROWS_CAP, len(pages))
+        pages = read_pages(self._console, self._site_url, request)
+        return Grain(
+            request.dimensions,
+            pages.rows,
+            repeats=pages.received - pages.rows.num_rows,
+            truncated=pages.received >= DAY_ROWS_CAP,
+            api_calls=pages.api_calls,
+        )
 
     def day_read(self, day: date, grains: Sequence[Grain], calls: int, seconds: float) -> DayRead:
         """Make the rows of both tables from a day's grains, in the order of `submit`."""
@@ -255,12 +248,5 @@ def _together(first: Grain, again: Grain) -> Grain:
     """The second read; where rows were missed while paging, with those that only the first has."""
     if not again.repeats:
         return again
-    rows = _each_key_once(pa.concat_tables([again.rows, first.rows]), again.keys)
+    rows = each_key_once(pa.concat_tables([again.rows, first.rows]), again.keys)
     return replace(again, rows=rows)
-
-
-def _each_key_once(rows: pa.Table, keys: tuple[str, ...]) -> pa.Table:
-    """The first row of each key."""
-    metrics = [name for name in rows.column_names if name not in keys]
-    first = rows.group_by(list(keys), use_threads=False).aggregate([(name, "first") for name in metrics])
-    return first.rename_columns([*keys, *metrics]).select(rows.column_names).cast(rows.schema)

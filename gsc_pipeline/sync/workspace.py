@@ -6,6 +6,7 @@ Belongs here: which properties, and which failure stops the workspace. Does not:
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,12 @@ from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import CredentialError, SearchConsoleError
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_ledger
+from gsc_pipeline.sync.properties import record_properties
 from gsc_pipeline.sync.property import PropertySync, SyncContext, SyncOptions, problem_of
 from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, append_run
 from gsc_pipeline.workspaces import Workspace
+
+log = logging.getLogger(__name__)
 
 
 def sync_workspace(
@@ -89,9 +93,14 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
 
 
 def _site_urls(context: SyncContext) -> Sequence[str]:
-    if context.workspace.properties is not None:
-        return context.workspace.properties
-    return sorted(site.site_url for site in context.console.sites() if site.is_readable)
+    """The properties to sync. Where they are whatever the credential may read, changes are recorded."""
+    workspace = context.workspace
+    if workspace.properties is not None:
+        return workspace.properties
+    sites = context.console.sites()
+    for change in record_properties(context.lake, workspace.id, sites, context.now, context.run_id):
+        log.info("workspace %s: property %s %s", workspace.id, change.site_url, change.change)
+    return sorted(site.site_url for site in sites if site.is_readable)
 
 
 def _parts(

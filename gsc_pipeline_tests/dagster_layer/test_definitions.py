@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +28,13 @@ from gsc_pipeline.partitions import (
     windows_by_workspace,
 )
 from gsc_pipeline.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def instance() -> Iterator[None]:
+    """Dagster resolves definitions by the newest instance of the process, which must still be open."""
+    with dg.instance_for_test():
+        yield
 
 
 def import_definitions(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gsc_pipeline.days import ONE_DAY, Window
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import PROPERTIES, SITE_IMPRESSION, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.requests import AnalyticsRequest
@@ -159,6 +160,25 @@ def test_all_properties_means_what_the_credential_may_read(tmp_path: Path) -> No
         report = world.sync(world.workspace(properties=None))
         assert {day.site_url for day in report.days} == {"sc-domain:acme.com"}
         assert not report.problems
+
+
+def test_properties_that_come_and_go_are_noticed_by_the_sync_itself(tmp_path: Path) -> None:
+    first = SyntheticProperty("sc-domain:acme.com", rows_a_day=50)
+    with World.serving(tmp_path, [first]) as world:
+        workspace = world.workspace(properties=None)
+        world.sync(workspace, world.last(1))
+        world.sync(workspace, world.last(1))
+        world.now += timedelta(hours=6)
+        world.simulator.put(SyntheticProperty("https://new.acme.com/", rows_a_day=50))
+        world.simulator.put(SyntheticProperty("sc-domain:acme.com", rows_a_day=50, readers={"somebody@else"}))
+        report = world.sync(workspace, world.last(1))
+        assert {day.site_url for day in report.days} == {"https://new.acme.com/"}
+        changes = {(row["site_url"], row["change"]) for row in world.lake.read(PROPERTIES).to_pylist()}
+        assert changes == {
+            ("sc-domain:acme.com", "added"),
+            ("https://new.acme.com/", "added"),
+            ("sc-domain:acme.com", "lost"),
+        }
 
 
 def test_a_credential_that_may_read_nothing_is_a_failure_that_says_what_to_do(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.answers import Answer
@@ -105,6 +107,16 @@ def test_an_empty_page_after_a_full_one_ends_the_read() -> None:
     found = read(console, some(PAGE_ROWS))
     assert (found.site_rows.num_rows, found.truncated) == (PAGE_ROWS, False)
     assert starts_asked(console) == [0, PAGE_ROWS]
+
+
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.lists(st.integers(22_500, PAGE_ROWS), max_size=3), last=st.integers(0, 22_499))
+def test_pages_of_any_size_are_read_whole_each_from_where_the_last_ended(sizes: list[int], last: int) -> None:
+    queries = some(sum(sizes) + last)
+    console = console_with(queries, [*sizes, last])
+    found = read(console, queries)
+    assert found.site_rows.num_rows == len(queries)
+    assert starts_asked(console) == [sum(sizes[:i]) for i in range(len(sizes) + 1)]
 
 
 def test_rows_that_ties_moved_between_pages_are_kept_once_and_the_missed_ones_found_by_reading_again() -> (

@@ -9,7 +9,7 @@ import pytest
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, HourlyPages
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.sync.pages import read_pages
+from gsc_pipeline.sync.paging import read_pages
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
 
 REQUEST = HourlyPages(QueryType.WEB, date(2026, 11, 20))
@@ -42,12 +42,12 @@ def test_pages_are_read_until_one_is_short_and_start_where_the_last_ended(
     pages: list[range], starts: list[int]
 ) -> None:
     double = console(*pages)
-    rows = read_pages(double, "a", REQUEST)
+    rows = read_pages(double, "a", REQUEST).rows
     assert [start for _, _, start in double.asked] == starts
     assert sorted(rows["clicks"].to_pylist()) == [n for page in pages for n in page]
 
 
 def test_rows_that_come_twice_while_paging_are_kept_once() -> None:
-    rows = read_pages(console(range(24_000), range(23_990, 24_010)), "a", REQUEST)
+    rows = read_pages(console(range(24_000), range(23_990, 24_010)), "a", REQUEST).rows
     assert sorted(rows["clicks"].to_pylist()) == list(range(24_010))
     assert rows.column_names == ["hour", "page", "clicks", "impressions", "position"]
