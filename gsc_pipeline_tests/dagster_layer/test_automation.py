@@ -34,13 +34,13 @@ def definitions(orchestra: Orchestra, **settings: object) -> dg.Definitions:
 
 def tick(orchestra: Orchestra, at: datetime = SIX, **settings: object) -> dg.ScheduleEvaluationContext:
     defs = definitions(orchestra, **settings)
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=orchestra.instance,
         scheduled_execution_time=at,
         resources={"pipeline": orchestra.pipeline},
         repository_def=defs.get_repository_def(),
-    )
-    return defs.resolve_schedule_def("gsc_auto_sync").evaluate_tick(context)  # type: ignore[return-value]
+    ) as context:
+        return defs.resolve_schedule_def("gsc_auto_sync").evaluate_tick(context)  # type: ignore[return-value]
 
 
 def test_a_tick_asks_for_one_run_per_active_workspace_over_the_last_days(orchestra: Orchestra) -> None:
@@ -94,12 +94,12 @@ def test_a_requested_run_does_what_it_was_asked_for(orchestra: Orchestra) -> Non
 def step(orchestra: Orchestra) -> set[str]:
     """One evaluation of the sensor, its requests carried out as the daemon does."""
     defs = definitions(orchestra)
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=orchestra.instance,
         resources={"pipeline": orchestra.pipeline},
         repository_def=defs.get_repository_def(),
-    )
-    found = defs.resolve_sensor_def("gsc_workspaces_in_step").evaluate_tick(context)
+    ) as context:
+        found = defs.resolve_sensor_def("gsc_workspaces_in_step").evaluate_tick(context)
     for request in found.dynamic_partitions_requests or []:
         keys = list(request.partition_keys)
         if type(request).__name__ == "AddDynamicPartitionsRequest":
