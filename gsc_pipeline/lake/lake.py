@@ -36,12 +36,16 @@ class Target:
     search_type: str
     days: tuple[date, ...]
 
+    @property
+    def months(self) -> list[str]:
+        """The months that the days belong to."""
+        return sorted({month_of(day) for day in self.days})
+
     def predicate(self) -> str:
         """The SQL that names these rows, partition columns first so that only their files are touched."""
-        months = sorted({month_of(day) for day in self.days})
         days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
         return (
-            f"workspace = {sql_text(self.workspace)} AND month IN ({_list(months)}) "
+            f"workspace = {sql_text(self.workspace)} AND month IN ({_list(self.months)}) "
             f"AND site_url = {sql_text(self.site_url)} AND search_type = {sql_text(self.search_type)} "
             f"AND data_date IN ({days})"
         )
@@ -85,12 +89,13 @@ class Lake:
         columns: Sequence[str] | None = None,
         where: ds.Expression | None = None,
         workspace: str | None = None,
+        months: Sequence[str] | None = None,
     ) -> pa.Table:
         """The rows that `where` selects; none where the table does not exist yet.
 
-        With `workspace`, that workspace's rows only, and without looking at the other ones' files.
+        With `workspace` or `months`, their rows only, and without looking at other files.
         """
-        dataset = self.dataset(table, workspace=workspace)
+        dataset = self.dataset(table, workspace=workspace, months=months)
         if dataset is None:
             schema = table.schema if columns is None else pa.schema([table.schema.field(c) for c in columns])
             return schema.empty_table()
@@ -99,14 +104,20 @@ class Lake:
         except (OSError, pa.ArrowException) as error:
             raise LakeError(_text("read", self.table_uri(table), error)) from error
 
-    def dataset(self, table: TableSpec, *, workspace: str | None = None) -> ds.Dataset | None:
+    def dataset(
+        self, table: TableSpec, *, workspace: str | None = None, months: Sequence[str] | None = None
+    ) -> ds.Dataset | None:
         """The table as it is now, for DuckDB, pandas and the like; None where it does not exist yet.
 
-        With `workspace`, made of that workspace's files only.
+        With `workspace` or `months`, made of their files only.
         """
-        files = None if workspace is None else [("workspace", "=", workspace)]
+        files: list[tuple[str, str, Any]] = []
+        if workspace is not None:
+            files.append(("workspace", "=", workspace))
+        if months is not None:
+            files.append(("month", "in", list(months)))
         try:
-            return DeltaTable(self.table_uri(table)).to_pyarrow_dataset(file_pruning_predicate=files)
+            return DeltaTable(self.table_uri(table)).to_pyarrow_dataset(file_pruning_predicate=files or None)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:

@@ -11,10 +11,9 @@ from datetime import date
 
 import pyarrow as pa
 
-from gsc_pipeline.days import Window
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
-from gsc_pipeline.sync.ledger import DayRecord, Status, read_ledger, write_ledger
+from gsc_pipeline.sync.ledger import DayRecord, Status, read_records, write_ledger
 from gsc_pipeline.sync.read import DayRead
 
 
@@ -54,9 +53,8 @@ class Batch:
         different numbers is to be read again: the rows in the table may be the other's.
         """
         days = [record.data_date for record in self.records] + self.forgotten
-        span = Window.inclusive(min(days), max(days))
-        now = read_ledger(self.lake, self.workspace, span).get((self.site_url, self.search_type), {})
-        foreign = {day: now[day] for day in days if day in now and self._is_foreign(now[day])}
+        now = read_records(self.lake, self._target(days))
+        foreign = {day: record for day, record in now.items() if self._is_foreign(record)}
         records = [
             record.contested() if _differs(record, foreign.get(record.data_date)) else record
             for record in self.records

@@ -94,6 +94,17 @@ def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, d
     return records
 
 
+def read_records(lake: Lake, target: Target) -> dict[date, DayRecord]:
+    """The records of the target's days."""
+    where = (
+        (ds.field("site_url") == target.site_url)
+        & (ds.field("search_type") == target.search_type)
+        & ds.field("data_date").isin(list(target.days))
+    )
+    rows = lake.read(SYNC_LEDGER, where=where, workspace=target.workspace, months=target.months)
+    return {row["data_date"]: _record(row) for row in rows.to_pylist()}
+
+
 def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord]) -> None:
     """Put the records in the place of those of the target's days. A day without a record loses its own."""
     rows = [
