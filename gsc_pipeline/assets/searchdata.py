@@ -150,7 +150,7 @@ def _ended_badly_before(context: dg.AssetExecutionContext) -> bool:
     workspace = context.run.tags.get(WORKSPACE_TAG)
     if workspace is None:
         return False
-    filters = dg.RunsFilter(tags={WORKSPACE_TAG: workspace})
+    filters = dg.RunsFilter(job_name=context.run.job_name, tags={WORKSPACE_TAG: workspace})
     earlier = [run for run in context.instance.get_runs(filters, limit=2) if run.run_id != context.run.run_id]
     return any(not run.is_success for run in earlier[:1])
 
