@@ -126,7 +126,9 @@ def test_trying_the_pipeline_on_an_export_works_as_the_docs_say(tmp_path: Path) 
         # The docs name the default port; a machine that runs tests may have it in use.
         url = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert url
-        out = run(sync.replace("http://127.0.0.1:8088", url[0]), env, tmp_path)
+        last = (EXPORT / "Dates.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+        recent = re.sub(r"--start \S+", f"--start {last}", sync)
+        out = run(recent.replace("http://127.0.0.1:8088", url[0]), env, tmp_path)
         process.send_signal(signal.SIGINT)
     assert "1 of 1 workspaces synced" in out
 

@@ -37,7 +37,7 @@ STANDING_DAYS = 14
 """Days never heard of that are recorded as failed when a property cannot be read at all."""
 
 BACKFILL_DAYS = 31
-"""More days than this to read, and each is committed before the next is begun: a kill costs one day."""
+"""A longer window than this, and each day is committed before the next is begun: a kill costs one day."""
 
 DEFERRED = (LoadQuotaError, DailyQuotaError)
 """Refusals that no wait within a sync outlasts."""
@@ -163,7 +163,7 @@ class PropertySync:
             self._add_outcome(day, Outcome.EMPTY, decision.status, decision.totals, reason=decision.reason)
 
     def _read_all(self, decisions: Sequence[Decision], executor: ThreadPoolExecutor) -> None:
-        is_backfill = len(decisions) > BACKFILL_DAYS
+        is_backfill = len(self._context.window) > BACKFILL_DAYS
         most_rows = 1 if is_backfill else self._context.options.commit_rows
         ahead = 1 if is_backfill else self._context.options.concurrency
         failed_in_a_row = 0

@@ -189,5 +189,5 @@ class AnyHistory(RuleBasedStateMachine):
         return {(row["data_date"], row["query"]): row["clicks"] for row in rows}
 
 
-AnyHistory.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+AnyHistory.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
 TestAnyHistory = AnyHistory.TestCase

@@ -18,7 +18,7 @@ from gsc_pipeline.sync.report import Outcome
 from gsc_pipeline_tests.world import World, contents
 
 GSC = str(Path(sys.executable).with_name("gsc"))
-DAYS = 60
+DAYS = 45
 
 
 def tiny() -> list[SyntheticProperty]:
@@ -43,7 +43,7 @@ def test_a_backfill_killed_three_times_reads_at_most_one_day_again_each_time(tmp
     with World.serving(tmp_path, tiny(), now=utc_now()) as world:
         killed, undisturbed = Lake(str(tmp_path / "killed")), Lake(str(tmp_path / "undisturbed"))
         running: list[subprocess.Popen[bytes]] = []
-        deaths = [50, 110, 190]
+        deaths = [40, 80, 130]
 
         def kill(call: Call) -> Reply | None:
             if running and deaths and len(world.queries()) >= deaths[0]:
@@ -75,7 +75,7 @@ def test_a_backfill_beside_a_regular_sync_ends_in_the_same_lake(tmp_path: Path) 
         env = {**os.environ, **world.environment()}
         env.pop("DAGSTER_HOME", None)
         together, one = {**env, "GSC_LAKE": str(tmp_path / "two")}, {**env, "GSC_LAKE": str(tmp_path / "one")}
-        commands = [[GSC, "sync", "--days", "40"], [GSC, "sync", "--days", "14"]]
+        commands = [[GSC, "sync", "--days", "33"], [GSC, "sync", "--days", "14"]]
         processes = [
             subprocess.Popen(command, env=together, stderr=subprocess.DEVNULL) for command in commands
         ]
