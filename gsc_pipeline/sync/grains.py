@@ -7,7 +7,7 @@ export. Pure functions on Arrow columns; no Python object per row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -114,7 +114,12 @@ def _table(table: TableSpec, of: DayOf, rows: pa.Table, extra: dict[str, object]
     if "device" not in rows.column_names:
         shared["device"] = None
     columns = {**{name: rows[name] for name in rows.column_names}, **shared, **extra}
-    arrays = [_column(columns[field.name], field.type, rows.num_rows) for field in table.schema]
+    return table_of(table, columns, rows.num_rows)
+
+
+def table_of(table: TableSpec, columns: Mapping[str, object], length: int) -> pa.Table:
+    """`length` rows of `table`; each of its columns is given whole, or as one value for all rows."""
+    arrays = [_column(columns[field.name], field.type, length) for field in table.schema]
     return pa.table(arrays, schema=table.schema)
 
 

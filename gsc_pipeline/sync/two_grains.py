@@ -12,7 +12,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from gsc_pipeline.lake.schemas import TableSpec
-from gsc_pipeline.sync.grains import sum_position
+from gsc_pipeline.sync.grains import sum_position, table_of
 
 
 class Grain(StrEnum):
@@ -35,11 +35,4 @@ def grain_rows(table: TableSpec, grain: Grain, rows: pa.Table, values: Mapping[s
         "sum_position": sum_position(rows),
         **values,
     }
-    arrays = [_column(columns[field.name], field.type, rows.num_rows) for field in table.schema]
-    return pa.table(arrays, schema=table.schema)
-
-
-def _column(value: object, type_: pa.DataType, length: int) -> pa.ChunkedArray | pa.Array:
-    if isinstance(value, pa.ChunkedArray | pa.Array):
-        return value
-    return pa.repeat(pa.scalar(value, type_), length)
+    return table_of(table, columns, rows.num_rows)
