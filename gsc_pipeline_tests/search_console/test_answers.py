@@ -196,6 +196,26 @@ def test_a_wrong_number_of_keys_is_told_as_that() -> None:
         decode({"rows": [row("shoes")]})
 
 
+DAMAGE = st.sampled_from(
+    [b"", b"null", b"{", b"}", b"[", b"]", b'"', b"\\", b",", b"\x00", b"\xff", b"NaN", b"{} null"]
+)
+
+
+@given(st.integers(0, len(WHOLE)), st.integers(0, 9), DAMAGE)
+def test_a_damaged_answer_is_read_or_refused_and_never_crashes(at: int, lost: int, put: bytes) -> None:
+    try:
+        rows = decode_answer(WHOLE[:at] + put + WHOLE[at + lost :], BY_QUERY).rows
+    except ServiceUnavailableError:
+        return
+    assert rows.schema.equals(SCHEMA)
+
+
+@pytest.mark.parametrize("body", [b"null", b"{} null {}", b"{}{}", b"}, null, {"])
+def test_what_is_not_one_document_is_no_answer(body: bytes) -> None:
+    with pytest.raises(ServiceUnavailableError, match="could not be read"):
+        decode_answer(body, BY_QUERY)
+
+
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><title>Sign in</title>", b"", b"\xff\xfe"])
 def test_a_page_or_broken_bytes_are_no_answer(body: bytes) -> None:
     with pytest.raises(ServiceUnavailableError, match="could not be read"):
