@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import dagster as dg
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from dagster import AssetCheckExecutionContext, ResourceParam
 
 from gsc_pipeline.lake.lake import Lake
@@ -40,7 +40,7 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
     failed = lake.read(
         SYNC_LEDGER,
         columns=["workspace", "site_url", "search_type", "data_date", "reason"],
-        where=(ds.field("status") == Status.FAILED.value) & ds.field("workspace").isin(list(active)),
+        where=(pc.field("status") == Status.FAILED.value) & pc.field("workspace").isin(list(active)),
     )
     rows = [row for row in failed.to_pylist() if _is_configured(row, active[row["workspace"]])]
     parts: dict[tuple[str, str, str, str], list[str]] = {}

@@ -67,6 +67,7 @@ def sync(
 ) -> None:
     """Bring the lake's copy of the workspaces up to date."""
     from gsc_pipeline.days import pacific_today, utc_now
+    from gsc_pipeline.footprint import reduce_footprint
     from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
     from gsc_pipeline.terminal import SyncDisplay
@@ -76,6 +77,7 @@ def sync(
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
+    reduce_footprint()
     settings = load_settings()
     window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
     listed = load_workspaces(settings.workspaces_file)

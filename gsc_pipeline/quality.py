@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TABLES, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
+
+if TYPE_CHECKING:
+    import duckdb
 
 RECENT = timedelta(days=2)
 """Rules that open a day's rows judge the days read since; those read earlier were judged then."""
@@ -207,7 +208,7 @@ def judge(
         "since": since or now - RECENT,
         "stale_before": now - stale_after,
     }
-    with connect(lake) as connection:
+    with connect(lake, [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, SYNC_RUNS]) as connection:
         connection.execute(
             f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}
                 WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.workspaces import Workspace
 
@@ -57,7 +58,7 @@ class WorkspaceState:
 
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
     """The state of each listed workspace, in the file's order."""
-    with connect(lake) as connection:
+    with connect(lake, [SYNC_LEDGER, SYNC_RUNS]) as connection:
         days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
         runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
     return [_state(workspace, days.get(workspace.id), runs.get(workspace.id)) for workspace in workspaces]

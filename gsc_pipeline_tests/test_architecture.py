@@ -16,6 +16,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 MAY_IMPORT = {
     "days": set(),
     "settings": set(),
+    "footprint": set(),
     "search_console": {"days"},
     "lake": {"days"},
     "workspaces": {"settings", "search_console"},

@@ -13,6 +13,7 @@ from gsc_pipeline.assets.specs import column_schema
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.events import DayEvent, good_days, worth_recording
+from gsc_pipeline.footprint import reduce_footprint
 from gsc_pipeline.jobs import WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
@@ -46,6 +47,7 @@ def searchdata_asset(
     def searchdata(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> Iterator[dg.AssetCheckResult]:
+        reduce_footprint()
         workspaces = _listed(pipeline)
         asked = _asked(context, workspaces, pipeline)
         reports = []

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from gsc_pipeline.days import Clock, Window, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake, Target, days_between
@@ -118,11 +118,11 @@ class _Appearances:
     def _held(self) -> Mapping[date, bool]:
         """The days of which there are rows, and whether they were final when these were read."""
         where = (
-            (ds.field("workspace") == self._context.workspace.id)
+            (pc.field("workspace") == self._context.workspace.id)
             & days_between(self._window.start, self._window.last)
-            & (ds.field("site_url") == self._site_url)
-            & (ds.field("search_type") == self.word)
-            & (ds.field("grain") == Grain.PROPERTY.value)
+            & (pc.field("site_url") == self._site_url)
+            & (pc.field("search_type") == self.word)
+            & (pc.field("grain") == Grain.PROPERTY.value)
         )
         rows = self._context.lake.read(SEARCH_APPEARANCE, columns=["data_date", "is_final"], where=where)
         return {row["data_date"]: row["is_final"] for row in rows.to_pylist()}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, Clock, Window, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake, Target, days_between
@@ -115,11 +114,11 @@ class _Hours:
 
     def _held(self, window: Window) -> pa.Table:
         where = (
-            (ds.field("workspace") == self._context.workspace.id)
+            (pc.field("workspace") == self._context.workspace.id)
             & days_between(window.start, window.last)
-            & (ds.field("site_url") == self._site_url)
-            & (ds.field("search_type") == self.word)
-            & (ds.field("grain") == Grain.PROPERTY.value)
+            & (pc.field("site_url") == self._site_url)
+            & (pc.field("search_type") == self.word)
+            & (pc.field("grain") == Grain.PROPERTY.value)
         )
         return self._context.lake.read(SEARCHDATA_HOURLY, columns=["data_date", *_COMPARED], where=where)
 

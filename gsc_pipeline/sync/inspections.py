@@ -14,7 +14,6 @@ from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake, days_between
@@ -196,7 +195,7 @@ class _Done:
 
 
 def _inspected(context: SourceContext, site_url: str) -> pa.Table:
-    of_property = (ds.field("workspace") == context.workspace.id) & (ds.field("site_url") == site_url)
+    of_property = (pc.field("workspace") == context.workspace.id) & (pc.field("site_url") == site_url)
     return context.lake.read(
         URL_INSPECTIONS, columns=["url", "inspected_at", "inspected_on"], where=of_property
     )
@@ -204,16 +203,16 @@ def _inspected(context: SourceContext, site_url: str) -> pa.Table:
 
 def _ranked_pages(context: SourceContext, site_url: str) -> pa.Table:
     """Each page of the property's last final days, with its clicks and impressions of all search types."""
-    of_property = (ds.field("workspace") == context.workspace.id) & (ds.field("site_url") == site_url)
+    of_property = (pc.field("workspace") == context.workspace.id) & (pc.field("site_url") == site_url)
     final = context.lake.read(
-        SYNC_LEDGER, columns=["data_date"], where=of_property & (ds.field("status") == Status.FINAL.value)
+        SYNC_LEDGER, columns=["data_date"], where=of_property & (pc.field("status") == Status.FINAL.value)
     )
     days = sorted(set(final["data_date"].to_pylist()))[-RANKING_DAYS:]
     columns = ["url", "clicks", "impressions"]
     if not days:
         rows = URL_IMPRESSION.schema.empty_table().select(columns)
     else:
-        where = of_property & days_between(days[0], days[-1]) & ds.field("data_date").isin(days)
+        where = of_property & days_between(days[0], days[-1]) & pc.field("data_date").isin(days)
         rows = context.lake.read(URL_IMPRESSION, columns=columns, where=where)
     sums = rows.group_by("url").aggregate([("clicks", "sum"), ("impressions", "sum")])
     return sums.rename_columns(columns)

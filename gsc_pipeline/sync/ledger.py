@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.lake import Lake, Target, days_between
@@ -85,7 +85,7 @@ def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, d
 
     Those of the window's days, and those of any other day that is failed or provisional.
     """
-    unsettled = ds.field("status").isin([Status.FAILED.value, Status.PROVISIONAL.value])
+    unsettled = pc.field("status").isin([Status.FAILED.value, Status.PROVISIONAL.value])
     where = days_between(window.start, window.last) | unsettled
     records: dict[LedgerKey, dict[date, DayRecord]] = {}
     rows = lake.read(SYNC_LEDGER, where=where, workspace=workspace)
@@ -97,9 +97,9 @@ def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, d
 def read_records(lake: Lake, target: Target) -> dict[date, DayRecord]:
     """The records of the target's days."""
     where = (
-        (ds.field("site_url") == target.site_url)
-        & (ds.field("search_type") == target.search_type)
-        & ds.field("data_date").isin(list(target.days))
+        (pc.field("site_url") == target.site_url)
+        & (pc.field("search_type") == target.search_type)
+        & pc.field("data_date").isin(list(target.days))
     )
     rows = lake.read(SYNC_LEDGER, where=where, workspace=target.workspace, months=target.months)
     return {row["data_date"]: _record(row) for row in rows.to_pylist()}

@@ -37,7 +37,9 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
         received += pages[-1].num_rows
         if pages[-1].num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
             break
-    rows = pages[0] if len(pages) == 1 else each_key_once(pa.concat_tables(pages), request.dimensions)
+    # A full page is followed by another even where that is empty: then no row can have come twice.
+    is_one_page = received == pages[0].num_rows
+    rows = pages[0] if is_one_page else each_key_once(pa.concat_tables(pages), request.dimensions)
     return Pages(rows, received, len(pages))
 
 

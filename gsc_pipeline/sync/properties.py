@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from gsc_pipeline.days import Clock, month_of, utc_now
 from gsc_pipeline.lake.lake import Lake
@@ -90,7 +90,7 @@ def known_levels(lake: Lake, workspace_id: str) -> dict[str, str]:
     rows = lake.read(
         PROPERTIES,
         columns=["site_url", "observed_at", "permission_level"],
-        where=ds.field("workspace") == workspace_id,
+        where=pc.field("workspace") == workspace_id,
     )
     latest = {row["site_url"]: row["permission_level"] for row in rows.sort_by("observed_at").to_pylist()}
     return {site_url: level for site_url, level in latest.items() if level is not None}
