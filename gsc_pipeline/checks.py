@@ -4,73 +4,53 @@ A check that judged one run's workspace would turn green when the next workspace
 Belongs here: verdicts as Dagster shows them. Does not: the rules about rows (`quality`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import dagster as dg
-import pyarrow.compute as pc
 from dagster import AssetCheckExecutionContext, ResourceParam
 
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.quality import RULES, Rule, judge, schema_differences
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import Settings
-from gsc_pipeline.sync.ledger import Status
+from gsc_pipeline.status import FAILURE_COLUMNS, failure_cells
+from gsc_pipeline.sync.standing import of_configured, read_standing
 from gsc_pipeline.workspaces import Workspace, select
 
 NO_PARTIAL_FAILURES = dg.AssetCheckSpec(
     "no_partial_failures",
     asset=SITE_IMPRESSION.name,
-    description="No day of any active workspace is waiting to be read again after a failure.",
+    description="Nothing of any active workspace fails: no property, no credential, no day.",
 )
 
 _SHOWN = 50
-"""Failing parts listed in the check's metadata; the ledger has them all."""
+"""Rows listed in a check's metadata; the lake has them all."""
 
 
 def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.AssetCheckResult:
-    """Judge the active ones of `workspaces` by the ledger's failed days. A warning, never an error.
+    """Judge the active ones of `workspaces` by what fails now. A warning, never an error.
 
     Properties and search types that are no longer configured do not count.
 
-    Metadata: how many days and workspaces are affected, and a table of what fails and why.
+    Metadata: how many days and workspaces are affected, and a table of what fails, since when and why.
     """
-    active = {workspace.id: workspace for workspace in workspaces if workspace.active}
-    failed = lake.read(
-        SYNC_LEDGER,
-        columns=["workspace", "site_url", "search_type", "data_date", "reason"],
-        where=(pc.field("status") == Status.FAILED.value) & pc.field("workspace").isin(list(active)),
-    )
-    rows = [row for row in failed.to_pylist() if _is_configured(row, active[row["workspace"]])]
-    parts: dict[tuple[str, str, str, str], list[str]] = {}
-    for row in rows:
-        part = (row["workspace"], row["site_url"], row["search_type"], row["reason"])
-        parts.setdefault(part, []).append(str(row["data_date"]))
+    failures = of_configured(read_standing(lake), workspaces)
+    days = sum(failure.days for failure in failures)
     return dg.AssetCheckResult(
         check_name=NO_PARTIAL_FAILURES.name,
         asset_key=NO_PARTIAL_FAILURES.asset_key,
-        passed=not rows,
+        passed=not failures,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(rows)} failed days" if rows else "every day is as known",
+        description=f"{len(failures)} standing failures" if failures else "every day is as known",
         metadata={
-            "failed_days": len(rows),
-            "failing_workspaces": len({part[0] for part in parts}),
-            "judged_workspaces": len(active),
-            "failures": _table(
-                ("workspace", "property", "search type", "days", "reason"),
-                [
-                    (workspace, site_url, search_type, _span(days), reason)
-                    for (workspace, site_url, search_type, reason), days in sorted(parts.items())[:_SHOWN]
-                ],
-            ),
+            "failed_days": days,
+            "failing_workspaces": len({failure.workspace for failure in failures}),
+            "judged_workspaces": sum(workspace.active for workspace in workspaces),
+            "failures": _table(FAILURE_COLUMNS, [failure_cells(failure) for failure in failures[:_SHOWN]]),
         },
     )
-
-
-def _is_configured(row: Mapping[str, object], workspace: Workspace) -> bool:
-    properties, kinds = workspace.properties, {kind.name for kind in workspace.search_types}
-    return (properties is None or row["site_url"] in properties) and row["search_type"] in kinds
 
 
 def data_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -124,7 +104,3 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.Table
 
 def _cell(value: object) -> str | int | float | bool | None:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _span(days: list[str]) -> str:
-    return days[0] if len(days) == 1 else f"{len(days)} from {min(days)} to {max(days)}"

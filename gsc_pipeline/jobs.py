@@ -14,9 +14,16 @@ from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import range_tags
 
 WORKSPACE_TAG = "gsc/workspace"
-RUN_TAGS = {"dagster/priority": "1", "dagster/max_runtime": "600"}
+"""The workspace of a run, or a name for the group of them that share it: one run of each at a time."""
+SHARED_TAG = "gsc/workspaces"
+"""The workspaces that share a run, separated by spaces."""
+WINDOW_TAG = "gsc/window"
+"""The days of a shared run, as `first/last`."""
+MAX_RUNTIME_TAG = "dagster/max_runtime"
+MINUTES_A_WORKSPACE = 10
+RUN_TAGS = {"dagster/priority": "1", MAX_RUNTIME_TAG: str(MINUTES_A_WORKSPACE * 60)}
 """Ahead of backfills (priority 0), and ended after ten minutes."""
-MORE_RUN_TAGS = {"dagster/priority": "0", "dagster/max_runtime": "7200"}
+MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "7200"}
 """Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""
 
 
@@ -53,6 +60,18 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
     )
 
 
-def run_tags(workspace: str, window: Window) -> dict[str, str]:
-    """The tags of a run of `gsc_sync` for one workspace's window."""
-    return {WORKSPACE_TAG: workspace, **range_tags(workspace, window)}
+def run_tags(workspaces: Sequence[str], window: Window) -> dict[str, str]:
+    """The tags of a run of `gsc_sync` over the window of one workspace, or of several that share it.
+
+    A shared run has no range of partitions: Dagster would write an event for each of them beforehand,
+    which takes longer than syncing them when nothing moved.
+    """
+    first, *others = workspaces
+    if not others:
+        return {WORKSPACE_TAG: first, **range_tags(first, window)}
+    return {
+        WORKSPACE_TAG: f"{first}+{len(others)}",
+        SHARED_TAG: " ".join(workspaces),
+        WINDOW_TAG: f"{window.start}/{window.last}",
+        MAX_RUNTIME_TAG: str(MINUTES_A_WORKSPACE * 60 * len(workspaces)),
+    }

@@ -31,7 +31,7 @@ def checks_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
 
 
 def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
-    """Asks for one run per active workspace, over the last complete Pacific days before the tick."""
+    """Asks for runs of the active workspaces, over the last complete Pacific days before the tick."""
 
     @dg.schedule(
         name="gsc_auto_sync",
@@ -53,12 +53,12 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason(f"no day since GSC_START_DATE ({settings.start_date}) is over yet")
         window = Window(max(window.start, settings.start_date), window.end)
         tick = at.isoformat()
+        ids = [workspace.id for workspace in active]
+        size = settings.workspaces_per_run
+        groups = [ids[i : i + size] for i in range(0, len(ids), size)]
         return [
-            dg.RunRequest(
-                run_key=f"{tick}|{workspace.id}",
-                tags={TICK_TAG: tick, **run_tags(workspace.id, window)},
-            )
-            for workspace in active
+            dg.RunRequest(run_key=f"{tick}|{group[0]}", tags={TICK_TAG: tick, **run_tags(group, window)})
+            for group in groups
         ]
 
     return gsc_auto_sync

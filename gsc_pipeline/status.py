@@ -13,7 +13,20 @@ from typing import Any
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.sync.standing import StandingFailure, of_configured, read_standing
 from gsc_pipeline.workspaces import Workspace
+
+FAILURE_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "days",
+    "since (UTC)",
+    "times",
+    "cause",
+    "next step",
+)
+"""What fails now, as every table of it is headed."""
 
 _DAYS = """
     SELECT workspace,
@@ -25,15 +38,14 @@ _DAYS = """
     FROM sync_ledger GROUP BY workspace
 """
 _RUNS = """
-    SELECT workspace, max(started_at), max(started_at) FILTER (outcome = 'success'),
-           arg_max(problems, started_at)
+    SELECT workspace, max(started_at), max(started_at) FILTER (outcome = 'success')
     FROM sync_runs GROUP BY workspace
 """
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceState:
-    """One workspace: days by status (of a property and search type), first and last day read, problems."""
+    """One workspace: days by status (of a property and search type), first and last day read, what fails."""
 
     workspace: str
     active: bool
@@ -48,12 +60,11 @@ class WorkspaceState:
     impressions: int = 0
     last_sync: datetime | None = None
     last_good_sync: datetime | None = None
-    problems: tuple[str, ...] = ()
+    failures: tuple[StandingFailure, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON types, dates in ISO form."""
-        values = asdict(self)
-        return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in values.items()}
+        return {**_json_types(asdict(self)), "failures": [_json_types(asdict(f)) for f in self.failures]}
 
 
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
@@ -61,13 +72,49 @@ def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[Worksp
     with connect(lake, [SYNC_LEDGER, SYNC_RUNS]) as connection:
         days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
         runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
-    return [_state(workspace, days.get(workspace.id), runs.get(workspace.id)) for workspace in workspaces]
+    failures = of_configured(read_standing(lake), workspaces)
+    return [
+        _state(
+            workspace,
+            days.get(workspace.id),
+            runs.get(workspace.id),
+            tuple(failure for failure in failures if failure.workspace == workspace.id),
+        )
+        for workspace in workspaces
+    ]
 
 
-def _state(workspace: Workspace, days: Sequence[Any] | None, runs: Sequence[Any] | None) -> WorkspaceState:
+def failure_cells(failure: StandingFailure) -> tuple[object, ...]:
+    """A failure as a row under FAILURE_COLUMNS."""
+    days = {0: "", 1: str(failure.last_day)}.get(
+        failure.days, f"{failure.days} from {failure.first_day} to {failure.last_day}"
+    )
+    since = f"{failure.since:%Y-%m-%d %H:%M}"
+    return (
+        failure.workspace,
+        failure.site_url or "(all)",
+        failure.search_type,
+        days,
+        since,
+        failure.times,
+        failure.cause,
+        failure.next_step,
+    )
+
+
+def _json_types(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in values.items()}
+
+
+def _state(
+    workspace: Workspace,
+    days: Sequence[Any] | None,
+    runs: Sequence[Any] | None,
+    failures: tuple[StandingFailure, ...],
+) -> WorkspaceState:
     final, provisional, empty, failed, truncated, *read = days or (0,) * 5 + (None,) * 4
     first_day, last_day, clicks, impressions = read
-    last_sync, last_good_sync, problems = runs or (None, None, None)
+    last_sync, last_good_sync = runs or (None, None)
     return WorkspaceState(
         workspace=workspace.id,
         active=workspace.active,
@@ -82,5 +129,5 @@ def _state(workspace: Workspace, days: Sequence[Any] | None, runs: Sequence[Any]
         impressions=int(impressions or 0),
         last_sync=last_sync,
         last_good_sync=last_good_sync,
-        problems=tuple(problems or ()),
+        failures=failures,
     )

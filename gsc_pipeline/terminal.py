@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from gsc_pipeline.status import WorkspaceState
+from gsc_pipeline.status import FAILURE_COLUMNS, WorkspaceState, failure_cells
 from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -119,7 +119,7 @@ class SyncDisplay:
 
 
 def print_status(states: Sequence[WorkspaceState]) -> None:
-    """A row for each workspace, then what its last sync could not do."""
+    """A row for each workspace, then what fails now."""
     columns = ["workspace", "first day", "last day", "final", "provisional", "empty", "failed", "truncated"]
     columns += ["clicks", "impressions", "last good sync (UTC)"]
     print_rows(
@@ -141,9 +141,10 @@ def print_status(states: Sequence[WorkspaceState]) -> None:
             for state in states
         ],
     )
-    for state in states:
-        for problem in state.problems:
-            print(f"{state.workspace}: {problem}")  # noqa: T201
+    failures = [failure_cells(failure) for state in states for failure in state.failures]
+    if failures:
+        print("\nFails now")  # noqa: T201
+        print_rows(FAILURE_COLUMNS, failures)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "workspaces": {"settings", "search_console"},
     "sync": {"days", "lake", "search_console", "workspaces"},
     "simulator": {"days"},
-    "status": {"lake", "workspaces"},
+    "status": {"lake", "sync", "workspaces"},
     "quality": {"days", "lake"},
     "terminal": {"status", "sync"},
 }

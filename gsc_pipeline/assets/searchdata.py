@@ -5,7 +5,7 @@ and committing (`sync`), the numbers of an event (`events`).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from datetime import date
 
 import dagster as dg
 
@@ -14,13 +14,13 @@ from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.events import DayEvent, good_days, worth_recording
 from gsc_pipeline.footprint import reduce_footprint
-from gsc_pipeline.jobs import WORKSPACE_TAG
+from gsc_pipeline.jobs import SHARED_TAG, WINDOW_TAG, WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import ConfigurationError
+from gsc_pipeline.sync.everyone import sync_isolated
 from gsc_pipeline.sync.report import SyncReport
-from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
 
 TICK_TAG = "gsc/tick"
@@ -53,7 +53,7 @@ def searchdata_asset(
         reports = []
         for workspace, window in asked:
             reports.append(_sync(context, pipeline, workspace, window))
-            _record(context, reports[-1], window)
+            _record(context, reports[-1])
         yield no_partial_failures(pipeline.lake, workspaces)
         _end(reports)
 
@@ -81,7 +81,10 @@ def _asked(
     context: dg.AssetExecutionContext, workspaces: Sequence[Workspace], pipeline: Pipeline
 ) -> list[tuple[Workspace, Window]]:
     """What the run's keys ask for. Refuses what Dagster lets pass: no keys, unfinished or unknown ones."""
-    windows = windows_by_workspace(context.partition_keys)
+    if SHARED_TAG in context.run.tags:
+        return _asked_together(context, workspaces)
+    has_keys = context.has_partition_key or context.has_partition_key_range
+    windows = windows_by_workspace(context.partition_keys if has_keys else [])
     if not windows:
         raise _refusal("the range holds no partition: its start must not lie after its end")
     today = pacific_today(pipeline.clock())
@@ -98,26 +101,38 @@ def _asked(
     return [(known[id_], window) for id_, its_windows in windows.items() for window in its_windows]
 
 
+def _asked_together(
+    context: dg.AssetExecutionContext, workspaces: Sequence[Workspace]
+) -> list[tuple[Workspace, Window]]:
+    """What a shared run's tags ask for, without workspaces that have left the file since."""
+    ids = context.run.tags[SHARED_TAG].split()
+    first, last = context.run.tags[WINDOW_TAG].split("/")
+    window = Window.inclusive(date.fromisoformat(first), date.fromisoformat(last))
+    active = {workspace.id: workspace for workspace in workspaces if workspace.active}
+    gone = [id_ for id_ in ids if id_ not in active]
+    if gone:
+        context.log.info(f"no longer active in the workspaces file: {', '.join(gone)}")
+    return [(active[id_], window) for id_ in ids if id_ in active]
+
+
 def _sync(
     context: dg.AssetExecutionContext, pipeline: Pipeline, workspace: Workspace, window: Window
 ) -> SyncReport:
-    context.log.info(f"{workspace.id}: syncing {window}")
-    with closing(pipeline.open_console(workspace)) as console:
-        report = sync_workspace(
-            workspace,
-            window,
-            console,
-            pipeline.lake,
-            options=pipeline.options,
-            clock=pipeline.clock,
-            run_id=context.run.run_id,
-        )
+    report = sync_isolated(
+        workspace,
+        window,
+        pipeline.open_console,
+        pipeline.lake,
+        options=pipeline.options,
+        clock=pipeline.clock,
+        run_id=context.run.run_id,
+    )
     for problem in report.problems:
         context.log.warning(f"{workspace.id}: {problem}")
     return report
 
 
-def _record(context: dg.AssetExecutionContext, report: SyncReport, window: Window) -> None:
+def _record(context: dg.AssetExecutionContext, report: SyncReport) -> None:
     """Events for every good day, or in a scheduled run or a retry for what is news.
 
     A run that fails shows each of its days as failed that has no event of its own, and so does Dagster
@@ -130,7 +145,7 @@ def _record(context: dg.AssetExecutionContext, report: SyncReport, window: Windo
     for day in days:
         for event in day.materializations():
             context.log_event(event)
-    absent = sorted(set(window) - {outcome.day for outcome in report.days})
+    absent = sorted(set(report.window) - {outcome.day for outcome in report.days})
     if absent:
         context.log.info(f"{report.workspace}: not in Search Console: {', '.join(map(str, absent))}")
 

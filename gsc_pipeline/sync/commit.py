@@ -19,7 +19,10 @@ from gsc_pipeline.sync.read import DayRead
 
 @dataclass(slots=True)
 class Batch:
-    """Days of one property and search type, gathered to be committed together."""
+    """Days of one property and search type, gathered to be committed together.
+
+    `known` is what the ledger says of them, kept up with what is committed.
+    """
 
     lake: Lake
     workspace: str
@@ -63,7 +66,8 @@ class Batch:
         written = [record.data_date for record in records] + [d for d in self.forgotten if d not in foreign]
         if written:
             write_ledger(self.lake, self._target(written), records)
-        self.known = {**self.known, **{record.data_date: record for record in records}}
+        others = {day: record for day, record in {**self.known, **now}.items() if day not in written}
+        self.known = {**others, **{record.data_date: record for record in records}}
 
     def _is_foreign(self, record: DayRecord) -> bool:
         known = self.known.get(record.data_date)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 from gsc_pipeline.days import Clock, Window, utc_now
@@ -14,7 +15,8 @@ from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, SyncSummary
+from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, SyncSummary, append_run
+from gsc_pipeline.sync.standing import record_standing
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
 
@@ -66,22 +68,18 @@ def sync_all(
     reports: list[SyncReport] = []
     for workspace in active:
         try:
-            with closing(open_console(workspace)) as console:
-                report = sync_workspace(
-                    workspace,
-                    window,
-                    console,
-                    lake,
-                    options=options,
-                    clock=clock,
-                    run_id=run_id,
-                    on_progress=on_progress,
-                )
+            report = sync_isolated(
+                workspace,
+                window,
+                open_console,
+                lake,
+                options=options,
+                clock=clock,
+                run_id=run_id,
+                on_progress=on_progress,
+            )
         except LakeError as error:
             raise SyncFatalError(str(error)) from error
-        except Exception as error:
-            log.exception("workspace %s: unexpected error", workspace.id)
-            report = _unexpected(workspace, window, clock, run_id, error)
         reports.append(report)
         on_report(report)
     summary = SyncSummary(
@@ -95,18 +93,57 @@ def sync_all(
     return summary
 
 
-def _unexpected(
-    workspace: Workspace, window: Window, clock: Clock, run_id: str, error: Exception
+def sync_isolated(
+    workspace: Workspace,
+    window: Window,
+    open_console: OpenConsole,
+    lake: Lake,
+    *,
+    options: SyncOptions | None = None,
+    clock: Clock = utc_now,
+    run_id: str,
+    on_progress: OnProgress = lambda progress: None,
 ) -> SyncReport:
-    problem = Problem(f"unexpected {type(error).__name__}: {error}; please report it with the log")
-    return SyncReport(
+    """Sync one workspace so that whatever happens to it is its own: an unexpected error is a report too.
+
+    Raises only LakeError: the lake is everyone's.
+    """
+    try:
+        with closing(open_console(workspace)) as console:
+            return sync_workspace(
+                workspace,
+                window,
+                console,
+                lake,
+                options=options,
+                clock=clock,
+                run_id=run_id,
+                on_progress=on_progress,
+            )
+    except LakeError:
+        raise
+    except Exception as error:
+        log.exception("workspace %s: unexpected error", workspace.id)
+        return _unexpected(workspace, window, lake, clock(), run_id, error)
+
+
+def _unexpected(
+    workspace: Workspace, window: Window, lake: Lake, now: datetime, run_id: str, error: Exception
+) -> SyncReport:
+    problem = Problem(
+        f"unexpected {type(error).__name__}: {error}", next_step="please report it with the log"
+    )
+    report = SyncReport(
         workspace=workspace.id,
         run_id=run_id,
         window=window,
-        started_at=clock(),
+        started_at=now,
         seconds=0.0,
         properties=0,
         days=(),
         problems=(problem,),
         usage=Usage(),
     )
+    record_standing(lake, workspace.id, report.problems, {}, now)
+    append_run(lake, report)
+    return report

@@ -113,6 +113,16 @@ class PropertySync:
         self._read_all([d for d in decisions if d.verdict is Verdict.READ], executor)
         self._batch.commit()
 
+    @property
+    def search_type(self) -> str:
+        """The search type, as the tables spell it."""
+        return self._word
+
+    @property
+    def failing_days(self) -> list[date]:
+        """Days that wait to be read again, the window's and older ones, as the ledger now says."""
+        return sorted(day for day, record in self._batch.known.items() if record.status is Status.FAILED)
+
     def leave_unverified(self, error: SearchConsoleError) -> tuple[date, ...]:
         """Record that the days not known for good could not be read. Final and empty days stay as known.
 
@@ -323,10 +333,11 @@ def problem_of(
 ) -> Problem:
     """What a report says of an error."""
     return Problem(
-        str(error),
+        error.cause,
         site_url,
         search_type,
         days,
+        next_step=error.remedy,
         transient=isinstance(error, TransientError),
         deferred=isinstance(error, DEFERRED),
     )

@@ -52,20 +52,27 @@ class DayOutcome:
 class Problem:
     """One thing that went wrong. `site_url` and `search_type` are empty when it concerns the workspace.
 
-    `days` says which days it kept from being read. `transient` means that another try may succeed,
-    `deferred` that it will not before a quota is renewed.
+    `next_step` says what to do about it, `days` which days it kept from being read. `transient` means
+    that another try may succeed, `deferred` that it will not before a quota is renewed.
     """
 
     cause: str
     site_url: str = ""
     search_type: str = ""
     days: tuple[date, ...] = ()
+    next_step: str = ""
     transient: bool = False
     deferred: bool = False
 
     def __str__(self) -> str:
         where = f"{self.site_url} ({self.search_type}) " if self.site_url else ""
-        return f"{where}{_days_text(self.days)}{self.cause}"
+        what = f"{self.cause}; {self.next_step}" if self.next_step else self.cause
+        return f"{where}{_days_text(self.days)}{what}"
+
+
+NO_PROPERTY = Problem(
+    "the credential can read no property", next_step="add it as a user of a property in Search Console"
+)
 
 
 @dataclass(frozen=True, slots=True)

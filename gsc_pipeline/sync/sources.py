@@ -23,7 +23,7 @@ from gsc_pipeline.search_console.errors import (
     TransientError,
 )
 from gsc_pipeline.sync.property import GIVE_UP_AFTER
-from gsc_pipeline.sync.report import Problem
+from gsc_pipeline.sync.report import NO_PROPERTY, Problem
 from gsc_pipeline.workspaces import Workspace
 
 
@@ -101,10 +101,11 @@ class Tally:
         """Report an error that does not end the part, the days it kept unread, or what it is about."""
         self.problems.append(
             Problem(
-                f"{about}: {error}" if about else str(error),
+                f"{about}: {error.cause}" if about else error.cause,
                 self.site_url,
                 self.search_type,
                 tuple(days),
+                next_step=error.remedy,
                 transient=isinstance(error, TransientError),
             )
         )
@@ -177,8 +178,7 @@ def sync_one(context: SourceContext, table: TableSpec, run: Callable[[list[Tally
 def _run_all(context: SourceContext, parts_of: Callable[[str], Iterable[Part]], tallies: list[Tally]) -> None:
     site_urls = _site_urls(context)
     if not site_urls:
-        cause = "the credential can read no property: add it as a user in Search Console"
-        tallies.append(Tally(problems=[Problem(cause)]))
+        tallies.append(Tally(problems=[NO_PROPERTY]))
     for site_url in site_urls:
         for part in parts_of(site_url):
             tallies.append(Tally(part.site_url, part.search_type))

@@ -21,7 +21,8 @@ from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_ledger
 from gsc_pipeline.sync.properties import record_properties
 from gsc_pipeline.sync.property import PropertySync, SyncContext, SyncOptions, problem_of
-from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, append_run
+from gsc_pipeline.sync.report import NO_PROPERTY, OnProgress, Problem, SyncReport, append_run
+from gsc_pipeline.sync.standing import record_standing
 from gsc_pipeline.workspaces import Workspace
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ def sync_workspace(
         problems=(*problems, *(problem for part in parts for problem in part.problems)),
         usage=console.usage() - usage,
     )
+    waiting = {(part.site_url, part.search_type): part.failing_days for part in parts}
+    record_standing(lake, workspace.id, report.problems, waiting, context.now)
     append_run(lake, report)
     return report
 
@@ -80,7 +83,7 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
         _leave_unverified(known, error)
         return known, [problem_of(error)]
     if not site_urls:
-        return [], [Problem("the credential can read no property: add it as a user in Search Console")]
+        return [], [NO_PROPERTY]
     parts = _parts(context, site_urls, ledger)
     with ThreadPoolExecutor(context.options.concurrency, thread_name_prefix="gsc-read") as executor:
         for i, part in enumerate(parts):

@@ -101,12 +101,15 @@ def test_status_shows_what_is_held_and_what_fails(live: World, gsc: Gsc) -> None
     lines = done.out.splitlines()
     assert lines[1].split()[:3] == ["acme", str(live.today - 5 * ONE_DAY), str(live.today - ONE_DAY)]
     assert any(line.startswith("new (inactive)") and line.endswith("never") for line in lines)
-    assert any(line.startswith("lost: sc-domain:lost.com") for line in lines)
+    (failing,) = lines[lines.index("Fails now") + 2 :]
+    assert failing.split()[:3] == ["lost", "sc-domain:lost.com", "WEB"]
+    assert "add the credential as a user of the property" in failing
     printed = json.loads(gsc("status", "--json", env=env).out)
     states = {state["workspace"]: state for state in printed["workspaces"]}
     assert states["acme"]["final"] + states["acme"]["provisional"] == 5
     assert states["acme"]["clicks"] == sum(live.lake.read(SITE_IMPRESSION)["clicks"].to_pylist())
     assert states["lost"]["failed"] == 5
+    assert [failure["times"] for failure in states["lost"]["failures"]] == [1]
     assert states["lost"]["last_good_sync"] is None
 
 

@@ -118,7 +118,9 @@ def test_a_forbidden_property_leaves_the_run_green_and_the_check_names_it(orches
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     (row,) = check.metadata["failures"].records
     assert row.data["property"] == "sc-domain:other.com"
-    assert "403" in row.data["reason"]
+    assert (row.data["days"], row.data["times"]) == (f"3 from {window.start} to {window.last}", 1)
+    assert "403" in row.data["cause"]
+    assert "add the credential as a user" in row.data["next step"]
 
 
 def test_the_check_judges_every_workspace_so_one_green_run_hides_no_failure(orchestra: Orchestra) -> None:

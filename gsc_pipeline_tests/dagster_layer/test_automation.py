@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import WORKSPACE_TAG
+from gsc_pipeline.jobs import MAX_RUNTIME_TAG, SHARED_TAG, WINDOW_TAG, WORKSPACE_TAG
 from gsc_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
@@ -50,6 +50,18 @@ def test_a_tick_asks_for_one_run_per_active_workspace_over_the_last_days(orchest
     first = requests[0].tags
     assert (first[RANGE_START_TAG], first[RANGE_END_TAG]) == ("2026-11-06|acme", "2026-11-19|acme")
     assert first["gsc/tick"] == SIX.isoformat()
+
+
+def test_workspaces_share_runs_as_the_setting_says(orchestra: Orchestra) -> None:
+    orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="initech"))
+    requests = tick(orchestra, workspaces_per_run=2, auto_sync_days=3).run_requests
+    shared, alone = [request.tags for request in requests]
+    assert (shared[SHARED_TAG], shared[WINDOW_TAG]) == ("acme globex", "2026-11-17/2026-11-19")
+    assert (shared[WORKSPACE_TAG], shared[MAX_RUNTIME_TAG]) == ("acme+1", "1200")
+    assert RANGE_START_TAG not in shared
+    assert alone[RANGE_START_TAG] == "2026-11-17|initech"
+    orchestra.materialize(tags=shared)
+    assert {key.partition("|")[2] for key in orchestra.materialized()} == {"acme", "globex"}
 
 
 def test_the_window_ends_with_the_last_complete_pacific_day(orchestra: Orchestra) -> None:

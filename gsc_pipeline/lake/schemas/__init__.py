@@ -1,7 +1,12 @@
 """The tables of the lake: names, grains, columns, types, meaning; a module per family of tables."""
 
 from gsc_pipeline.lake.schemas.appearance import SEARCH_APPEARANCE
-from gsc_pipeline.lake.schemas.bookkeeping import REVISIONS, SYNC_LEDGER, SYNC_RUNS
+from gsc_pipeline.lake.schemas.bookkeeping import (
+    REVISIONS,
+    STANDING_FAILURES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+)
 from gsc_pipeline.lake.schemas.hourly import SEARCHDATA_HOURLY
 from gsc_pipeline.lake.schemas.impressions import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.lake.schemas.inspections import URL_INSPECTIONS
@@ -20,6 +25,7 @@ TABLES = (
     SYNC_LEDGER,
     SYNC_RUNS,
     REVISIONS,
+    STANDING_FAILURES,
 )
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "SEARCH_APPEARANCE_FLAGS",
     "SITEMAPS",
     "SITE_IMPRESSION",
+    "STANDING_FAILURES",
     "SYNC_LEDGER",
     "SYNC_RUNS",
     "TABLES",

@@ -1,4 +1,4 @@
-"""What is known of each day, what moved after it was final, and what each sync did."""
+"""What is known of each day, what moved after it was final, what each sync did, and what fails now."""
 
 from __future__ import annotations
 
@@ -97,6 +97,29 @@ REVISIONS = TableSpec(
             column("seen_at", MOMENT, "When the change was seen"),
             column("previous_run_id", TEXT, "The sync that had read the numbers before"),
             column("run_id", TEXT, "The sync that saw the change"),
+        ]
+    ),
+)
+
+STANDING_FAILURES = TableSpec(
+    "standing_failures",
+    "What fails now, since when, how often in a row, and what to do about it. A row goes with its cause.",
+    keys=("workspace", "site_url", "search_type"),
+    schema=pa.schema(
+        [
+            WORKSPACE,
+            column("site_url", TEXT, "The property; empty where the whole workspace fails"),
+            column("search_type", TEXT, "The search type; empty where the whole workspace fails"),
+            column("cause", TEXT, "What the last sync was told"),
+            column("next_step", TEXT, "What to do about it"),
+            column("transient", FLAG, "Whether it may pass by itself"),
+            column("days", COUNT, "Days that wait to be read again"),
+            column("first_day", DAY, "The first of them", nullable=True),
+            column("last_day", DAY, "The last of them", nullable=True),
+            column("since", MOMENT, "The sync that first failed so"),
+            column("last_seen_at", MOMENT, "The last sync that failed so"),
+            column("times", COUNT, "Syncs in a row that failed so"),
+            column("month", TEXT, "The month of since, YYYY-MM"),
         ]
     ),
 )
