@@ -13,6 +13,7 @@ from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.search_console.client import SearchConsole, Usage
+from gsc_pipeline.state.store import StateError
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, SyncSummary
 from gsc_pipeline.sync.workspace import sync_workspace
@@ -77,7 +78,7 @@ def sync_all(
                     run_id=run_id,
                     on_progress=on_progress,
                 )
-        except LakeError as error:
+        except (LakeError, StateError) as error:
             raise SyncFatalError(str(error)) from error
         except Exception as error:
             log.exception("workspace %s: unexpected error", workspace.id)
