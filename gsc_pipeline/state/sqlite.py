@@ -60,7 +60,7 @@ class SqliteStore(Store):
         return connection
 
     def _is_gone(self) -> bool:
-        """Whether the file was deleted or replaced: SQLite would go on in the old one, alone and unnoticed."""
+        """Whether the file was deleted or replaced: SQLite would go on in the old one, alone."""
         try:
             return self._path.stat().st_ino != self._inode
         except FileNotFoundError:

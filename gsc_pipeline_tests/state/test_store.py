@@ -130,7 +130,10 @@ def test_making_a_store_touches_nothing(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_a_file_says_which_and_what_to_check(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with closing(open_store(str(tmp_path / "file" / "state.db"))) as store, pytest.raises(StateError) as caught:
+    with (
+        closing(open_store(str(tmp_path / "file" / "state.db"))) as store,
+        pytest.raises(StateError) as caught,
+    ):
         store.execute(COUNT, key="k")
     assert isinstance(caught.value, PipelineError)
     assert str(caught.value).startswith(f"the shared state {tmp_path}/file/state.db cannot be used (")
