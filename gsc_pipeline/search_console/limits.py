@@ -36,6 +36,10 @@ LEAST_SHARE = 0.01
 ONE_LESSON_SECONDS = 5.0
 """Refusals this close together are one: calls under way when the first came have nothing new to say."""
 
+ONE_LESSON = 0.25
+"""The same as a part of the window, where that is longer: what was sent before counts until the window is
+over, so that refusals go on for a while however slow the calls have become."""
+
 DOUBLING_SECONDS = 3600.0
 """How long the learnt rate takes to double while nothing is refused."""
 
@@ -74,6 +78,11 @@ class Limit:
         A window that begins with a whole burst still holds no more than `calls`: burst + seconds / spacing.
         """
         return self.seconds / (max(self.calls * MARGIN, 2.0) - self.burst)
+
+    @property
+    def lesson_seconds(self) -> float:
+        """How long after a refusal another one says something new."""
+        return max(ONE_LESSON_SECONDS, self.seconds * ONE_LESSON)
 
 
 PER_USER = {
@@ -200,14 +209,15 @@ class SharedLimiter:
         for row, one in zip(rows, counted, strict=True):
             next_at = max(row.next_at, slot) + one.limit.spacing / row.share
             execute("UPDATE gsc_api_limits SET next_at = :at WHERE key = :key", at=next_at, key=one.key)
-        return slot - now
+        # To the millisecond: additions of moments are off by microseconds, not worth a sleep.
+        return round(slot - now, 3)
 
     def _learn(self, execute: Execute, counted: Sequence[_Counted], retry_after: float) -> None:
         for one in counted:
             row = self._lock(execute, one)
             now = self._clock().timestamp()
             row = self._as_of(row, one.limit, now)
-            if row.share_at is None or now - row.share_at >= ONE_LESSON_SECONDS:
+            if row.share_at is None or now - row.share_at >= one.limit.lesson_seconds:
                 row = _Row(row.next_at, row.not_before, max(LEAST_SHARE, row.share / 2), now)
                 log.warning(
                     "Search Console refused a call for its rate: %s is taken to allow %.0f calls in %g s now",
@@ -245,7 +255,7 @@ class SharedLimiter:
         if row.share_at is None:
             share, share_at = row.share, None
         else:
-            passed = max(0.0, now - row.share_at) - ONE_LESSON_SECONDS
+            passed = now - row.share_at - limit.lesson_seconds
             share = min(1.0, row.share * 2.0 ** (max(0.0, passed) / DOUBLING_SECONDS))
             share_at = min(row.share_at, now)
         return _Row(
