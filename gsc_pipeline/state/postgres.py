@@ -52,6 +52,8 @@ class PostgresStore(Store):
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
+                # A crash of the server may undo the last moments: nothing here is worth waiting for a disk.
+                cursor.execute("SET synchronous_commit TO off")
                 _make_tables(cursor)
         except psycopg2.Error:
             connection.close()

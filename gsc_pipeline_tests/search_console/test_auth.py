@@ -476,7 +476,7 @@ def test_credentials_of_one_user_count_together_and_are_not_recognisable(
     wire: Wire, put: Callable[[CredentialSource, Any], CredentialSource]
 ) -> None:
     def oauth(**changes: str) -> dict[str, object]:
-        return {**authorized_user_info(base_url=wire.url, user="anna@example.com"), **changes}
+        return {**authorized_user_info(wire.url), **changes}
 
     anna = wire.tokens(put(USER_VARIABLE, oauth())).user()
     again = wire.tokens(put(USER_VARIABLE, oauth(client_secret="another"))).user()
