@@ -148,6 +148,31 @@ def test_the_figures_hold_for_every_user_and_site_over_many_processes(
         assert most_within(60.0, moments) <= 1_200 * factor
 
 
+def test_calls_that_one_limit_holds_back_do_not_crowd_another_when_they_come(
+    store: Store, hours: Hours
+) -> None:
+    """Many users, each with half a minute of calls waiting, whose next calls are all to one site."""
+    slot: list[float] = []
+    limiter = SharedLimiter(store, factor=0.1, longest_wait_seconds=120, clock=hours, sleep=slot.append)
+    moments: list[float] = []
+
+    def call_to_the_site(user: str) -> None:
+        slot[:] = [0.0]
+        limiter.wait(ANALYTICS, user, SITE)
+        moments.append(hours.now + slot[-1])
+
+    for user in range(20):
+        for _ in range(60):
+            limiter.wait(ANALYTICS, f"{user}", f"sc-domain:{user}.com")
+    for user in range(20):
+        for _ in range(4):
+            call_to_the_site(f"{user}")
+    hours.now += 40
+    for user in range(100):
+        call_to_the_site(f"fresh {user}")
+    assert most_within(60.0, moments) <= 120
+
+
 def test_a_users_calls_count_together_over_all_sites_and_a_sites_over_all_users(
     limiter: SharedLimiter, hours: Hours
 ) -> None:
