@@ -32,7 +32,8 @@ from gsc_pipeline.search_console.errors import (
     read_refusal,
 )
 from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
-from gsc_pipeline.search_console.limits import Kind, Limiter, Unlimited
+from gsc_pipeline.search_console.limits import Limiter, Unlimited
+from gsc_pipeline.search_console.quotas import Kind
 from gsc_pipeline.search_console.requests import AnalyticsRequest, request_body
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.sitemaps import Sitemap, decode_sitemaps

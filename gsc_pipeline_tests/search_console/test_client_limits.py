@@ -22,7 +22,8 @@ from gsc_pipeline.search_console.errors import (
     PropertyForbiddenError,
     ServiceUnavailableError,
 )
-from gsc_pipeline.search_console.limits import Kind, SharedLimiter
+from gsc_pipeline.search_console.limits import SharedLimiter
+from gsc_pipeline.search_console.quotas import Kind
 from gsc_pipeline.search_console.requests import DailyTotals
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import QueryType

@@ -24,13 +24,8 @@ from gsc_pipeline.search_console.errors import (
     NoFreeSlotError,
     QuotaError,
 )
-from gsc_pipeline.search_console.limits import (
-    LONGEST_PAUSE_SECONDS,
-    PER_SITE,
-    PER_USER,
-    Kind,
-    SharedLimiter,
-)
+from gsc_pipeline.search_console.limits import LONGEST_PAUSE_SECONDS, SharedLimiter
+from gsc_pipeline.search_console.quotas import PER_SITE, PER_USER, Kind
 from gsc_pipeline.state.store import Store, open_store
 
 START = datetime(2026, 11, 21, 20, tzinfo=UTC).timestamp()
