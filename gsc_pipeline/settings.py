@@ -44,6 +44,19 @@ def _lake(value: str) -> str:
     return value
 
 
+_POSTGRES = re.compile(r"postgres(ql)?://([^\s/@:?#]*(:[^\s/@:?#]*)?@)?[^\s/@?#]*(/[^\s/@?#]*)?(\?\S*)?")
+
+
+def _state(value: str | None) -> str | None:
+    # Strict, so that the database's library never has to quote a part of a password as a bad port or host.
+    if value is not None and "://" in value and not _POSTGRES.fullmatch(value):
+        raise ValueError(
+            "expected the path of a file, or postgresql://user:password@host:5432/database, "
+            "the password percent-encoded"
+        )
+    return value
+
+
 def _cron(value: str) -> str:
     nicknames = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
     if not (value in nicknames or re.fullmatch(r"[\w*/,-]+( +[\w*/,-]+){4}", value)):
@@ -69,8 +82,11 @@ def _variable(
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
+    secret: bool = False,
 ) -> Any:
-    return Field(default, validation_alias=name, description=description, ge=ge, gt=gt, le=le)
+    return Field(
+        default, validation_alias=name, description=description, ge=ge, gt=gt, le=le, repr=not secret
+    )
 
 
 class Settings(BaseSettings):
@@ -83,6 +99,13 @@ class Settings(BaseSettings):
     )
     lake: Annotated[str, AfterValidator(_lake)] = _variable(
         "GSC_LAKE", "data/lake", "where the tables are: a folder, `s3://`, `gs://`, `az://`"
+    )
+    state: Annotated[str | None, AfterValidator(_state)] = _variable(
+        "GSC_STATE",
+        None,
+        "what processes share of limits and the circuit breaker: a file (`state.db` beside the lake unless "
+        "set), or a `postgresql://` URL for several machines",
+        secret=True,
     )
     api_url: Annotated[str, AfterValidator(_api_url)] = _variable(
         "GSC_API_URL", "https://searchconsole.googleapis.com/", "Google's API, or a simulator"
@@ -104,6 +127,13 @@ class Settings(BaseSettings):
         1,
         "workspaces that share a scheduled run: 20 make an idle tick of hundreds far cheaper",
         ge=1,
+        le=100,
+    )
+    auto_sync_rollout: int = _variable(
+        "GSC_AUTO_SYNC_ROLLOUT",
+        100,
+        "percent of the workspaces that the schedules sync, the same ones each time; more only adds",
+        ge=0,
         le=100,
     )
     checks_cron: Annotated[str, AfterValidator(_cron)] = _variable(
@@ -141,6 +171,22 @@ class Settings(BaseSettings):
     api_read_timeout_seconds: float = _variable(
         "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "how long the API may be silent", gt=0
     )
+    api_limit_factor: float = _variable(
+        "GSC_API_LIMIT_FACTOR",
+        1.0,
+        "how many times Google's published limits the calls may reach; 0 for no limiter at all",
+        ge=0,
+        le=100,
+    )
+    breaker_failures: int = _variable(
+        "GSC_BREAKER_FAILURES",
+        5,
+        "failures of the API in a row after which no call is sent for a while; 0 for never",
+        ge=0,
+    )
+    breaker_seconds: float = _variable(
+        "GSC_BREAKER_SECONDS", 300.0, "how long that while is; then a single call tries", gt=0
+    )
     inspections_per_day: int = _variable(
         "GSC_INSPECTIONS_PER_DAY",
         500,
@@ -153,16 +199,30 @@ class Settings(BaseSettings):
     )
 
 
+def state_address(settings: Settings) -> str:
+    """Where the shared state is: as set, else beside a lake in a folder, else under the working directory."""
+    if settings.state is not None:
+        return settings.state
+    if "://" in settings.lake:
+        return "data/state.db"
+    return str(Path(settings.lake).absolute().with_name("state.db"))
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment. `overrides` are field names, for callers that set some by hand.
 
     Raises ConfigurationError naming every variable whose value cannot be used.
     """
     aliases = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
+    confidential = {aliases[name] for name, field in Settings.model_fields.items() if not field.repr}
     try:
         return Settings(**{aliases[name]: value for name, value in overrides.items()})
     except ValidationError as error:
-        raise ConfigurationError("environment", (describe(details) for details in error.errors())) from None
+        problems = [
+            describe(details, confidential=str(details["loc"][0]) in confidential)
+            for details in error.errors()
+        ]
+        raise ConfigurationError("environment", problems) from None
 
 
 def describe(details: ErrorDetails, *, keys: Sequence[str] = (), confidential: bool = False) -> str:

@@ -11,7 +11,10 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.postgres import postgres_server, postgres_url, state_address
 from gsc_pipeline_tests.world import World
+
+__all__ = ["postgres_server", "postgres_url", "state_address"]
 
 
 @pytest.fixture

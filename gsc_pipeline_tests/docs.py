@@ -34,6 +34,8 @@ def _settings() -> str:
 
 
 def _default(value: object) -> str:
+    if value is None:
+        return "unset"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gsc_pipeline.settings import ConfigurationError, Settings, load_settings
+from gsc_pipeline.settings import ConfigurationError, Settings, load_settings, state_address
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,14 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "api_read_timeout_seconds": ("30", 30.0),
         "checks_cron": ("@hourly", "@hourly"),
         "stale_after_hours": ("1.5", 1.5),
+        "state": (
+            "postgresql://sync:s3cr%40t@db:5432/pipeline",
+            "postgresql://sync:s3cr%40t@db:5432/pipeline",
+        ),
+        "auto_sync_rollout": ("25", 25),
+        "api_limit_factor": ("0.05", 0.05),
+        "breaker_failures": ("0", 0),
+        "breaker_seconds": ("60", 60.0),
         "inspections_per_day": ("2000", 2000),
         "commit_rows": ("1", 1),
     }
@@ -197,3 +205,46 @@ print(events)
 
     assert done.stdout.splitlines() == ["14", "[]"]
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+@pytest.mark.parametrize(
+    ("lake", "where"),
+    [
+        ("data/lake", "data/state.db"),
+        ("/srv/gsc/lake", "/srv/gsc/state.db"),
+        ("s3://bucket/lake", "data/state.db"),
+    ],
+)
+def test_the_shared_state_is_beside_the_lake_unless_set(lake: str, where: str) -> None:
+    assert Path(state_address(load_settings(lake=lake))).absolute() == Path(where).absolute()
+    assert state_address(load_settings(lake=lake, state="elsewhere.db")) == "elsewhere.db"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db/pipeline",
+        "postgres://sync@db:5432/pipeline",
+        "postgresql://sync:p%2Fw@/pipeline?host=/run/postgresql",
+        "postgresql://sync:pw@[::1]:5432/pipeline?sslmode=require",
+    ],
+)
+def test_a_postgresql_url_is_taken_for_the_shared_state(url: str) -> None:
+    assert state_address(load_settings(state=url)) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://sync:s3cret@db/x", "postgresql://sync:s3cret/x@db/pipeline", "postgresql://s:s3cret@t@db/x"],
+)
+def test_an_address_of_the_shared_state_that_is_none_is_refused_without_its_password(url: str) -> None:
+    (problem,) = problems(GSC_STATE=url)
+    assert problem == (
+        "GSC_STATE: expected the path of a file, or postgresql://user:password@host:5432/database, "
+        "the password percent-encoded"
+    )
+
+
+def test_settings_shown_whole_keep_the_password_to_themselves() -> None:
+    settings = load_settings(state="postgresql://sync:s3cret@db/pipeline")
+    assert "s3cret" not in f"{settings!r} {settings}"

@@ -48,7 +48,7 @@ def workspace_asset(
             report = sync(workspace, console, pipeline, context.run.run_id)
         for problem in report.problems:
             context.log.warning(f"{workspace.id}: {problem}")
-        if report.is_worth_retrying or report.is_stopped:
+        if report.is_incomplete:
             raise dg.Failure(
                 f"{workspace.id}: {report.reason}",
                 metadata=_numbers(report),

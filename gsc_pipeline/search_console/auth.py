@@ -6,6 +6,7 @@ credential may read (`client`). No text made here holds a secret: errors name fi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -28,6 +29,7 @@ from gsc_pipeline.search_console.errors import (
     classify,
     read_refusal,
 )
+from gsc_pipeline.search_console.key_files import warn_of_others
 from gsc_pipeline.search_console.transport import send
 
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
@@ -123,6 +125,17 @@ class TokenSource:
                 self._refresh(self._credentials)
             return f"Bearer {self._credentials.token}"
 
+    def user(self) -> str:
+        """What Google counts this credential's calls under, hashed: nobody learns the credential from it.
+
+        Workspaces that share a service account share its quota, whichever key they were given. Raises
+        CredentialError when there is no credential to name.
+        """
+        with self._lock:
+            if self._credentials is None:
+                self._credentials = load_credentials(self._source)
+            return _user(self._credentials)
+
     def renew(self, refused_header: str) -> None:
         """Make a new token unless another thread has done so since `refused_header` was handed out."""
         with self._lock:
@@ -159,8 +172,17 @@ class TokenSource:
         return response
 
 
+def _user(credentials: Any) -> str:
+    if isinstance(credentials, user_credentials.Credentials):
+        name = f"{credentials.client_id} {credentials.refresh_token}"
+    else:
+        name = credentials.service_account_email
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
 def _text(source: CredentialSource) -> str:
     if isinstance(source, ServiceAccountFile):
+        warn_of_others(source.path)
         try:
             return source.path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,9 @@
 """The abstract Search Console, and its one live implementation over HTTPS.
 
-Belongs here: pooling, time-outs, compression, retries, token renewal. Does not: paging and what to read
-(`sync`). The simulator in `gsc_pipeline.simulator` speaks the same wire protocol, so this client is the
-one that tests and demonstrations use too.
+Belongs here: pooling, time-outs, compression, the order of what stands around a call: retries, circuit
+breaker, token, limiter. Does not: these themselves, paging and what to read (`sync`). The simulator in
+`gsc_pipeline.simulator` speaks the same wire protocol, so this client is the one that tests and
+demonstrations use too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -21,13 +23,17 @@ from typing_extensions import override
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.search_console.answers import Answer, Site, decode_answer, decode_sites
 from gsc_pipeline.search_console.auth import CredentialSource, TokenSource
+from gsc_pipeline.search_console.breaker import AlwaysClosed, Breaker
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
+    QuotaError,
     TokenExpiredError,
     classify,
     read_refusal,
 )
 from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
+from gsc_pipeline.search_console.limits import Limiter, Unlimited
+from gsc_pipeline.search_console.quotas import Kind
 from gsc_pipeline.search_console.requests import AnalyticsRequest, request_body
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.sitemaps import Sitemap, decode_sitemaps
@@ -78,8 +84,24 @@ class SearchConsole(ABC):
         """Give back connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Call(Generic[T]):
+    """One call: what it counts as, where it goes, and how its answer is read."""
+
+    kind: Kind
+    site_url: str | None
+    method: str
+    path: str
+    decode: Callable[[bytes], T]
+    body: dict[str, Any] | None = None
+
+
 class HttpSearchConsole(SearchConsole):
-    """Search Console over HTTP(S)."""
+    """Search Console over HTTP(S).
+
+    Every attempt, repeats included, waits for `limiter` and passes `breaker`; by default there are none.
+    `on_close` is called by `close`: it gives back what was opened for this client alone.
+    """
 
     def __init__(
         self,
@@ -87,6 +109,9 @@ class HttpSearchConsole(SearchConsole):
         *,
         base_url: str,
         retry: RetryPolicy | None = None,
+        limiter: Limiter | None = None,
+        breaker: Breaker | None = None,
+        on_close: Callable[[], None] = lambda: None,
         connections: int = 4,
         connect_timeout_seconds: float = 10.0,
         read_timeout_seconds: float = 120.0,
@@ -94,6 +119,9 @@ class HttpSearchConsole(SearchConsole):
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._retry = retry or RetryPolicy()
+        self._limiter = limiter or Unlimited()
+        self._breaker = breaker or AlwaysClosed()
+        self._on_close = on_close
         self._clock = clock
         self._http = urllib3.PoolManager(
             maxsize=connections,
@@ -109,24 +137,25 @@ class HttpSearchConsole(SearchConsole):
 
     @override
     def sites(self) -> list[Site]:
-        return decode_sites(self._call("GET", "webmasters/v3/sites"))
+        return self._answer(_Call(Kind.OTHER, None, "GET", "webmasters/v3/sites", decode_sites))
 
     @override
     def query(self, site_url: str, request: AnalyticsRequest, *, start_row: int = 0) -> Answer:
         path = f"webmasters/v3/sites/{quote(site_url, safe='')}/searchAnalytics/query"
         body = request_body(request, start_row=start_row)
-        return self._retrying(lambda: decode_answer(self._attempt("POST", path, body), request.dimensions))
+        decode = partial(decode_answer, dimensions=request.dimensions)
+        return self._answer(_Call(Kind.SEARCH_ANALYTICS, site_url, "POST", path, decode, body))
 
     @override
     def sitemaps(self, site_url: str) -> list[Sitemap]:
         path = f"webmasters/v3/sites/{quote(site_url, safe='')}/sitemaps"
-        return self._retrying(lambda: decode_sitemaps(self._attempt("GET", path, None)))
+        return self._answer(_Call(Kind.OTHER, site_url, "GET", path, decode_sitemaps))
 
     @override
     def inspect(self, site_url: str, url: str) -> Inspection:
         body = {"siteUrl": site_url, "inspectionUrl": url}
         path = "v1/urlInspection/index:inspect"
-        return self._retrying(lambda: decode_inspection(self._attempt("POST", path, body)))
+        return self._answer(_Call(Kind.URL_INSPECTION, site_url, "POST", path, decode_inspection, body))
 
     @override
     def usage(self) -> Usage:
@@ -136,32 +165,42 @@ class HttpSearchConsole(SearchConsole):
     @override
     def close(self) -> None:
         self._http.clear()
+        self._on_close()
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        return self._retrying(lambda: self._attempt(method, path, body))
+    def _answer(self, call: _Call[T]) -> T:
+        return self._retry.retrying(lambda: self._count(retries=1))(lambda: self._attempt(call))
 
-    def _retrying(self, attempt: Callable[[], T]) -> T:
-        return self._retry.retrying(lambda: self._count(retries=1))(attempt)
-
-    def _attempt(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
+    def _attempt(self, call: _Call[T]) -> T:
+        # Before anything else: while the breaker is open no token is fetched and no slot is taken.
+        self._breaker.check()
         header = self._tokens.header()
         try:
-            return self._send(method, path, body, header)
+            return self._send(call, header)
         except TokenExpiredError:
             self._tokens.renew(header)
             self._count(retries=1)
         try:
-            return self._send(method, path, body, self._tokens.header())
+            return self._send(call, self._tokens.header())
         except TokenExpiredError as error:
             raise CredentialUnusableError(f"a fresh access token was refused ({error.cause})") from None
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None, authorization: str) -> bytes:
+    def _send(self, call: _Call[T], authorization: str) -> T:
+        user = self._tokens.user()
+        self._limiter.wait(call.kind, user, call.site_url)
+        try:
+            with self._breaker.guard():
+                return call.decode(self._request(call, authorization))
+        except QuotaError as error:
+            self._limiter.refused(call.kind, user, call.site_url, error)
+            raise
+
+    def _request(self, call: _Call[T], authorization: str) -> bytes:
         self._count(calls=1)
         response = send(
             self._http,
-            method,
-            f"{self._base_url}/{path}",
-            body=None if body is None else msgspec.json.encode(body),
+            call.method,
+            f"{self._base_url}/{call.path}",
+            body=None if call.body is None else msgspec.json.encode(call.body),
             headers={
                 **self._http.headers,
                 "Authorization": authorization,

@@ -12,8 +12,10 @@
     └── TransientError               worth another try, after `retry_after` seconds where given
         ├── QuotaError
         │   ├── LoadQuotaError
-        │   └── DailyQuotaError
-        └── ServiceUnavailableError
+        │   ├── DailyQuotaError
+        │   └── NoFreeSlotError      our own limiter's word, nothing was sent
+        ├── ServiceUnavailableError
+        └── CircuitOpenError         our own circuit breaker's word, nothing was sent
 
 Rules: the error table in Google's documentation of the API, and what several connectors learnt the hard
 way: a quota refusal may come as 403, and is then no lack of permission.
@@ -116,6 +118,22 @@ class ServiceUnavailableError(TransientError):
     """Google's side, or the way to it, is broken for now."""
 
     remedy = "the next sync tries again; check GSC_API_URL and the network if it lasts"
+
+
+class NoFreeSlotError(QuotaError):
+    """Not sent: within what the quota allows, the next call would be due later than a call may wait."""
+
+    remedy = "the next sync goes on; lower GSC_API_CONCURRENCY or the runs at a time if it happens often"
+
+
+class CircuitOpenError(TransientError):
+    """Not sent: the API failed several times in a row, and is left alone for a while."""
+
+    remedy = "the next sync after that tries again; check GSC_API_URL and the network if it lasts"
+
+
+DEFERRED = (LoadQuotaError, DailyQuotaError, NoFreeSlotError, CircuitOpenError)
+"""What no wait within a sync outlasts: never repeated at once, left for the next sync."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import tenacity
 
-from gsc_pipeline.search_console.errors import TransientError
+from gsc_pipeline.search_console.errors import DEFERRED, TransientError
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """`attempts` in all; waits drawn from [0, backoff_seconds × 2ⁿ], never above `longest_wait_seconds`.
 
-    A server that asks for a longer wait than that is not waited for: the error is raised at once, so that
-    no process sleeps through its time limit, and the next sync goes on.
+    A server that asks for a longer wait than that is not waited for, nor is what is DEFERRED: the error is
+    raised at once, so that no process sleeps through its time limit, and the next sync goes on.
     """
 
     attempts: int = 5
@@ -36,7 +36,9 @@ class RetryPolicy:
         )
 
     def _is_worth_waiting(self, error: BaseException) -> bool:
-        return isinstance(error, TransientError) and (error.retry_after or 0.0) <= self.longest_wait_seconds
+        if isinstance(error, DEFERRED) or not isinstance(error, TransientError):
+            return False
+        return (error.retry_after or 0.0) <= self.longest_wait_seconds
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(self.backoff_seconds, self.longest_wait_seconds)(state)

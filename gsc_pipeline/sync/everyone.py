@@ -14,6 +14,7 @@ from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.search_console.client import SearchConsole, Usage
+from gsc_pipeline.state.store import StateError
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, SyncSummary, append_run
 from gsc_pipeline.sync.standing import record_standing
@@ -78,7 +79,7 @@ def sync_all(
                 run_id=run_id,
                 on_progress=on_progress,
             )
-        except LakeError as error:
+        except (LakeError, StateError) as error:
             raise SyncFatalError(str(error)) from error
         reports.append(report)
         on_report(report)
@@ -106,7 +107,7 @@ def sync_isolated(
 ) -> SyncReport:
     """Sync one workspace so that whatever happens to it is its own: an unexpected error is a report too.
 
-    Raises only LakeError: the lake is everyone's.
+    Raises only LakeError and StateError: lake and shared state are everyone's.
     """
     try:
         with closing(open_console(workspace)) as console:
@@ -120,7 +121,7 @@ def sync_isolated(
                 run_id=run_id,
                 on_progress=on_progress,
             )
-    except LakeError:
+    except (LakeError, StateError):
         raise
     except Exception as error:
         log.exception("workspace %s: unexpected error", workspace.id)

@@ -17,9 +17,9 @@ from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
+    DEFERRED,
+    CircuitOpenError,
     CredentialError,
-    DailyQuotaError,
-    LoadQuotaError,
     SearchConsoleError,
     TransientError,
 )
@@ -39,8 +39,8 @@ STANDING_DAYS = 14
 BACKFILL_DAYS = 31
 """A longer window than this, and each day is committed before the next is begun: a kill costs one day."""
 
-DEFERRED = (LoadQuotaError, DailyQuotaError)
-"""Refusals that no wait within a sync outlasts."""
+STOPS_WORKSPACE = (CredentialError, CircuitOpenError)
+"""Failures that every other property of the workspace would meet as well."""
 
 DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
 
@@ -93,7 +93,7 @@ class PropertySync:
         self.problems: list[Problem] = []
 
     def run(self, executor: ThreadPoolExecutor) -> None:
-        """Probe, decide, read, commit. Raises CredentialError, after committing what was read."""
+        """Probe, decide, read, commit. Raises STOPS_WORKSPACE, after committing what was read."""
         today = pacific_today(self._context.now)
         try:
             probed = probe(self._context.console, self.site_url, self._search_type, self._span())
@@ -102,7 +102,7 @@ class PropertySync:
             )
         except SearchConsoleError as error:
             days = self.leave_unverified(error)
-            if isinstance(error, CredentialError):
+            if isinstance(error, STOPS_WORKSPACE):
                 raise
             self._add_problem(error, days)
             return
@@ -266,7 +266,7 @@ class PropertySync:
     def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError) -> None:
         for decision in decisions:
             self._fail(decision.day, str(error))
-        if isinstance(error, CredentialError):
+        if isinstance(error, STOPS_WORKSPACE):
             self._batch.commit()
             raise error
         self._add_problem(error, tuple(decision.day for decision in decisions))

@@ -53,7 +53,8 @@ class Problem:
     """One thing that went wrong. `site_url` and `search_type` are empty when it concerns the workspace.
 
     `next_step` says what to do about it, `days` which days it kept from being read. `transient` means
-    that another try may succeed, `deferred` that it will not before a quota is renewed.
+    that another try may succeed, `deferred` that it will not within minutes: a quota is used up, the API
+    is left alone for a while.
     """
 
     cause: str

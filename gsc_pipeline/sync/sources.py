@@ -17,12 +17,12 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.search_console.errors import (
-    CredentialError,
+    DEFERRED,
     SearchConsoleError,
     ServiceUnavailableError,
     TransientError,
 )
-from gsc_pipeline.sync.property import GIVE_UP_AFTER
+from gsc_pipeline.sync.property import GIVE_UP_AFTER, STOPS_WORKSPACE
 from gsc_pipeline.sync.report import NO_PROPERTY, Problem
 from gsc_pipeline.workspaces import Workspace
 
@@ -54,8 +54,13 @@ class SourceReport:
 
     @property
     def is_worth_retrying(self) -> bool:
-        """Whether a part failed for a passing reason."""
-        return any(problem.transient for problem in self.problems)
+        """Whether a part failed for a reason that may have passed in a minute."""
+        return any(problem.transient and not problem.deferred for problem in self.problems)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something is missing that a later sync may bring, or nothing more could be tried."""
+        return self.is_stopped or any(problem.transient for problem in self.problems)
 
     @property
     def reason(self) -> str:
@@ -107,6 +112,7 @@ class Tally:
                 tuple(days),
                 next_step=error.remedy,
                 transient=isinstance(error, TransientError),
+                deferred=isinstance(error, DEFERRED),
             )
         )
 
@@ -144,8 +150,8 @@ def sync_parts(
 ) -> SourceReport:
     """Run the parts of each of the workspace's properties, and report.
 
-    A part's SearchConsoleError never stops another part, a CredentialError stops the rest. Raises only
-    LakeError: the lake is everyone's.
+    A part's SearchConsoleError never stops another part, one of STOPS_WORKSPACE stops the rest. Raises only
+    LakeError and StateError: the lake and the shared state are everyone's.
     """
     return sync_one(context, table, lambda tallies: _run_all(context, parts_of, tallies))
 
@@ -184,7 +190,7 @@ def _run_all(context: SourceContext, parts_of: Callable[[str], Iterable[Part]], 
             tallies.append(Tally(part.site_url, part.search_type))
             try:
                 part.run(tallies[-1])
-            except CredentialError:
+            except STOPS_WORKSPACE:
                 raise
             except SearchConsoleError as error:
                 tallies[-1].add_problem(error)

@@ -16,11 +16,17 @@ from datetime import date
 from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole
-from gsc_pipeline.search_console.errors import CredentialError, SearchConsoleError
+from gsc_pipeline.search_console.errors import SearchConsoleError
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_ledger
 from gsc_pipeline.sync.properties import record_properties
-from gsc_pipeline.sync.property import PropertySync, SyncContext, SyncOptions, problem_of
+from gsc_pipeline.sync.property import (
+    STOPS_WORKSPACE,
+    PropertySync,
+    SyncContext,
+    SyncOptions,
+    problem_of,
+)
 from gsc_pipeline.sync.report import NO_PROPERTY, OnProgress, Problem, SyncReport, append_run
 from gsc_pipeline.sync.standing import record_standing
 from gsc_pipeline.workspaces import Workspace
@@ -42,7 +48,8 @@ def sync_workspace(
     """Bring the lake's copy of the workspace's days in `window` up to date.
 
     Returns a report that names every problem; a property's failure never stops another's read, a dead
-    credential stops the rest of the workspace. Raises only LakeError: the lake is everyone's.
+    credential or an open circuit breaker stops the rest of the workspace. Raises only LakeError and
+    StateError: the lake and the shared state are everyone's.
     """
     context = SyncContext(
         workspace=workspace,
@@ -89,7 +96,7 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
         for i, part in enumerate(parts):
             try:
                 part.run(executor)
-            except CredentialError as error:
+            except STOPS_WORKSPACE as error:
                 _leave_unverified(parts[i + 1 :], error)
                 return parts, [problem_of(error)]
     return parts, []

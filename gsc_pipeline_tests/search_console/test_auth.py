@@ -33,7 +33,13 @@ from gsc_pipeline.search_console.errors import (
     ServiceUnavailableError,
     TransientError,
 )
-from gsc_pipeline.simulator import Reply, authorized_user_info, google_error, token_error
+from gsc_pipeline.simulator import (
+    Reply,
+    authorized_user_info,
+    google_error,
+    token_error,
+    write_service_account_key,
+)
 from gsc_pipeline_tests.search_console.conftest import CLIENT_EMAIL, Wire
 
 CANARY = "canary0secret"
@@ -434,3 +440,48 @@ def test_many_threads_whose_token_was_refused_cause_one_refresh(wire: Wire) -> N
 
     assert tokens.header() != refused
     assert wire.count("token") == 2
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o664])
+def test_a_key_file_that_others_may_read_is_warned_about_once_and_used(
+    mode: int, wire: Wire, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = tmp_path / "a key.json"
+    write_service_account_key(key, base_url=wire.url, client_email=CLIENT_EMAIL)
+    key.chmod(mode)
+
+    for _ in range(3):
+        assert wire.tokens(ServiceAccountFile(key)).header().startswith("Bearer ")
+
+    (record,) = [one for one in caplog.records if one.name.endswith("key_files")]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"the key file {key} can be read by others (mode {mode:03o}): run chmod 600 '{key}'"
+    )
+    assert vars(record)["key_file"] == str(key)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_key_file_of_its_owner_alone_is_not_warned_about(
+    mode: int, wire: Wire, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = tmp_path / "key.json"
+    write_service_account_key(key, base_url=wire.url, client_email=CLIENT_EMAIL)
+    key.chmod(mode)
+    wire.tokens(ServiceAccountFile(key)).header()
+    assert caplog.messages == []
+
+
+def test_credentials_of_one_user_count_together_and_are_not_recognisable(
+    wire: Wire, put: Callable[[CredentialSource, Any], CredentialSource]
+) -> None:
+    def oauth(**changes: str) -> dict[str, object]:
+        return {**authorized_user_info(wire.url), **changes}
+
+    anna = wire.tokens(put(USER_VARIABLE, oauth())).user()
+    again = wire.tokens(put(USER_VARIABLE, oauth(client_secret="another"))).user()
+    bob = wire.tokens(put(USER_VARIABLE, oauth(refresh_token="another"))).user()
+    account = wire.tokens().user()
+    assert anna == again
+    assert len({anna, bob, account}) == 3
+    assert all(len(one) == 16 and int(one, 16) for one in (anna, bob, account))

@@ -1,0 +1,116 @@
+"""The shared state in PostgreSQL, for the processes of several machines.
+
+Belongs here: one psycopg2 connection, made anew where it broke. Does not: what a store promises (`store`).
+The machines' clocks are taken to agree to about a second, as machines with NTP do.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from typing_extensions import override
+
+from gsc_pipeline.state.store import Row, StateError, Store
+from gsc_pipeline.state.tables import TABLES
+
+CONNECT_SECONDS = 10
+
+_VALUE = re.compile(r":(\w+)")
+_MAKING_TABLES = 4_727_001
+"""Names the lock under which tables are made: two that make the same one at once both would fail."""
+
+
+class PostgresStore(Store):
+    """The store in the database that a `postgresql://` URL names."""
+
+    # Long enough for a server that is being restarted.
+    waits = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+    def __init__(self, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(sleep)
+        self._url = url
+        self._connection: Any = None
+
+    @override
+    def _execute(self, sql: str, **values: object) -> list[Row]:
+        if self._connection is None:
+            self._connection = self._open()
+        with self._connection.cursor() as cursor:
+            cursor.execute(_VALUE.sub(r"%(\1)s", sql), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def _open(self) -> Any:
+        import psycopg2
+
+        connection = psycopg2.connect(
+            self._url, connect_timeout=CONNECT_SECONDS, application_name="gsc_pipeline"
+        )
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                # A crash of the server may undo the last moments: nothing here is worth waiting for a disk.
+                cursor.execute("SET synchronous_commit TO off")
+                _make_tables(cursor)
+        except psycopg2.Error:
+            connection.close()
+            raise
+        return connection
+
+    @override
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @override
+    def _errors(self) -> tuple[type[Exception], ...]:
+        import psycopg2
+
+        return (psycopg2.Error,)
+
+    @override
+    def _is_connection_broken(self, error: Exception) -> bool:
+        import psycopg2
+
+        # Too many clients, a server that is starting or stopping, a connection cut: all of this kind.
+        return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+
+    @override
+    def _as_state_error(self, error: Exception) -> StateError:
+        cause = without_secrets(" ".join(str(error).split()), self._url)
+        parts = urlsplit(self._url)
+        where = f"{parts.hostname or 'the local socket'}{parts.path}"
+        return StateError(
+            f"the shared state in PostgreSQL at {where} cannot be used ({cause}): "
+            "check GSC_STATE and that the server is up"
+        )
+
+
+def _make_tables(cursor: Any) -> None:
+    """Make what is missing. Looked for first, so that a role without the right to make tables may do."""
+    missing = {}
+    for name, columns in TABLES.items():
+        cursor.execute("SELECT to_regclass(%s)", (name,))
+        if cursor.fetchone() == (None,):
+            missing[name] = columns
+    if not missing:
+        return
+    cursor.execute("BEGIN")
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING_TABLES,))
+    for name, columns in missing.items():
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+    cursor.execute("COMMIT")
+
+
+def without_secrets(text: str, url: str) -> str:
+    """`text` with whatever the URL holds of passwords blotted out, as spelled there and decoded."""
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    secrets = {parts.password or "", *asked.get("password", ()), *asked.get("sslpassword", ())}
+    for secret in sorted({one for s in secrets if s for one in (s, unquote(s))}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,1 @@
+"""The store that processes share: real files, real processes, a real PostgreSQL."""
