@@ -27,14 +27,15 @@ def _between(marker: str, body: str, text: str) -> str:
 
 def _settings() -> str:
     rows = [
-        (f"`{field.validation_alias}`", f"`{_default(field.default)}`", str(field.description))
+        (f"`{field.validation_alias}`", _default(field.default), str(field.description))
         for field in Settings.model_fields.values()
     ]
     return _table(("variable", "default", "meaning"), rows)
 
 
 def _default(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text}`" if text else ""
 
 
 def _columns(table: TableSpec) -> str:
