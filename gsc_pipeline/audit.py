@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from gsc_pipeline.days import Clock, utc_now
 
 KEPT = 10
@@ -39,6 +37,8 @@ class AuditLog:
 
     def __call__(self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
         """Write one line."""
+        from filelock import FileLock  # 40 ms, which a command that only makes the handler need not wait
+
         fields = {"at": self._clock().isoformat(), "event": event, **measurements, **metadata}
         line = json.dumps(fields, default=str, ensure_ascii=False).encode() + b"\n"
         self._path.parent.mkdir(parents=True, exist_ok=True)

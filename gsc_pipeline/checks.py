@@ -4,13 +4,14 @@ A check that judged one run's workspace would turn green when the next workspace
 Belongs here: verdicts as Dagster shows them. Does not: the rules about rows (`quality`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import dagster as dg
 import pyarrow.dataset as ds
 from dagster import AssetCheckExecutionContext, ResourceParam
 
+from gsc_pipeline.figures import is_configured
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER
 from gsc_pipeline.quality import RULES, Rule, judge, schema_differences
@@ -42,7 +43,7 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
         columns=["workspace", "site_url", "search_type", "data_date", "reason"],
         where=(ds.field("status") == Status.FAILED.value) & ds.field("workspace").isin(list(active)),
     )
-    rows = [row for row in failed.to_pylist() if _is_configured(row, active[row["workspace"]])]
+    rows = [row for row in failed.to_pylist() if is_configured(row, active[row["workspace"]])]
     parts: dict[tuple[str, str, str, str], list[str]] = {}
     for row in rows:
         part = (row["workspace"], row["site_url"], row["search_type"], row["reason"])
@@ -66,11 +67,6 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
             ),
         },
     )
-
-
-def _is_configured(row: Mapping[str, object], workspace: Workspace) -> bool:
-    properties, kinds = workspace.properties, {kind.name for kind in workspace.search_types}
-    return (properties is None or row["site_url"] in properties) and row["search_type"] in kinds
 
 
 def data_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
