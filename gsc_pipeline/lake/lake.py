@@ -22,6 +22,10 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TableSpec
 
+LOG_RETENTION = "interval 7 days"
+"""How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
+workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
+
 
 class LakeError(PipelineError):
     """The lake cannot be read or written. Shared by every workspace, so nothing can go on."""
@@ -145,6 +149,7 @@ class Lake:
                 partition_by=list(PARTITION_COLUMNS),
                 name=table.name,
                 description=table.description,
+                configuration={"delta.logRetentionDuration": LOG_RETENTION},
             )
 
 
