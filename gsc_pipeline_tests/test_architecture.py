@@ -24,14 +24,14 @@ MAY_IMPORT = {
     "audit": {"days"},
     "structured_logs": set(),
     "figures": {"days", "lake", "workspaces"},
-    "health": {"days", "figures"},
+    "health": {"days", "figures", "lake", "workspaces"},
     "alerts": {"health"},
     "heartbeat": set(),
-    "serving": {"days", "figures", "health", "lake", "workspaces"},
+    "serving": {"figures", "health", "lake"},
     "simulator": {"days"},
     "status": {"lake", "workspaces"},
     "quality": {"days", "lake"},
-    "terminal": {"status", "sync"},
+    "terminal": {"lake", "status", "sync"},
 }
 
 
