@@ -129,8 +129,6 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8089,
 ) -> None:
     """Answer /health/sync, /health/live and /metrics over HTTP."""
-    from gsc_pipeline.figures import RunTotalsReader
-    from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.serving.app import make_app
     from gsc_pipeline.serving.metrics import metrics_text
     from gsc_pipeline.serving.server import LOOPBACK, serve_until_stopped
@@ -147,9 +145,8 @@ def serve(
 
         probe = instance_probe()
     monitor = health_monitor(settings, probe_database=probe)
-    totals = RunTotalsReader(Lake(settings.lake))
     serve_until_stopped(
-        make_app(monitor, metrics_text(monitor, totals, by_workspace=settings.metrics_by_workspace)),
+        make_app(monitor, metrics_text(monitor, by_workspace=settings.metrics_by_workspace)),
         host=host,
         port=port,
         on_ready=lambda url: typer.echo(f"{url}/health/sync and {url}/metrics (Ctrl-C stops it)"),

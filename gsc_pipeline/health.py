@@ -13,14 +13,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.errors import PipelineError
-from gsc_pipeline.figures import WorkspaceFigures, read_figures
+from gsc_pipeline.figures import Figures, FiguresReader, WorkspaceFigures
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.workspaces import Workspace
 
@@ -104,11 +104,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look: the health, and the figures of each active workspace that it was judged from."""
+    """One look: the health, and the figures that it was judged from."""
 
-    at: datetime
     health: Health
-    workspaces: Mapping[str, WorkspaceFigures] = field(default_factory=dict)
+    figures: Figures
 
 
 def judge(
@@ -165,7 +164,7 @@ class HealthMonitor:
         clock: Clock = utc_now,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lake = lake
+        self._figures = FiguresReader(lake)
         self._list_workspaces = list_workspaces
         self._stale_after = stale_after
         self._breaker_state = breaker_state
@@ -195,15 +194,15 @@ class HealthMonitor:
             breaker = self._breaker_state()
         except PipelineError as error:
             broken.append(_broken(Kind.BREAKER, "the circuit breaker's state cannot be read", error))
-        workspaces: Mapping[str, WorkspaceFigures] = {}
+        figures = Figures()
         try:
-            workspaces = read_figures(self._lake, self._list_workspaces(), now=now)
+            figures = self._figures.read(self._list_workspaces())
         except LakeError as error:
             broken.append(_broken(Kind.LAKE, "the lake cannot be read", error))
         except PipelineError as error:
             broken.append(_broken(Kind.WORKSPACES_FILE, "the workspaces file cannot be used", error))
-        health = judge(workspaces, breaker, now=now, stale_after=self._stale_after, broken=broken)
-        return Observation(now, health, workspaces)
+        health = judge(figures.workspaces, breaker, now=now, stale_after=self._stale_after, broken=broken)
+        return Observation(health, figures)
 
 
 def _broken(kind: Kind, text: str, error: Exception) -> Reason:

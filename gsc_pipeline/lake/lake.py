@@ -106,7 +106,7 @@ class Lake:
         try:
             return dataset.to_table(columns=columns, filter=where)
         except (OSError, pa.ArrowException) as error:
-            raise LakeError(_text("read", self.table_uri(table), error)) from error
+            raise unreadable(self.table_uri(table), error) from error
 
     def dataset(
         self, table: TableSpec, *, workspace: str | None = None, months: Sequence[str] | None = None
@@ -125,7 +125,7 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise LakeError(_text("read", self.table_uri(table), error)) from error
+            raise unreadable(self.table_uri(table), error) from error
 
     def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> None:
         if not rows.schema.equals(table.schema):
@@ -181,6 +181,11 @@ def sql_text(text: str) -> str:
 
 def _list(values: Iterable[str]) -> str:
     return ", ".join(sql_text(value) for value in values)
+
+
+def unreadable(uri: str, error: Exception) -> LakeError:
+    """The error to raise where a table cannot be read."""
+    return LakeError(_text("read", uri, error))
 
 
 def _text(action: str, uri: str, error: Exception) -> str:

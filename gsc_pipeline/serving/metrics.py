@@ -5,7 +5,6 @@ Belongs here: names, help texts and units. Does not: finding the numbers out (`h
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,67 +12,49 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gsc_pipeline.figures import RunTotalsReader
 from gsc_pipeline.health import HealthMonitor, Observation
-from gsc_pipeline.lake.lake import LakeError
-
-log = logging.getLogger(__name__)
 
 
 class _Metrics(Collector):
     """Collects by looking: the registry keeps nothing between scrapes."""
 
-    def __init__(self, monitor: HealthMonitor, totals: RunTotalsReader, by_workspace: bool) -> None:
+    def __init__(self, monitor: HealthMonitor, by_workspace: bool) -> None:
         self._monitor = monitor
-        self._totals = totals
         self._by_workspace = by_workspace
 
     def collect(self) -> Iterator[Metric]:
         seen = self._monitor.look()
-        yield from _state(seen)
-        yield from self._read_totals(seen)
-        if self._by_workspace:
-            yield from _each_workspace(seen)
-
-    def _read_totals(self, seen: Observation) -> Iterator[Metric]:
-        """Absent while the lake cannot be read: a counter must not fall."""
-        if not seen.health.lake_ok:
-            return
-        try:
-            totals = self._totals.read(seen.at)
-        except LakeError as error:
-            log.warning("the totals are left out of the metrics: %s", error)
-            return
-        for name, text, value in (
-            ("gsc_rows_read", "Rows written to both tables by all syncs", totals.rows),
-            ("gsc_api_calls", "API calls of all syncs, repeats included", totals.calls),
-            ("gsc_api_retries", "Repeats among the API calls", totals.retries),
-        ):
-            yield CounterMetricFamily(name, text, value)
+        yield from _reachable(seen)
+        # Without a lake the rest is absent rather than zero: a counter must not fall.
+        if seen.health.lake_ok:
+            yield from _state(seen)
+            yield from _totals(seen)
+            if self._by_workspace:
+                yield from _each_workspace(seen)
 
 
-def metrics_text(
-    monitor: HealthMonitor, totals: RunTotalsReader, *, by_workspace: bool = False
-) -> Callable[[], bytes]:
+def metrics_text(monitor: HealthMonitor, *, by_workspace: bool = False) -> Callable[[], bytes]:
     """What renders the metrics in Prometheus' text format, from a registry of its own.
 
     `by_workspace` adds the series that name workspaces.
     """
     # Describing would collect: the lake is first read by the first scrape.
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Metrics(monitor, totals, by_workspace))
+    registry.register(_Metrics(monitor, by_workspace))
     return lambda: generate_latest(registry)
 
 
-def _state(seen: Observation) -> Iterator[Metric]:
-    health, figures = seen.health, seen.workspaces.values()
+def _reachable(seen: Observation) -> Iterator[Metric]:
+    health = seen.health
     yield _gauge("gsc_lake_up", "Whether the lake can be read", health.lake_ok)
     yield _gauge("gsc_database_up", "Whether the database answers", health.database_ok)
     yield _gauge(
         "gsc_breaker_open", "Whether API calls are held back", health.breaker in ("open", "half_open")
     )
-    if not health.lake_ok:
-        return
+
+
+def _state(seen: Observation) -> Iterator[Metric]:
+    health, figures = seen.health, seen.figures.workspaces.values()
     yield _gauge("gsc_workspaces", "Active workspaces", health.workspaces_total)
     yield _gauge(
         "gsc_workspaces_stale", "Active workspaces without a good sync for long", health.workspaces_stale
@@ -92,6 +73,15 @@ def _state(seen: Observation) -> Iterator[Metric]:
         yield _gauge("gsc_last_good_sync_timestamp_seconds", text, health.last_good_sync_at.timestamp())
 
 
+def _totals(seen: Observation) -> Iterator[Metric]:
+    for name, text, value in (
+        ("gsc_rows_read", "Rows written to both tables by all syncs", seen.figures.rows),
+        ("gsc_api_calls", "API calls of all syncs, repeats included", seen.figures.calls),
+        ("gsc_api_retries", "Repeats among the API calls", seen.figures.retries),
+    ):
+        yield CounterMetricFamily(name, text, value)
+
+
 def _each_workspace(seen: Observation) -> Iterator[Metric]:
     failed = GaugeMetricFamily(
         "gsc_workspace_failed_days", "Days of the workspace waiting to be read again", labels=["workspace"]
@@ -101,7 +91,7 @@ def _each_workspace(seen: Observation) -> Iterator[Metric]:
         "When the workspace's latest good sync began",
         labels=["workspace"],
     )
-    for workspace, one in seen.workspaces.items():
+    for workspace, one in seen.figures.workspaces.items():
         failed.add_metric([workspace], one.failed_days)
         if one.last_good_sync_at is not None:
             good.add_metric([workspace], one.last_good_sync_at.timestamp())

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.errors import PipelineError
-from gsc_pipeline.figures import RunTotals, RunTotalsReader, read_figures
+from gsc_pipeline.figures import FiguresReader
 from gsc_pipeline.health import ClosedBreaker, Health, HealthMonitor, Kind
-from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.housekeeping import compact_and_vacuum
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.settings import ConfigurationError
@@ -198,18 +199,38 @@ def test_figures_of_a_workspace_tell_its_last_sync_and_its_failed_days(world: Wo
     world.faults.append(all_queries(FORBIDDEN))
     world.now += timedelta(hours=6)
     world.sync(both, world.last(3))
-    figures = read_figures(world.lake, [both], now=world.now)["acme"]
+    figures = FiguresReader(world.lake).read([both]).workspaces["acme"]
     assert (figures.latest_failed, figures.is_failing) == (True, True)
     assert figures.failed_days >= 3
 
 
-def test_totals_of_all_syncs_grow_and_settled_months_are_kept(world: World) -> None:
-    acme, reader = world.workspace(), RunTotalsReader(world.lake)
-    assert reader.read(world.now) == RunTotals()
-    total = RunTotals()
-    for _ in range(4):
-        report = world.sync(acme)
-        total += RunTotals(report.rows, report.usage.calls, report.usage.retries)
-        assert reader.read(world.now) == total
-        world.now += timedelta(days=25)
-    assert RunTotalsReader(world.lake).read(world.now) == total
+def test_totals_of_all_syncs_grow_and_housekeeping_leaves_them_as_they_are(world: World) -> None:
+    acme, reader = world.workspace(), FiguresReader(world.lake)
+    assert reader.read([acme]).calls == 0
+    rows, calls = 0, 0
+    for _ in range(6):
+        report = world.sync(acme, world.last(1))
+        rows, calls = rows + report.rows, calls + report.usage.calls
+        found = reader.read([acme])
+        assert (found.rows, found.calls, found.retries) == (rows, calls, 0)
+        world.now += timedelta(days=3)
+    compact_and_vacuum(world.lake)
+    assert reader.read([acme]) == found
+    assert FiguresReader(world.lake).read([acme]) == found
+
+
+def test_a_lake_that_is_gone_is_noticed_and_one_that_comes_back_is_read_again(world: World) -> None:
+    acme, reader = world.workspace(), FiguresReader(world.lake)
+    world.sync(acme)
+    before = reader.read([acme])
+    runs, away = Path(world.lake.table_uri(SYNC_RUNS)), world.folder / "away"
+    runs.rename(away)
+    runs.mkdir()
+    (runs / "_delta_log").write_text("not a log")
+    with pytest.raises(LakeError):
+        reader.read([acme])
+    (runs / "_delta_log").unlink()
+    runs.rmdir()
+    assert reader.read([acme]).workspaces["acme"].last_good_sync_at is None
+    away.rename(runs)
+    assert reader.read([acme]) == before

@@ -17,7 +17,6 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from gsc_pipeline.errors import PipelineError
-from gsc_pipeline.figures import RunTotalsReader
 from gsc_pipeline.health import ClosedBreaker, HealthMonitor
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_RUNS
@@ -57,7 +56,7 @@ def visit(
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    app = make_app(monitor, metrics_text(monitor, RunTotalsReader(lake), by_workspace=by_workspace))
+    app = make_app(monitor, metrics_text(monitor, by_workspace=by_workspace))
     threads: list[threading.Thread] = []
 
     def ready(url: str) -> None:
