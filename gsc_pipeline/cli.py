@@ -1,4 +1,4 @@
-"""The `gsc` command: sync, status, simulate, query.
+"""The `gsc` command: sync, status, serve, housekeeping, simulate, query.
 
 Belongs here: options, exit codes, one line for each mistake. Does not: how things look (`terminal`), what
 they do (`sync`, `lake`, `simulator`). Imports stay inside the commands, so that each starts fast.
@@ -7,10 +7,9 @@ they do (`sync`, `lake`, `simulator`). Imports stay inside the commands, so that
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,16 +68,15 @@ def sync(
     from gsc_pipeline.days import pacific_today, utc_now
     from gsc_pipeline.footprint import reduce_footprint
     from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.structured_logs import configure_logging
     from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
     from gsc_pipeline.terminal import SyncDisplay
     from gsc_pipeline.wiring import console_opener, sync_options
     from gsc_pipeline.workspaces import load_workspaces, select
 
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
     reduce_footprint()
     settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
     window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
     listed = load_workspaces(settings.workspaces_file)
     selected = select(listed, workspaces or [])
@@ -123,6 +121,57 @@ def status(
         typer.echo(json.dumps({"workspaces": [state.as_json() for state in states]}))
     else:
         print_status(states)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="There is no sign-in: keep it on the loopback address.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8089,
+) -> None:
+    """Answer /health/sync, /health/live and /metrics over HTTP."""
+    from gsc_pipeline.serving.app import make_app
+    from gsc_pipeline.serving.metrics import metrics_text
+    from gsc_pipeline.serving.server import LOOPBACK, serve_until_stopped
+    from gsc_pipeline.structured_logs import configure_logging
+    from gsc_pipeline.wiring import health_monitor
+
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    if host not in LOOPBACK:
+        typer.echo(f"gsc: warning: anyone who reaches {host} may read this: there is no sign-in", err=True)
+    probe: Callable[[], None] = lambda: None  # noqa: E731
+    if os.environ.get("DAGSTER_HOME"):
+        from gsc_pipeline.dagster_database import instance_probe
+
+        probe = instance_probe()
+    monitor = health_monitor(settings, probe_database=probe)
+    serve_until_stopped(
+        make_app(monitor, metrics_text(monitor, by_workspace=settings.metrics_by_workspace)),
+        host=host,
+        port=port,
+        on_ready=lambda url: typer.echo(f"{url}/health/sync and {url}/metrics (Ctrl-C stops it)"),
+    )
+
+
+@app.command()
+def housekeeping(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Join the lake's small files, shorten its logs, delete what no table needs any more."""
+    from gsc_pipeline.lake.housekeeping import compact_and_vacuum
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.structured_logs import configure_logging
+    from gsc_pipeline.terminal import print_housekeeping
+
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    done = compact_and_vacuum(Lake(settings.lake), retention_hours=settings.vacuum_hours)
+    if as_json:
+        typer.echo(json.dumps({"tables": [table.as_json() for table in done]}))
+    else:
+        print_housekeeping(done)
 
 
 @app.command()

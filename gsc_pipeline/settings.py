@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -35,6 +35,13 @@ def _api_url(value: str) -> str:
     if not re.fullmatch(r"https?://(\[[\da-fA-F:]+\]|[^/\s:]+)(:\d+)?(/\S*)?", value):
         raise ValueError("expected an address such as https://searchconsole.googleapis.com/")
     return value.rstrip("/") + "/"
+
+
+def _http_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
+        raise ValueError("expected an address that begins with https://")
+    return value
 
 
 def _lake(value: str) -> str:
@@ -198,6 +205,44 @@ class Settings(BaseSettings):
         "GSC_COMMIT_ROWS", 500_000, "rows gathered in memory before they are committed", ge=1
     )
 
+    vacuum_hours: int = _variable(
+        "GSC_VACUUM_HOURS",
+        168,
+        "how long housekeeping leaves files that no table needs any more to whoever still reads them",
+        ge=24,
+    )
+    log_format: Literal["text", "json"] = _variable(
+        "GSC_LOG_FORMAT", "text", "how the command writes its log to standard error: `text` or `json`"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _variable(
+        "GSC_LOG_LEVEL", "warning", "from which level on: `debug`, `info`, `warning`, `error`"
+    )
+    audit_log: str = _variable(
+        "GSC_AUDIT_LOG",
+        "logs/gsc_audit.log",
+        "the file that tells each automatic sync as JSON lines, or `off`",
+    )
+    audit_log_megabytes: float = _variable(
+        "GSC_AUDIT_LOG_MEGABYTES", 10.0, "the size at which that file is rotated; ten are kept", gt=0
+    )
+    health_cache_seconds: float = _variable(
+        "GSC_HEALTH_CACHE_SECONDS", 15.0, "how long `gsc serve` answers from its last look", ge=0
+    )
+    metrics_by_workspace: bool = _variable(
+        "GSC_METRICS_BY_WORKSPACE", False, "whether `/metrics` names the workspaces"
+    )
+    alert_urls: SecretStr = _variable(
+        "GSC_ALERT_URLS",
+        SecretStr(""),
+        "where alerts go: addresses as apprise writes them, a space between; a secret",
+    )
+    alert_memory: Path = _variable(
+        "GSC_ALERT_MEMORY", Path("data/alerts.json"), "the file that remembers what was alerted"
+    )
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_http_url)] = _variable(
+        "GSC_HEARTBEAT_URL", SecretStr(""), "an address to call after each good tick; a secret"
+    )
+
 
 def state_address(settings: Settings) -> str:
     """Where the shared state is: as set, else beside a lake in a folder, else under the working directory."""
@@ -214,7 +259,11 @@ def load_settings(**overrides: Any) -> Settings:
     Raises ConfigurationError naming every variable whose value cannot be used.
     """
     aliases = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
-    confidential = {aliases[name] for name, field in Settings.model_fields.items() if not field.repr}
+    confidential = {
+        aliases[name]
+        for name, field in Settings.model_fields.items()
+        if field.annotation is SecretStr or not field.repr
+    }
     try:
         return Settings(**{aliases[name]: value for name, value in overrides.items()})
     except ValidationError as error:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +23,9 @@ from rich.table import Table
 
 from gsc_pipeline.status import FAILURE_COLUMNS, WorkspaceState, failure_cells
 from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
+
+if TYPE_CHECKING:
+    from gsc_pipeline.lake.housekeeping import TableHousekeeping
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often a sync that nobody watches says how far it is."""
@@ -145,6 +148,30 @@ def print_status(states: Sequence[WorkspaceState]) -> None:
     if failures:
         print("\nFails now")  # noqa: T201
         print_rows(FAILURE_COLUMNS, failures)
+
+
+def print_housekeeping(done: Sequence[TableHousekeeping]) -> None:
+    """A row for each table, and what was freed in all."""
+    columns = ["table", "files before", "after", "log before", "after", "joined", "skipped", "deleted"]
+    print_rows(
+        [*columns, "MB freed"],
+        [
+            (
+                table.table,
+                table.files_before,
+                table.files_after,
+                table.log_files_before,
+                table.log_files_after,
+                table.partitions_compacted,
+                table.partitions_skipped,
+                table.files_deleted,
+                round(table.bytes_freed / 1e6, 1),
+            )
+            for table in done
+        ],
+    )
+    freed = sum(table.bytes_freed for table in done) / 1e6
+    print(f"{len(done)} tables tended, {freed:.1f} MB freed")  # noqa: T201
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -5,7 +5,14 @@ Nothing here does I/O: files and connections are opened when first used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsc_pipeline.audit import AuditLog
 from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.breaker import SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.limits import SharedLimiter
@@ -14,7 +21,12 @@ from gsc_pipeline.settings import Settings, state_address
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline.sync.everyone import OpenConsole
 from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.telemetry import Telemetry
+from gsc_pipeline.workspaces import Workspace, load_workspaces
+
+if TYPE_CHECKING:
+    from gsc_pipeline.alerts import Alerts
+    from gsc_pipeline.health import HealthMonitor
 
 
 def console_opener(settings: Settings, clock: Clock = utc_now) -> OpenConsole:
@@ -76,3 +88,40 @@ def _limiter(settings: Settings, store: Store, clock: Clock) -> SharedLimiter | 
 def sync_options(settings: Settings, *, full: bool = False) -> SyncOptions:
     """How a sync is to go about it, as the settings say."""
     return SyncOptions(full=full, concurrency=settings.api_concurrency, commit_rows=settings.commit_rows)
+
+
+def telemetry(settings: Settings, clock: Clock = utc_now) -> Telemetry:
+    """Telemetry with the handlers that the settings ask for."""
+    if settings.audit_log == "off":
+        return Telemetry()
+    max_bytes = round(settings.audit_log_megabytes * 1_000_000)
+    return Telemetry(AuditLog(Path(settings.audit_log), max_bytes=max_bytes, clock=clock))
+
+
+def health_monitor(
+    settings: Settings,
+    *,
+    probe_database: Callable[[], None] = lambda: None,
+    clock: Clock = utc_now,
+) -> HealthMonitor:
+    """What judges the state of the lake, the workspaces file and the breaker that the settings name."""
+    from gsc_pipeline.health import ClosedBreaker, HealthMonitor
+
+    breaker = circuit_breaker(settings, shared_state(settings), clock)
+    return HealthMonitor(
+        Lake(settings.lake),
+        lambda: load_workspaces(settings.workspaces_file),
+        stale_after=timedelta(hours=settings.stale_after_hours),
+        breaker_state=breaker.state if breaker else ClosedBreaker,
+        probe_database=probe_database,
+        cache_seconds=settings.health_cache_seconds,
+        clock=clock,
+    )
+
+
+def alerts(settings: Settings) -> Alerts:
+    """Alerts to the addresses that the settings name. Raises PipelineError for one that is none."""
+    from gsc_pipeline.alerts import Alerts, FileAlertMemory, apprise_channels
+
+    urls = settings.alert_urls.get_secret_value()
+    return Alerts(apprise_channels(urls), FileAlertMemory(settings.alert_memory))

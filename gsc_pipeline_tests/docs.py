@@ -27,7 +27,7 @@ def _between(marker: str, body: str, text: str) -> str:
 
 def _settings() -> str:
     rows = [
-        (f"`{field.validation_alias}`", f"`{_default(field.default)}`", str(field.description))
+        (f"`{field.validation_alias}`", _default(field.default), str(field.description))
         for field in Settings.model_fields.values()
     ]
     return _table(("variable", "default", "meaning"), rows)
@@ -36,7 +36,8 @@ def _settings() -> str:
 def _default(value: object) -> str:
     if value is None:
         return "unset"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text}`" if text else ""
 
 
 def _columns(table: TableSpec) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.search_console.inspections import Inspection
 from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals, HourlyTotals
 from gsc_pipeline.search_console.sitemaps import Sitemap
+from gsc_pipeline.telemetry import Telemetry
 
 Row = tuple[str | int | float | None, ...]
 
@@ -88,3 +89,19 @@ class ScriptedConsole(SearchConsole):
         probes = DailyTotals | HourlyTotals
         days = [request.day for _, request, _ in self.asked if not isinstance(request, probes)]
         return list(dict.fromkeys(days))
+
+
+@dataclass
+class RecordingTelemetry(Telemetry):
+    """Keeps what it is told, in order; hands it to nobody."""
+
+    emitted: list[tuple[str, dict[str, float], dict[str, Any]]] = field(default_factory=list)
+
+    @override
+    def emit(self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
+        self.emitted.append((event, dict(measurements), dict(metadata)))
+
+    @property
+    def names(self) -> list[str]:
+        """The events' names, in order."""
+        return [name for name, _, _ in self.emitted]

@@ -22,11 +22,19 @@ MAY_IMPORT = {
     "search_console": {"days", "state"},
     "lake": {"days"},
     "workspaces": {"settings", "search_console"},
-    "sync": {"days", "lake", "search_console", "state", "workspaces"},
+    "sync": {"days", "lake", "search_console", "state", "telemetry", "workspaces"},
+    "telemetry": set(),
+    "audit": {"days"},
+    "structured_logs": set(),
+    "figures": {"lake", "sync", "workspaces"},
+    "health": {"days", "figures", "lake", "workspaces"},
+    "alerts": {"health"},
+    "heartbeat": set(),
+    "serving": {"health"},
     "simulator": {"days"},
     "status": {"lake", "sync", "workspaces"},
     "quality": {"days", "lake"},
-    "terminal": {"status", "sync"},
+    "terminal": {"lake", "status", "sync"},
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import urllib3
 
 from gsc_pipeline.cli import app
 from gsc_pipeline.days import ONE_DAY, pacific_today, utc_now
@@ -100,7 +101,8 @@ def test_every_make_target_in_the_docs_exists(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in commands() if re.match(r"gsc (sync|status|query)|dagster asset", c)]
+    "command",
+    [c for c in commands() if re.match(r"gsc (sync|status|query|housekeeping)|dagster asset", c)],
 )
 def test_every_command_in_the_docs_runs(synced: dict[str, str], command: str) -> None:
     # The dates in the docs age, and sixteen months take long: what matters is that such a command works.
@@ -133,6 +135,21 @@ def test_trying_the_pipeline_on_an_export_works_as_the_docs_say(tmp_path: Path) 
     assert "1 of 1 workspaces synced" in out
 
 
+def test_the_pages_that_the_docs_ask_for_answer_well(synced: dict[str, str]) -> None:
+    (serve,) = [c for c in commands() if c.startswith("gsc serve")]
+    asked = [c.split()[-1] for c in commands() if c.startswith("curl ")]
+    with subprocess.Popen(
+        [*shlex.split(serve), "--port", "0"], env=synced, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split("/health")[0]
+        for page in asked:
+            answer = urllib3.request("GET", page.replace("http://127.0.0.1:8089", url), timeout=60)
+            assert answer.status == 200, answer.data
+        process.send_signal(signal.SIGTERM)
+    assert (len(asked), process.returncode) == (2, 0)
+
+
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("dagster-")])
 def test_the_options_of_dagsters_own_programs_are_there(command: str) -> None:
     words = shlex.split(command)
@@ -143,5 +160,7 @@ def test_the_options_of_dagsters_own_programs_are_there(command: str) -> None:
 
 
 def test_no_command_in_the_docs_is_left_untried() -> None:
-    tried = re.compile(r"make |gsc (sync|status|query|simulate)|GSC_API_URL=|dagster asset|dagster-")
+    tried = re.compile(
+        r"make |gsc (sync|status|query|simulate|serve|housekeeping)|curl |GSC_API_URL=|dagster asset|dagster-"
+    )
     assert [command for command in commands() if not tried.match(command)] == []

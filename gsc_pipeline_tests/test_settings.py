@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gsc_pipeline.settings import ConfigurationError, Settings, load_settings, state_address
 
@@ -69,6 +70,16 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "breaker_seconds": ("60", 60.0),
         "inspections_per_day": ("2000", 2000),
         "commit_rows": ("1", 1),
+        "vacuum_hours": ("24", 24),
+        "log_format": ("json", "json"),
+        "log_level": ("info", "info"),
+        "audit_log": ("off", "off"),
+        "audit_log_megabytes": ("0.5", 0.5),
+        "health_cache_seconds": ("0", 0.0),
+        "metrics_by_workspace": ("true", True),
+        "alert_urls": ("json://a/ json://b/", SecretStr("json://a/ json://b/")),
+        "alert_memory": ("state/alerts.json", Path("state/alerts.json")),
+        "heartbeat_url": ("https://hc.example/uuid", SecretStr("https://hc.example/uuid")),
     }
     assert set(given) == set(Settings.model_fields)
     for field, (text, _) in given.items():
@@ -153,6 +164,13 @@ def test_cron_expressions_and_nicknames_are_taken(cron: str, monkeypatch: pytest
 @pytest.mark.parametrize("cron", ['"0 */6 * * *"', "0 */6 * *", "0 0 */6 * * *", "@often"])
 def test_what_the_scheduler_would_not_understand_is_refused(cron: str) -> None:
     assert len(problems(GSC_AUTO_SYNC_CRON=cron)) == 1
+
+
+def test_a_secret_that_cannot_be_used_is_not_repeated() -> None:
+    assert problems(GSC_HEARTBEAT_URL="hc-ping.example/secret") == [
+        "GSC_HEARTBEAT_URL: expected an address that begins with https://"
+    ]
+    assert "secret" not in repr(load_settings(heartbeat_url="https://hc.example/secret"))
 
 
 @pytest.mark.parametrize("text", ["0", "1767225600", "2025-02-30", "2025-07-01T00:00:00", "01.07.2025"])

@@ -1,0 +1,216 @@
+"""Housekeeping: fewer files, the same rows, and no quarrel with syncs that go on meanwhile."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from datetime import UTC, date, datetime
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from gsc_pipeline.days import ONE_DAY, month_of
+from gsc_pipeline.lake.housekeeping import FEW, TableHousekeeping, compact_and_vacuum
+from gsc_pipeline.lake.lake import Lake, LakeError
+from gsc_pipeline.lake.schemas import REVISIONS, SITE_IMPRESSION, SYNC_RUNS, TABLES
+from gsc_pipeline_tests.lake.test_lake import rows, target
+from gsc_pipeline_tests.world import sorted_rows
+
+DAY = date(2026, 11, 2)
+SOON = datetime(2026, 11, 3, tzinfo=UTC)
+LATER = datetime(2027, 3, 1, tzinfo=UTC)
+"""When November is settled."""
+
+
+COUNTS = [column.name for column in SYNC_RUNS.schema if column.type == pa.int64()]
+
+
+def run_row(number: int, workspace: str = "acme") -> pa.Table:
+    row = {
+        "workspace": workspace,
+        "month": month_of(DAY),
+        "run_id": str(number),
+        "started_at": SOON,
+        "seconds": 1.0,
+        "outcome": "success",
+        "first_day": DAY,
+        "last_day": DAY,
+        **dict.fromkeys(COUNTS, 0),
+        "problems": [],
+    }
+    return pa.Table.from_pylist([row], schema=SYNC_RUNS.schema)
+
+
+def files(lake: Lake) -> list[Path]:
+    """Every file of rows there is in the lake, part of a table or not."""
+    return [file for file in Path(lake.uri).rglob("*.parquet") if "_delta_log" not in file.parts]
+
+
+def tend(lake: Lake, *, hours: int = 168, now: datetime = LATER) -> dict[str, TableHousekeeping]:
+    return {done.table: done for done in compact_and_vacuum(lake, retention_hours=hours, clock=lambda: now)}
+
+
+def with_runs(lake: Lake, count: int) -> Lake:
+    for number in range(count):
+        lake.append(SYNC_RUNS, run_row(number))
+    return lake
+
+
+def test_small_files_are_joined_and_no_row_is_changed(lake: Lake) -> None:
+    before = sorted_rows(with_runs(lake, 12).read(SYNC_RUNS))
+    done = tend(lake)[SYNC_RUNS.name]
+    assert (done.files_before, done.files_after) == (12, 1)
+    assert (done.partitions_compacted, done.partitions_skipped) == (1, 0)
+    assert sorted_rows(lake.read(SYNC_RUNS)) == before
+    again = tend(lake)[SYNC_RUNS.name]
+    assert (again.files_before, again.files_after, again.partitions_compacted) == (1, 1, 0)
+    assert again.version == done.version
+
+
+def test_a_few_small_files_are_left_as_they_are(lake: Lake) -> None:
+    assert tend(with_runs(lake, FEW))[SYNC_RUNS.name].files_after == FEW
+
+
+def test_replaced_files_are_kept_for_the_retention_and_then_deleted(lake: Lake) -> None:
+    with_runs(lake, 6)
+    reader = lake.dataset(SYNC_RUNS)
+    kept = tend(lake)[SYNC_RUNS.name]
+    assert (kept.files_deleted, kept.bytes_freed, len(files(lake))) == (0, 0, 7)
+    assert reader is not None
+    assert reader.to_table().num_rows == 6
+    small = sum(file.stat().st_size for file in files(lake)) - max(
+        file.stat().st_size for file in files(lake)
+    )
+    freed = tend(lake, hours=0)[SYNC_RUNS.name]
+    assert (freed.files_deleted, len(files(lake))) == (6, 1)
+    assert freed.bytes_freed == pytest.approx(small, abs=5_000)
+    assert lake.read(SYNC_RUNS).num_rows == 6
+
+
+def test_what_a_killed_sync_left_goes_once_it_is_old(lake: Lake) -> None:
+    with_runs(lake, 1)
+    left = files(lake)[0].with_name("part-left-behind.parquet")
+    left.write_bytes(b"half a file")
+    tend(lake)
+    assert left.exists()
+    eight_days_ago = time.time() - 8 * 86_400
+    os.utime(left, (eight_days_ago, eight_days_ago))
+    done = tend(lake)[SYNC_RUNS.name]
+    assert (done.files_deleted, done.bytes_freed) == (1, len(b"half a file"))
+    assert not left.exists()
+    assert lake.read(SYNC_RUNS).num_rows == 1
+
+
+def test_an_old_log_is_shortened_and_the_table_reads_as_before(lake: Lake) -> None:
+    with_runs(lake, 12)
+    folder = Path(lake.table_uri(SYNC_RUNS)) / "_delta_log"
+    eight_days_ago = time.time() - 8 * 86_400
+    for file in folder.iterdir():
+        os.utime(file, (eight_days_ago, eight_days_ago))
+    done = tend(lake)[SYNC_RUNS.name]
+    assert (done.log_files_before, done.log_files_after) == (13, len(list(folder.iterdir())))
+    assert done.log_files_after <= 4
+    assert done.bytes_freed > 0
+    lake.append(SYNC_RUNS, run_row(99))
+    assert lake.read(SYNC_RUNS).num_rows == 13
+
+
+def test_a_young_log_is_kept_and_a_table_of_before_gets_the_same_retention(lake: Lake) -> None:
+    uri = lake.table_uri(SYNC_RUNS)
+    DeltaTable.create(uri, SYNC_RUNS.schema, partition_by=["workspace", "month"])
+    with_runs(lake, 3)
+    done = tend(lake)[SYNC_RUNS.name]
+    assert done.log_files_after > done.log_files_before
+    lake.append(REVISIONS, REVISIONS.schema.empty_table())
+    for made in (uri, lake.table_uri(REVISIONS)):
+        assert DeltaTable(made).metadata().configuration == {"delta.logRetentionDuration": "interval 7 days"}
+    assert lake.read(SYNC_RUNS).num_rows == 3
+
+
+def test_files_of_months_that_syncs_still_replace_are_left_apart(lake: Lake) -> None:
+    for number in range(FEW + 2):
+        day, site_url = DAY + number * ONE_DAY, f"https://shop{number}.acme.com/"
+        lake.replace(SITE_IMPRESSION, target(day, site_url=site_url), rows(day, 1, site_url=site_url))
+    before = sorted_rows(lake.read(SITE_IMPRESSION))
+    assert tend(lake, now=SOON)[SITE_IMPRESSION.name].files_after == FEW + 2
+    assert tend(lake, now=LATER)[SITE_IMPRESSION.name].files_after == 1
+    assert sorted_rows(lake.read(SITE_IMPRESSION)) == before
+
+
+def test_only_tables_that_exist_are_reported(lake: Lake) -> None:
+    assert tend(lake) == {}
+    for table in TABLES:
+        lake.append(table, table.schema.empty_table())
+    assert list(tend(lake)) == [table.name for table in TABLES]
+
+
+def test_a_lake_that_cannot_be_tidied_is_one_clear_error(lake: Lake) -> None:
+    folder = Path(lake.table_uri(SYNC_RUNS)) / "_delta_log"
+    folder.mkdir(parents=True)
+    (folder / "00000000000000000000.json").write_text("not a commit", encoding="utf-8")
+    with pytest.raises(LakeError, match=r"cannot tidy .*sync_runs.*check GSC_LAKE"):
+        tend(lake)
+
+
+def _sync_until(uri: str, workspace: str, sites: int, started: Event, stop: Event) -> None:
+    """Replaces days and appends runs as a sync does, over and over: each round with the next number."""
+    lake, number = Lake(uri), 0
+    while not stop.is_set() or number < 3:
+        number += 1
+        for site in range(sites):
+            site_url = f"https://shop{site}.acme.com/"
+            new = rows(DAY, number, workspace=workspace, site_url=site_url)
+            lake.replace(SITE_IMPRESSION, target(DAY, workspace=workspace, site_url=site_url), new)
+        lake.append(SYNC_RUNS, run_row(number, workspace))
+        started.set()
+
+
+def _tend_until(uri: str, stop: Event) -> None:
+    while not stop.is_set():
+        compact_and_vacuum(Lake(uri), clock=lambda: LATER)
+
+
+def test_housekeeping_and_syncs_at_once_lose_and_double_no_row_and_fail_no_sync(lake: Lake) -> None:
+    workspaces, sites = ("acme", "globex"), FEW + 1
+    spawn = multiprocessing.get_context("spawn")
+    stop, started = spawn.Event(), [spawn.Event() for _ in workspaces]
+    processes = [
+        spawn.Process(target=_sync_until, args=(lake.uri, workspace, sites, event, stop))
+        for workspace, event in zip(workspaces, started, strict=True)
+    ]
+    processes.append(spawn.Process(target=_tend_until, args=(lake.uri, stop)))
+    for process in processes:
+        process.start()
+    joined, rounds = 0, 0
+    try:
+        assert all(event.wait(60) for event in started)
+        while joined < 2 and rounds < 40:
+            rounds += 1
+            joined += sum(done.partitions_compacted for done in tend(lake).values())
+    finally:
+        stop.set()
+        for process in processes:
+            process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert joined >= 2
+    _assert_whole(lake, workspaces, sites)
+    tend(lake, hours=0)
+    _assert_whole(lake, workspaces, sites)
+
+
+def _assert_whole(lake: Lake, workspaces: tuple[str, ...], sites: int) -> None:
+    """Each workspace's runs are 1 to N, each once, and the rows are those of round N, each once."""
+    runs = lake.read(SYNC_RUNS).to_pylist()
+    for workspace in workspaces:
+        numbers = sorted(int(row["run_id"]) for row in runs if row["workspace"] == workspace)
+        assert numbers == list(range(1, len(numbers) + 1))
+        found = lake.read(SITE_IMPRESSION, workspace=workspace)
+        expected = pa.concat_tables(
+            rows(DAY, numbers[-1], workspace=workspace, site_url=f"https://shop{site}.acme.com/")
+            for site in range(sites)
+        )
+        assert sorted_rows(found) == sorted_rows(expected)

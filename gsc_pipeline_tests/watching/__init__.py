@@ -1,0 +1,1 @@
+"""Tests of what watches the pipeline: telemetry, audit log, logs, health, metrics, alerts."""
