@@ -19,6 +19,7 @@ from gsc_pipeline.resources import live_pipeline
 from gsc_pipeline.schedules import auto_sync_more_schedule, auto_sync_schedule, checks_schedule
 from gsc_pipeline.sensors import workspaces_sensor
 from gsc_pipeline.settings import Settings, load_settings
+from gsc_pipeline.tick_summary import AUTO_SYNC, auto_sync_check, tick_summary_sensor
 
 
 def build_defs(
@@ -36,20 +37,21 @@ def build_defs(
         return [workspace.id for workspace in list_workspaces()]
 
     checks = data_checks(settings)
-    syncing, more, judging = sync_job(), more_job(MORE_TABLES), checks_job(checks)
+    syncing, more, judging = sync_job(settings), more_job(MORE_TABLES), checks_job(checks)
     return dg.Definitions(
         assets=[
             searchdata_asset(partitions_definition(settings.start_date, listed_ids)),
             *more_assets(ListedWorkspaces(listed_ids)),
+            AUTO_SYNC,
         ],
-        asset_checks=checks,
+        asset_checks=[*checks, auto_sync_check()],
         jobs=[syncing, more, judging],
         schedules=[
             auto_sync_schedule(syncing, settings),
             auto_sync_more_schedule(more, settings),
             checks_schedule(judging, settings),
         ],
-        sensors=[workspaces_sensor()],
+        sensors=[workspaces_sensor(), tick_summary_sensor()],
         resources=resources,
         executor=dg.in_process_executor,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,24 +11,35 @@ from gsc_pipeline.checks import NO_PARTIAL_FAILURES
 from gsc_pipeline.days import Window
 from gsc_pipeline.events import ASSETS
 from gsc_pipeline.lake.schemas import TableSpec
-from gsc_pipeline.partitions import range_tags
+from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG, range_tags
+from gsc_pipeline.settings import Settings
 
 WORKSPACE_TAG = "gsc/workspace"
 """The workspace of a run, or a name for the group of them that share it: one run of each at a time."""
+MORE_WORKSPACE_TAG = "gsc/workspace-more"
+"""The workspace of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
 SHARED_TAG = "gsc/workspaces"
 """The workspaces that share a run, separated by spaces."""
+TICK_TAG = "gsc/tick"
+"""Present on runs of the schedules: the tick's time. A run without it was started by a person."""
 WINDOW_TAG = "gsc/window"
 """The days of a shared run, as `first/last`."""
 MAX_RUNTIME_TAG = "dagster/max_runtime"
-MINUTES_A_WORKSPACE = 10
-RUN_TAGS = {"dagster/priority": "1", MAX_RUNTIME_TAG: str(MINUTES_A_WORKSPACE * 60)}
-"""Ahead of backfills (priority 0), and ended after ten minutes."""
+IN_FLIGHT = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Statuses of runs that have not ended."""
+
 MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "7200"}
 """Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""
 
 
-def sync_job() -> Any:
-    """`gsc_sync`: both tables, for a range of one workspace's days.
+def sync_job(settings: Settings) -> Any:
+    """`gsc_sync`: both tables, for a range of one workspace's days. Ahead of backfills (priority 0).
 
     Without the data checks: they judge all workspaces, and each would be a step of every run.
     """
@@ -36,7 +47,7 @@ def sync_job() -> Any:
         "gsc_sync",
         selection=dg.AssetSelection.assets(*ASSETS).without_checks()
         | dg.AssetSelection.checks(NO_PARTIAL_FAILURES.key),
-        tags=RUN_TAGS,
+        tags={"dagster/priority": "1", MAX_RUNTIME_TAG: str(settings.run_minutes * 60)},
         description="Brings the lake's copy of one workspace's days up to date.",
     )
 
@@ -60,11 +71,20 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
     )
 
 
-def run_tags(workspaces: Sequence[str], window: Window) -> dict[str, str]:
+def workspaces_of(tags: Mapping[str, str]) -> set[str]:
+    """The workspaces that a run with these tags is about, however it was started."""
+    if SHARED_TAG in tags:
+        return set(tags[SHARED_TAG].split())
+    # A range names the same workspace at both ends; keys are `day|workspace`, or the workspace alone.
+    named = (tags[key] for key in (WORKSPACE_TAG, PARTITION_TAG, RANGE_START_TAG) if key in tags)
+    return {name.rpartition("|")[2] for name in named}
+
+
+def run_tags(workspaces: Sequence[str], window: Window, minutes: int = 10) -> dict[str, str]:
     """The tags of a run of `gsc_sync` over the window of one workspace, or of several that share it.
 
     A shared run has no range of partitions: Dagster would write an event for each of them beforehand,
-    which takes longer than syncing them when nothing moved.
+    which takes longer than syncing them when nothing moved. It may take `minutes` for each workspace.
     """
     first, *others = workspaces
     if not others:
@@ -73,5 +93,5 @@ def run_tags(workspaces: Sequence[str], window: Window) -> dict[str, str]:
         WORKSPACE_TAG: f"{first}+{len(others)}",
         SHARED_TAG: " ".join(workspaces),
         WINDOW_TAG: f"{window.start}/{window.last}",
-        MAX_RUNTIME_TAG: str(MINUTES_A_WORKSPACE * 60 * len(workspaces)),
+        MAX_RUNTIME_TAG: str(minutes * 60 * len(workspaces)),
     }

@@ -1,21 +1,29 @@
 """The schedules: a run per active workspace every six hours and one a day, and the data checks between."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.assets.searchdata import TICK_TAG
 from gsc_pipeline.days import Window, pacific_today
-from gsc_pipeline.jobs import WORKSPACE_TAG, run_tags
+from gsc_pipeline.jobs import IN_FLIGHT, MORE_WORKSPACE_TAG, TICK_TAG, run_tags, workspaces_of
 from gsc_pipeline.partitions import WORKSPACES, registration_gap
 from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.rollout import is_rolled_out
+from gsc_pipeline.search_console.breaker import Circuit
 from gsc_pipeline.settings import Settings
+from gsc_pipeline.telemetry import AutoSyncStarted
+from gsc_pipeline.ticks import Tick
 from gsc_pipeline.workspaces import Workspace, select
 
 MORE_CRON = "0 9 * * *"
 """An hour or two after midnight in California, when a new day's quota of inspections has begun; and three
 hours after a tick of the main schedule, whose pages are inspected."""
+
+FORGOTTEN_AFTER = timedelta(hours=6)
+"""A run that began longer ago holds no workspace back, whatever Dagster believes: a process that vanished
+leaves a run that is never said to end."""
 
 
 def checks_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
@@ -39,25 +47,28 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.auto_sync_cron,
         execution_timezone="UTC",
         default_status=_default_status(settings),
-        description=f"One run per active workspace, over the last {settings.auto_sync_days} days.",
+        description=f"One run per active workspace, over the last {settings.auto_sync_days} days. "
+        + why_on_or_off(settings),
     )
     def gsc_auto_sync(
         context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        active = _registered(context, pipeline)
-        if not active:
-            return _NOBODY
         at = context.scheduled_execution_time
-        window = Window.last_complete(settings.auto_sync_days, pacific_today(at))
-        if window.end <= settings.start_date:
+        window = _window(settings, at)
+        if window is None:
             return dg.SkipReason(f"no day since GSC_START_DATE ({settings.start_date}) is over yet")
-        window = Window(max(window.start, settings.start_date), window.end)
-        tick = at.isoformat()
-        ids = [workspace.id for workspace in active]
-        size = settings.workspaces_per_run
+        ids = _due(context, pipeline, settings, job.name)
+        if isinstance(ids, dg.SkipReason):
+            return ids
+        tick, size = at.isoformat(), settings.workspaces_per_run
         groups = [ids[i : i + size] for i in range(0, len(ids), size)]
+        if pipeline.ticks.begin(Tick(tick, pipeline.clock(), tuple(ids), len(groups))):
+            pipeline.telemetry.tell(AutoSyncStarted(tick, len(ids)))
         return [
-            dg.RunRequest(run_key=f"{tick}|{group[0]}", tags={TICK_TAG: tick, **run_tags(group, window)})
+            dg.RunRequest(
+                run_key=f"{tick}|{group[0]}",
+                tags={TICK_TAG: tick, **run_tags(group, window, settings.run_minutes)},
+            )
             for group in groups
         ]
 
@@ -78,28 +89,72 @@ def auto_sync_more_schedule(job: Any, settings: Settings) -> dg.ScheduleDefiniti
     def gsc_auto_sync_more(
         context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        active = _registered(context, pipeline)
-        if not active:
-            return _NOBODY
+        ids = _due(context, pipeline, settings, job.name)
+        if isinstance(ids, dg.SkipReason):
+            return ids
         tick = context.scheduled_execution_time.isoformat()
         return [
             dg.RunRequest(
-                run_key=f"{tick}|{workspace.id}",
-                partition_key=workspace.id,
-                tags={TICK_TAG: tick, WORKSPACE_TAG: workspace.id},
+                run_key=f"{tick}|{workspace}",
+                partition_key=workspace,
+                tags={TICK_TAG: tick, MORE_WORKSPACE_TAG: workspace},
             )
-            for workspace in active
+            for workspace in ids
         ]
 
     return gsc_auto_sync_more
 
 
-_NOBODY = dg.SkipReason("no workspace is active")
+def why_on_or_off(settings: Settings) -> str:
+    """Whether the schedules start switched on, and by which settings."""
+    if not settings.auto_sync_enabled:
+        return "Off unless switched on in the UI, as GSC_AUTO_SYNC_ENABLED is not true."
+    share = settings.auto_sync_rollout
+    whom = "every active workspace" if share == 100 else f"{share} % of them (GSC_AUTO_SYNC_ROLLOUT)"
+    return f"On, as GSC_AUTO_SYNC_ENABLED is true: for {whom}, at {settings.auto_sync_cron} UTC."
 
 
 def _default_status(settings: Settings) -> dg.DefaultScheduleStatus:
     on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
     return on if settings.auto_sync_enabled else off
+
+
+def _window(settings: Settings, at: datetime) -> Window | None:
+    window = Window.last_complete(settings.auto_sync_days, pacific_today(at))
+    if window.end <= settings.start_date:
+        return None
+    return Window(max(window.start, settings.start_date), window.end)
+
+
+def _due(
+    context: dg.ScheduleEvaluationContext, pipeline: Pipeline, settings: Settings, job_name: str
+) -> list[str] | dg.SkipReason:
+    """The workspaces to ask runs for, or why there are none."""
+    active = _registered(context, pipeline)
+    if not active:
+        return dg.SkipReason("no workspace is active")
+    ids = [w.id for w in active if is_rolled_out(w.id, settings.auto_sync_rollout)]
+    if not ids:
+        return dg.SkipReason(
+            f"GSC_AUTO_SYNC_ROLLOUT is {settings.auto_sync_rollout}: no active workspace is in"
+        )
+    breaker = pipeline.breaker_state() if pipeline.breaker_state else None
+    if breaker and breaker.state is Circuit.OPEN:
+        return dg.SkipReason(
+            f"the circuit breaker is open until {breaker.retry_at:%H:%M:%S} UTC: {breaker.cause}"
+        )
+    busy = _busy(context.instance, job_name, ids, pipeline.clock())
+    if busy:
+        context.log.info(f"still running, so skipped: {', '.join(sorted(busy))}")
+    free = [id_ for id_ in ids if id_ not in busy]
+    return free or dg.SkipReason(f"still running: {', '.join(sorted(busy))}")
+
+
+def _busy(instance: dg.DagsterInstance, job_name: str, ids: Collection[str], now: datetime) -> set[str]:
+    """The workspaces that a run of the job is about to sync or is syncing: one query for all."""
+    filters = dg.RunsFilter(job_name=job_name, statuses=IN_FLIGHT, created_after=now - FORGOTTEN_AFTER)
+    about = (workspaces_of(run.tags) for run in instance.get_runs(filters))
+    return set(ids) & set().union(*about)
 
 
 def _registered(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> Sequence[Workspace]:

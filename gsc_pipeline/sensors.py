@@ -4,17 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.jobs import WORKSPACE_TAG
-from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG, WORKSPACES, registration_gap
+from gsc_pipeline.jobs import IN_FLIGHT, workspaces_of
+from gsc_pipeline.partitions import WORKSPACES, registration_gap
 from gsc_pipeline.resources import Pipeline
-
-IN_FLIGHT = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def workspaces_sensor() -> Any:
@@ -48,8 +40,6 @@ def workspaces_sensor() -> Any:
 
 
 def _in_flight(instance: dg.DagsterInstance, workspace: str) -> bool:
-    """Whether a run needs the partition. Only scheduled runs carry the tag; others name it in their keys."""
+    """Whether a run needs the partition."""
     runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
-    keys = (WORKSPACE_TAG, PARTITION_TAG, RANGE_START_TAG)
-    named = {run.tags[key].rpartition("|")[2] for run in runs for key in keys if key in run.tags}
-    return workspace in named
+    return any(workspace in workspaces_of(run.tags) for run in runs)

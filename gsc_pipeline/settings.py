@@ -136,6 +136,13 @@ class Settings(BaseSettings):
         ge=1,
         le=100,
     )
+    run_minutes: int = _variable(
+        "GSC_RUN_MINUTES",
+        10,
+        "how long a scheduled run may take for each of its workspaces; then Dagster ends it",
+        ge=1,
+        le=350,
+    )
     auto_sync_rollout: int = _variable(
         "GSC_AUTO_SYNC_ROLLOUT",
         100,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gsc_pipeline.audit import AuditLog
 from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.heartbeat import beat
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.breaker import SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
@@ -21,7 +22,7 @@ from gsc_pipeline.settings import Settings, state_address
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline.sync.everyone import OpenConsole
 from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.telemetry import Telemetry
+from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure, Telemetry
 from gsc_pipeline.workspaces import Workspace, load_workspaces
 
 if TYPE_CHECKING:
@@ -96,6 +97,19 @@ def telemetry(settings: Settings, clock: Clock = utc_now) -> Telemetry:
         return Telemetry()
     max_bytes = round(settings.audit_log_megabytes * 1_000_000)
     return Telemetry(AuditLog(Path(settings.audit_log), max_bytes=max_bytes, clock=clock))
+
+
+def after_tick(settings: Settings, tell: Telemetry) -> Callable[[AutoSyncComplete], None]:
+    """What is done when a tick has ended: telemetry is told, alerts are evaluated, the heart beats."""
+
+    def ended(tick: AutoSyncComplete) -> None:
+        tell.tell(tick)
+        if settings.alert_urls.get_secret_value():
+            alerts(settings).evaluate(health_monitor(settings).look().health)
+        if not isinstance(tick, AutoSyncFailure):
+            beat(settings.heartbeat_url.get_secret_value())
+
+    return ended
 
 
 def health_monitor(

@@ -51,6 +51,7 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "auto_sync_cron": ("@daily", "@daily"),
         "auto_sync_days": ("500", 500),
         "workspaces_per_run": ("20", 20),
+        "run_minutes": ("30", 30),
         "start_date": ("2025-07-01", date(2025, 7, 1)),
         "api_concurrency": ("64", 64),
         "api_attempts": ("1", 1),

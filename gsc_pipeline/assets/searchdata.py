@@ -14,17 +14,15 @@ from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.events import DayEvent, good_days, worth_recording
 from gsc_pipeline.footprint import reduce_footprint
-from gsc_pipeline.jobs import SHARED_TAG, WINDOW_TAG, WORKSPACE_TAG
+from gsc_pipeline.jobs import SHARED_TAG, TICK_TAG, WINDOW_TAG, WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import ConfigurationError
+from gsc_pipeline.sync.events import workspace_ended
 from gsc_pipeline.sync.everyone import sync_isolated
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.workspaces import Workspace
-
-TICK_TAG = "gsc/tick"
-"""Present on runs of the schedule: the tick's time. A run without it was started by a person."""
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """Three attempts in all. A retry reads only what is missing, because the ledger says what is."""
@@ -54,6 +52,7 @@ def searchdata_asset(
         for workspace, window in asked:
             reports.append(_sync(context, pipeline, workspace, window))
             _record(context, reports[-1])
+            _tell(context, pipeline, reports[-1])
         yield no_partial_failures(pipeline.lake, workspaces)
         _end(reports)
 
@@ -130,6 +129,14 @@ def _sync(
     for problem in report.problems:
         context.log.warning(f"{workspace.id}: {problem}")
     return report
+
+
+def _tell(context: dg.AssetExecutionContext, pipeline: Pipeline, report: SyncReport) -> None:
+    """Tell the tick's book, which sums the tick up, and whoever listens."""
+    outcome = workspace_ended(report, context.run.tags.get(TICK_TAG, ""))
+    if outcome.tick:
+        pipeline.ticks.note(outcome)
+    pipeline.telemetry.tell(outcome)
 
 
 def _record(context: dg.AssetExecutionContext, report: SyncReport) -> None:

@@ -28,4 +28,20 @@ TABLES = {
         probe TEXT,
         probe_until DOUBLE PRECISION
     """,
+    # One row per tick of the schedule. `workspaces` is a JSON list of those it asked runs for, `runs` how
+    # many runs; `ended_at` is null until its summary is told.
+    "gsc_ticks": """
+        tick TEXT PRIMARY KEY,
+        begun_at DOUBLE PRECISION NOT NULL,
+        workspaces TEXT NOT NULL,
+        runs INTEGER NOT NULL,
+        ended_at DOUBLE PRECISION
+    """,
+    # What a run of a tick says of one workspace: the event `workspace_sync.complete` as JSON.
+    "gsc_tick_outcomes": """
+        tick TEXT NOT NULL,
+        workspace TEXT NOT NULL,
+        event TEXT NOT NULL,
+        PRIMARY KEY (tick, workspace)
+    """,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -13,8 +13,13 @@ import pytest
 from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.partitions import WORKSPACES, partitions_definition
 from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.search_console.breaker import BreakerState
+from gsc_pipeline.state.store import open_store
 from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.telemetry import AutoSyncComplete
+from gsc_pipeline.ticks import TickBook
 from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.doubles import RecordingTelemetry
 from gsc_pipeline_tests.world import World
 
 
@@ -26,6 +31,9 @@ class Orchestra:
     instance: dg.DagsterInstance
     workspaces: list[Workspace]
     start: date = date(2026, 11, 1)
+    telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
+    breaker: BreakerState | None = None
+    ended: list[AutoSyncComplete] = field(default_factory=list)
     list_workspaces: Callable[[], tuple[Workspace, ...]] | None = None
 
     @property
@@ -35,6 +43,10 @@ class Orchestra:
             open_console=self.world.open_console,
             lake=self.world.lake,
             options=SyncOptions(),
+            ticks=TickBook(open_store(str(self.world.folder / "state.db"))),
+            telemetry=self.telemetry,
+            breaker_state=(lambda: self.breaker) if self.breaker else None,  # type: ignore[arg-type,return-value]
+            after_tick=self.ended.append,
             clock=lambda: self.world.now,
         )
 

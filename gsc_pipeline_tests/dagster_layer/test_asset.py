@@ -9,9 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gsc_pipeline.assets.searchdata import TICK_TAG
 from gsc_pipeline.days import ONE_DAY, Window
-from gsc_pipeline.jobs import WORKSPACE_TAG
+from gsc_pipeline.jobs import TICK_TAG, WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.partitions import partition_key, range_tags
 from gsc_pipeline.settings import ConfigurationError

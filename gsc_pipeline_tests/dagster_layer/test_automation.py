@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
 
+from gsc_pipeline.days import utc_now
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.jobs import MAX_RUNTIME_TAG, SHARED_TAG, WINDOW_TAG, WORKSPACE_TAG
 from gsc_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
+from gsc_pipeline.schedules import FORGOTTEN_AFTER
+from gsc_pipeline.search_console.breaker import BreakerState, Circuit
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
 from gsc_pipeline_tests.world import World
@@ -62,6 +65,70 @@ def test_workspaces_share_runs_as_the_setting_says(orchestra: Orchestra) -> None
     assert alone[RANGE_START_TAG] == "2026-11-17|initech"
     orchestra.materialize(tags=shared)
     assert {key.partition("|")[2] for key in orchestra.materialized()} == {"acme", "globex"}
+
+
+def queued(orchestra: Orchestra, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    """A run as the daemon makes it of a request."""
+    job = definitions(orchestra).resolve_job_def("gsc_sync")
+    return orchestra.instance.create_run_for_job(job, tags=dict(request.tags), status=status)
+
+
+def test_a_workspace_that_is_still_running_is_skipped_and_the_others_are_not(orchestra: Orchestra) -> None:
+    (acme, _) = tick(orchestra).run_requests
+    queued(orchestra, acme, dg.DagsterRunStatus.STARTED)
+    orchestra.world.now = utc_now()
+    (request,) = tick(orchestra, SIX + timedelta(hours=6)).run_requests
+    assert request.tags[WORKSPACE_TAG] == "globex"
+
+
+def test_when_all_are_still_running_the_tick_is_skipped_and_says_so(orchestra: Orchestra) -> None:
+    (shared,) = tick(orchestra, workspaces_per_run=2).run_requests
+    queued(orchestra, shared, dg.DagsterRunStatus.STARTED)
+    orchestra.world.now = utc_now()
+    assert tick(orchestra, SIX + timedelta(hours=6)).skip_message == "still running: acme, globex"
+
+
+def test_a_run_that_began_long_ago_holds_nobody_back(orchestra: Orchestra) -> None:
+    (acme, _) = tick(orchestra).run_requests
+    queued(orchestra, acme, dg.DagsterRunStatus.STARTED)
+    orchestra.world.now = utc_now() + FORGOTTEN_AFTER
+    assert len(tick(orchestra, SIX + timedelta(hours=12)).run_requests) == 2
+
+
+def test_while_the_breaker_is_open_a_tick_asks_for_nothing(orchestra: Orchestra) -> None:
+    until = datetime(2026, 11, 21, 6, 5, tzinfo=UTC)
+    orchestra.breaker = BreakerState(Circuit.OPEN, 5, SIX, until, "no answer")
+    assert tick(orchestra).skip_message == "the circuit breaker is open until 06:05:00 UTC: no answer"
+    orchestra.breaker = BreakerState(Circuit.HALF_OPEN, 5, SIX, until, "no answer")
+    assert len(tick(orchestra).run_requests) == 2
+
+
+def test_a_partial_roll_out_takes_in_the_same_workspaces_each_time(orchestra: Orchestra) -> None:
+    orchestra.workspaces[:] = [dataclasses.replace(orchestra.workspaces[0], id=f"w{i}") for i in range(40)]
+    quarter = {request.tags[WORKSPACE_TAG] for request in tick(orchestra, auto_sync_rollout=25).run_requests}
+    half = {request.tags[WORKSPACE_TAG] for request in tick(orchestra, auto_sync_rollout=50).run_requests}
+    assert 0 < len(quarter) < len(half) < 40
+    assert quarter < half
+    skipped = tick(orchestra, auto_sync_rollout=0).skip_message
+    assert skipped == "GSC_AUTO_SYNC_ROLLOUT is 0: no active workspace is in"
+
+
+def test_the_schedule_says_whether_it_is_on_and_why(orchestra: Orchestra) -> None:
+    def description(**settings: object) -> str:
+        defs = definitions(orchestra, **settings)
+        return str(defs.resolve_schedule_def("gsc_auto_sync").description)
+
+    assert "Off unless switched on in the UI, as GSC_AUTO_SYNC_ENABLED is not true" in description()
+    on = description(auto_sync_enabled=True, auto_sync_rollout=25)
+    assert "On, as GSC_AUTO_SYNC_ENABLED is true: for 25 % of them (GSC_AUTO_SYNC_ROLLOUT)" in on
+
+
+def test_a_tick_that_begins_is_told_once(orchestra: Orchestra) -> None:
+    tick(orchestra)
+    tick(orchestra)
+    ((name, measurements, metadata),) = orchestra.telemetry.emitted
+    assert (name, measurements) == ("auto_sync.started", {"total_workspaces": 2})
+    assert metadata == {"tick": SIX.isoformat()}
 
 
 def test_the_window_ends_with_the_last_complete_pacific_day(orchestra: Orchestra) -> None:

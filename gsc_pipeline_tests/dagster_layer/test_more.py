@@ -13,7 +13,7 @@ import pytest
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import WORKSPACE_TAG
+from gsc_pipeline.jobs import MORE_WORKSPACE_TAG
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import WORKSPACES, ListedWorkspaces
 from gsc_pipeline.settings import ConfigurationError, load_settings
@@ -169,7 +169,7 @@ def test_a_tick_asks_for_one_run_per_active_workspace_each_with_its_partition(or
     ]
     requests = tick(orchestra).run_requests
     assert [request.partition_key for request in requests] == ["acme", "globex", "new"]
-    assert [request.tags[WORKSPACE_TAG] for request in requests] == ["acme", "globex", "new"]
+    assert [request.tags[MORE_WORKSPACE_TAG] for request in requests] == ["acme", "globex", "new"]
     assert {request.tags["gsc/tick"] for request in requests} == {NINE.isoformat()}
     assert len({request.run_key for request in requests}) == 3
     assert orchestra.instance.has_dynamic_partition(WORKSPACES, "new")

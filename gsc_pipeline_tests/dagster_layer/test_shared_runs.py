@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from gsc_pipeline.assets.searchdata import TICK_TAG
-from gsc_pipeline.jobs import run_tags
+from gsc_pipeline.jobs import TICK_TAG, run_tags
 from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
 from gsc_pipeline_tests.dagster_layer.test_asset import attempts, failure, keys

@@ -1,0 +1,153 @@
+"""The asset `auto_sync`: each tick of the schedule as a whole, told when its last run has ended.
+
+Belongs here: noticing that a tick has ended, its event, its check. Does not: what a summary says
+(`sync.events`), the book of ticks (`ticks`), who else is told (`wiring.after_tick`).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from gsc_pipeline.jobs import IN_FLIGHT, TICK_TAG, workspaces_of
+from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.sync.events import tick_ended
+from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure
+from gsc_pipeline.ticks import Tick
+
+AUTO_SYNC = dg.AssetSpec(
+    "auto_sync",
+    group_name="search_console",
+    description="Each tick of the schedule as a whole: how many workspaces were synced, how many were not, "
+    "how long it took. Written when the tick's last run has ended.",
+    deps=["searchdata_site_impression", "searchdata_url_impression"],
+)
+
+LAUNCHED_WITHIN = timedelta(hours=1)
+"""Runs that a tick asked for and that have not appeared by then never will: the daemon died on the way."""
+
+ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+def auto_sync_check() -> dg.AssetChecksDefinition:
+    """Judges the last tick whose summary was told."""
+
+    @dg.asset_check(
+        asset=AUTO_SYNC.key,
+        name="every_workspace_synced",
+        description="The last tick synced every workspace: a warning if some failed, an error if all did.",
+    )
+    def every_workspace_synced(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
+        tick = pipeline.ticks.last_ended()
+        if tick is None:
+            return dg.AssetCheckResult(passed=True, description="no tick has ended yet")
+        ended = tick_ended(
+            tick.name, pipeline.ticks.outcomes(tick), duration_ms=0, missing=_missing(tick, pipeline)
+        )
+        passed, severity, description = _verdict(ended)
+        return dg.AssetCheckResult(
+            passed=passed, severity=severity, description=description, metadata=_reasons(ended)
+        )
+
+    return every_workspace_synced
+
+
+def tick_summary_sensor() -> dg.SensorDefinition:
+    """Tells of each tick once, when all its runs have ended: event, check, telemetry, alerts, heartbeat."""
+
+    @dg.sensor(
+        name="gsc_tick_summary",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sums up each tick of gsc_auto_sync when its last run has ended.",
+    )
+    def gsc_tick_summary(
+        context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+    ) -> dg.SensorResult | dg.SkipReason:
+        events: list[Any] = []
+        for tick in pipeline.ticks.unended():
+            now = pipeline.clock()
+            if not _is_over(context.instance, tick, now):
+                continue
+            missing = _missing(tick, pipeline, _ended_badly(context.instance, tick))
+            duration_ms = round((now - tick.begun_at).total_seconds() * 1000)
+            ended = tick_ended(
+                tick.name, pipeline.ticks.outcomes(tick), duration_ms=duration_ms, missing=missing
+            )
+            if pipeline.ticks.end(tick, now):
+                pipeline.after_tick(ended)
+                events += _events(ended)
+        return dg.SensorResult(asset_events=events) if events else dg.SkipReason("no tick has ended")
+
+    return gsc_tick_summary
+
+
+def _is_over(instance: dg.DagsterInstance, tick: Tick, now: datetime) -> bool:
+    tags = {TICK_TAG: tick.name}
+    if instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_FLIGHT), limit=1):
+        return False
+    if any(_is_to_be_repeated(run.tags) for run in _bad_runs(instance, tick)):
+        return False
+    launched = instance.get_runs_count(dg.RunsFilter(tags=tags))
+    return launched >= tick.runs or now - tick.begun_at > LAUNCHED_WITHIN
+
+
+def _is_to_be_repeated(tags: Mapping[str, str]) -> bool:
+    """Whether the daemon is about to start a crashed run again."""
+    return tags.get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in tags
+
+
+def _bad_runs(instance: dg.DagsterInstance, tick: Tick) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(tags={TICK_TAG: tick.name}, statuses=ENDED_BADLY))
+
+
+def _ended_badly(instance: dg.DagsterInstance, tick: Tick) -> dict[str, str]:
+    """How the runs ended that left no word of their workspaces."""
+    return {
+        workspace: f"its run {run.run_id} ended as {run.status.value}"
+        for run in _bad_runs(instance, tick)
+        for workspace in workspaces_of(run.tags)
+    }
+
+
+def _missing(tick: Tick, pipeline: Pipeline, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    heard_of = {outcome.workspace for outcome in pipeline.ticks.outcomes(tick)}
+    known = known or {}
+    return {
+        workspace: known.get(workspace, "its run left no word")
+        for workspace in tick.workspaces
+        if workspace not in heard_of
+    }
+
+
+def _events(ended: AutoSyncComplete) -> list[Any]:
+    passed, severity, description = _verdict(ended)
+    return [
+        dg.AssetMaterialization(AUTO_SYNC.key, metadata={**_numbers(ended), **_reasons(ended)}),
+        dg.AssetCheckEvaluation(
+            asset_key=AUTO_SYNC.key,
+            check_name="every_workspace_synced",
+            passed=passed,
+            severity=severity,
+            description=description,
+            metadata=_reasons(ended),
+        ),
+    ]
+
+
+def _verdict(ended: AutoSyncComplete) -> tuple[bool, dg.AssetCheckSeverity, str]:
+    severity = (
+        dg.AssetCheckSeverity.ERROR if isinstance(ended, AutoSyncFailure) else dg.AssetCheckSeverity.WARN
+    )
+    return not ended.failures, severity, f"{ended.successes} of {ended.total_workspaces} workspaces synced"
+
+
+def _numbers(ended: AutoSyncComplete) -> dict[str, Any]:
+    return {"tick": dg.MetadataValue.text(ended.tick), **ended.measurements}
+
+
+def _reasons(ended: AutoSyncComplete) -> dict[str, Any]:
+    records = [dg.TableRecord({"workspace": w, "reason": why}) for w, why in sorted(ended.reasons.items())]
+    columns = [dg.TableColumn("workspace"), dg.TableColumn("reason")]
+    return {"reasons": dg.MetadataValue.table(records, schema=dg.TableSchema(columns))}
