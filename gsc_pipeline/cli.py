@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -130,12 +131,13 @@ def serve(
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8089,
 ) -> None:
-    """Answer /health/sync, /health/live and /metrics over HTTP."""
+    """Answer /health/sync, /health/live and /metrics over HTTP, and tell people when something is wrong."""
+    from gsc_pipeline.serving.alerting import evaluating
     from gsc_pipeline.serving.app import make_app
     from gsc_pipeline.serving.metrics import metrics_text
     from gsc_pipeline.serving.server import LOOPBACK, serve_until_stopped
     from gsc_pipeline.structured_logs import configure_logging
-    from gsc_pipeline.wiring import health_monitor
+    from gsc_pipeline.wiring import alerts, health_monitor
 
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level)
@@ -147,12 +149,14 @@ def serve(
 
         probe = instance_probe()
     monitor = health_monitor(settings, probe_database=probe)
-    serve_until_stopped(
-        make_app(monitor, metrics_text(monitor, by_workspace=settings.metrics_by_workspace)),
-        host=host,
-        port=port,
-        on_ready=lambda url: typer.echo(f"{url}/health/sync and {url}/metrics (Ctrl-C stops it)"),
-    )
+    has_alerts = bool(settings.alert_urls.get_secret_value())
+    with evaluating(alerts(settings), monitor) if has_alerts else nullcontext():
+        serve_until_stopped(
+            make_app(monitor, metrics_text(monitor, by_workspace=settings.metrics_by_workspace)),
+            host=host,
+            port=port,
+            on_ready=lambda url: typer.echo(f"{url}/health/sync and {url}/metrics (Ctrl-C stops it)"),
+        )
 
 
 @app.command()

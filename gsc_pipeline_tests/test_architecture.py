@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "health": {"days", "figures", "lake", "workspaces"},
     "alerts": {"health"},
     "heartbeat": set(),
-    "serving": {"health"},
+    "serving": {"alerts", "health"},
     "simulator": {"days"},
     "status": {"lake", "sync", "workspaces"},
     "quality": {"days", "lake"},

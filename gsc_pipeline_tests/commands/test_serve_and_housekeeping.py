@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import urllib3
 
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.commands.conftest import Gsc
+from gsc_pipeline_tests.watching.receiver import receiving
 from gsc_pipeline_tests.world import World
 
 GSC = str(Path(sys.executable).with_name("gsc"))
@@ -64,6 +66,20 @@ def test_serve_answers_on_the_loopback_address_and_ends_well_when_told_to(small:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert errors == ""
+
+
+def test_serve_tells_people_without_any_daemon(small: World, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        urls = f"json://127.0.0.1:{receiver.port}/s3cret"
+        memory = str(tmp_path / "alerts.json")
+        with serving(small, GSC_ALERT_URLS=urls, GSC_ALERT_MEMORY=memory) as (_, process):
+            until = time.monotonic() + 30
+            while not receiver.titles and time.monotonic() < until:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    assert receiver.titles == ["gsc_pipeline needs you"]
+    assert process.returncode == 0
 
 
 def test_serve_asks_the_database_of_dagsters_instance_and_warns_when_others_may_read(
