@@ -32,6 +32,7 @@ from gsc_pipeline.search_console.auth import (
 )
 from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
+from gsc_pipeline.thresholds import Thresholds
 
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 """A workspace's id. Dagster silently loses a partition key with a "|", and its command line splits keys
@@ -52,6 +53,7 @@ class Workspace:
     search_types: tuple[SearchType, ...]
     brand_terms: tuple[str, ...] = ()
     active: bool = True
+    thresholds: Thresholds = Thresholds()
 
 
 def load_workspaces(path: Path) -> tuple[Workspace, ...]:

@@ -4,6 +4,19 @@ from gsc_pipeline.lake.schemas.appearance import SEARCH_APPEARANCE
 from gsc_pipeline.lake.schemas.bookkeeping import REVISIONS, SYNC_LEDGER, SYNC_RUNS
 from gsc_pipeline.lake.schemas.hourly import SEARCHDATA_HOURLY
 from gsc_pipeline.lake.schemas.impressions import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.schemas.insights import (
+    ANOMALIES,
+    CANNIBALISATION,
+    CONTENT_DECAY,
+    CTR_CURVE,
+    CTR_GAP,
+    DAILY_PERFORMANCE,
+    INDEX_COVERAGE,
+    INSIGHT_REFRESHES,
+    INSIGHTS,
+    STRIKING_DISTANCE,
+    WINNERS_AND_LOSERS,
+)
 from gsc_pipeline.lake.schemas.inspections import URL_INSPECTIONS
 from gsc_pipeline.lake.schemas.properties import PROPERTIES
 from gsc_pipeline.lake.schemas.sitemaps import SITEMAPS
@@ -20,9 +33,20 @@ TABLES = (
     SYNC_LEDGER,
     SYNC_RUNS,
     REVISIONS,
+    *INSIGHTS,
+    INSIGHT_REFRESHES,
 )
 
 __all__ = [
+    "ANOMALIES",
+    "CANNIBALISATION",
+    "CONTENT_DECAY",
+    "CTR_CURVE",
+    "CTR_GAP",
+    "DAILY_PERFORMANCE",
+    "INDEX_COVERAGE",
+    "INSIGHTS",
+    "INSIGHT_REFRESHES",
     "PARTITION_COLUMNS",
     "PROPERTIES",
     "REVISIONS",
@@ -31,10 +55,12 @@ __all__ = [
     "SEARCH_APPEARANCE_FLAGS",
     "SITEMAPS",
     "SITE_IMPRESSION",
+    "STRIKING_DISTANCE",
     "SYNC_LEDGER",
     "SYNC_RUNS",
     "TABLES",
     "URL_IMPRESSION",
     "URL_INSPECTIONS",
+    "WINNERS_AND_LOSERS",
     "TableSpec",
 ]
