@@ -17,7 +17,7 @@ INSPECTIONS_INPUT = (
 )
 """The newest inspection of each page."""
 
-SITEMAPS_INPUT = ("site_url", "path", "observed_on", "errors", "warnings", "submitted", "is_pending")
+SITEMAPS_INPUT = ("site_url", "path", "observed_on", "errors", "warnings", "submitted")
 """The newest observation of each sitemap that is still listed."""
 
 _BROKEN = (

@@ -36,7 +36,7 @@ def winners_and_losers(items: pd.DataFrame, thresholds: Thresholds) -> pd.DataFr
     every.loc[moved & (every["change"] < 0), "kind"] = "loser"
     every.loc[(before == 0) & (after >= least), "kind"] = "new"
     every.loc[(after == 0) & (before >= least), "kind"] = "lost"
-    found = every[every["kind"].notna()].assign(size=every["change"].abs(), shown=before + after)
+    every = every.assign(size=every["change"].abs(), shown=before + after)
     order = [*SERIES, "dimension", "size", "shown", "item"]
     ascending = [True, True, True, False, False, True]
-    return found.sort_values(order, ascending=ascending, ignore_index=True)
+    return every[every["kind"].notna()].sort_values(order, ascending=ascending, ignore_index=True)

@@ -1,6 +1,6 @@
 """What the insights are made from, read out of the lake: one frame for each declared input.
 
-Belongs here: which query over which days gives which input. Does not: the queries (`queries`), windows
+Belongs here: which query over which rows gives which input. Does not: the queries (`queries`), windows
 (`windows`), or what the sums mean (the insights' own modules).
 """
 
@@ -10,25 +10,38 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from gsc_pipeline.insights import queries as sql
 from gsc_pipeline.insights.frames import SERIES
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SITEMAPS, SYNC_LEDGER, URL_IMPRESSION, URL_INSPECTIONS
-from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.schemas import (
+    SITE_IMPRESSION,
+    SITEMAPS,
+    SYNC_LEDGER,
+    URL_IMPRESSION,
+    URL_INSPECTIONS,
+    TableSpec,
+)
 from gsc_pipeline.thresholds import Thresholds
 
 READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS)
 """The tables that insights are made from."""
 
+_OF_DAY = ("site_url", "search_type", "data_date", "clicks", "impressions")
+_LEDGER = (*_OF_DAY, "status", "position", "truncated", "last_read_at")
+_POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
+
 
 class LakeSource:
-    """One workspace's inputs, as the insights declare them, summed inside DuckDB: memory holds sums.
+    """One workspace's inputs, as the insights declare them, out of the lake as it was when this was made.
 
-    Raises LakeError where the lake cannot be read. To be closed, or used in a `with`.
+    Rows are streamed through DuckDB, so that memory holds sums. Raises LakeError where the lake cannot be
+    read. To be closed, or used in a `with`.
     """
 
     def __init__(
@@ -36,8 +49,12 @@ class LakeSource:
     ) -> None:
         self._thresholds = thresholds
         self._is_brand = sql.is_brand_sql(brand_terms)
-        self._connection = connect(lake, workspace=workspace, tables=READ)
-        self.ledger = self._frame(sql.LEDGER)
+        self._datasets = {table: lake.dataset(table, workspace=workspace) for table in READ}
+        self._connection = duckdb.connect(":memory:")
+        # The right side of a join is the one held in memory. DuckDB does not know how long a stream is, and
+        # would hold the stream.
+        self._connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        self.ledger = self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL")
         self.final = final_days(self.ledger, thresholds.window_days)
 
     def __enter__(self) -> Self:
@@ -54,27 +71,34 @@ class LakeSource:
 
     def fingerprint(self) -> str:
         """A text that is another whenever what the insights are made from is."""
-        return repr(self._connection.execute(sql.FINGERPRINT).fetchone())
+        inspected = self._over(URL_INSPECTIONS, ["inspected_at"], sql.LAST_INSPECTION)
+        frames = (self.ledger, self.sitemaps(), inspected)
+        return " ".join(f"{int(pd.util.hash_pandas_object(frame).sum()):x}" for frame in frames)
 
     def named_by_day(self) -> pd.DataFrame:
         """Input of daily_performance."""
-        return self._frame(sql.NAMED_BY_DAY)
+        return self._over(SITE_IMPRESSION, (*_OF_DAY, "query"), sql.NAMED_BY_DAY)
 
     def curve_positions(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Inputs of ctr_curve and of ctr_gap: sums by position, and those of queries shown enough."""
+        days = self._window(self._thresholds.curve_days)
         deepest, least = self._thresholds.curve_positions, self._thresholds.ctr_gap_impressions
-        self._over(self._window(self._thresholds.curve_days), sql.MAKE_QUERY_POSITIONS, deepest=deepest)
-        return self._frame(sql.POSITIONS), self._frame(sql.QUERY_POSITIONS, least=least)
+        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_QUERY_POSITIONS, days, deepest=deepest - 1)
+        both = self._frame(sql.POSITIONS), self._frame(sql.QUERY_POSITIONS, least=least)
+        self._connection.execute("DROP TABLE query_positions")
+        return both
 
     def queries(self) -> pd.DataFrame:
         """Input of striking_distance."""
-        days = self._window(self._thresholds.window_days)
-        return self._over(days, sql.QUERIES, least=self._thresholds.striking_impressions)
+        days, least = self._window(self._thresholds.window_days), self._thresholds.striking_impressions
+        return self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERIES, days, least=least)
 
     def query_pages(self) -> pd.DataFrame:
         """Input of cannibalisation; also what `top_pages` looks into."""
-        self._over(self._window(self._thresholds.window_days), sql.MAKE_QUERY_PAGES)
-        return self._frame(sql.SHARED_QUERIES, least=self._thresholds.cannibalisation_clicks)
+        columns = (*_OF_DAY, "query", "url", "sum_position")
+        days, least = self._window(self._thresholds.window_days), self._thresholds.cannibalisation_clicks
+        self._over(URL_IMPRESSION, columns, sql.MAKE_QUERY_PAGES, days)
+        return self._frame(sql.SHARED_QUERIES, least=least)
 
     def top_pages(self, queries: pd.DataFrame) -> pd.DataFrame:
         """The page shown most often for each query: site_url, search_type, query, url.
@@ -88,53 +112,81 @@ class LakeSource:
 
     def compared_queries(self) -> pd.DataFrame:
         """Input of winners_and_losers, the queries."""
-        days = self._pairs(self._thresholds.window_days)
-        return self._compared(days, SITE_IMPRESSION.name, "query", "sum_top_position")
+        return self._compared(SITE_IMPRESSION, "query", "sum_top_position", self._thresholds.window_days)
 
     def compared_pages(self) -> pd.DataFrame:
         """Input of winners_and_losers, the pages; of content_decay too."""
-        days = self._pairs(self._thresholds.window_days)
-        return self._compared(days, URL_IMPRESSION.name, "url", "sum_position")
+        return self._compared(URL_IMPRESSION, "url", "sum_position", self._thresholds.window_days)
 
     def pages_of_a_year(self) -> pd.DataFrame:
         """Input of content_decay against the year before."""
-        return self._compared(self._pairs(YEAR), URL_IMPRESSION.name, "url", "sum_position")
+        return self._compared(URL_IMPRESSION, "url", "sum_position", YEAR)
 
     def inspections(self) -> pd.DataFrame:
         """Input of index_coverage: the newest inspection of each page."""
-        return self._frame(sql.INSPECTIONS)
+        columns = [c for c in URL_INSPECTIONS.schema.names if c != "result_json"]
+        return self._over(URL_INSPECTIONS, columns, sql.INSPECTIONS)
 
     def sitemaps(self) -> pd.DataFrame:
         """Input of index_coverage: each sitemap as it was last seen."""
-        return self._frame(sql.LISTED_SITEMAPS)
+        return self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS)
 
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
-    def _pairs(self, back: int) -> pd.DataFrame:
-        share = self._thresholds.compared_days_share
-        return compared(self.final, self._thresholds.window_days, back, share)
-
-    def _compared(self, days: pd.DataFrame, table: str, of: str, position: str) -> pd.DataFrame:
-        least = self._thresholds
+    def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
+        days = compared(self.final, self._thresholds.window_days, back, self._thresholds.compared_days_share)
         return self._over(
+            table,
+            (*_OF_DAY, of, position),
+            sql.COMPARED.replace("{of}", of).replace("{position}", position),
             days,
-            sql.compared_sql(table, of, position),
-            least_impressions=least.change_impressions,
-            least_clicks=least.decay_clicks,
+            least_impressions=self._thresholds.change_impressions,
+            least_clicks=self._thresholds.decay_clicks,
         )
 
-    def _over(self, days: pd.DataFrame, query: str, **parameters: Any) -> pd.DataFrame:
-        """The query's result over the chosen days; only their files are opened."""
-        columns = {
-            name: days[name].dt.date if name in ("data_date", "as_of") else days[name] for name in days
-        }
-        types = {"data_date": pa.date32(), "as_of": pa.date32(), "days": pa.int64()}
-        arrays = {name: pa.array(columns[name], types.get(name, pa.string())) for name in columns}
-        self._connection.register("chosen", pa.table(arrays))
-        first, last = days["data_date"].min(), days["data_date"].max()
-        span = {"first": None, "last": None} if days.empty else {"first": first.date(), "last": last.date()}
-        return self._frame(query, **span, **parameters)
+    def _over(
+        self,
+        table: TableSpec,
+        columns: Sequence[str],
+        query: str,
+        days: pd.DataFrame | None = None,
+        **parameters: Any,
+    ) -> pd.DataFrame:
+        """The query's result over the table's rows, of the days alone where they are given."""
+        where = None
+        if days is not None:
+            wanted = pa.array(days["data_date"].dt.date.unique(), pa.date32())
+            months = sorted(days["data_date"].dt.strftime("%Y-%m").unique())
+            where = ds.field("month").isin(months) & ds.field("data_date").isin(wanted)
+            self._connection.register("chosen", _as_arrow(days))
+        self._connection.register("facts", _stream(self._datasets[table], table, columns, where))
+        return self._frame(query, **parameters)
 
     def _frame(self, query: str, **parameters: Any) -> pd.DataFrame:
-        return self._connection.execute(query.format(is_brand=self._is_brand), parameters).df()
+        result = self._connection.sql(query.replace("{is_brand}", self._is_brand), params=parameters)
+        # What makes a table has no result.
+        table = pa.table({}) if result is None else result.to_arrow_table()
+        return table.to_pandas(date_as_object=False)
+
+
+def _stream(
+    dataset: ds.Dataset | None, table: TableSpec, columns: Sequence[str], where: ds.Expression | None
+) -> pa.RecordBatchReader:
+    """The rows in small steps and hardly ahead of their reader: a year of a large site is more than memory.
+
+    In the system's memory pool, because Arrow's own keeps what it once had.
+    """
+    if dataset is None:
+        empty = table.schema.empty_table().select(list(columns))
+        return empty.to_reader()
+    scanner = dataset.scanner(
+        columns=list(columns), filter=where, batch_size=65_536, batch_readahead=0, fragment_readahead=1, memory_pool=pa.system_memory_pool()
+    )
+    return scanner.to_reader()
+
+
+def _as_arrow(days: pd.DataFrame) -> pa.Table:
+    types = {"data_date": pa.date32(), "as_of": pa.date32(), "days": pa.int64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in days.columns])
+    return pa.Table.from_pandas(days, schema=schema, preserve_index=False)

@@ -28,7 +28,7 @@ def final_days(ledger: pd.DataFrame, window_days: int) -> pd.DataFrame:
     days = days[days["status"].isin(_KNOWN_FOR_GOOD)].drop(columns="status")
     days["as_of"] = days.groupby(SERIES)["data_date"].transform("max")
     present = days["as_of"] > days["as_of"].max() - pd.Timedelta(days=window_days)
-    return days[present].reset_index(drop=True)
+    return days.loc[present].reset_index(drop=True)
 
 
 def window(final: pd.DataFrame, days: int, least_share: float) -> pd.DataFrame:
