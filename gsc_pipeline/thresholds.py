@@ -34,7 +34,7 @@ class Thresholds:
 
     ctr_gap_impressions: int = 100
     ctr_gap_share: float = 0.5
-    """A query is listed when its CTR is at most this part of what is expected."""
+    """A query is listed when its CTR is, chance aside, below this part of what is expected."""
 
     cannibalisation_share: float = 0.1
     cannibalisation_clicks: int = 10
