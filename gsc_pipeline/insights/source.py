@@ -157,7 +157,7 @@ class LakeSource:
         where = None
         if days is not None:
             wanted = pa.array(days["data_date"].dt.date.unique(), pa.date32())
-            months = sorted(days["data_date"].dt.strftime("%Y-%m").unique())
+            months = pa.array(days["data_date"].dt.strftime("%Y-%m").unique(), pa.string())
             where = ds.field("month").isin(months) & ds.field("data_date").isin(wanted)
             self._connection.register("chosen", _as_arrow(days))
         self._connection.register("facts", _stream(self._datasets[table], table, columns, where))
