@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,7 +53,7 @@ class Workspace:
     search_types: tuple[SearchType, ...]
     brand_terms: tuple[str, ...] = ()
     active: bool = True
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 def load_workspaces(path: Path) -> tuple[Workspace, ...]:

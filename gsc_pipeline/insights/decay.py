@@ -13,7 +13,10 @@ PAGES_INPUT = (*SERIES, "as_of", "days", "url", "compared_with", *COMPARED_INPUT
 
 
 def content_decay(pages: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Rows of content_decay, the most clicks lost first: `decay_clicks` before, `decay_share` of them lost."""
+    """Rows of content_decay, the most clicks lost first.
+
+    A page counts with `decay_clicks` before, of which it lost `decay_share`.
+    """
     found = with_change(require(pages, PAGES_INPUT))
     before, change = found["clicks_before"], found["change"]
     decayed = (before >= max(1, thresholds.decay_clicks)) & (-change >= thresholds.decay_share * before)

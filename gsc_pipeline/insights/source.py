@@ -167,7 +167,8 @@ class LakeSource:
         result = self._connection.sql(query.replace("{is_brand}", self._is_brand), params=parameters)
         # What makes a table has no result.
         table = pa.table({}) if result is None else result.to_arrow_table()
-        return table.to_pandas(date_as_object=False)
+        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        return frame
 
 
 def _stream(
@@ -181,7 +182,12 @@ def _stream(
         empty = table.schema.empty_table().select(list(columns))
         return empty.to_reader()
     scanner = dataset.scanner(
-        columns=list(columns), filter=where, batch_size=65_536, batch_readahead=0, fragment_readahead=1, memory_pool=pa.system_memory_pool()
+        columns=list(columns),
+        filter=where,
+        batch_size=65_536,
+        batch_readahead=0,
+        fragment_readahead=1,
+        memory_pool=pa.system_memory_pool(),
     )
     return scanner.to_reader()
 

@@ -27,8 +27,9 @@ def final_days(ledger: pd.DataFrame, window_days: int) -> pd.DataFrame:
     days = require(ledger, DAYS_INPUT)
     days = days[days["status"].isin(_KNOWN_FOR_GOOD)].drop(columns="status")
     days["as_of"] = days.groupby(SERIES)["data_date"].transform("max")
-    present = days["as_of"] > days["as_of"].max() - pd.Timedelta(days=window_days)
-    return days.loc[present].reset_index(drop=True)
+    is_present = days["as_of"] > days["as_of"].max() - pd.Timedelta(days=window_days)
+    present: pd.DataFrame = days[is_present]
+    return present.reset_index(drop=True)
 
 
 def window(final: pd.DataFrame, days: int, least_share: float) -> pd.DataFrame:

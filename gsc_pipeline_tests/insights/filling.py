@@ -1,4 +1,4 @@
-"""Lakes filled as a faithful sync leaves them, straight from a property's facts: quick, and without a socket."""
+"""Lakes filled as a faithful sync leaves them, straight from a property's facts, without a socket."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ from gsc_pipeline_tests.insights.filling import fill
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 LAST = date(2026, 11, 18)
-WINDOW = Window(date(2025, 10, 1), date(2026, 11, 21))
+WINDOW = Window(date(2026, 8, 16), date(2026, 11, 21))
+YEAR_BEFORE = Window(date(2025, 10, 20), date(2025, 11, 25))
 DIP = date(2026, 11, 10)
 FINDINGS = (CTR_GAP, STRIKING_DISTANCE, CANNIBALISATION, CONTENT_DECAY, WINNERS_AND_LOSERS, ANOMALIES)
 
@@ -40,10 +41,11 @@ Found = Callable[[TableSpec], pd.DataFrame]
 
 def refreshed(folder: Path, acme: Workspace, prop: SyntheticProperty) -> Found:
     lake = Lake(str(folder / "lake"))
+    fill(lake, acme.id, prop, YEAR_BEFORE)
     fill(lake, acme.id, prop, WINDOW, provisional=2)
     report = refresh_insights(lake, acme, now=NOW)
     assert report.as_of == LAST
-    assert report.rows[DAILY_PERFORMANCE.name] == len(WINDOW)
+    assert report.rows[DAILY_PERFORMANCE.name] == len(WINDOW) + len(YEAR_BEFORE)
     return lambda table: lake.read(table, workspace=acme.id).to_pandas()
 
 
