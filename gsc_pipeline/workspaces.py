@@ -165,6 +165,12 @@ def _variable(value: str) -> str:
     return value
 
 
+def _thresholds(value: Any) -> Thresholds:
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping of thresholds to numbers")
+    return Thresholds.of(value)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -203,6 +209,7 @@ class _Entry(_Strict):
     ] = ["web"]
     credentials: _Credentials
     brand_terms: list[str] = []
+    thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
 
     def workspace(self, folder: Path) -> Workspace:
         return Workspace(
@@ -213,6 +220,7 @@ class _Entry(_Strict):
             search_types=tuple(search_type_from_wire(name) for name in self.search_types),
             credentials=self.credentials.source(folder),
             brand_terms=tuple(self.brand_terms),
+            thresholds=self.thresholds,
         )
 
 

@@ -39,9 +39,9 @@ def daily_performance(ledger: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame
     """
     days = require(ledger, LEDGER_INPUT)
     days = days[days["impressions"].notna()]
-    shown = days[days["impressions"] > 0].groupby(SERIES)["data_date"].min().rename("first_shown")
-    days = days.join(shown, on=SERIES)
-    days = days[days["data_date"] >= days["first_shown"]].drop(columns="first_shown")
+    shown_on = days["data_date"].where(days["impressions"] > 0)
+    first_shown = shown_on.groupby([days[key] for key in SERIES]).transform("min")
+    days = days[days["data_date"] >= first_shown]
     days = days.merge(require(named, NAMED_INPUT), on=[*SERIES, "data_date"], how="left")
     result = days.assign(
         is_final=days["status"].isin(("final", "empty")),

@@ -179,8 +179,8 @@ def _stream(
     In the system's memory pool, because Arrow's own keeps what it once had.
     """
     if dataset is None:
-        empty = table.schema.empty_table().select(list(columns))
-        return empty.to_reader()
+        schema = pa.schema([table.schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, [])
     scanner = dataset.scanner(
         columns=list(columns),
         filter=where,

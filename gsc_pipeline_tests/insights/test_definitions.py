@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsc_pipeline.insights.anomalies import anomalies
@@ -250,11 +250,13 @@ def test_a_day_is_held_against_the_median_of_its_weekday() -> None:
     assert row["robust_z"] == pytest.approx(20)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(min_value=90, max_value=110), min_size=1, max_size=120))
 def test_days_within_chance_are_no_anomalies(values: list[int]) -> None:
     assert anomalies(days(values), DEFAULT).empty
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(min_value=0, max_value=10_000))
 def test_a_level_that_never_moves_is_no_anomaly_whatever_it_is(level: int) -> None:
     assert anomalies(days([level] * 70), DEFAULT).empty

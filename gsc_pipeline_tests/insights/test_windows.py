@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
@@ -79,6 +79,7 @@ def test_a_property_that_ended_long_ago_has_no_present() -> None:
     assert final_days(ledger(back(3, "provisional")), 28).empty
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.dates(min_value=date(2023, 1, 1), max_value=date(2029, 1, 1)))
 def test_the_year_before_has_the_same_weekdays_leap_year_or_not(last: date) -> None:
     known = ledger(back(28, last=last) | back(28, last=last - timedelta(days=YEAR)))
