@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import duckdb
 import pandas as pd
@@ -122,6 +122,11 @@ class LakeSource:
         """Input of content_decay against the year before."""
         return self._compared(URL_IMPRESSION, "url", "sum_position", YEAR)
 
+    def compared_by(self, column: Literal["device", "country"]) -> pd.DataFrame:
+        """The sums of two adjacent windows by device or country, `item`, counted by property."""
+        window_days = self._thresholds.window_days
+        return self._compared(SITE_IMPRESSION, column, "sum_top_position", window_days, all_items=True)
+
     def inspections(self) -> pd.DataFrame:
         """Input of index_coverage: the newest inspection of each page."""
         columns = [c for c in URL_INSPECTIONS.schema.names if c != "result_json"]
@@ -134,14 +139,16 @@ class LakeSource:
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
-    def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
+    def _compared(
+        self, table: TableSpec, of: str, position: str, back: int, *, all_items: bool = False
+    ) -> pd.DataFrame:
         days = compared(self.final, self._thresholds.window_days, back, self._thresholds.compared_days_share)
         return self._over(
             table,
             (*_OF_DAY, of, position),
             sql.COMPARED.replace("{of}", of).replace("{position}", position),
             days,
-            least_impressions=self._thresholds.change_impressions,
+            least_impressions=0 if all_items else self._thresholds.change_impressions,
             least_clicks=self._thresholds.decay_clicks,
         )
 
