@@ -92,11 +92,21 @@ def select(workspaces: Sequence[Workspace], ids: Iterable[str]) -> tuple[Workspa
     wanted = set(ids)
     unknown = sorted(wanted - {workspace.id for workspace in workspaces})
     if unknown:
-        known = ", ".join(workspace.id for workspace in workspaces) or "none"
-        raise ConfigurationError(
-            "workspaces", [f"{workspace_id}: unknown workspace (known: {known})" for workspace_id in unknown]
-        )
+        raise _unknown(workspaces, unknown)
     return tuple(w for w in workspaces if w.active and (not wanted or w.id in wanted))
+
+
+def named(workspaces: Sequence[Workspace], workspace_id: str) -> Workspace:
+    """The workspace of this id, active or not. Raises ConfigurationError when the file lists none."""
+    for workspace in workspaces:
+        if workspace.id == workspace_id:
+            return workspace
+    raise _unknown(workspaces, [workspace_id])
+
+
+def _unknown(workspaces: Sequence[Workspace], ids: Iterable[str]) -> ConfigurationError:
+    known = ", ".join(workspace.id for workspace in workspaces) or "none"
+    return ConfigurationError("workspaces", [f"{one}: unknown workspace (known: {known})" for one in ids])
 
 
 def _problem(details: ErrorDetails) -> str:

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "workspaces": {"settings", "search_console", "thresholds"},
     "sync": {"days", "lake", "search_console", "workspaces"},
     "insights": {"days", "lake", "thresholds", "workspaces"},
+    "report": {"days", "insights", "lake", "thresholds", "workspaces"},
     "simulator": {"days"},
     "status": {"lake", "workspaces"},
     "quality": {"days", "lake"},

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ _VARIABLES = {
     "#0a0b05": "var(--provisional)",
 }
 _INK, _FAINT, _CLICKS, _IMPRESSIONS, _PROVISIONAL = _VARIABLES
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 11,
     "axes.edgecolor": _FAINT,
@@ -76,7 +77,7 @@ def _panel(axes: Axes, series: Series, values: Sequence[float], label: str, colo
     split = len(series.days)
     if series.provisional_from is not None:
         split = sum(day < series.provisional_from for day in series.days)
-        axes.axvspan(series.provisional_from, series.days[-1], color=_PROVISIONAL, linewidth=0)  # type: ignore[arg-type]
+        axes.axvspan(series.days[max(split - 1, 0)], series.days[-1], color=_PROVISIONAL, linewidth=0)  # type: ignore[arg-type]
     final, rest = slice(0, split), slice(max(split - 1, 0), None)
     axes.fill_between(series.days[final], values[final], color=colour, alpha=0.14, linewidth=0)  # type: ignore[arg-type]
     axes.plot(series.days[final], values[final], color=colour, linewidth=1.8)  # type: ignore[arg-type]
@@ -101,16 +102,16 @@ def short(value: float) -> str:
 
 
 def _dates(axes: Axes, most: int) -> ConciseDateFormatter:
-    locator = AutoDateLocator(minticks=2, maxticks=most)
+    locator = AutoDateLocator(minticks=2, maxticks=most)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    return ConciseDateFormatter(locator, show_offset=False)
+    return ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
 
 
 def _svg(figure: Figure, name: str) -> str:
     """The drawing alone: no prolog, no metadata, no size or font of its own, ids that no other chart has."""
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(file, metadata=nothing)
+    FigureCanvasSVG(figure).print_svg(file, metadata=nothing)  # type: ignore[no-untyped-call]
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -80,7 +80,9 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
             f"{workspace.id}: nothing to report on, no day of it is final in {lake.uri}: run gsc sync first"
         )
     # One that ended long ago has no present to be told of.
-    present = [one for one in figures if one.figures.last > newest - timedelta(days=len_of(workspace))]
+    present = [
+        one for one in figures if one.figures.last > newest - timedelta(days=workspace.thresholds.window_days)
+    ]
     main = _main_search_type(present)
     outer = outermost([one.site_url for one in present if one.search_type == main])
     is_counted = (daily["search_type"] == main) & daily["site_url"].isin(outer)
@@ -109,11 +111,6 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
         failing=_failing(lake, workspace),
         last_good_sync=_last_good_sync(lake, workspace),
     )
-
-
-def len_of(workspace: Workspace) -> int:
-    """The days of the workspace's windows."""
-    return workspace.thresholds.window_days
 
 
 def _main_search_type(present: list[PropertyFigures]) -> str:

@@ -33,8 +33,8 @@ FAULTS = (
     Fault(
         date(2025, 5, 13),
         date(2026, 4, 27),
-        "A fault in Google's logging made impressions too many, and Google corrected them afterwards. Impressions "
-        "and CTR of these days may differ from reports made earlier; clicks are not affected.",
+        "A fault in Google's logging made impressions too many, and Google corrected them afterwards. "
+        "Impressions and CTR of these days may differ from reports made earlier; clicks are not affected.",
         "Google, Search Console Help: Data anomalies in Search Console",
     ),
 )

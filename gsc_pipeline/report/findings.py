@@ -135,7 +135,7 @@ FINDINGS = (
         WINNERS_AND_LOSERS,
         "Losers",
         "Queries and pages with clearly fewer clicks than in the window before.",
-        "Check first whether the position fell (someone is better) or only the clicks (the result page changed).",
+        "See whether the position fell (someone is better) or only the clicks (the result page changed).",
         _MOVED,
         _largest_changes(("loser",)),
     ),

@@ -63,7 +63,7 @@ def _provisional(data: ReportData) -> list[str]:
     if data.provisional_from is None:
         return []
     return [
-        f"Days from {data.provisional_from} on may still change. They are drawn dashed and compared with nothing."
+        f"Days from {data.provisional_from} on may still change: they are drawn dashed, and in no window."
     ]
 
 
@@ -74,8 +74,8 @@ def _anonymised(data: ReportData) -> list[str]:
     if clicks and hidden.notna().any():
         share = float(hidden.sum()) / clicks
         found.append(
-            f"Google does not name the queries behind {share:.0%} of the clicks, because few people asked them. "
-            "Totals include them; lists of queries cannot."
+            f"Google does not name the queries behind {share:.0%} of the clicks, because few people asked "
+            "them. Totals include them; lists of queries cannot."
         )
     if not [term for term in data.workspace.brand_terms if term.strip()]:
         found.append("No brand terms are set for this workspace, so every query counts as non-brand.")

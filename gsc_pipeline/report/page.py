@@ -6,7 +6,7 @@ Belongs here: how values are written, and what the template is given. Does not: 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from typing import Any
@@ -25,6 +25,8 @@ RECENT_DAYS = 91
 LONGEST = 160
 """Characters of a text that the page shows; all of it is in the CSV."""
 ROWS_OF_PARTS = 8
+_LEVEL = 0.005
+"""A change that rounds to no percent is neither good nor bad."""
 
 _WORDS = {
     "previous": "window before",
@@ -85,18 +87,21 @@ def _tiles(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _versus(data: ReportData, measure: str, span: str) -> dict[str, Any]:
-    comparison = data.figures.previous if span == "previous" else data.figures.year
-    change = comparison.change(measure) if comparison else None
-    against = (
-        f"previous {data.workspace.thresholds.window_days} days" if span == "previous" else "year before"
+    days = data.workspace.thresholds.window_days
+    comparison, against = (
+        (data.figures.previous, f"previous {days} days")
+        if span == "previous"
+        else (data.figures.year, "year before")
     )
+    change = comparison.change(measure) if comparison else None
     if change is None:
         return {"text": "–", "mood": "", "against": f"{against}: not known"}
-    is_better = change < 0 if measure == "position" else change > 0
-    text = f"{change:+.1f}".replace("-", "−") if measure == "position" else _signed(change)
-    is_level = abs(change) < (0.05 if measure == "position" else 0.005)
+    if measure == "position":
+        text, is_level, is_better = f"{change:+.1f}".replace("-", "−"), abs(change) < 0.05, change < 0
+    else:
+        text, is_level, is_better = _signed(change), abs(change) < _LEVEL, change > 0
     return {
-        "text": text,
+        "text": "0.0" if is_level and measure == "position" else text,
         "mood": "" if is_level else "good" if is_better else "bad",
         "against": f"vs {against}",
     }
@@ -144,18 +149,17 @@ def _brand(data: ReportData) -> list[dict[str, Any]]:
     return rows
 
 
-def _part(title: str, frame: pd.DataFrame, word: Any) -> dict[str, Any]:
+def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[str, Any]:
     total = int(frame["clicks"].sum())
     rows = [
         {
-            "name": word(row.item),
-            "clicks": row.clicks,
-            "share": row.clicks / total if total else None,
-            "change": None if pd.isna(row.change_share) else float(row.change_share),
-            "ctr": row.clicks / row.impressions if row.impressions else None,
-            "position": None if pd.isna(row.position) else float(row.position),
+            "name": word(row["item"]),
+            "clicks": row["clicks"],
+            "share": row["clicks"] / total if total else None,
+            "change": None if _is_missing(row["change_share"]) else float(row["change_share"]),
+            "ctr": row["clicks"] / row["impressions"] if row["impressions"] else None,
         }
-        for row in frame.head(ROWS_OF_PARTS).itertuples()
+        for row in frame.head(ROWS_OF_PARTS).to_dict("records")
     ]
     return {"title": title, "rows": rows}
 
@@ -184,7 +188,9 @@ def _decimal(value: Any, places: int = 1) -> str:
 
 
 def _signed(value: Any) -> str:
-    return "–" if _is_missing(value) else f"{value:+.0%}".replace("-", "−")
+    if _is_missing(value):
+        return "–"
+    return "0%" if abs(value) < _LEVEL else f"{value:+,.0%}".replace("-", "−")
 
 
 def _words(value: Any) -> str:
@@ -211,6 +217,8 @@ def _cell(row: Mapping[str, Any], column: Any) -> Markup:
         return Markup('<td class="num">–</td>') if column.kind != "text" else Markup("<td>–</td>")
     if column.kind in ("text", "words", "device", "day", "url"):
         text = _words(value) if column.kind in ("words", "device") else _text(value)
+        if column.kind == "url":
+            text = _text(str(value).removeprefix("https://"))
         if column.kind == "day":
             text = f"{value:%a %Y-%m-%d}"
         inner = Markup("<bdi>{}</bdi>").format(text)
@@ -219,7 +227,7 @@ def _cell(row: Mapping[str, Any], column: Any) -> Markup:
         return Markup('<td class="{}" data-label="{}">{}</td>').format(
             "key" if column.kind in ("text", "url") else "word", column.heading, inner
         )
-    writers = {
+    writers: dict[str, Callable[[Any], str]] = {
         "count": _count,
         "number": lambda number: _count(number) if abs(number) >= 100 else _decimal(number),
         "share": _share,

@@ -33,9 +33,8 @@ def write_report(
         file.write_text(page(data), encoding="utf-8")
         return [file, *(_tables(lake, data, folder) if as_csv else ())]
     except OSError as error:
-        raise ReportError(
-            f"{workspace.id}: the report cannot be written to {folder} ({error.strerror}): name another folder"
-        ) from None
+        cause = f"{workspace.id}: the report cannot be written to {folder} ({error.strerror})"
+        raise ReportError(f"{cause}: name another folder") from None
 
 
 def _tables(lake: Lake, data: ReportData, folder: Path) -> list[Path]:
