@@ -25,7 +25,7 @@ def daily(
             "search_type": "WEB",
             "data_date": dates,
             "is_final": dates <= LAST,
-            "clicks": clicks,
+            "clicks": 10,
             "impressions": 100,
             "position": 4.0,
         }
