@@ -20,25 +20,32 @@ NAMED_BY_DAY = """
            coalesce(sum(impressions) FILTER (NOT is_brand), 0)::BIGINT AS non_brand_impressions
     FROM (SELECT *, {is_brand} AS is_brand FROM facts WHERE query <> '') GROUP BY ALL"""
 
-MAKE_QUERY_POSITIONS = """
-    CREATE TEMP TABLE query_positions AS
-    SELECT site_url, search_type, as_of, days, query, device,
-           round(sum_top_position / impressions)::BIGINT + 1 AS position,
-           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
-           sum(sum_top_position)::BIGINT AS sum_position
-    FROM facts JOIN chosen USING (site_url, search_type, data_date)
-    WHERE query <> '' AND sum_top_position <= $deepest * impressions AND device IS NOT NULL
-      AND impressions > 0 AND NOT {is_brand}
-    GROUP BY ALL"""
+_PLACED = """
+    (SELECT site_url, search_type, as_of, days, query, device, clicks, impressions,
+            sum_top_position AS sum_position, round(sum_top_position / impressions)::BIGINT + 1 AS position
+     FROM facts JOIN chosen USING (site_url, search_type, data_date)
+     WHERE query <> '' AND sum_top_position <= $deepest * impressions AND device IS NOT NULL
+       AND impressions > 0 AND NOT {is_brand})"""
 
-POSITIONS = """
-    SELECT site_url, search_type, as_of, days, device, position,
+# Both at once, because the rows are many: sums by position, and which queries were shown enough.
+MAKE_PLACED = f"""
+    CREATE OR REPLACE TEMP TABLE placed AS
+    SELECT site_url, search_type, as_of, days, device, position, query,
            sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions
-    FROM query_positions GROUP BY ALL"""
+    FROM {_PLACED}
+    GROUP BY GROUPING SETS ((site_url, search_type, as_of, days, device, position),
+                            (site_url, search_type, as_of, days, device, query))
+    HAVING query IS NULL OR sum(impressions) >= $least"""
 
-QUERY_POSITIONS = """
-    SELECT * FROM query_positions
-    QUALIFY sum(impressions) OVER (PARTITION BY site_url, search_type, query, device) >= $least"""
+POSITIONS = "SELECT * EXCLUDE query FROM placed WHERE query IS NULL"
+
+QUERY_POSITIONS = f"""
+    SELECT site_url, search_type, as_of, days, query, device, position,
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+           sum(sum_position)::BIGINT AS sum_position
+    FROM {_PLACED}
+    SEMI JOIN (SELECT * FROM placed WHERE query IS NOT NULL) USING (site_url, search_type, query, device)
+    GROUP BY ALL"""
 
 QUERIES = """
     SELECT *, {is_brand} AS is_brand FROM (
@@ -81,6 +88,16 @@ COMPARED = """
     WHERE {of} <> '' GROUP BY ALL
     HAVING greatest(impressions_before, impressions) >= $least_impressions
         OR clicks_before >= $least_clicks"""
+
+COMPARED_PARTS = """
+    SELECT site_url, search_type, device, country,
+           coalesce(sum(clicks) FILTER (period = 'before'), 0)::BIGINT AS clicks_before,
+           coalesce(sum(clicks) FILTER (period = 'now'), 0)::BIGINT AS clicks,
+           coalesce(sum(impressions) FILTER (period = 'before'), 0)::BIGINT AS impressions_before,
+           coalesce(sum(impressions) FILTER (period = 'now'), 0)::BIGINT AS impressions,
+           (sum(sum_top_position) FILTER (period = 'before'))::BIGINT AS sum_position_before,
+           (sum(sum_top_position) FILTER (period = 'now'))::BIGINT AS sum_position
+    FROM facts JOIN chosen USING (site_url, search_type, data_date) GROUP BY ALL"""
 
 INSPECTIONS = """
     SELECT site_url, url, inspected_on, verdict, coverage_state, page_fetch_state,

@@ -89,17 +89,22 @@ def refresh_insights(
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            _replace_all(lake, workspace.id, source, thresholds)
+            rows = _replace_all(lake, workspace.id, source, thresholds)
             if as_of is not None:
                 _note(lake, workspace.id, as_of, now, fingerprint)
-    rows = {table.name: _count(lake, table, workspace.id) for table in INSIGHTS}
+        else:
+            rows = {table.name: _count(lake, table, workspace.id) for table in INSIGHTS}
     return InsightsReport(workspace.id, as_of, changed, rows, time.monotonic() - started)
 
 
-def _replace_all(lake: Lake, workspace: str, source: LakeSource, thresholds: Thresholds) -> None:
+def _replace_all(lake: Lake, workspace: str, source: LakeSource, thresholds: Thresholds) -> dict[str, int]:
+    """Put what is found in the place of what was, table by table; rows by table."""
+    counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
     for table, frame in _computed(source, thresholds):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
         lake.replace(table, _OfWorkspace(workspace), as_table(table, frame, workspace, month_of=month_of))
+        counts[table.name] = len(frame)
+    return counts
 
 
 def _computed(source: LakeSource, thresholds: Thresholds) -> Iterator[tuple[TableSpec, pd.DataFrame]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import duckdb
 import pandas as pd
@@ -32,6 +32,7 @@ from gsc_pipeline.thresholds import Thresholds
 READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS)
 """The tables that insights are made from."""
 
+_POOL = pa.system_memory_pool()
 _OF_DAY = ("site_url", "search_type", "data_date", "clicks", "impressions")
 _LEDGER = (*_OF_DAY, "status", "position", "truncated", "last_read_at")
 _POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
@@ -40,16 +41,23 @@ _POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
 class LakeSource:
     """One workspace's inputs, as the insights declare them, out of the lake as it was when this was made.
 
-    Rows are streamed through DuckDB, so that memory holds sums. Raises LakeError where the lake cannot be
+    Rows are streamed through DuckDB, so that memory holds sums. `tables` are those that will be read, the
+    ledger among them. Raises LakeError where the lake cannot be
     read. To be closed, or used in a `with`.
     """
 
     def __init__(
-        self, lake: Lake, workspace: str, brand_terms: Sequence[str], thresholds: Thresholds
+        self,
+        lake: Lake,
+        workspace: str,
+        brand_terms: Sequence[str],
+        thresholds: Thresholds,
+        *,
+        tables: Sequence[TableSpec] = READ,
     ) -> None:
         self._thresholds = thresholds
         self._is_brand = sql.is_brand_sql(brand_terms)
-        self._datasets = {table: lake.dataset(table, workspace=workspace) for table in READ}
+        self._datasets = {table: lake.dataset(table, workspace=workspace) for table in tables}
         self._connection = duckdb.connect(":memory:")
         # The right side of a join is the one held in memory. DuckDB does not know how long a stream is, and
         # would hold the stream.
@@ -82,11 +90,10 @@ class LakeSource:
     def curve_positions(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Inputs of ctr_curve and of ctr_gap: sums by position, and those of queries shown enough."""
         days = self._window(self._thresholds.curve_days)
-        deepest, least = self._thresholds.curve_positions, self._thresholds.ctr_gap_impressions
-        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_QUERY_POSITIONS, days, deepest=deepest - 1)
-        both = self._frame(sql.POSITIONS), self._frame(sql.QUERY_POSITIONS, least=least)
-        self._connection.execute("DROP TABLE query_positions")
-        return both
+        deepest, least = self._thresholds.curve_positions - 1, self._thresholds.ctr_gap_impressions
+        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest, least=least)
+        queries = self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERY_POSITIONS, days, deepest=deepest)
+        return self._frame(sql.POSITIONS), queries
 
     def queries(self) -> pd.DataFrame:
         """Input of striking_distance."""
@@ -122,10 +129,11 @@ class LakeSource:
         """Input of content_decay against the year before."""
         return self._compared(URL_IMPRESSION, "url", "sum_position", YEAR)
 
-    def compared_by(self, column: Literal["device", "country"]) -> pd.DataFrame:
-        """The sums of two adjacent windows by device or country, `item`, counted by property."""
-        window_days = self._thresholds.window_days
-        return self._compared(SITE_IMPRESSION, column, "sum_top_position", window_days, all_items=True)
+    def compared_parts(self) -> pd.DataFrame:
+        """The sums of two adjacent windows by device and country, counted by property."""
+        days = self._pairs(self._thresholds.window_days)
+        columns = (*_OF_DAY, "device", "country", "sum_top_position")
+        return self._over(SITE_IMPRESSION, columns, sql.COMPARED_PARTS, days)
 
     def inspections(self) -> pd.DataFrame:
         """Input of index_coverage: the newest inspection of each page."""
@@ -139,16 +147,17 @@ class LakeSource:
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
-    def _compared(
-        self, table: TableSpec, of: str, position: str, back: int, *, all_items: bool = False
-    ) -> pd.DataFrame:
-        days = compared(self.final, self._thresholds.window_days, back, self._thresholds.compared_days_share)
+    def _pairs(self, back: int) -> pd.DataFrame:
+        share = self._thresholds.compared_days_share
+        return compared(self.final, self._thresholds.window_days, back, share)
+
+    def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
         return self._over(
             table,
             (*_OF_DAY, of, position),
             sql.COMPARED.replace("{of}", of).replace("{position}", position),
-            days,
-            least_impressions=0 if all_items else self._thresholds.change_impressions,
+            self._pairs(back),
+            least_impressions=self._thresholds.change_impressions,
             least_clicks=self._thresholds.decay_clicks,
         )
 
@@ -175,6 +184,7 @@ class LakeSource:
         # What makes a table has no result.
         table = pa.table({}) if result is None else result.to_arrow_table()
         frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        _POOL.release_unused()
         return frame
 
 
@@ -183,7 +193,7 @@ def _stream(
 ) -> pa.RecordBatchReader:
     """The rows in small steps and hardly ahead of their reader: a year of a large site is more than memory.
 
-    In the system's memory pool, because Arrow's own keeps what it once had.
+    In the system's memory pool, because Arrow's own keeps for good what it once had.
     """
     if dataset is None:
         schema = pa.schema([table.schema.field(name) for name in columns])
@@ -194,7 +204,7 @@ def _stream(
         batch_size=65_536,
         batch_readahead=0,
         fragment_readahead=1,
-        memory_pool=pa.system_memory_pool(),
+        memory_pool=_POOL,
     )
     return scanner.to_reader()
 

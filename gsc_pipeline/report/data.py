@@ -14,7 +14,7 @@ from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.insights.changes import with_change
 from gsc_pipeline.insights.source import LakeSource
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SYNC_LEDGER, SYNC_RUNS, TableSpec
+from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TableSpec
 from gsc_pipeline.report.findings import FINDINGS
 from gsc_pipeline.report.totals import Headline, headline, outermost
 from gsc_pipeline.workspaces import Workspace
@@ -80,16 +80,17 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
             f"{workspace.id}: nothing to report on, no day of it is final in {lake.uri}: run gsc sync first"
         )
     # One that ended long ago has no present to be told of.
-    present = [
-        one for one in figures if one.figures.last > newest - timedelta(days=workspace.thresholds.window_days)
-    ]
+    oldest = newest - timedelta(days=workspace.thresholds.window_days)
+    present = [one for one in figures if one.figures.last > oldest]
     main = _main_search_type(present)
     outer = outermost([one.site_url for one in present if one.search_type == main])
     is_counted = (daily["search_type"] == main) & daily["site_url"].isin(outer)
     total = headline(daily[is_counted], workspace.thresholds)
     assert total is not None
-    with LakeSource(lake, workspace.id, workspace.brand_terms, workspace.thresholds) as source:
-        devices, countries = source.compared_by("device"), source.compared_by("country")
+    tables = (SITE_IMPRESSION, SYNC_LEDGER)
+    with LakeSource(lake, workspace.id, (), workspace.thresholds, tables=tables) as source:
+        parts = source.compared_parts()
+    parts = parts[(parts["search_type"] == main) & parts["site_url"].isin(outer)]
     return ReportData(
         workspace=workspace,
         made_at=now,
@@ -105,8 +106,8 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
             for one in present
         ),
         daily=daily[is_counted].reset_index(drop=True),
-        devices=_summed(devices, main, outer),
-        countries=_summed(countries, main, outer),
+        devices=_summed(parts, "device"),
+        countries=_summed(parts, "country"),
         findings={one.table: _frame(lake, one.table, workspace) for one in FINDINGS},
         failing=_failing(lake, workspace),
         last_good_sync=_last_good_sync(lake, workspace),
@@ -120,10 +121,9 @@ def _main_search_type(present: list[PropertyFigures]) -> str:
     return "WEB" if "WEB" in clicks else max(clicks, key=lambda name: (clicks[name], name))
 
 
-def _summed(by: pd.DataFrame, search_type: str, site_urls: list[str]) -> pd.DataFrame:
-    rows = by[(by["search_type"] == search_type) & by["site_url"].isin(site_urls)]
-    sums = [name for name in by.columns if name.startswith(("clicks", "impressions", "sum_position"))]
-    found = with_change(rows.groupby("item", as_index=False)[sums].sum())
+def _summed(parts: pd.DataFrame, by: str) -> pd.DataFrame:
+    sums = [name for name in parts.columns if name.startswith(("clicks", "impressions", "sum_position"))]
+    found = with_change(parts.groupby(by, as_index=False)[sums].sum()).rename(columns={by: "item"})
     return found.sort_values(
         ["clicks", "impressions", "item"], ascending=[False, False, True], ignore_index=True
     )
