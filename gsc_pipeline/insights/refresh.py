@@ -115,12 +115,13 @@ def _computed(source: LakeSource, thresholds: Thresholds) -> Iterator[tuple[Tabl
     positions, query_positions = source.curve_positions()
     curve = ctr_curve(positions, thresholds)
     yield CTR_CURVE, curve
-    yield CANNIBALISATION, cannibalisation(source.query_pages(), thresholds)
-    for table, found in (
-        (CTR_GAP, ctr_gap(query_positions, curve, thresholds)),
-        (STRIKING_DISTANCE, striking_distance(source.queries(), curve, thresholds)),
-    ):
-        yield table, found.merge(source.top_pages(found), on=[*SERIES, "query"], how="left")
+    gaps = ctr_gap(query_positions, curve, thresholds)
+    del query_positions
+    striking = striking_distance(source.queries(), curve, thresholds)
+    shared, top_pages = source.query_pages(pd.concat([gaps, striking]))
+    for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
+        yield table, found.merge(top_pages, on=[*SERIES, "query"], how="left")
+    yield CANNIBALISATION, cannibalisation(shared, thresholds)
     pages = source.compared_pages()
     both = [
         pages.assign(compared_with="previous"),

@@ -58,10 +58,7 @@ class LakeSource:
         self._thresholds = thresholds
         self._is_brand = sql.is_brand_sql(brand_terms)
         self._datasets = {table: lake.dataset(table, workspace=workspace) for table in tables}
-        self._connection = duckdb.connect(":memory:")
-        # The right side of a join is the one held in memory. DuckDB does not know how long a stream is, and
-        # would hold the stream.
-        self._connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        self._connection = _connect()
         self.ledger = self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL")
         self.final = final_days(self.ledger, thresholds.window_days)
 
@@ -89,6 +86,7 @@ class LakeSource:
 
     def curve_positions(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Inputs of ctr_curve and of ctr_gap: sums by position, and those of queries shown enough."""
+        self._forget()
         days = self._window(self._thresholds.curve_days)
         deepest, least = self._thresholds.curve_positions - 1, self._thresholds.ctr_gap_impressions
         self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest, least=least)
@@ -97,25 +95,23 @@ class LakeSource:
 
     def queries(self) -> pd.DataFrame:
         """Input of striking_distance."""
+        self._forget()
         days, least = self._window(self._thresholds.window_days), self._thresholds.striking_impressions
         return self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERIES, days, least=least)
 
-    def query_pages(self) -> pd.DataFrame:
-        """Input of cannibalisation; also what `top_pages` looks into."""
+    def query_pages(self, queries: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Input of cannibalisation, and the page shown most often for each of `queries`.
+
+        The latter as site_url, search_type, query, url; a query without a page in the window has no row.
+        """
+        self._forget()
         columns = (*_OF_DAY, "query", "url", "sum_position")
         days, least = self._window(self._thresholds.window_days), self._thresholds.cannibalisation_clicks
         self._over(URL_IMPRESSION, columns, sql.MAKE_QUERY_PAGES, days)
-        return self._frame(sql.SHARED_QUERIES, least=least)
-
-    def top_pages(self, queries: pd.DataFrame) -> pd.DataFrame:
-        """The page shown most often for each query: site_url, search_type, query, url.
-
-        Only after `query_pages`; a query without a page in that window has no row.
-        """
         wanted = queries[[*SERIES, "query"]].drop_duplicates()
         texts = {name: pa.array(wanted[name], pa.string(), from_pandas=True) for name in wanted}
         self._connection.register("wanted", pa.table(texts))
-        return self._frame(sql.TOP_PAGES)
+        return self._frame(sql.SHARED_QUERIES, least=least), self._frame(sql.TOP_PAGES)
 
     def compared_queries(self) -> pd.DataFrame:
         """Input of winners_and_losers, the queries."""
@@ -144,6 +140,12 @@ class LakeSource:
         """Input of index_coverage: each sitemap as it was last seen."""
         return self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS)
 
+    def _forget(self) -> None:
+        """Let go of the memory that a connection keeps after a large query."""
+        self._connection.close()
+        self._connection = _connect()
+        _POOL.release_unused()
+
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
@@ -152,6 +154,7 @@ class LakeSource:
         return compared(self.final, self._thresholds.window_days, back, share)
 
     def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
+        self._forget()
         return self._over(
             table,
             (*_OF_DAY, of, position),
@@ -188,6 +191,16 @@ class LakeSource:
         return frame
 
 
+def _connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that holds the right side of each join.
+
+    It does not know how long a stream is, and would hold the stream.
+    """
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    return connection
+
+
 def _stream(
     dataset: ds.Dataset | None, table: TableSpec, columns: Sequence[str], where: ds.Expression | None
 ) -> pa.RecordBatchReader:
@@ -202,6 +215,7 @@ def _stream(
         columns=list(columns),
         filter=where,
         batch_size=65_536,
+        use_threads=False,
         batch_readahead=0,
         fragment_readahead=1,
         memory_pool=_POOL,

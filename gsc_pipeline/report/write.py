@@ -12,7 +12,6 @@ from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import INSIGHTS
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
-from gsc_pipeline.report.page import page
 from gsc_pipeline.report.spreadsheets import write_csv
 from gsc_pipeline.workspaces import Workspace
 
@@ -27,6 +26,9 @@ def write_report(
     """
     refresh_insights(lake, workspace, now=now)
     data = report_data(lake, workspace, now=now)
+    # Only now, because drawing takes time and memory that a workspace without a report need not spend.
+    from gsc_pipeline.report.page import page
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{workspace.id}.html"
