@@ -1,4 +1,4 @@
-"""The `gsc` command: sync, status, serve, housekeeping, simulate, query.
+"""The `gsc` command: sync, status, serve, housekeeping, simulate, query, report.
 
 Belongs here: options, exit codes, one line for each mistake. Does not: how things look (`terminal`), what
 they do (`sync`, `lake`, `simulator`). Imports stay inside the commands, so that each starts fast.
@@ -239,6 +239,24 @@ def query(
         raise ConfigurationError("query", [" ".join(str(error).split())]) from None
     printer = print_csv if as_csv else print_json if as_json else print_rows
     printer(columns, rows)
+
+
+@app.command()
+def report(
+    workspace: Annotated[str, typer.Argument(help="Its id in the workspaces file.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("reports"),
+    as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV per insight.")] = False,
+) -> None:
+    """Write a workspace's report: one HTML file that needs no network to open."""
+    from gsc_pipeline.days import utc_now
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.report.write import write_report
+    from gsc_pipeline.workspaces import load_workspaces, named
+
+    settings = load_settings()
+    wanted = named(load_workspaces(settings.workspaces_file), workspace)
+    for file in write_report(Lake(settings.lake), wanted, output, now=utc_now(), as_csv=as_csv):
+        typer.echo(str(file))
 
 
 def _fail(code: int, message: str) -> None:

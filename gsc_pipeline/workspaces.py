@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +32,7 @@ from gsc_pipeline.search_console.auth import (
 )
 from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
+from gsc_pipeline.thresholds import Thresholds
 
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 """A workspace's id. Dagster silently loses a partition key with a "|", and its command line splits keys
@@ -52,6 +53,7 @@ class Workspace:
     search_types: tuple[SearchType, ...]
     brand_terms: tuple[str, ...] = ()
     active: bool = True
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 def load_workspaces(path: Path) -> tuple[Workspace, ...]:
@@ -90,11 +92,21 @@ def select(workspaces: Sequence[Workspace], ids: Iterable[str]) -> tuple[Workspa
     wanted = set(ids)
     unknown = sorted(wanted - {workspace.id for workspace in workspaces})
     if unknown:
-        known = ", ".join(workspace.id for workspace in workspaces) or "none"
-        raise ConfigurationError(
-            "workspaces", [f"{workspace_id}: unknown workspace (known: {known})" for workspace_id in unknown]
-        )
+        raise _unknown(workspaces, unknown)
     return tuple(w for w in workspaces if w.active and (not wanted or w.id in wanted))
+
+
+def named(workspaces: Sequence[Workspace], workspace_id: str) -> Workspace:
+    """The workspace of this id, active or not. Raises ConfigurationError when the file lists none."""
+    for workspace in workspaces:
+        if workspace.id == workspace_id:
+            return workspace
+    raise _unknown(workspaces, [workspace_id])
+
+
+def _unknown(workspaces: Sequence[Workspace], ids: Iterable[str]) -> ConfigurationError:
+    known = ", ".join(workspace.id for workspace in workspaces) or "none"
+    return ConfigurationError("workspaces", [f"{one}: unknown workspace (known: {known})" for one in ids])
 
 
 def _problem(details: ErrorDetails) -> str:
@@ -163,6 +175,12 @@ def _variable(value: str) -> str:
     return value
 
 
+def _thresholds(value: Any) -> Thresholds:
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping of thresholds to numbers")
+    return Thresholds.of(value)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -201,6 +219,7 @@ class _Entry(_Strict):
     ] = ["web"]
     credentials: _Credentials
     brand_terms: list[str] = []
+    thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
 
     def workspace(self, folder: Path) -> Workspace:
         return Workspace(
@@ -211,6 +230,7 @@ class _Entry(_Strict):
             search_types=tuple(search_type_from_wire(name) for name in self.search_types),
             credentials=self.credentials.source(folder),
             brand_terms=tuple(self.brand_terms),
+            thresholds=self.thresholds,
         )
 
 

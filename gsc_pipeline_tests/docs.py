@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
 from gsc_pipeline.settings import Settings
+from gsc_pipeline.thresholds import Thresholds
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -15,6 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def up_to_date(text: str) -> str:
     """The page with its tables of settings and columns as the code has them now."""
     text = _between("settings", _settings(), text)
+    text = _between("thresholds", _thresholds(), text)
     for table in TABLES:
         text = _between(f"columns: {table.name}", _columns(table), text)
     return text
@@ -38,6 +41,11 @@ def _default(value: object) -> str:
         return "unset"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"`{text}`" if text else ""
+
+
+def _thresholds() -> str:
+    rows = [(f"`{one.name}`", f"`{one.default}`", one.metadata["description"]) for one in fields(Thresholds)]
+    return _table(("threshold", "default", "meaning"), rows)
 
 
 def _columns(table: TableSpec) -> str:

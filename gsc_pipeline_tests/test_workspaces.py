@@ -17,13 +17,14 @@ from gsc_pipeline.search_console.auth import (
 )
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, QueryType
 from gsc_pipeline.settings import ConfigurationError
+from gsc_pipeline.thresholds import Thresholds
 from gsc_pipeline.workspaces import Workspace, load_workspaces, select
 
 CANARY = "MIIEcanary"
 PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ with its final slash"
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
-ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms"
+ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms, thresholds"
 CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_env"
 
 Load = Callable[[str | bytes], tuple[Workspace, ...]]
@@ -79,6 +80,7 @@ def test_a_full_file_is_read_whole(load: Load, tmp_path: Path) -> None:
             search_types: [web, image, video, news, discover, googleNews]
             credentials: {service_account_file: secrets/acme.json}
             brand_terms: [acme, "ac me"]
+            thresholds: {decay_clicks: 200, decay_share: 1}
           - id: 0-zwei
             properties: all
             credentials: {service_account_env: ZWEI_KEY}
@@ -98,6 +100,7 @@ def test_a_full_file_is_read_whole(load: Load, tmp_path: Path) -> None:
             search_types=SEARCH_TYPES,
             credentials=ServiceAccountFile(tmp_path / "secrets" / "acme.json"),
             brand_terms=("acme", "ac me"),
+            thresholds=Thresholds(decay_clicks=200, decay_share=1),
         ),
         Workspace(
             id="0-zwei",
@@ -235,6 +238,16 @@ def test_a_property_that_search_console_would_not_know_is_refused(
         ({"active": None}, "active: empty: expected true or false"),
         ({"brand_terms": "acme"}, "brand_terms: 'acme': expected a list"),
         ({"brand_terms": ["acme", 365]}, "brand_terms[1]: 365: expected text, in quotes"),
+        ({"thresholds": [1]}, "thresholds: a list: expected a mapping of thresholds to numbers"),
+        (
+            {"thresholds": {"decay_clicks": 0.5}},
+            "thresholds: a mapping: decay_clicks: 0.5: expected a whole number",
+        ),
+        (
+            {"thresholds": {"decay_share": "x"}},
+            "thresholds: a mapping: decay_share: x: expected a number",
+        ),
+        ({"thresholds": {"decay_share": 2}}, "thresholds: a mapping: decay_share: 2: expected 0 to 1"),
         ({"properties": "ALL"}, "properties: 'ALL': expected a list of properties, or the word all"),
         ({"properties": None}, "properties: empty: expected a list of properties, or the word all"),
         ({"properties": []}, "properties: an empty list: expected at least one"),

@@ -30,6 +30,7 @@ _DEVICE_WEIGHTS = np.array([0.41, 0.55, 0.04])
 _ANONYMIZED_SHARE = 0.65
 _CANNIBALISED = 3
 _STRIKING = 5
+_CTR_GAPS = 2
 _QUERIES_OF_DECAY = 3
 
 
@@ -39,10 +40,11 @@ class Plant:
 
     `decay`: `pages[0]` loses clicks. `cannibalisation`: the clicks of `query` are split between
     `pages`, each with more than a tenth. `striking_distance`: `query` has an average position between
-    4 and 20 and at least 100 impressions in any 28 days.
+    4 and 20 and at least 100 impressions in any 28 days. `ctr_gap`: `query` stands near the top and gets a
+    tenth of the clicks that others get there.
     """
 
-    kind: Literal["decay", "cannibalisation", "striking_distance"]
+    kind: Literal["decay", "cannibalisation", "striking_distance", "ctr_gap"]
     query: str | None
     pages: tuple[str, ...]
     curve: int = STEADY
@@ -258,6 +260,10 @@ def _planted(
         query, page = new(next(spare_queries), queries), 1 + place
         plants.append(Plant("striking_distance", queries[query], (pages[page],)))
         rows.append((query, page, 14.0 + 3 * place, 0.02, 5.5 + 1.8 * place, STEADY))
+    for place in range(_CTR_GAPS):
+        query, page = new(next(spare_queries), queries), 1 + _STRIKING + place
+        plants.append(Plant("ctr_gap", queries[query], (pages[page],)))
+        rows.append((query, page, 20.0 - 4 * place, 0.015, 1.0, STEADY))
     query_, page_, rate, ctr, position, curve_ = (np.array(column) for column in zip(*rows, strict=True))
     pairs = _Pairs(
         query_.astype(np.int32),

@@ -22,8 +22,10 @@ from gsc_pipeline.simulator.errors import SimulatorError
 from gsc_pipeline.simulator.facts import SEARCH_TYPES, Counts, Facts, Reals
 from gsc_pipeline.simulator.hashing import seed_of, uniform
 from gsc_pipeline.simulator.recent import Recent
+from gsc_pipeline.simulator.scaling import scaled
 
 HISTORY_MONTHS = 16
+_DIP = 0.2
 _SIZES = {"web": 1.0, "image": 0.3, "video": 0.1, "news": 0.1, "discover": 0.2, "googleNews": 0.1}
 
 
@@ -33,7 +35,8 @@ class SyntheticProperty:
     `rows_a_day` is about how many facts (query, page, country, device) a web day has; tens of thousands
     are fine, 0 makes a property without any data. The other search types are smaller. Unless `plants`
     is false, findings are planted among the web numbers (`Plant`). History reaches back
-    `history_months`, 16 as Google's; days in `days_without_data` have none. With `hard_texts` there are
+    `history_months`, 16 as Google's; days in `days_without_data` have none, and on those in `dips` it is
+    seen a fifth as often as usual. With `hard_texts` there are
     queries and addresses that are hard to carry, all shown daily from some 200 rows a day on: `NaN`, line
     breaks, 2,000 characters.
     """
@@ -48,6 +51,7 @@ class SyntheticProperty:
         readers: Iterable[str] | None = None,
         permission_level: str = "siteOwner",
         days_without_data: Iterable[date] = (),
+        dips: Iterable[date] = (),
         history_months: int = HISTORY_MONTHS,
         hard_texts: bool = False,
     ) -> None:
@@ -62,6 +66,7 @@ class SyntheticProperty:
         self._with_plants = plants
         self._history_months = history_months
         self._hard_texts = hard_texts
+        self._dips = frozenset(dips)
         self._days_without_data = frozenset(days_without_data)
         self._seed = seed_of(site_url)
         self._made: Recent[tuple[Cells, tuple[Plant, ...]]] = Recent(len(SEARCH_TYPES), lambda made: 1)
@@ -85,6 +90,8 @@ class SyntheticProperty:
         if not FIRST_DAY <= day <= LAST_DAY:
             return None
         facts = self._day(search_type, day)
+        if day in self._dips:
+            return scaled(facts, _DIP, seed_of(self.site_url, "dip"))
         return facts if len(facts) else None
 
     def _cells(self, search_type: str) -> tuple[Cells, tuple[Plant, ...]]:
@@ -115,7 +122,7 @@ class SyntheticProperty:
 
         found_on_top = np.floor(impressions * cells.top_share[seen] + chance(1)).astype(np.int64)
         top_impressions = np.minimum(found_on_top, impressions)
-        clicks = _clicks(cells, seen, impressions, before, after, seed)
+        clicks = _clicks(cells, seen, impressions, before, after, seed, day)
         twice = np.floor(clicks * 0.02 + chance(2)).astype(np.int64)
         position = cells.position[seen] * (0.9 + 0.2 * chance(3))
         sum_top_position = np.floor(position * top_impressions + chance(4)).astype(np.int64)
@@ -152,12 +159,19 @@ def _running(cells: Cells, curves: Reals, place: int, seed: int) -> Counts:
 
 
 def _clicks(
-    cells: Cells, seen: npt.NDArray[np.int64], impressions: Counts, before: Reals, after: Reals, seed: int
+    cells: Cells,
+    seen: npt.NDArray[np.int64],
+    impressions: Counts,
+    before: Reals,
+    after: Reals,
+    seed: int,
+    day: date,
 ) -> Counts:
     """Each page's clicks of the day, handed to its cells by their expected clicks.
 
     Counted page by page, because rounding cell by cell would make small pages rise and fall at random,
-    as if they decayed.
+    as if they decayed. Whose turn it is when clicks are fewer than cells is drawn anew each day: otherwise a
+    query would go without clicks for ever, as if nobody liked its snippet.
     """
     page = cells.page
     rate = np.bincount(page, cells.rate * cells.ctr)
@@ -173,7 +187,8 @@ def _clicks(
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(total > 0, wanted / total, 0.0)[page[seen]]
     start = up_to[first][page[seen]]
-    turn = np.clip(uniform(seed, 7, np.arange(len(rate)))[page[seen]], 1e-6, 1 - 1e-6)
+    turn = uniform(seed, 7, np.arange(len(rate)), day.toordinal())[page[seen]]
+    turn = np.clip(turn, 1e-6, 1 - 1e-6)
     given = np.floor((up_to[1:] - start) * factor + turn) - np.floor((up_to[:-1] - start) * factor + turn)
     clicks: Counts = np.minimum(given.astype(np.int64), impressions)
     return clicks

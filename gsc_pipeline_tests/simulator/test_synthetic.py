@@ -80,7 +80,12 @@ def test_what_is_planted_is_there_and_nothing_else(acme: SyntheticProperty, last
     decays = [p for p in plants if p.kind == "decay"]
     found = decaying(acme, last)
     assert {p.pages[0] for p in decays if p.shows_on(last)} <= found <= {p.pages[0] for p in decays}
-    assert {p.kind for p in plants if p.shows_on(last)} == {"decay", "cannibalisation", "striking_distance"}
+    assert {p.kind for p in plants if p.shows_on(last)} == {
+        "decay",
+        "cannibalisation",
+        "striking_distance",
+        "ctr_gap",
+    }
 
 
 @pytest.mark.parametrize("last", LAST_DAYS, ids=str)
@@ -184,6 +189,24 @@ def test_hard_texts_are_off_unless_asked_for(acme: SyntheticProperty) -> None:
     assert facts is not None
     assert not any("\n" in query for query in facts.labels.query)
     assert max(len(page) for page in facts.labels.page) < 200
+
+
+def test_on_a_day_with_a_dip_a_property_is_seen_a_fifth_as_often() -> None:
+    usual = SyntheticProperty("sc-domain:dip.example", rows_a_day=500)
+    dipped = SyntheticProperty("sc-domain:dip.example", rows_a_day=500, dips=[DAY])
+    (one,), (other,) = (days(prop, Window(DAY, DAY + ONE_DAY)) for prop in (usual, dipped))
+    assert other.impressions.sum() == pytest.approx(one.impressions.sum() / 5, rel=0.2)
+    assert other.clicks.sum() == pytest.approx(one.clicks.sum() / 5, rel=0.3)
+    assert len(days(dipped, Window(DAY - ONE_DAY, DAY))[0]) == len(days(usual, Window(DAY - ONE_DAY, DAY))[0])
+
+
+def test_queries_at_a_gap_get_a_tenth_of_the_clicks_of_their_place(acme: SyntheticProperty) -> None:
+    many = days(acme, Window.last_complete(28, DAY))
+    clicks, shown = (by_label(many, "query", measure) for measure in ("clicks", "impressions"))
+    for plant in [plant for plant in acme.plants if plant.kind == "ctr_gap"]:
+        assert plant.query is not None
+        assert shown[plant.query] > 300
+        assert clicks[plant.query] / shown[plant.query] < 0.03
 
 
 def test_history_may_reach_back_further_than_googles() -> None:

@@ -9,6 +9,19 @@ from gsc_pipeline.lake.schemas.bookkeeping import (
 )
 from gsc_pipeline.lake.schemas.hourly import SEARCHDATA_HOURLY
 from gsc_pipeline.lake.schemas.impressions import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.schemas.insights import (
+    ANOMALIES,
+    CANNIBALISATION,
+    CONTENT_DECAY,
+    CTR_CURVE,
+    CTR_GAP,
+    DAILY_PERFORMANCE,
+    INDEX_COVERAGE,
+    INSIGHT_REFRESHES,
+    INSIGHTS,
+    STRIKING_DISTANCE,
+    WINNERS_AND_LOSERS,
+)
 from gsc_pipeline.lake.schemas.inspections import URL_INSPECTIONS
 from gsc_pipeline.lake.schemas.properties import PROPERTIES
 from gsc_pipeline.lake.schemas.sitemaps import SITEMAPS
@@ -26,9 +39,20 @@ TABLES = (
     SYNC_RUNS,
     REVISIONS,
     STANDING_FAILURES,
+    *INSIGHTS,
+    INSIGHT_REFRESHES,
 )
 
 __all__ = [
+    "ANOMALIES",
+    "CANNIBALISATION",
+    "CONTENT_DECAY",
+    "CTR_CURVE",
+    "CTR_GAP",
+    "DAILY_PERFORMANCE",
+    "INDEX_COVERAGE",
+    "INSIGHTS",
+    "INSIGHT_REFRESHES",
     "PARTITION_COLUMNS",
     "PROPERTIES",
     "REVISIONS",
@@ -38,10 +62,12 @@ __all__ = [
     "SITEMAPS",
     "SITE_IMPRESSION",
     "STANDING_FAILURES",
+    "STRIKING_DISTANCE",
     "SYNC_LEDGER",
     "SYNC_RUNS",
     "TABLES",
     "URL_IMPRESSION",
     "URL_INSPECTIONS",
+    "WINNERS_AND_LOSERS",
     "TableSpec",
 ]

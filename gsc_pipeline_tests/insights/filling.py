@@ -1,0 +1,106 @@
+"""Lakes filled as a faithful sync leaves them, straight from a property's facts, without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.days import ONE_DAY, Window, month_of
+from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.search_console.search_types import search_type_from_wire
+from gsc_pipeline.simulator import Facts, Property, site_truth, url_truth
+
+READ_AT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+
+
+def fill(
+    lake: Lake,
+    workspace: str,
+    prop: Property,
+    window: Window,
+    *,
+    search_types: Sequence[str] = ("web",),
+    provisional: int = 0,
+    without: Iterable[date] = (),
+    failed: Iterable[date] = (),
+    read_at: datetime = READ_AT,
+) -> None:
+    """The window's days as rows and ledger; the last `provisional` ones not final, a commit per month.
+
+    Days `without` have no record at all, as if they had never been read; `failed` ones have rows.
+    """
+    absent, broken = frozenset(without), frozenset(failed)
+    first_provisional = window.end - provisional * ONE_DAY
+    for search_type in search_types:
+        days = [day for day in window if day not in absent]
+        for month in sorted({month_of(day) for day in days}):
+            of_month = [day for day in days if month_of(day) == month]
+            facts = {day: prop.facts(search_type, day) for day in of_month}
+            shown = {day: one for day, one in facts.items() if one is not None}
+            name = search_type_from_wire(search_type).name
+            target = Target(workspace, prop.site_url, name, tuple(of_month))
+            lake.replace(SITE_IMPRESSION, target, _rows(SITE_IMPRESSION, site_truth, target, shown))
+            lake.replace(URL_IMPRESSION, target, _rows(URL_IMPRESSION, url_truth, target, shown))
+            records = []
+            for day in of_month:
+                status = "provisional" if day >= first_provisional else "final" if day in shown else "empty"
+                status = "failed" if day in broken else status
+                records.append(_record(target, day, shown.get(day), status, read_at))
+            lake.replace(SYNC_LEDGER, target, pa.Table.from_pylist(records, schema=SYNC_LEDGER.schema))
+
+
+def _rows(table: TableSpec, truth: object, target: Target, facts: dict[date, Facts]) -> pa.Table:
+    parts = []
+    for day, one in facts.items():
+        rows = truth(one)  # type: ignore[operator]
+        known = {
+            "data_date": pa.array([day] * len(rows), pa.date32()),
+            "workspace": pa.array([target.workspace] * len(rows)),
+            "month": pa.array([month_of(day)] * len(rows)),
+            "site_url": pa.array([target.site_url] * len(rows)),
+            "search_type": pa.array([target.search_type] * len(rows)),
+            "is_anonymized_discover": pa.array([False] * len(rows)),
+        }
+        columns = [
+            rows[field.name]
+            if field.name in rows.column_names
+            else known.get(field.name, pa.nulls(len(rows), field.type))
+            for field in table.schema
+        ]
+        parts.append(pa.Table.from_arrays([_whole(column) for column in columns], schema=table.schema))
+    return pa.concat_tables(parts) if parts else table.schema.empty_table()
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _record(
+    target: Target, day: date, facts: Facts | None, status: str, read_at: datetime
+) -> dict[str, object]:
+    rows = None if facts is None else site_truth(facts)
+    impressions = 0 if rows is None else pc.sum(rows["impressions"]).as_py()
+    positions = None if rows is None else pc.sum(rows["sum_top_position"]).as_py()
+    return {
+        "workspace": target.workspace,
+        "site_url": target.site_url,
+        "search_type": target.search_type,
+        "data_date": day,
+        "month": month_of(day),
+        "status": status,
+        "clicks": 0 if rows is None else pc.sum(rows["clicks"]).as_py(),
+        "impressions": impressions,
+        "position": positions / impressions + 1 if positions is not None and impressions else None,
+        "site_rows": 0 if rows is None else len(rows),
+        "url_rows": 0 if facts is None else len(facts),
+        "truncated": False,
+        "first_read_at": read_at - timedelta(days=1),
+        "last_read_at": read_at,
+        "api_calls": 2,
+        "reason": "new",
+        "run_id": "filled",
+    }

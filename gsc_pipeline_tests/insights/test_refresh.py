@@ -1,0 +1,127 @@
+"""A refresh: made anew when something moved, otherwise not; one workspace's rows and no other's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from gsc_pipeline.days import Window, month_of
+from gsc_pipeline.insights.frames import as_table
+from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import (
+    DAILY_PERFORMANCE,
+    INDEX_COVERAGE,
+    INSIGHT_REFRESHES,
+    INSIGHTS,
+    STRIKING_DISTANCE,
+    WINNERS_AND_LOSERS,
+)
+from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.world import World
+
+NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+WINDOW = Window(date(2026, 9, 1), date(2026, 11, 21))
+PROPERTY = SyntheticProperty("sc-domain:acme.com", rows_a_day=60, search_types=("web", "discover"))
+
+
+@pytest.fixture
+def filled(lake: Lake) -> Lake:
+    fill(lake, "acme", PROPERTY, WINDOW, provisional=2)
+    return lake
+
+
+def test_a_second_refresh_finds_nothing_to_do(filled: Lake, acme: Workspace) -> None:
+    first = refresh_insights(filled, acme, now=NOW)
+    second = refresh_insights(filled, acme, now=NOW + timedelta(hours=6))
+    assert (first.changed, second.changed) == (True, False)
+    assert first.rows == second.rows
+    (noted,) = filled.read(INSIGHT_REFRESHES).to_pylist()
+    assert (noted["refreshed_at"], noted["as_of"]) == (NOW, date(2026, 11, 18))
+
+
+def test_new_data_other_thresholds_and_other_brand_terms_are_reasons(filled: Lake, acme: Workspace) -> None:
+    refresh_insights(filled, acme, now=NOW)
+    stricter = Thresholds(striking_impressions=10_000)
+    assert refresh_insights(filled, acme, thresholds=stricter, now=NOW).changed
+    assert filled.read(STRIKING_DISTANCE).num_rows == 0
+    assert refresh_insights(filled, replace(acme, brand_terms=("acme",)), now=NOW).changed
+    assert filled.read(STRIKING_DISTANCE).num_rows > 0
+    fill(filled, "acme", PROPERTY, Window(date(2026, 11, 19), date(2026, 11, 21)), provisional=1)
+    report = refresh_insights(filled, replace(acme, brand_terms=("acme",)), now=NOW)
+    assert (report.changed, report.as_of) == (True, date(2026, 11, 19))
+
+
+def test_another_workspaces_rows_stay(filled: Lake, acme: Workspace) -> None:
+    globex = replace(acme, id="globex")
+    fill(filled, "globex", SyntheticProperty("sc-domain:globex.com", rows_a_day=60), WINDOW)
+    theirs = refresh_insights(filled, globex, now=NOW)
+    mine = refresh_insights(filled, acme, now=NOW)
+    for table in INSIGHTS:
+        rows = filled.read(table).column("workspace").to_pylist()
+        assert rows.count("globex") == theirs.rows[table.name]
+        assert rows.count("acme") == mine.rows[table.name]
+    assert not refresh_insights(filled, globex, now=NOW).changed
+
+
+def test_feeds_have_days_and_pages_but_no_queries_and_no_positions(filled: Lake, acme: Workspace) -> None:
+    fill(filled, "acme", PROPERTY, WINDOW, search_types=("discover",))
+    refresh_insights(filled, acme, thresholds=Thresholds(significance=0, change_share=0), now=NOW)
+    daily = filled.read(DAILY_PERFORMANCE).to_pandas()
+    feed = daily[daily["search_type"] == "DISCOVER"]
+    assert len(feed) == len(WINDOW)
+    assert feed["position"].isna().all()
+    movers = filled.read(WINNERS_AND_LOSERS).to_pandas()
+    moved = movers[movers["search_type"] == "DISCOVER"]
+    assert set(moved["dimension"]) == {"page"}
+    assert moved["position"].isna().all()
+    assert set(filled.read(STRIKING_DISTANCE).column("search_type").to_pylist()) == {"WEB"}
+
+
+def test_an_empty_lake_has_no_insights(lake: Lake, acme: Workspace) -> None:
+    report = refresh_insights(lake, acme, now=NOW)
+    assert report.as_of is None
+    assert set(report.rows.values()) == {0}
+
+
+def test_after_a_sync_over_the_wire_insights_hold_what_the_ledger_holds(world: World) -> None:
+    acme = world.workspace()
+    world.sync(acme)
+    world.sync_more(acme)
+    report = refresh_insights(world.lake, acme, now=world.now)
+    assert report.rows[DAILY_PERFORMANCE.name] == 5
+    coverage = world.lake.read(INDEX_COVERAGE).to_pandas()
+    assert set(coverage["source"]) == {"inspections", "sitemaps"}
+    assert coverage["is_problem"].any()
+    with_errors = coverage[(coverage["source"] == "sitemaps") & coverage["is_problem"]]
+    assert [Path(path).name for path in with_errors["item"]] == ["sitemap-news.xml"]
+    assert not refresh_insights(world.lake, acme, now=world.now).changed
+
+
+def test_rows_that_break_the_tables_promise_are_refused(filled: Lake, acme: Workspace) -> None:
+    refresh_insights(filled, acme, now=NOW)
+    rows = filled.read(DAILY_PERFORMANCE).to_pandas()
+    twice = rows.iloc[[0, 0]]
+    with pytest.raises(ValueError, match="two rows"):
+        as_table(DAILY_PERFORMANCE, twice, "acme", month_of="data_date")
+    with pytest.raises(ValueError, match="no column clicks"):
+        as_table(DAILY_PERFORMANCE, rows.drop(columns="clicks"), "acme", month_of="data_date")
+    with pytest.raises(ValueError, match="clicks is missing in"):
+        as_table(DAILY_PERFORMANCE, rows.assign(clicks=None), "acme", month_of="data_date")
+
+
+def test_every_table_of_insights_is_partitioned_like_the_others(filled: Lake, acme: Workspace) -> None:
+    refresh_insights(filled, acme, now=NOW)
+    for table in INSIGHTS:
+        rows = filled.read(table)
+        assert rows.schema.equals(table.schema)
+        day = "data_date" if table is DAILY_PERFORMANCE else "as_of"
+        assert rows["month"].to_pylist() == [month_of(one) for one in rows[day].to_pylist()]
+        assert pa.types.is_string(rows.schema.field("workspace").type)

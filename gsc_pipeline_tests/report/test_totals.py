@@ -1,0 +1,98 @@
+"""The headline: what may be added is added once, and compared like with like."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from gsc_pipeline.report.charts import short
+from gsc_pipeline.report.faults import FAULTS
+from gsc_pipeline.report.totals import headline, outermost
+from gsc_pipeline.thresholds import Thresholds
+
+LAST = pd.Timestamp("2026-11-17")
+
+
+def daily(
+    days: int, *, clicks: int = 10, site_url: str = "sc-domain:acme.com", provisional: int = 0
+) -> pd.DataFrame:
+    dates = pd.date_range(end=LAST + pd.Timedelta(days=provisional), periods=days + provisional)
+    return pd.DataFrame(
+        {
+            "site_url": site_url,
+            "search_type": "WEB",
+            "data_date": dates,
+            "is_final": dates <= LAST,
+            "clicks": 10,
+            "impressions": 100,
+            "position": 4.0,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "outer"),
+    [
+        (["sc-domain:acme.com", "https://shop.acme.com/", "sc-domain:shop.acme.com"], ["sc-domain:acme.com"]),
+        (["https://acme.com/", "https://acme.com/blog/"], ["https://acme.com/"]),
+        (["https://acme.com/", "https://www.acme.com/"], ["https://acme.com/", "https://www.acme.com/"]),
+        (["sc-domain:acme.com", "https://notacme.com/"], ["https://notacme.com/", "sc-domain:acme.com"]),
+        (["https://acme.com/", "sc-domain:acme.com"], ["sc-domain:acme.com"]),
+    ],
+)
+def test_a_property_inside_another_is_not_added(properties: list[str], outer: list[str]) -> None:
+    assert outermost(properties) == outer
+
+
+def test_the_headline_is_of_final_days_alone_and_compared_with_equal_windows() -> None:
+    rows = pd.concat([daily(56, provisional=2)])
+    rows.loc[rows["data_date"] <= LAST - pd.Timedelta(days=28), "clicks"] = 5
+    found = headline(rows, Thresholds())
+    assert found is not None
+    assert (found.first, found.last) == (date(2026, 10, 21), date(2026, 11, 17))
+    assert (found.totals.clicks, found.totals.impressions, found.totals.position) == (280, 2800, 4.0)
+    assert found.totals.ctr == pytest.approx(0.1)
+    assert found.previous is not None
+    assert found.previous.change("clicks") == pytest.approx(1.0)
+    assert found.previous.change("position") == 0
+    assert found.year is None
+
+
+def test_a_comparison_needs_all_the_properties_that_are_added() -> None:
+    young = daily(28, site_url="sc-domain:young.com")
+    found = headline(pd.concat([daily(56), young]), Thresholds())
+    assert found is not None
+    assert found.totals.clicks == 560
+    assert found.previous is None
+    assert headline(daily(0), Thresholds()) is None
+
+
+def test_nothing_before_is_no_change_rather_than_an_infinite_one() -> None:
+    rows = daily(56)
+    rows.loc[rows["data_date"] <= LAST - pd.Timedelta(days=28), ["clicks", "impressions", "position"]] = [
+        0,
+        0,
+        None,
+    ]
+    found = headline(rows, Thresholds())
+    assert found is not None
+    assert found.previous is not None
+    assert [found.previous.change(name) for name in ("clicks", "impressions", "ctr", "position")] == [
+        None
+    ] * 4
+
+
+def test_the_known_fault_touches_what_overlaps_it() -> None:
+    (fault,) = [one for one in FAULTS if one.first == date(2025, 5, 13)]
+    assert fault.touches(date(2026, 4, 27), date(2026, 5, 30))
+    assert not fault.touches(date(2026, 4, 28), date(2026, 5, 30))
+    assert not fault.touches(date(2025, 1, 1), date(2025, 5, 12))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (950, "950"), (1_200, "1.2k"), (30_000, "30k"), (4_500_000, "4.5M")]
+)
+def test_axes_have_short_numbers(value: float, text: str) -> None:
+    assert short(value) == text
