@@ -37,7 +37,9 @@ def measure_all(scenarios: Sequence[Scenario], runs: int) -> None:
         with TemporaryDirectory(prefix="gsc-benchmark-") as folder:
             outcome = run_scenario(scenario, Path(folder), runs=runs, tell=_tell)
         keep(KEPT / "results", section(scenario, outcome, load))
-        RESULTS.write_text(render(kept(KEPT / "results", (*SCENARIOS, *CONNECTOR_SCENARIOS))), encoding="utf-8")
+        RESULTS.write_text(
+            render(kept(KEPT / "results", (*SCENARIOS, *CONNECTOR_SCENARIOS))), encoding="utf-8"
+        )
 
 
 def install_connectors() -> None:

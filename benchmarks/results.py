@@ -29,9 +29,10 @@ HEADER = (
 INTRODUCTION = """\
 # Results
 
-Written by `make bench` (and `make bench-connectors` for the public connectors); do not edit. Each program is
-a process of its own, children included, against one server on the same machine that sends pages encoded
-beforehand. Figures are medians of interleaved runs, after one that is not counted; memory is the largest
+Written by `make bench` (the public connectors' part by `python -m benchmarks connectors`); do not edit. Each
+program is a process of its own, children included, against one server on the same machine that sends pages
+encoded beforehand. Figures are medians of interleaved runs, after one that is not counted; where a scenario is run
+but once, none goes before it, and its wall time includes the server's encoding. Memory is the largest
 process's. Rows are those the server sent: the project reads two grains of two tables, so more of them than
 the floor, and keeps a ledger and residuals besides; hence the ratios by row. They count starting up too,
 which more rows share: where a run is short, look at its seconds.
@@ -39,7 +40,17 @@ which more rows share: where a run is short, look at its seconds.
 - floor: eight concurrent one-day requests, msgspec, Arrow, one Delta commit (`programs/floor.py`)
 - the usual script: Google's client, a loop over the days, pandas, Parquet (`programs/naive.py`)
 - library: `sync_workspace` with the default settings, into a new lake (`programs/library.py`)
-- `gsc sync`: the command; Dagster run: `dagster job execute` of `gsc_sync`, on an instance that was opened before
+- `gsc sync`: the command; Dagster run: `dagster job execute` of `gsc_sync`, on an instance that was
+  opened before
+"""
+
+COMMANDS = f"""\
+- `python -m benchmarks` measures all, `--scenario NAME` one, `--runs N` says how often; `--quick` is three runs
+  without the memory scenarios
+- `python -m benchmarks connectors` measures the public connectors, each from the package index in an
+  environment of its own: {", ".join(f"`{package}`" for package in CONNECTORS.values())}.
+  They have no setting for the API's address, so `programs/connectors/` sends to the server what they send to
+  Google's hosts; nothing else of them is changed. The server has rows of the search type web alone
 """
 
 
@@ -165,7 +176,9 @@ def _ratio(measured: Measurement | None, other: Measurement | None, seconds: str
 def _targets(sections: Sequence[Section]) -> str:
     by_name = {found.name: found for found in sections}
     rows = [*_window_targets(by_name), *_idle_targets(by_name), *_connector_targets(by_name)]
-    lines = [f"| {what} | {wanted} | {is_now} | {'yes' if met else 'no'} |" for what, wanted, is_now, met in rows]
+    lines = [
+        f"| {what} | {wanted} | {is_now} | {'yes' if met else 'no'} |" for what, wanted, is_now, met in rows
+    ]
     head = ["## Against the targets", "", "| | target | measured | met |", "|---|---|---|---|"]
     return "\n".join([*head, *lines]) + "\n" if lines else ""
 
@@ -221,15 +234,7 @@ def _commands(sections: Sequence[Section]) -> str:
     machines = dict.fromkeys(found.machine for found in sections if found.machine)
     lines = ["## Machine and commands", ""]
     lines += [f"- {text}" for text in machines]
-    lines += [
-        "- `python -m benchmarks` measures all, `--scenario NAME` one, `--runs N` says how often, `--quick` is"
-        " three runs without the memory scenarios",
-        "- `python -m benchmarks connectors` measures the public connectors, each from the package index in an"
-        f" environment of its own: {', '.join(f'`{package}`' for package in CONNECTORS.values())}. They have no"
-        " setting for the API's address, so `programs/connectors/` sends what they send to Google's hosts to the"
-        " server instead; nothing else of them is changed. The server has rows of the search type web alone",
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, COMMANDS])
 
 
 def _shortly(cause: str) -> str:

@@ -1,8 +1,8 @@
 """The floor: the least that a program can do that asks for the days and keeps them in a table.
 
 One request a day by all five dimensions, many at once; msgspec, Arrow columns, one Delta commit. No ledger,
-no totals, no residuals, no retries, no checks. It makes the same two choices about Arrow as the project, without
-which it would load pandas: a floor that is slow on purpose proves nothing.
+no totals, no residuals, no retries, no checks. It makes the same two choices about Arrow as the project,
+without which it would load pandas: a floor that is slow on purpose proves nothing.
 """
 
 from __future__ import annotations
