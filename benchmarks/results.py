@@ -31,8 +31,8 @@ INTRODUCTION = """\
 
 Written by `make bench` (the public connectors' part by `python -m benchmarks connectors`); do not edit. Each
 program is a process of its own, children included, against one server on the same machine that sends pages
-encoded beforehand. Figures are medians of interleaved runs, after one that is not counted; where a scenario is run
-but once, none goes before it, and its wall time includes the server's encoding. Memory is the largest
+encoded beforehand. Figures are medians of interleaved runs, after one that is not counted; where a scenario
+is run but once, none goes before it, and its wall time includes the server's encoding. Memory is the largest
 process's. Rows are those the server sent: the project reads two grains of two tables, so more of them than
 the floor, and keeps a ledger and residuals besides; hence the ratios by row. They count starting up too,
 which more rows share: where a run is short, look at its seconds.
@@ -45,8 +45,8 @@ which more rows share: where a run is short, look at its seconds.
 """
 
 COMMANDS = f"""\
-- `python -m benchmarks` measures all, `--scenario NAME` one, `--runs N` says how often; `--quick` is three runs
-  without the memory scenarios
+- `python -m benchmarks` measures all, `--scenario NAME` one, `--runs N` says how often; `--quick` is three
+  runs without the memory scenarios
 - `python -m benchmarks connectors` measures the public connectors, each from the package index in an
   environment of its own: {", ".join(f"`{package}`" for package in CONNECTORS.values())}.
   They have no setting for the API's address, so `programs/connectors/` sends to the server what they send to
