@@ -90,6 +90,11 @@ def test_targets_are_judged():
             found(
                 "connectors-1000", library=measured(), singer=measured(cpu=49.0), airbyte=measured(cpu=51.0)
             ),
+            found(
+                "connectors-5000",
+                library=measured(cpu=2.0, rows=4000),
+                singer=measured(cpu=109.0, rows=4000),
+            ),
         ]
     )
     assert "| 14 × 25,000: wall a row, library ÷ floor | ≤ 1.25 | 1.20 | yes |" in text
@@ -98,6 +103,7 @@ def test_targets_are_judged():
     assert "| idle tick: CPU of a Dagster run above an empty one | ≤ 1.0 s | 0.80 s | yes |" in text
     assert "| idle tick: API calls | 3 | 3 | yes |" in text
     assert "| 14 × 1,000: CPU a row, Singer tap 1.1.2 ÷ library | ≥ 50 | 49.0 | no |" in text
+    assert "| CPU a further row, Singer tap 1.1.2 ÷ library | ≥ 50 | 60.0 | yes |" in text
     assert "| 14 × 1,000: CPU a row, Airbyte source 1.9.4 ÷ library | ≥ 50 | 51.0 | yes |" in text
 
 
