@@ -32,8 +32,9 @@ INTRODUCTION = """\
 Written by `make bench` (the public connectors' part by `python -m benchmarks connectors`); do not edit. Each
 program is a process of its own, children included, against one server on the same machine that sends pages
 encoded beforehand. Figures are medians of interleaved runs, after one that is not counted; where a scenario
-is run but once, none goes before it, and its wall time includes the server's encoding. Memory is the largest
-process's. Rows are those the server sent: the project reads two grains of two tables, so more of them than
+is run but once, none goes before it: who asks for a page first waits for the server's encoding, so that wall
+times are not compared there. Where the load before is more than a few tenths, others were using the machine,
+and the figures are provisional, wall times most of all. Memory is the largest process's. Rows are those the server sent: the project reads two grains of two tables, so more of them than
 the floor, and keeps a ledger and residuals besides; hence the ratios by row. They count starting up too,
 which more rows share: where a run is short, look at its seconds.
 
@@ -69,6 +70,11 @@ class Section:
     at: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     load: float = 0.0
     machine: str = ""
+
+    @property
+    def compares_wall(self) -> bool:
+        """Whether the server had encoded every page before the runs that count."""
+        return self.runs > 1 or self.idle
 
     def figure(self, program: str) -> Measurement | None:
         """The program's median, None where it was not measured."""
@@ -133,7 +139,7 @@ def _rendered(found: Section) -> str:
     lines += [f"{found.at}, {runs}, load {found.load:.1f} before.{_limits(found)}", ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|---" + "|---:" * (len(HEADER) - 1) + "|"]
     floor = found.figure("floor")
-    lines += [_row(name, measured, floor) for name, measured in found.measured.items()]
+    lines += [_row(name, measured, floor, found.compares_wall) for name, measured in found.measured.items()]
     for name, cause in found.failures.items():
         lines += ["", f"{PROGRAMS[name].title} could not be measured: {cause}"]
     return "\n".join(lines) + "\n"
@@ -148,7 +154,7 @@ def _limits(found: Section) -> str:
     )
 
 
-def _row(name: str, measured: Measurement, floor: Measurement | None) -> str:
+def _row(name: str, measured: Measurement, floor: Measurement | None, compares_wall: bool) -> str:
     is_many = measured.rows > 1000  # A probe's few rows have no cost worth telling.
     cells = [
         PROGRAMS[name].title,
@@ -157,12 +163,12 @@ def _row(name: str, measured: Measurement, floor: Measurement | None) -> str:
         f"{measured.peak_mib:.0f}",
         f"{measured.calls:.0f}",
         f"{measured.rows:,.0f}",
-        f"{measured.rows / measured.wall:,.0f}" if is_many else "",
+        f"{measured.rows / measured.wall:,.0f}" if is_many and compares_wall else "",
         f"{measured.per_row_us(measured.cpu):.2f}" if is_many else "",
     ]
-    for name_of_seconds in ("wall", "cpu"):
-        ratio = _ratio(measured, floor, name_of_seconds)
-        cells.append("" if ratio is None or not is_many else f"{ratio:.2f}")
+    for seconds, is_told in (("wall", is_many and compares_wall), ("cpu", is_many)):
+        ratio = _ratio(measured, floor, seconds)
+        cells.append("" if ratio is None or not is_told else f"{ratio:.2f}")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -193,7 +199,7 @@ def _window_targets(by_name: Mapping[str, Section]) -> list[Target]:
         for program, most in (("library", 1.25), ("command", 1.5)):
             for seconds, title in (("wall", "wall"), ("cpu", "CPU")):
                 ratio = _ratio(large.figure(program), large.figure("floor"), seconds)
-                if ratio is not None:
+                if ratio is not None and (large.compares_wall or seconds == "cpu"):
                     what = f"14 × 25,000: {title} a row, {PROGRAMS[program].title} ÷ floor"
                     found.append((what, f"≤ {most}", f"{ratio:.2f}", ratio <= most))
     for name in ("14x25000", "14x50000", "90x50000"):

@@ -107,6 +107,14 @@ def test_targets_are_judged():
     assert "| 14 × 1,000: CPU a row, Airbyte source 1.9.4 ÷ library | ≥ 50 | 51.0 | yes |" in text
 
 
+def test_wall_times_of_a_single_run_are_not_compared():
+    once = Outcome(1, {"floor": measured(wall=9.0), "library": measured()}, {})
+    text = render([section(replace(SMALL, name="14x25000"), once, 0.0)])
+    assert "wall a row, library ÷ floor" not in text
+    assert "CPU a row, library ÷ floor" in text
+    assert "| library | 1.00 | 1.00 | 100 | 3 | 2,000 |  | 500.00 |  | 1.00 |" in text
+
+
 def test_a_raised_limit_is_said():
     text = render([section(replace(SMALL, limit_factor=100), outcome(library=measured()), 0.0)])
     assert "GSC_API_LIMIT_FACTOR=100" in text
