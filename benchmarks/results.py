@@ -205,9 +205,11 @@ def _window_targets(by_name: Mapping[str, Section]) -> list[Target]:
     for name in ("14x25000", "14x50000", "90x50000"):
         library = by_name[name].figure("library") if name in by_name else None
         if library is not None:
-            title = name.replace("x", " × ").replace("000", ",000")
+            days, _, rows = name.partition("x")
             peak = library.peak_mib * 2**20 / 1e6
-            found.append((f"{title}: peak memory, library", "< 600 MB", f"{peak:.0f} MB", peak < 600))
+            found.append(
+                (f"{days} × {int(rows):,}: peak memory, library", "< 600 MB", f"{peak:.0f} MB", peak < 600)
+            )
     return found
 
 

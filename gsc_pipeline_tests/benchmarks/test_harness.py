@@ -86,6 +86,7 @@ def test_targets_are_judged():
     text = render(
         [
             found("14x25000", floor=measured(), library=measured(wall=1.2, cpu=1.3, peak_mib=600.0)),
+            found("90x50000", library=measured()),
             found("idle", dagster=measured(cpu=2.5), empty=measured(cpu=1.7, calls=0)),
             found(
                 "connectors-1000", library=measured(), singer=measured(cpu=49.0), airbyte=measured(cpu=51.0)
@@ -101,6 +102,7 @@ def test_targets_are_judged():
     assert "| 14 × 25,000: CPU a row, library ÷ floor | ≤ 1.25 | 1.30 | no |" in text
     assert "| 14 × 25,000: peak memory, library | < 600 MB | 629 MB | no |" in text
     assert "| idle tick: CPU of a Dagster run above an empty one | ≤ 1.0 s | 0.80 s | yes |" in text
+    assert "| 90 × 50,000: peak memory, library | < 600 MB | 105 MB | yes |" in text
     assert "| idle tick: API calls | 3 | 3 | yes |" in text
     assert "| 14 × 1,000: CPU a row, Singer tap 1.1.2 ÷ library | ≥ 50 | 49.0 | no |" in text
     assert "| CPU a further row, Singer tap 1.1.2 ÷ library | ≥ 50 | 60.0 | yes |" in text
