@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo up test check format docs constraints clean
+.PHONY: help install demo up test check bench format docs constraints clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -32,6 +32,9 @@ check: $(VENV)/.installed-dev ## lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+bench: $(VENV)/.installed-dev ## measure speed and memory, write benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks
+
 format: $(VENV)/.installed-dev ## put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -43,8 +46,8 @@ constraints: ## lock the newest versions that fit pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
 		-o constraints.txt --no-emit-index-url --no-header
 
-clean: ## remove the environment, the demonstration and the local instance
-	rm -rf $(VENV) data/demo .dagster
+clean: ## remove the environment, the demonstration, the local instance and kept figures
+	rm -rf $(VENV) data/demo .dagster .benchmarks
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

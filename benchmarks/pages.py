@@ -43,6 +43,7 @@ class Request(msgspec.Struct, frozen=True):
 
     startDate: date
     endDate: date
+    type: str = "web"
     dimensions: tuple[str, ...] = ()
     rowLimit: int = 1000
     startRow: int = 0
@@ -77,6 +78,8 @@ class Pages:
         return Page(body, gzip.compress(body, 6) if self._compressed else None, len(rows))
 
     def _answer(self, request: Request) -> tuple[list[str], bytes]:
+        if request.type.lower() != "web":
+            return [], b""
         days = self._days(request.startDate, request.endDate)
         unknown = set(request.dimensions) - {"date", *DIMENSIONS}
         if unknown:

@@ -1,7 +1,8 @@
 """The floor: the least that a program can do that asks for the days and keeps them in a table.
 
 One request a day by all five dimensions, many at once; msgspec, Arrow columns, one Delta commit. No ledger,
-no totals, no residuals, no retries, no checks.
+no totals, no residuals, no retries, no checks. It makes the same two choices about Arrow as the project,
+without which it would load pandas: a floor that is slow on purpose proves nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 from deltalake import write_deltalake
+
+from gsc_pipeline.footprint import reduce_footprint
 
 DIMENSIONS = ("date", "query", "page", "country", "device")
 PAGE_ROWS = 25_000
@@ -87,6 +90,7 @@ def columns(rows: list[Row]) -> pa.Table:
 def main() -> None:
     """Fetch the job's days into one table."""
     gc.disable()
+    reduce_footprint()
     job = json.loads(sys.argv[1])
     start, end = date.fromisoformat(job["start"]), date.fromisoformat(job["end"])
     days = [start + timedelta(days=n) for n in range((end - start).days)]

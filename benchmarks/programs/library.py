@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.footprint import reduce_footprint
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
@@ -20,6 +21,7 @@ from gsc_pipeline.workspaces import Workspace
 
 def main() -> None:
     """Sync the job's days."""
+    reduce_footprint()
     job = json.loads(sys.argv[1])
     settings = load_settings(api_url=job["url"])
     workspace = Workspace(

@@ -1,0 +1,207 @@
+"""What can be measured: the programs, and the scenarios they are put to.
+
+Belongs here: commands, environments, sizes. Does not: running them (`runner`), what came out (`results`).
+Imports nothing large, as `measure` explains.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from benchmarks.measure import ROOT, Server
+
+KEPT = ROOT / ".benchmarks"
+"""What is kept between invocations: the connectors' environments, the figures. Not in git."""
+
+WORKSPACE = "acme"
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A size of work. `rows` are those of a day by page, query, country and device, of each site.
+
+    `limit_factor` is GSC_API_LIMIT_FACTOR. In an idle one each program syncs once beforehand, unmeasured,
+    and then finds that nothing has moved. `runs` caps the runs of each program.
+    """
+
+    name: str
+    title: str
+    days: int
+    rows: int
+    latency: float
+    programs: tuple[str, ...]
+    sites: tuple[str, ...] = ("sc-domain:example.com",)
+    limit_factor: float = 1
+    idle: bool = False
+    runs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program's task: a scenario, a server, and a folder of its own. Closed-open days, `[start, end)`."""
+
+    scenario: Scenario
+    server: Server
+    folder: Path
+    start: date = field(init=False)
+    end: date = field(init=False)
+
+    def __post_init__(self) -> None:
+        end = datetime.now(UTC).astimezone(ZoneInfo("America/Los_Angeles")).date()
+        object.__setattr__(self, "end", end)
+        object.__setattr__(self, "start", end - timedelta(days=self.scenario.days))
+
+    @property
+    def last(self) -> date:
+        """The last day."""
+        return self.end - timedelta(days=1)
+
+    def as_json(self) -> str:
+        """The argument of `benchmarks.programs`."""
+        task = {
+            "url": self.server.url,
+            "key": str(self.server.key),
+            "site": self.server.sites[0],
+            "sites": self.server.sites,
+            "start": str(self.start),
+            "end": str(self.end),
+            "folder": str(self.folder),
+        }
+        return json.dumps(task)
+
+    def env(self) -> dict[str, str]:
+        """The environment: this one's without settings, and everything in the job's folder."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("GSC_", "DAGSTER"))}
+        return ours | {
+            "GSC_WORKSPACES_FILE": str(self.folder / "workspaces.yaml"),
+            "GSC_LAKE": str(self.folder / "lake"),
+            "GSC_STATE": str(self.folder / "state.db"),
+            "GSC_AUDIT_LOG": str(self.folder / "audit.log"),
+            "GSC_API_URL": self.server.url,
+            "GSC_API_LIMIT_FACTOR": str(self.scenario.limit_factor),
+        }
+
+    def write_workspaces(self) -> None:
+        """The workspaces file that fits the server."""
+        workspace = {
+            "id": WORKSPACE,
+            "name": "Acme",
+            "properties": list(self.server.sites),
+            "search_types": ["web"],
+            "credentials": {"service_account_file": str(self.server.key)},
+        }
+        text = json.dumps({"workspaces": [workspace]})  # JSON is YAML.
+        (self.folder / "workspaces.yaml").write_text(text, encoding="utf-8")
+
+    def write_dagster_home(self) -> None:
+        """An instance that has been opened before: a copy of one that is made once an invocation."""
+        made = self.server.home / "dagster-home"
+        if not made.exists():
+            made.mkdir()
+            shutil.copy(ROOT / "dagster.yaml", made)
+            command = [sys.executable, "-m", "benchmarks.programs.instance", WORKSPACE]
+            subprocess.run(command, env={**self.env(), "DAGSTER_HOME": str(made)}, cwd=ROOT, check=True)
+        shutil.copytree(made, self.folder / "dagster")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Something that can be run: how it is called in tables, its command line, what it needs beforehand."""
+
+    name: str
+    title: str
+    command: Callable[[Job], Sequence[str]]
+    prepare: Callable[[Job], None] = lambda job: None
+    needs_dagster: bool = False
+    is_ours: bool = False
+
+    def env(self, job: Job) -> dict[str, str]:
+        """Its environment. Without an instance the command does not load Dagster, as most people run it."""
+        home = {"DAGSTER_HOME": str(job.folder / "dagster")} if self.needs_dagster else {}
+        return job.env() | home
+
+
+def _python(module: str, python: Path | None = None) -> Callable[[Job], Sequence[str]]:
+    return lambda job: (str(python or sys.executable), "-m", f"benchmarks.programs.{module}", job.as_json())
+
+
+def _gsc(job: Job) -> Sequence[str]:
+    return (str(BIN / "gsc"), "sync", "--json", "--start", str(job.start), "--end", str(job.last))
+
+
+def _dagster_run(job: Job) -> Sequence[str]:
+    tags: dict[str, Any] = {
+        "gsc/tick": datetime.now(UTC).isoformat(),
+        "gsc/workspace": WORKSPACE,
+        "dagster/asset_partition_range_start": f"{job.start}|{WORKSPACE}",
+        "dagster/asset_partition_range_end": f"{job.last}|{WORKSPACE}",
+    }
+    options = ("-m", "gsc_pipeline.definitions", "-j", "gsc_sync", "--tags", json.dumps(tags))
+    return (str(BIN / "dagster"), "job", "execute", *options)
+
+
+def _empty_run(job: Job) -> Sequence[str]:
+    return (str(BIN / "dagster"), "job", "execute", "-m", "benchmarks.programs.empty_run", "-j", "empty")
+
+
+def _both(job: Job) -> None:
+    job.write_workspaces()
+    job.write_dagster_home()
+
+
+def _connector(name: str) -> Callable[[Job], Sequence[str]]:
+    return _python(f"connectors.{name}", KEPT / "venvs" / name / "bin" / "python")
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("floor", "floor", _python("floor")),
+        Program("naive", "the usual script", _python("naive")),
+        Program("library", "library", _python("library"), is_ours=True),
+        Program("command", "`gsc sync`", _gsc, Job.write_workspaces, is_ours=True),
+        Program("dagster", "Dagster run", _dagster_run, _both, needs_dagster=True, is_ours=True),
+        Program("empty", "empty Dagster run", _empty_run, _both, needs_dagster=True),
+        Program("singer", "Singer tap 1.1.2", _connector("singer")),
+        Program("airbyte", "Airbyte source 1.9.4", _connector("airbyte")),
+        Program("searchconsole", "searchconsole 0.1.0", _connector("searchconsole")),
+    )
+}
+
+CONNECTORS = {
+    "singer": "tap-google-search-console==1.1.2",
+    "airbyte": "airbyte-source-google-search-console==1.9.4",
+    "searchconsole": "searchconsole==0.1.0",
+}
+"""The public connectors, as the package index has them. Each is installed in an environment of its own."""
+
+_WINDOW = ("floor", "naive", "library", "command", "dagster")
+_THREE = ("sc-domain:example.com", "https://www.example.com/", "https://shop.example.com/")
+_BESIDE = ("floor", "naive", "library", *CONNECTORS)
+
+SCENARIOS = (
+    Scenario("14x5000", "14 days × 5,000 rows, 20 ms", 14, 5_000, 0.02, _WINDOW),
+    Scenario("14x25000", "14 days × 25,000 rows, 20 ms", 14, 25_000, 0.02, _WINDOW),
+    Scenario("14x1000", "14 days × 1,000 rows, 300 ms", 14, 1_000, 0.3, _WINDOW),
+    Scenario("idle", "a tick in which nothing moved: three properties, 14 days, 20 ms", 14, 1_000, 0.02,
+             ("library", "command", "dagster", "empty"), _THREE, idle=True),
+    Scenario("14x50000", "memory: 14 days × 50,000 rows, 20 ms", 14, 50_000, 0.02, ("library",), runs=1),
+    Scenario("90x50000", "memory: 90 days × 50,000 rows, 20 ms", 90, 50_000, 0.02, ("library",),
+             limit_factor=100, runs=1),
+)  # fmt: skip
+
+CONNECTOR_SCENARIOS = (
+    Scenario("connectors-1000", "connectors: 14 days × 1,000 rows, 20 ms", 14, 1_000, 0.02, _BESIDE, runs=1),
+    Scenario("connectors-5000", "connectors: 14 days × 5,000 rows, 20 ms", 14, 5_000, 0.02, _BESIDE, runs=1),
+)

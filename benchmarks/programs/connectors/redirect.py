@@ -1,0 +1,42 @@
+"""Sends to the benchmark's server what a connector sends to Google's hosts: they have no setting for that.
+
+Belongs here: the lowest place at which requests and httplib2 still know an address. Does not: connectors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+
+def redirected(address: str, server: str) -> str:
+    """The address at the server, if its host is one of Google's."""
+    parts = urlsplit(address)
+    if not (parts.hostname or "").endswith(".googleapis.com"):
+        return address
+    return urlunsplit((*urlsplit(server)[:2], parts.path, parts.query, ""))
+
+
+def redirect_requests(server: str) -> None:
+    """For what uses requests, sessions of its own included."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def send_redirected(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        request.url = redirected(request.url, server)
+        return send(self, request, *args, **kwargs)
+
+    HTTPAdapter.send = send_redirected
+
+
+def redirect_httplib2(server: str) -> None:
+    """For what uses Google's client library."""
+    import httplib2
+
+    request = httplib2.Http.request
+
+    def request_redirected(self: Any, uri: str, *args: Any, **kwargs: Any) -> Any:
+        return request(self, redirected(uri, server), *args, **kwargs)
+
+    httplib2.Http.request = request_redirected

@@ -1,0 +1,84 @@
+"""Running a scenario: a server, every program in turn, again and again, and the medians.
+
+Belongs here: order, folders, what must agree. Does not: what a program is (`catalogue`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.catalogue import PROGRAMS, Job, Program, Scenario
+from benchmarks.measure import Measurement, ProgramFailedError, Server, measure, median, serving
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out of a scenario: a median for each program, and why others could not be measured."""
+
+    runs: int
+    medians: dict[str, Measurement]
+    failures: dict[str, str]
+
+
+def run_scenario(
+    scenario: Scenario,
+    work: Path,
+    *,
+    runs: int,
+    programs: Mapping[str, Program] = PROGRAMS,
+    tell: Tell = lambda line: None,
+) -> Outcome:
+    """Run each program `runs` times, interleaved, after once unmeasured: the server encodes a page when it
+    is first asked for. A single run has none before it, unless what is measured is the second.
+
+    A program that fails is left out from then on, and said so. Raises ProgramFailedError where the
+    project's own programs were not served the same rows, for then one of them has not done its work.
+    """
+    runs = min(runs, scenario.runs or runs)
+    measured: dict[str, list[Measurement]] = {name: [] for name in scenario.programs}
+    failures: dict[str, str] = {}
+    with serving(
+        work / "server", rows=scenario.rows, latency=scenario.latency, sites=scenario.sites
+    ) as server:
+        for turn in range(0 if runs > 1 or scenario.idle else 1, runs + 1):
+            for name in scenario.programs:
+                if name in failures:
+                    continue
+                try:
+                    result = _run(programs[name], scenario, server, work, anew=turn == 0 or not scenario.idle)
+                except (ProgramFailedError, OSError) as error:
+                    failures[name] = str(error)
+                    tell(f"{scenario.name}: {name} failed: {error}")
+                    continue
+                tell(
+                    f"{scenario.name}: {name}, run {turn} of {runs}:"
+                    f" {result.wall:.2f} s, {result.cpu:.2f} s CPU"
+                )
+                if turn:
+                    measured[name].append(result)
+    medians = {name: median(results) for name, results in measured.items() if results}
+    check_agreement(scenario, medians)
+    return Outcome(runs, medians, failures)
+
+
+def _run(program: Program, scenario: Scenario, server: Server, work: Path, *, anew: bool) -> Measurement:
+    """One run in a new folder; in an idle scenario in the folder that the first run has filled."""
+    folder = work / program.name
+    if anew:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        program.prepare(Job(scenario, server, folder))
+    job = Job(scenario, server, folder)
+    return measure(program.command(job), program.env(job), work / f"{program.name}.log", server)
+
+
+def check_agreement(scenario: Scenario, medians: dict[str, Measurement]) -> None:
+    """Raises ProgramFailedError unless the project's own programs were served the same rows."""
+    rows = {name: found.rows for name, found in medians.items() if PROGRAMS[name].is_ours}
+    if len(set(rows.values())) > 1:
+        raise ProgramFailedError(f"{scenario.name}: programs that do the same were served other rows: {rows}")
