@@ -167,6 +167,7 @@ def _connector(name: str) -> Callable[[Job], Sequence[str]]:
 PROGRAMS = {
     program.name: program
     for program in (
+        Program("server", "the server alone", _python("drain")),
         Program("floor", "floor", _python("floor")),
         Program("naive", "the usual script", _python("naive")),
         Program("library", "library", _python("library"), is_ours=True),
@@ -191,6 +192,7 @@ _THREE = ("sc-domain:example.com", "https://www.example.com/", "https://shop.exa
 _BESIDE = ("floor", "naive", "library", *CONNECTORS)
 
 SCENARIOS = (
+    Scenario("server", "the server: answers thrown away", 14, 25_000, 0.0, ("server",)),
     Scenario("14x5000", "14 days × 5,000 rows, 20 ms", 14, 5_000, 0.02, _WINDOW),
     Scenario("14x25000", "14 days × 25,000 rows, 20 ms", 14, 25_000, 0.02, _WINDOW),
     Scenario("14x1000", "14 days × 1,000 rows, 300 ms", 14, 1_000, 0.3, _WINDOW),

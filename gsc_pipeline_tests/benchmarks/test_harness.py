@@ -126,3 +126,14 @@ def test_programs_of_the_project_must_be_served_the_same_rows():
     check_agreement(SMALL, {"floor": measured(rows=1), "library": measured()})
     with pytest.raises(ProgramFailedError, match=r"small: .*'command': 1"):
         check_agreement(SMALL, {"command": measured(rows=1), "library": measured()})
+
+
+def test_the_server_is_told_to_be_fast_enough_or_not(tmp_path: Path):
+    scenario = Scenario("server", "the server", 2, 50, 0.0, ("server",))
+    found = run_scenario(scenario, tmp_path, runs=1)
+    assert found.failures == {}
+    assert found.medians["server"].rows % (2 * 50) == 0
+    assert found.medians["server"].rows > 0
+    for rows, answer in ((2_000_000, "2,000,000 | yes"), (500_000, "500,000 | no")):
+        text = render([section(scenario, outcome(server=measured(rows=rows)), 0.0)])
+        assert f"| the server alone: rows a second | > 1,000,000 | {answer} |" in text
