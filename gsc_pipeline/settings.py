@@ -209,7 +209,7 @@ class Settings(BaseSettings):
         le=2000,
     )
     commit_rows: int = _variable(
-        "GSC_COMMIT_ROWS", 500_000, "rows gathered in memory before they are committed", ge=1
+        "GSC_COMMIT_ROWS", 250_000, "rows gathered in memory before they are committed", ge=1
     )
 
     vacuum_hours: int = _variable(
