@@ -7,18 +7,16 @@ Does not: measuring. Totals are those that the benchmark's server tells, so a sy
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from benchmarks.property import MadeUpProperty, summed
+from benchmarks.property import MadeUpProperty
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
 
 ROWS_SERVED = 20
 """Rows a day of the server's property in the parts that measure idle ticks: they are never read."""
@@ -100,7 +98,9 @@ def ledger_rows(workspaces: Sequence[str], days: Sequence[date], today: date) ->
 
 def run_rows(workspaces: Sequence[str], days: Sequence[date]) -> pa.Table:
     """Four syncs a day of each workspace that verified 14 days and found nothing new."""
-    starts = [datetime(day.year, day.month, day.day, hour, 1, tzinfo=UTC) for day in days for hour in (0, 6, 12, 18)]
+    starts = [
+        datetime(day.year, day.month, day.day, hour, 1, tzinfo=UTC) for day in days for hour in (0, 6, 12, 18)
+    ]
     count = len(starts)
     first = [start.date() - timedelta(days=14) for start in starts]
     one = pa.table(
