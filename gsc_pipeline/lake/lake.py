@@ -135,6 +135,25 @@ class Lake:
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
 
+    def local_files(self, table: TableSpec) -> list[str]:
+        """The paths of the table's files, where they are in a folder and any reader of Parquet can tell
+        their rows; else none. The partition columns are in the paths only.
+        """
+        if "://" in self.uri:
+            return []
+        try:
+            delta = self.open(table)
+            if delta.protocol().min_reader_version > 1:
+                return []
+            return [
+                f"{self.table_uri(table)}/{path}"
+                for path in pa.table(delta.get_add_actions())["path"].to_pylist()
+            ]
+        except TableNotFoundError:
+            return []
+        except (DeltaError, OSError) as error:
+            raise unreadable(self.table_uri(table), error) from error
+
     def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> None:
         if not rows.schema.equals(table.schema):
             raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")

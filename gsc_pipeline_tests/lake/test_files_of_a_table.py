@@ -13,8 +13,9 @@ import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TABLES, TableSpec
+from gsc_pipeline.lake.sql import connect
 from gsc_pipeline_tests.lake.test_housekeeping import run_row
 from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, filled, rows, target
 
@@ -165,3 +166,44 @@ def test_a_table_with_features_of_other_writers_is_left_to_deltas_own_reader(lak
     assert lake.read(SITE_IMPRESSION).num_rows == 6
     assert lake.read(SITE_IMPRESSION, workspace="globex").num_rows == 3
     assert lake.read(SITE_IMPRESSION, months=["2026-10"]).num_rows == 3
+
+
+def with_two_workspaces(lake: Lake) -> Lake:
+    for workspace in ("007", "o-brien"):
+        lake.append(SYNC_RUNS, run_row(1, workspace))
+        lake.append(SYNC_RUNS, run_row(2, workspace))
+    return lake
+
+
+ALL_RUNS = f"SELECT {', '.join(SYNC_RUNS.schema.names)} FROM sync_runs ORDER BY workspace, run_id"
+
+
+def test_a_table_read_whole_is_the_same_table(tmp_path: Path) -> None:
+    lake = with_two_workspaces(Lake(str(tmp_path / "it's a lake")))
+    with connect(lake, [SYNC_RUNS]) as pruning, connect(lake, (), whole=[SYNC_RUNS]) as whole:
+        first, second = (one.execute(ALL_RUNS).arrow().read_all() for one in (pruning, whole))
+    assert second.num_rows == 4
+    assert second.equals(first)
+
+
+def test_a_table_read_whole_is_also_had_where_it_is_in_no_folder(tmp_path: Path) -> None:
+    lake = with_two_workspaces(Lake(f"file://{tmp_path}/lake"))
+    with connect(lake, (), whole=[SYNC_RUNS, SYNC_LEDGER]) as connection:
+        assert len(connection.execute(ALL_RUNS).fetchall()) == 4
+        assert connection.execute("SELECT count(*) FROM sync_ledger").fetchone() == (0,)
+
+
+def test_a_table_that_only_deltas_own_reader_knows_is_read_whole_by_it(lake: Lake) -> None:
+    uri = lake.table_uri(SYNC_RUNS)
+    features = {"delta.minReaderVersion": "3", "delta.minWriterVersion": "7"}
+    DeltaTable.create(uri, SYNC_RUNS.schema, partition_by=["workspace", "month"], configuration=features)
+    with connect(with_two_workspaces(lake), (), whole=[SYNC_RUNS]) as connection:
+        assert len(connection.execute(ALL_RUNS).fetchall()) == 4
+
+
+def test_a_broken_table_is_one_clear_error_however_it_is_read(tmp_path: Path) -> None:
+    log = tmp_path / SYNC_RUNS.name / "_delta_log" / "00000000000000000000.json"
+    log.parent.mkdir(parents=True)
+    log.write_text("not a commit", encoding="utf-8")
+    with pytest.raises(LakeError, match="check GSC_LAKE"):
+        connect(Lake(str(tmp_path)), (), whole=[SYNC_RUNS])

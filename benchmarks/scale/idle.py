@@ -1,0 +1,75 @@
+"""A tick in which nothing moved, by `sync_all` in one process: what it costs a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.measure import Server
+from benchmarks.scale.common import Part, Sizes, Timing, ms, small_server, timed, today, workspaces
+from benchmarks.scale.filling import SITES, fill_bookkeeping
+from gsc_pipeline.days import Window
+from gsc_pipeline.footprint import reduce_footprint
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.sync.everyone import sync_all
+from gsc_pipeline.sync.report import SyncSummary
+from gsc_pipeline.wiring import console_opener, sync_options
+
+SAMPLE = 100
+"""Workspaces timed where the lake is large; and syncs of the same ones where it holds fewer."""
+
+
+def measure(folder: Path, sizes: Sizes) -> Part:
+    """Lakes of more and more workspaces, then of more months; a process has done one sync before."""
+    reduce_footprint()
+    shapes = [(count, 1) for count in sizes.idle]
+    middle = sizes.idle[-2]
+    shapes += [(middle, sizes.months), (sizes.workspaces, sizes.months)]
+    rows, costs = [], []
+    with small_server(folder) as server:
+        for count, months in shapes:
+            lake = Lake(str(folder / f"lake-{count}-{months}"))
+            fill_bookkeeping(lake, count, months, today())
+            done, calls = _tick(lake, server, folder, count)
+            costs.append(done.cpu)
+            rows.append((f"{count:,}", str(months), ms(done.cpu), ms(done.wall), f"{calls:.1f}"))
+    by_workspaces, by_months = (
+        costs[: len(sizes.idle)],
+        (costs[-3] if len(costs) > 3 else costs[0], costs[-2]),
+    )
+    return Part(
+        "An idle tick, for each workspace",
+        ("workspaces in the lake", "months", "CPU a workspace", "wall a workspace", "calls a workspace"),
+        tuple(rows),
+        "Three properties each, the limiter on (factor 100), one process, after its first sync; calls "
+        "include none for tokens. "
+        f"From {sizes.idle[0]} to {sizes.idle[-1]:,} workspaces the dearest is "
+        f"{max(by_workspaces) / min(by_workspaces):.2f} times the cheapest; from 1 to {sizes.months} months "
+        f"of {middle} workspaces {by_months[1] / by_months[0]:.2f} times. A process keeps the tables open: "
+        "what grows with the files of a table, reading its list, happens once for it and not once for each "
+        "workspace.",
+    )
+
+
+def _tick(lake: Lake, server: Server, folder: Path, count: int) -> tuple[Timing, float]:
+    """Seconds for one workspace, and its calls."""
+    settings = load_settings(
+        lake=lake.uri, api_url=server.url, api_limit_factor=100, state=str(folder / "state.db")
+    )
+    window = Window.last_complete(14, today())
+    everyone = workspaces(count, server.key)[: SAMPLE if count > SAMPLE else count]
+    times = max(1, min(10, SAMPLE // len(everyone)))
+    opener, options = console_opener(settings), sync_options(settings)
+
+    def tick() -> SyncSummary:
+        return sync_all(everyone, window, opener, lake, options=options)
+
+    sync_all(everyone[:1], window, opener, lake, options=options)
+    server.take_served()
+    done = timed(lambda: [tick() for _ in range(times)])
+    reports = [report for summary in done.result for report in summary.successes]
+    assert len(reports) == times * len(everyone)
+    assert not any(report.rows or report.problems for report in reports), reports[0]
+    assert all(report.usage.calls == len(SITES) for report in reports)
+    calls = server.take_served()["calls"] / len(reports)
+    return Timing(done.wall / len(reports), done.cpu / len(reports), done.peak_mib), calls
