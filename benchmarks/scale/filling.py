@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -48,12 +49,19 @@ def chunked(count: int, size: int) -> list[tuple[int, int]]:
     return [(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def fill_bookkeeping(lake: Lake, workspaces: int, months: int, today: date) -> None:
-    """The ledger and the runs of syncs of `workspaces`: one file per workspace and month in each table."""
+def lake_of(folder: Path, workspaces: int, months: int, today: date) -> Lake:
+    """The ledger and the runs of syncs of `workspaces`: one file per workspace and month in each table.
+
+    Parts that run one after another share it: what a part adds are a few more runs.
+    """
+    lake = Lake(str(folder / "lakes" / f"{workspaces}-{months}"))
+    if Path(lake.uri).exists():
+        return lake
     first, *rest = [(lake.uri, *numbers, months, today) for numbers in chunked(workspaces, 20)]
     write_bookkeeping(*first)
     if rest:
         at_once(write_bookkeeping, rest)
+    return lake
 
 
 def write_bookkeeping(uri: str, first: int, last: int, months: int, today: date) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.measure import Server
 from benchmarks.scale.common import Part, Sizes, Timing, ms, small_server, timed, today, workspaces
-from benchmarks.scale.filling import SITES, fill_bookkeeping
+from benchmarks.scale.filling import SITES, lake_of
 from gsc_pipeline.days import Window
 from gsc_pipeline.footprint import reduce_footprint
 from gsc_pipeline.lake.lake import Lake
@@ -28,8 +28,7 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     rows, costs = [], []
     with small_server(folder) as server:
         for count, months in shapes:
-            lake = Lake(str(folder / f"lake-{count}-{months}"))
-            fill_bookkeeping(lake, count, months, today())
+            lake = lake_of(folder.parent, count, months, today())
             done, calls = _tick(lake, server, folder, count)
             costs.append(done.cpu)
             rows.append((f"{count:,}", str(months), ms(done.cpu), ms(done.wall), f"{calls:.1f}"))

@@ -10,6 +10,7 @@ import dagster as dg
 from benchmarks.scale.common import Part, Sizes, Timing, s, timed, write_workspaces_file
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.partitions import WORKSPACES
+from gsc_pipeline.resources import live_pipeline
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import write_service_account_key
 
@@ -42,13 +43,15 @@ def _config(home: Path) -> str:
 
 def _tick(instance: dg.DagsterInstance, file: Path, per_run: int) -> Timing:
     settings = load_settings(workspaces_file=file, workspaces_per_run=per_run)
-    defs = build_defs(settings)
+    pipeline = {"pipeline": live_pipeline(settings)}
+    defs = build_defs(settings, pipeline)
     schedule, repository = defs.resolve_schedule_def("gsc_auto_sync"), defs.get_repository_def()
 
     def evaluate() -> int:
         with dg.build_schedule_context(
             instance=instance,
             scheduled_execution_time=datetime(2026, 11, 21, 6, tzinfo=UTC),
+            resources=pipeline,
             repository_def=repository,
         ) as context:
             return len(schedule.evaluate_tick(context).run_requests or [])

@@ -1,4 +1,4 @@
-"""What looks at all workspaces at once: the state, the checks, the watchers' figures; before and after tidying."""
+"""What looks at all workspaces at once: state, checks, figures; before and after tidying."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale.common import Part, Sizes, in_a_process, mib, s, timed, today, workspaces
-from benchmarks.scale.filling import fill_bookkeeping
+from benchmarks.scale.filling import lake_of
 from gsc_pipeline.figures import FiguresReader
 from gsc_pipeline.lake.housekeeping import compact_and_vacuum
 from gsc_pipeline.lake.lake import Lake
@@ -19,8 +19,7 @@ from gsc_pipeline.sync.standing import of_configured, read_standing
 
 def measure(folder: Path, sizes: Sizes) -> Part:
     """Each in a process of its own, as they are run."""
-    lake = Lake(str(folder / "lake"))
-    fill_bookkeeping(lake, sizes.workspaces, sizes.months, today())
+    lake = lake_of(folder.parent, sizes.workspaces, sizes.months, today())
     works: dict[str, Callable[..., Any]] = {
         "`gsc status`": state,
         "the check `no_partial_failures`": standing,
