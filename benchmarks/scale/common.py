@@ -23,11 +23,12 @@ from gsc_pipeline.workspaces import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything."""
+    """How much of everything. `sample` is how many syncs of a workspace are timed for an idle tick."""
 
     workspaces: int = 1_000
     months: int = 16
     idle: tuple[int, ...] = (1, 10, 100, 1_000)
+    sample: int = 100
     shared: tuple[int, ...] = (1, 5, 20)
     lake_workspaces: int = 20
     lake_rows_a_day: int = 1_033
@@ -41,6 +42,7 @@ TINY = Sizes(
     workspaces=6,
     months=2,
     idle=(1, 2),
+    sample=2,
     shared=(1,),
     lake_workspaces=1,
     lake_rows_a_day=30,

@@ -15,9 +15,6 @@ from gsc_pipeline.sync.everyone import sync_all
 from gsc_pipeline.sync.report import SyncSummary
 from gsc_pipeline.wiring import console_opener, sync_options
 
-SAMPLE = 100
-"""Workspaces timed where the lake is large; and syncs of the same ones where it holds fewer."""
-
 
 def measure(folder: Path, sizes: Sizes) -> Part:
     """Lakes of more and more workspaces, then of more months; a process has done one sync before."""
@@ -29,7 +26,7 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     with small_server(folder) as server:
         for count, months in shapes:
             lake = lake_of(folder.parent, count, months, today())
-            done, calls = _tick(lake, server, folder, count)
+            done, calls = _tick(lake, server, folder, count, sizes.sample)
             costs.append(done.cpu)
             rows.append((f"{count:,}", str(months), ms(done.cpu), ms(done.wall), f"{calls:.1f}"))
     by_workspaces, by_months = (
@@ -40,8 +37,8 @@ def measure(folder: Path, sizes: Sizes) -> Part:
         "An idle tick, for each workspace",
         ("workspaces in the lake", "months", "CPU a workspace", "wall a workspace", "calls a workspace"),
         tuple(rows),
-        "Three properties each, the limiter on (factor 100), one process, after its first sync; calls "
-        "include none for tokens. "
+        f"Up to {sizes.sample} workspaces timed, of three properties each, the limiter on (factor 100), in "
+        "one process after its first sync. "
         f"From {sizes.idle[0]} to {sizes.idle[-1]:,} workspaces the dearest is "
         f"{max(by_workspaces) / min(by_workspaces):.2f} times the cheapest; from 1 to {sizes.months} months "
         f"of {middle} workspaces {by_months[1] / by_months[0]:.2f} times. A process keeps the tables open: "
@@ -50,14 +47,14 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     )
 
 
-def _tick(lake: Lake, server: Server, folder: Path, count: int) -> tuple[Timing, float]:
+def _tick(lake: Lake, server: Server, folder: Path, count: int, sample: int) -> tuple[Timing, float]:
     """Seconds for one workspace, and its calls."""
     settings = load_settings(
         lake=lake.uri, api_url=server.url, api_limit_factor=100, state=str(folder / "state.db")
     )
     window = Window.last_complete(14, today())
-    everyone = workspaces(count, server.key)[: SAMPLE if count > SAMPLE else count]
-    times = max(1, min(10, SAMPLE // len(everyone)))
+    everyone = workspaces(min(count, sample), server.key)
+    times = max(1, min(10, sample // len(everyone)))
     opener, options = console_opener(settings), sync_options(settings)
 
     def tick() -> SyncSummary:

@@ -55,8 +55,9 @@ def measure(folder: Path, sizes: Sizes) -> Part:
         ),
         tuple(rows),
         f"`dagster job execute` of `gsc_sync` on a lake of {sizes.workspaces:,} workspaces and "
-        f"{sizes.months} months, imports, the instance and the opening of the tables included. A run's process costs more "
-        "than the sync of a workspace in it: shared by 20 it is paid once (`GSC_WORKSPACES_PER_RUN`).",
+        f"{sizes.months} months, imports, the instance and the opening of the tables included. A run's "
+        "process costs more than the sync of a workspace in it: shared by 20 it is paid once "
+        "(`GSC_WORKSPACES_PER_RUN`).",
     )
 
 
