@@ -28,6 +28,8 @@ def connect(
     import duckdb
 
     connection = duckdb.connect(":memory:")
+    # It would be drawn on standard output, into what a command prints there.
+    connection.execute("SET enable_progress_bar = false")
     for table in tables:
         _view(connection, lake, table)
     for table in whole:

@@ -207,3 +207,9 @@ def test_a_broken_table_is_one_clear_error_however_it_is_read(tmp_path: Path) ->
     log.write_text("not a commit", encoding="utf-8")
     with pytest.raises(LakeError, match="check GSC_LAKE"):
         connect(Lake(str(tmp_path)), (), whole=[SYNC_RUNS])
+
+
+@pytest.mark.parametrize("whole", [(), (SYNC_RUNS,)], ids=["views", "whole tables"])
+def test_a_long_query_draws_nothing_into_the_output(lake: Lake, whole: tuple[TableSpec, ...]) -> None:
+    with connect(lake, (), whole=whole) as connection:
+        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
