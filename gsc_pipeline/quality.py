@@ -208,7 +208,8 @@ def judge(
         "since": since or now - RECENT,
         "stale_before": now - stale_after,
     }
-    with connect(lake, [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, SYNC_RUNS]) as connection:
+    days = [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER]
+    with connect(lake, days, whole=[SYNC_RUNS]) as connection:
         connection.execute(
             f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}
                 WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",

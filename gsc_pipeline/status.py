@@ -69,7 +69,7 @@ class WorkspaceState:
 
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
     """The state of each listed workspace, in the file's order."""
-    with connect(lake, [SYNC_LEDGER, SYNC_RUNS]) as connection:
+    with connect(lake, (), whole=[SYNC_LEDGER, SYNC_RUNS]) as connection:
         days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
         runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
     failures = of_configured(read_standing(lake), workspaces)

@@ -26,7 +26,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
-from gsc_pipeline.lake.lake import LOG_RETENTION, Lake, LakeError, sql_text
+from gsc_pipeline.lake.dataset import dataset_of
+from gsc_pipeline.lake.lake import Lake, LakeError, sql_text, table_properties
 from gsc_pipeline.lake.schemas import (
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
@@ -53,8 +54,6 @@ properties have a file each, and a sync of one leaves the others' files alone.
 """
 
 REPLACED_BY_DAY = (SITE_IMPRESSION, URL_IMPRESSION, SEARCHDATA_HOURLY, SEARCH_APPEARANCE, SYNC_LEDGER)
-
-LOG_RETENTION_PROPERTY = "delta.logRetentionDuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _tended(
 ) -> TableHousekeeping:
     storage = pa_fs.PyFileSystem(DeltaStorageHandler(uri))
     files_before, log_before = len(delta.file_uris()), _log_sizes(storage)
-    _set_log_retention(delta)
+    _set_properties(table, delta)
     joined = [_join(table, delta, *partition) for partition in _partitions_to_join(table, delta, now)]
     delta.update_incremental()
     deleted = _vacuum(delta, storage, retention_hours)
@@ -135,14 +134,15 @@ def _tended(
     )
 
 
-def _set_log_retention(delta: DeltaTable) -> None:
-    """For tables made before the property was given to new ones."""
-    if delta.metadata().configuration.get(LOG_RETENTION_PROPERTY) == LOG_RETENTION:
+def _set_properties(table: TableSpec, delta: DeltaTable) -> None:
+    """For tables made before a property was given to new ones."""
+    properties = table_properties(table)
+    if properties.items() <= delta.metadata().configuration.items():
         return
     try:
-        delta.alter.set_table_properties({LOG_RETENTION_PROPERTY: LOG_RETENTION})
+        delta.alter.set_table_properties(properties)
     except CommitFailedError as error:
-        log.info("%s: log retention is set the next time (%s)", delta.table_uri, error)
+        log.info("%s: its properties are set the next time (%s)", delta.table_uri, error)
     delta.update_incremental()
 
 
@@ -165,10 +165,7 @@ def _join(table: TableSpec, delta: DeltaTable, workspace: str, month: str) -> bo
     at once both succeed (deltalake 1.6.6) and double every row, where a replacement is refused.
     """
     delta.update_incremental()
-    files = delta.to_pyarrow_dataset(
-        file_pruning_predicate=[("workspace", "=", workspace), ("month", "=", month)]
-    )
-    rows = files.scanner().to_reader().cast(table.schema)
+    rows = dataset_of(delta, workspace=workspace, months=[month]).scanner().to_reader().cast(table.schema)
     predicate = f"workspace = {sql_text(workspace)} AND month = {sql_text(month)}"
     try:
         write_deltalake(delta, rows, mode="overwrite", predicate=predicate, target_file_size=2 * SMALL)

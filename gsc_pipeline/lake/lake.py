@@ -20,11 +20,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.lake.dataset import BOUNDED, dataset_of
+from gsc_pipeline.lake.opened import OpenedTables
 from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TableSpec
 
 if TYPE_CHECKING:
     # Importing it takes a tenth of a second, which only readers of the lake have to spend.
     import pyarrow.dataset as ds
+
+PROPERTY_COLUMNS = ("site_url", "search_type")
+"""With their bounds known, a replacement of one property's days leaves the files of others alone."""
 LOG_RETENTION = "interval 7 days"
 """How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
 workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
@@ -73,10 +78,15 @@ class Lake:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
+        self._opened = OpenedTables()
 
     def table_uri(self, table: TableSpec) -> str:
         """Where the table is, for any reader of Delta."""
         return f"{self.uri}/{table.name}"
+
+    def open(self, table: TableSpec) -> DeltaTable:
+        """The table as it is now, to be read by this thread. Raises what Delta raises."""
+        return self._opened.newest(self.table_uri(table))
 
     def replace(self, table: TableSpec, target: Rows, rows: pa.Table) -> None:
         """Put `rows` in the place of whatever `target` names, in one commit: all of it or nothing.
@@ -118,15 +128,29 @@ class Lake:
 
         With `workspace` or `months`, made of their files only.
         """
-        files: list[tuple[str, str, Any]] = []
-        if workspace is not None:
-            files.append(("workspace", "=", workspace))
-        if months is not None:
-            files.append(("month", "in", list(months)))
         try:
-            return DeltaTable(self.table_uri(table)).to_pyarrow_dataset(file_pruning_predicate=files or None)
+            return dataset_of(self.open(table), workspace=workspace, months=months)
         except TableNotFoundError:
             return None
+        except (DeltaError, OSError) as error:
+            raise unreadable(self.table_uri(table), error) from error
+
+    def local_files(self, table: TableSpec) -> list[str]:
+        """The paths of the table's files, where they are in a folder and any reader of Parquet can tell
+        their rows; else none. The partition columns are in the paths only.
+        """
+        if "://" in self.uri:
+            return []
+        try:
+            delta = self.open(table)
+            if delta.protocol().min_reader_version > 1:
+                return []
+            return [
+                f"{self.table_uri(table)}/{path}"
+                for path in pa.table(delta.get_add_actions())["path"].to_pylist()
+            ]
+        except TableNotFoundError:
+            return []
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
 
@@ -137,23 +161,33 @@ class Lake:
         try:
             for attempt in _on_conflict():
                 with attempt:
-                    write_deltalake(self._opened(table, uri), rows, **how)
+                    write_deltalake(self._opened_or_created(table), rows, **how)
         except (DeltaError, TableNotFoundError, OSError) as error:
             raise LakeError(_text("write", uri, error)) from error
 
-    def _opened(self, table: TableSpec, uri: str) -> DeltaTable:
+    def _opened_or_created(self, table: TableSpec) -> DeltaTable:
         try:
-            return DeltaTable(uri)
+            return self.open(table)
         except TableNotFoundError:
             return DeltaTable.create(
-                uri,
+                self.table_uri(table),
                 table.schema,
                 mode="ignore",
                 partition_by=list(PARTITION_COLUMNS),
                 name=table.name,
                 description=table.description,
-                configuration={"delta.logRetentionDuration": LOG_RETENTION},
+                configuration=table_properties(table),
             )
+
+
+def table_properties(table: TableSpec) -> dict[str, str]:
+    """What Delta is told of how to keep the table."""
+    bounded = [name for name in table.schema.names if name in (*PROPERTY_COLUMNS, *BOUNDED)]
+    return {
+        "delta.logRetentionDuration": LOG_RETENTION,
+        # Of all columns by default: opening a table of many files would take four times as long.
+        "delta.dataSkippingStatsColumns": ",".join(bounded),
+    }
 
 
 def days_between(first: date, last: date) -> pc.Expression:

@@ -1,0 +1,141 @@
+"""Lakes as long use leaves them, written in bulk: the files that syncs make, without the syncs.
+
+Belongs here: rows of the ledger, of the runs and of the URL table, and processes that write them at once.
+Does not: measuring. Totals are those that the benchmark's server tells, so a sync finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from benchmarks.property import MadeUpProperty
+from gsc_pipeline.days import month_of
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
+
+ROWS_SERVED = 20
+"""Rows a day of the server's property in the parts that measure idle ticks: they are never read."""
+SITES = ("sc-domain:example.com", "https://shop.example.com/", "https://blog.example.com/")
+FRESH_DAYS = 2
+"""The newest days, which are provisional (the same as `pages.FRESH_DAYS`)."""
+PROCESSES = 2
+
+
+def workspace_id(number: int) -> str:
+    """The id of the n-th made-up workspace."""
+    return f"client-{number:04d}"
+
+
+def history(months: int, today: date) -> list[date]:
+    """The days of that many months of 30 days, up to yesterday."""
+    return [today - timedelta(days=n) for n in range(30 * months, 0, -1)]
+
+
+def at_once(work: Callable[..., None], chunks: Sequence[Sequence[Any]]) -> None:
+    """Call `work` with each chunk's arguments, in processes beside each other (never forked: Delta)."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(PROCESSES, len(chunks))) as pool:
+        pool.starmap(work, chunks)
+
+
+def chunked(count: int, size: int) -> list[tuple[int, int]]:
+    """First and last (exclusive) numbers of chunks of `size`."""
+    return [(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def lake_of(folder: Path, workspaces: int, months: int, today: date) -> Lake:
+    """The ledger and the runs of syncs of `workspaces`: one file per workspace and month in each table.
+
+    Parts that run one after another share it: what a part adds are a few more runs.
+    """
+    lake = Lake(str(folder / "lakes" / f"{workspaces}-{months}"))
+    if Path(lake.uri).exists():
+        return lake
+    first, *rest = [(lake.uri, *numbers, months, today) for numbers in chunked(workspaces, 20)]
+    write_bookkeeping(*first)
+    if rest:
+        at_once(write_bookkeeping, rest)
+    return lake
+
+
+def write_bookkeeping(uri: str, first: int, last: int, months: int, today: date) -> None:
+    """The rows of workspaces from number `first` to `last`, in one commit to each table."""
+    lake, days = Lake(uri), history(months, today)
+    ids = [workspace_id(number) for number in range(first, last)]
+    lake.append(SYNC_LEDGER, ledger_rows(ids, days, today))
+    lake.append(SYNC_RUNS, run_rows(ids, days))
+
+
+def ledger_rows(workspaces: Sequence[str], days: Sequence[date], today: date) -> pa.Table:
+    """A record for each day of each of the three properties, as a first sync writes it."""
+    served = MadeUpProperty(ROWS_SERVED)
+    totals = [served.totals(day) for day in days]
+    fresh = today - timedelta(days=FRESH_DAYS)
+    now = datetime.now(UTC) - timedelta(hours=6)
+    one = pa.table(
+        {
+            "data_date": pa.array(days, pa.date32()),
+            "month": [month_of(day) for day in days],
+            "status": ["provisional" if day >= fresh else "final" for day in days],
+            "clicks": [clicks for clicks, _, _ in totals],
+            "impressions": [impressions for _, impressions, _ in totals],
+            "position": [position for _, _, position in totals],
+            "site_rows": [ROWS_SERVED] * len(days),
+            "url_rows": [ROWS_SERVED] * len(days),
+            "truncated": [False] * len(days),
+            "first_read_at": pa.array([now - timedelta(days=30)] * len(days), pa.timestamp("us", "UTC")),
+            "last_read_at": pa.array([now - timedelta(days=30)] * len(days), pa.timestamp("us", "UTC")),
+            "api_calls": [4] * len(days),
+            "reason": ["never read"] * len(days),
+            "run_id": ["0" * 32] * len(days),
+        }
+    )
+    parts = [
+        _with(one, workspace=workspace, site_url=site, search_type="WEB")
+        for workspace in workspaces
+        for site in SITES
+    ]
+    return pa.concat_tables(parts).select(SYNC_LEDGER.schema.names).cast(SYNC_LEDGER.schema)
+
+
+def run_rows(workspaces: Sequence[str], days: Sequence[date]) -> pa.Table:
+    """Four syncs a day of each workspace that verified 14 days and found nothing new."""
+    starts = [
+        datetime(day.year, day.month, day.day, hour, 1, tzinfo=UTC) for day in days for hour in (0, 6, 12, 18)
+    ]
+    count = len(starts)
+    first = [start.date() - timedelta(days=14) for start in starts]
+    one = pa.table(
+        {
+            "month": [month_of(start.date()) for start in starts],
+            "run_id": [f"{number:032x}" for number in range(count)],
+            "started_at": pa.array(starts, pa.timestamp("us", "UTC")),
+            "seconds": [0.4] * count,
+            "outcome": ["success"] * count,
+            "first_day": pa.array(first, pa.date32()),
+            "last_day": pa.array([day + timedelta(days=13) for day in first], pa.date32()),
+            "properties": [len(SITES)] * count,
+            "days_read": [0] * count,
+            "days_unchanged": [14 * len(SITES)] * count,
+            "days_empty": [0] * count,
+            "days_failed": [0] * count,
+            "rows": [0] * count,
+            "calls": [len(SITES)] * count,
+            "retries": [0] * count,
+            "problems": pa.array([[]] * count, pa.list_(pa.string())),
+        }
+    )
+    parts = [_with(one, workspace=workspace) for workspace in workspaces]
+    return pa.concat_tables(parts).select(SYNC_RUNS.schema.names).cast(SYNC_RUNS.schema)
+
+
+def _with(table: pa.Table, **constants: str) -> pa.Table:
+    for name, value in constants.items():
+        table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
+    return table

@@ -1,0 +1,125 @@
+"""The lake with tens of millions of rows: a window replaced, four weeks read, everything summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmarks.property import MadeUpProperty, grain
+from benchmarks.scale.common import Part, Sizes, in_a_process, mib, s, timed, today
+from benchmarks.scale.filling import SITES, at_once, history, workspace_id
+from gsc_pipeline.days import month_of
+from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, URL_IMPRESSION
+from gsc_pipeline.lake.sql import connect
+
+SITE = SITES[0]
+
+
+def measure(folder: Path, sizes: Sizes) -> Part:
+    """Fill a lake, then do each thing in a process of its own."""
+    lake, days = Lake(str(folder / "rows")), history(sizes.months, today())
+    first, *rest = [
+        (lake.uri, number, sizes.lake_rows_a_day, days) for number in range(sizes.lake_workspaces)
+    ]
+    filling = timed(lambda: _fill(first, rest))
+    middle = workspace_id(sizes.lake_workspaces // 2)
+    everything = in_a_process(by_month, lake.uri)
+    total = sum(count for _, count, _ in everything.result)
+    works = {
+        "overwrite of 14 days of one workspace": in_a_process(
+            overwrite, lake.uri, middle, sizes.lake_rows_a_day, days[-14:]
+        ),
+        "28 days of one workspace, by day (SQL)": in_a_process(read, lake.uri, middle, days[-28], BY_DAY),
+        "28 days of one workspace, top 100 queries (SQL)": in_a_process(
+            read, lake.uri, middle, days[-28], TOP
+        ),
+        "all rows, clicks and impressions by month (SQL)": everything,
+    }
+    size = sum(file.stat().st_size for file in Path(lake.uri).rglob("*.parquet"))
+    return Part(
+        f"The lake with {total / 1e6:,.1f} million rows",
+        ("", "wall", "CPU", "peak memory"),
+        tuple((name, s(one.wall), s(one.cpu), mib(one.peak_mib)) for name, one in works.items()),
+        f"`searchdata_url_impression` of {sizes.lake_workspaces} workspaces over {sizes.months} months of 30 "
+        f"days takes {size / 2**20:,.0f} MiB ({size / total:.1f} bytes a row); writing it took "
+        f"{filling.wall:,.0f} s. A replacement and a read of one workspace open that workspace's files of "
+        "one or two months, however large the rest is; each process opened the table anew. Only a sum over "
+        "everything grows with the rows.",
+    )
+
+
+def _fill(first: Sequence[object], rest: Sequence[Sequence[object]]) -> None:
+    write_rows(*first)  # type: ignore[arg-type]
+    if rest:
+        at_once(write_rows, rest)
+
+
+def write_rows(uri: str, number: int, rows_a_day: int, days: Sequence[date]) -> None:
+    """All days of one workspace, a file a month, in one commit."""
+    Lake(uri).append(URL_IMPRESSION, url_rows(workspace_id(number), rows_a_day, days))
+
+
+def url_rows(workspace: str, rows_a_day: int, days: Sequence[date]) -> pa.Table:
+    """The rows of some days of a workspace's property, as a sync would have them."""
+    made_up = MadeUpProperty(rows_a_day)
+    week = [_columns(made_up, day) for day in days[:7]]
+    parts = []
+    for number, day in enumerate(days):
+        rows = week[number % len(week)]
+        for name, value in (("data_date", day), ("month", month_of(day))):
+            rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
+        parts.append(rows)
+    rows = pa.concat_tables(parts)
+    constants = {
+        "site_url": SITE,
+        "search_type": "WEB",
+        "workspace": workspace,
+        "is_anonymized_query": False,
+        "is_anonymized_discover": False,
+    }
+    for name, value in constants.items():
+        rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
+    for flag in SEARCH_APPEARANCE_FLAGS:
+        rows = rows.append_column(flag, pa.nulls(rows.num_rows, pa.bool_()))
+    return rows.select(URL_IMPRESSION.schema.names).cast(URL_IMPRESSION.schema)
+
+
+def _columns(made_up: MadeUpProperty, day: date) -> pa.Table:
+    rows = grain(made_up.day(day), ("page", "query", "country", "device"))
+    keys = {"url": "page", "query": "query", "country": "country", "device": "device"}
+    spelled = {
+        name: pa.array(made_up.names(dimension)).take(rows[dimension].combine_chunks())
+        for name, dimension in keys.items()
+    }
+    return pa.table({**spelled, **{name: rows[name] for name in ("clicks", "impressions", "sum_position")}})
+
+
+def overwrite(uri: str, workspace: str, rows_a_day: int, days: Sequence[date]) -> None:
+    """Put the days' rows in the place of themselves. Making them is a small part of what is measured."""
+    target = Target(workspace, SITE, "WEB", tuple(days))
+    Lake(uri).replace(URL_IMPRESSION, target, url_rows(workspace, rows_a_day, days))
+
+
+BY_DAY = """SELECT data_date, sum(clicks), sum(impressions), count(*) FROM searchdata_url_impression
+    WHERE workspace = $workspace AND data_date BETWEEN $first AND $last GROUP BY ALL ORDER BY ALL"""
+TOP = """SELECT query, sum(clicks) AS clicks FROM searchdata_url_impression
+    WHERE workspace = $workspace AND data_date BETWEEN $first AND $last
+    GROUP BY ALL ORDER BY clicks DESC LIMIT 100"""
+
+
+def read(uri: str, workspace: str, first: date, sql: str) -> list[tuple[object, ...]]:
+    """Four weeks of one workspace."""
+    with connect(Lake(uri), [URL_IMPRESSION]) as connection:
+        given = {"workspace": workspace, "first": first, "last": first + timedelta(days=27)}
+        return connection.execute(sql, given).fetchall()
+
+
+def by_month(uri: str) -> list[tuple[str, int, int]]:
+    """Rows and clicks by month."""
+    with connect(Lake(uri), [URL_IMPRESSION]) as connection:
+        sql = "SELECT month, count(*), sum(clicks) FROM searchdata_url_impression GROUP BY ALL ORDER BY ALL"
+        return connection.execute(sql).fetchall()
