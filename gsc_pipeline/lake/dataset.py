@@ -32,26 +32,34 @@ _ROUNDING = timedelta(milliseconds=1)
 def dataset_of(
     delta: DeltaTable, *, workspace: str | None = None, months: Sequence[str] | None = None
 ) -> ds.Dataset:
-    """The table's rows; with `workspace` or `months`, those of their files only."""
+    """The table's rows; with `workspace` or `months`, theirs only, without other partitions' files."""
     import pyarrow.dataset as ds
 
     if delta.protocol().min_reader_version > 1:
         # Written by others too, with features that only Delta's own reader knows.
         return delta.to_pyarrow_dataset(file_pruning_predicate=_predicate(workspace, months))
     files = pa.table(delta.get_add_actions(flatten=True))
-    if workspace is not None:
-        files = files.filter(pc.equal(files["partition.workspace"], workspace))
-    if months is not None:
-        files = files.filter(pc.is_in(files["partition.month"], pa.array(months, pa.string())))
     schema = pa.schema(delta.schema().to_arrow())
+    partition_by = delta.metadata().partition_columns
+    rest: list[pc.Expression] = []
+    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
+        if values is None:
+            continue
+        if name in partition_by:
+            files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))
+        else:
+            rest.append(pc.field(name).isin(list(values)))
     sizes = dict(zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True))
     storage = pa_fs.PyFileSystem(DeltaStorageHandler(delta.table_uri, None, sizes))
     form = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
     fragments = [
         form.make_fragment(path, filesystem=storage, partition_expression=known)
-        for path, known in zip(sizes, _what_is_known(files, schema), strict=True)
+        for path, known in zip(sizes, _what_is_known(files, schema, partition_by), strict=True)
     ]
-    return ds.FileSystemDataset(fragments, schema, form, storage)
+    dataset: ds.Dataset = ds.FileSystemDataset(fragments, schema, form, storage)
+    for condition in rest:
+        dataset = dataset.filter(condition)
+    return dataset
 
 
 def _predicate(workspace: str | None, months: Sequence[str] | None) -> list[tuple[str, str, Any]] | None:
@@ -64,11 +72,13 @@ def _predicate(workspace: str | None, months: Sequence[str] | None) -> list[tupl
     return told or None
 
 
-def _what_is_known(files: pa.Table, schema: pa.Schema) -> list[pc.Expression]:
+def _what_is_known(files: pa.Table, schema: pa.Schema, partition_by: Sequence[str]) -> list[pc.Expression]:
     """Of each file, what is true of all its rows."""
     equals, between = cache(lambda name, value: pc.field(name) == value), cache(_between)
-    workspaces, months = (files[f"partition.{name}"].to_pylist() for name in ("workspace", "month"))
-    known = [equals("workspace", w) & equals("month", m) for w, m in zip(workspaces, months, strict=True)]
+    known = [pc.scalar(True)] * files.num_rows
+    for name in partition_by:
+        values = files[f"partition.{name}"].to_pylist()
+        known = [one & equals(name, value) for one, value in zip(known, values, strict=True)]
     for name in BOUNDED:
         if name not in schema.names or f"max.{name}" not in files.column_names:
             continue

@@ -45,8 +45,8 @@ class FileByFile(Generic[T]):
         self._make = make
         self._made: dict[str, T | None] = {}
 
-    def look(self) -> list[tuple[str, T]]:
-        """Of each of the table's files now, its workspace and what was made of it. Raises LakeError."""
+    def look(self) -> list[T]:
+        """What was made of each of the table's files. Raises LakeError."""
         try:
             return self._look()
         except TableNotFoundError:
@@ -54,7 +54,7 @@ class FileByFile(Generic[T]):
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise unreadable(self._uri, error) from error
 
-    def _look(self) -> list[tuple[str, T]]:
+    def _look(self) -> list[T]:
         files = pa.table(self._lake.open(self._table).get_add_actions(flatten=True))
         paths = files["path"].to_pylist()
         unread = [path for path in paths if path not in self._made]
@@ -62,9 +62,7 @@ class FileByFile(Generic[T]):
             made = self._read(unread)
             self._made.update({path: made.get(path) for path in unread})
         self._made = {path: self._made[path] for path in paths}
-        workspaces = files["partition.workspace"].to_pylist()
-        pairs = zip(workspaces, self._made.values(), strict=True)
-        return [(workspace, made) for workspace, made in pairs if made is not None]
+        return [made for made in self._made.values() if made is not None]
 
     def _read(self, paths: Sequence[str]) -> dict[str, T]:
         storage = pa_fs.PyFileSystem(DeltaStorageHandler(self._uri))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,6 +54,10 @@ properties have a file each, and a sync of one leaves the others' files alone.
 """
 
 REPLACED_BY_DAY = (SITE_IMPRESSION, URL_IMPRESSION, SEARCHDATA_HOURLY, SEARCH_APPEARANCE, SYNC_LEDGER)
+
+
+Partition = Mapping[str, str]
+"""The value of each column that the table is partitioned by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def _tended(
     storage = pa_fs.PyFileSystem(DeltaStorageHandler(uri))
     files_before, log_before = len(delta.file_uris()), _log_sizes(storage)
     _set_properties(table, delta)
-    joined = [_join(table, delta, *partition) for partition in _partitions_to_join(table, delta, now)]
+    joined = [_join(table, delta, partition) for partition in _partitions_to_join(table, delta, now)]
     delta.update_incremental()
     deleted = _vacuum(delta, storage, retention_hours)
     delta.update_incremental()
@@ -146,31 +150,37 @@ def _set_properties(table: TableSpec, delta: DeltaTable) -> None:
     delta.update_incremental()
 
 
-def _partitions_to_join(table: TableSpec, delta: DeltaTable, now: datetime) -> list[tuple[str, str]]:
-    """Workspace and month of each partition with more than a few small files that may be joined."""
+def _partitions_to_join(table: TableSpec, delta: DeltaTable, now: datetime) -> list[Partition]:
+    """Each partition with more than a few small files that may be joined."""
     files = pa.table(delta.get_add_actions(flatten=True))
     small = files.filter(pc.less(files["size_bytes"], SMALL))
-    partitions = zip(
-        small["partition.workspace"].to_pylist(), small["partition.month"].to_pylist(), strict=True
-    )
+    columns = delta.metadata().partition_columns
+    values = zip(*(small[f"partition.{name}"].to_pylist() for name in columns), strict=True)
+    many = sorted(partition for partition, count in Counter(values).items() if count > FEW)
+    partitions: list[Partition] = [dict(zip(columns, partition, strict=True)) for partition in many]
+    if table not in REPLACED_BY_DAY:
+        return partitions
     settled = month_of(pacific_today(now - SETTLED))
-    many = sorted(partition for partition, count in Counter(partitions).items() if count > FEW)
-    return [(w, month) for w, month in many if table not in REPLACED_BY_DAY or month < settled]
+    return [partition for partition in partitions if partition.get("month", settled) < settled]
 
 
-def _join(table: TableSpec, delta: DeltaTable, workspace: str, month: str) -> bool:
+def _join(table: TableSpec, delta: DeltaTable, partition: Partition) -> bool:
     """Join the partition's files in one commit; false where another commit to it came in between.
 
     It is a replacement of the partition's rows by themselves and not Delta's own compaction: two of those
     at once both succeed (deltalake 1.6.6) and double every row, where a replacement is refused.
     """
     delta.update_incremental()
-    rows = dataset_of(delta, workspace=workspace, months=[month]).scanner().to_reader().cast(table.schema)
-    predicate = f"workspace = {sql_text(workspace)} AND month = {sql_text(month)}"
+    month = partition.get("month")
+    dataset = dataset_of(
+        delta, workspace=partition.get("workspace"), months=None if month is None else [month]
+    )
+    rows = dataset.scanner().to_reader().cast(table.schema)
+    predicate = " AND ".join(f"{name} = {sql_text(value)}" for name, value in partition.items())
     try:
         write_deltalake(delta, rows, mode="overwrite", predicate=predicate, target_file_size=2 * SMALL)
     except CommitFailedError as error:
-        log.info("%s: %s of %s is left to the next time (%s)", delta.table_uri, month, workspace, error)
+        log.info("%s: %s is left to the next time (%s)", delta.table_uri, predicate, error)
         return False
     return True
 

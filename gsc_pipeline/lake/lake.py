@@ -22,7 +22,7 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.dataset import BOUNDED, dataset_of
 from gsc_pipeline.lake.opened import OpenedTables
-from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TableSpec
+from gsc_pipeline.lake.schemas import TableSpec
 
 if TYPE_CHECKING:
     # Importing it takes a tenth of a second, which only readers of the lake have to spend.
@@ -110,7 +110,7 @@ class Lake:
     ) -> pa.Table:
         """The rows that `where` selects; none where the table does not exist yet.
 
-        With `workspace` or `months`, their rows only, and without looking at other files.
+        With `workspace` or `months`, their rows only, without looking at files that can hold none.
         """
         dataset = self.dataset(table, workspace=workspace, months=months)
         if dataset is None:
@@ -126,7 +126,7 @@ class Lake:
     ) -> ds.Dataset | None:
         """The table as it is now, for DuckDB, pandas and the like; None where it does not exist yet.
 
-        With `workspace` or `months`, made of their files only.
+        With `workspace` or `months`, their rows only, made of files that may hold some.
         """
         try:
             return dataset_of(self.open(table), workspace=workspace, months=months)
@@ -173,7 +173,7 @@ class Lake:
                 self.table_uri(table),
                 table.schema,
                 mode="ignore",
-                partition_by=list(PARTITION_COLUMNS),
+                partition_by=list(table.partition_by),
                 name=table.name,
                 description=table.description,
                 configuration=table_properties(table),

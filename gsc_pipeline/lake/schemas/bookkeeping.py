@@ -47,6 +47,7 @@ SYNC_LEDGER = TableSpec(
             column("run_id", TEXT, "The sync that wrote this row"),
         ]
     ),
+    partition_by=("workspace",),
 )
 
 SYNC_RUNS = TableSpec(
@@ -74,6 +75,7 @@ SYNC_RUNS = TableSpec(
             column("problems", pa.list_(TEXT), "What went wrong, a line each"),
         ]
     ),
+    partition_by=("month",),
 )
 
 REVISIONS = TableSpec(
@@ -122,4 +124,5 @@ STANDING_FAILURES = TableSpec(
             column("month", TEXT, "The month of since, YYYY-MM"),
         ]
     ),
+    partition_by=("workspace",),
 )

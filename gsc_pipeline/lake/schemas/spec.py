@@ -15,12 +15,17 @@ PARTITION_COLUMNS = ("workspace", "month")
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table: its name, what a row is, the columns that identify a row, and its Arrow schema."""
+    """One table: its name, what a row is, the columns that identify a row, and its Arrow schema.
+
+    `partition_by` are the columns that each file has one value of. A table of few rows has fewer of them:
+    whoever reads all workspaces opens every file, and each commit takes longer the more files there are.
+    """
 
     name: str
     description: str
     keys: tuple[str, ...]
     schema: pa.Schema
+    partition_by: tuple[str, ...] = PARTITION_COLUMNS
 
 
 def column(name: str, type_: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
