@@ -75,14 +75,25 @@ def good_days(report: SyncReport) -> list[DayEvent]:
 
     A day that one property may not read is good for the others; the check names that property.
     """
+    return [day for day, is_good in _judged(report) if is_good]
+
+
+def failed_days(report: SyncReport) -> list[DayEvent]:
+    """The report's other days, in order: they wait to be read again."""
+    return [day for day, is_good in _judged(report) if not is_good]
+
+
+def _judged(report: SyncReport) -> list[tuple[DayEvent, bool]]:
     days: dict[date, list[DayOutcome]] = {}
     for outcome in report.days:
         days.setdefault(outcome.day, []).append(outcome)
     unfinished = {day for problem in report.problems if problem.transient for day in problem.days}
     return [
-        DayEvent(report.workspace, day, tuple(parts))
+        (
+            DayEvent(report.workspace, day, tuple(parts)),
+            day not in unfinished and any(part.outcome is not Outcome.FAILED for part in parts),
+        )
         for day, parts in sorted(days.items())
-        if day not in unfinished and any(part.outcome is not Outcome.FAILED for part in parts)
     ]
 
 

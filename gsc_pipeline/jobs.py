@@ -11,19 +11,19 @@ from gsc_pipeline.checks import NO_PARTIAL_FAILURES
 from gsc_pipeline.days import Window
 from gsc_pipeline.events import ASSETS
 from gsc_pipeline.lake.schemas import TableSpec
-from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG, range_tags
+from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG
 from gsc_pipeline.settings import Settings
 
 WORKSPACE_TAG = "gsc/workspace"
-"""The workspace of a run, or a name for the group of them that share it: one run of each at a time."""
+"""The workspace of a scheduled run, or a name for those that share it: one run of each at a time."""
 MORE_WORKSPACE_TAG = "gsc/workspace-more"
 """The workspace of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
-SHARED_TAG = "gsc/workspaces"
-"""The workspaces that share a run, separated by spaces."""
+WORKSPACES_TAG = "gsc/workspaces"
+"""The workspaces of a scheduled run, separated by spaces."""
 TICK_TAG = "gsc/tick"
 """Present on runs of the schedules: the tick's time. A run without it was started by a person."""
 WINDOW_TAG = "gsc/window"
-"""The days of a shared run, as `first/last`."""
+"""The days of a scheduled run, as `first/last`."""
 MAX_RUNTIME_TAG = "dagster/max_runtime"
 IN_FLIGHT = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -73,25 +73,23 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
 
 def workspaces_of(tags: Mapping[str, str]) -> set[str]:
     """The workspaces that a run with these tags is about, however it was started."""
-    if SHARED_TAG in tags:
-        return set(tags[SHARED_TAG].split())
+    if WORKSPACES_TAG in tags:
+        return set(tags[WORKSPACES_TAG].split())
     # A range names the same workspace at both ends; keys are `day|workspace`, or the workspace alone.
     named = (tags[key] for key in (WORKSPACE_TAG, PARTITION_TAG, RANGE_START_TAG) if key in tags)
     return {name.rpartition("|")[2] for name in named}
 
 
 def run_tags(workspaces: Sequence[str], window: Window, minutes: int = 10) -> dict[str, str]:
-    """The tags of a run of `gsc_sync` over the window of one workspace, or of several that share it.
+    """The tags of a scheduled run over the window of one workspace, or of several that share it.
 
-    A shared run has no range of partitions: Dagster would write an event for each of them beforehand,
-    which takes longer than syncing them when nothing moved. It may take `minutes` for each workspace.
+    It has no range of partitions: Dagster would write an event for each of them beforehand, which takes
+    longer than syncing them when nothing moved. The run may take `minutes` for each workspace.
     """
     first, *others = workspaces
-    if not others:
-        return {WORKSPACE_TAG: first, **range_tags(first, window)}
     return {
-        WORKSPACE_TAG: f"{first}+{len(others)}",
-        SHARED_TAG: " ".join(workspaces),
+        WORKSPACE_TAG: f"{first}+{len(others)}" if others else first,
+        WORKSPACES_TAG: " ".join(workspaces),
         WINDOW_TAG: f"{window.start}/{window.last}",
         MAX_RUNTIME_TAG: str(minutes * 60 * len(workspaces)),
     }

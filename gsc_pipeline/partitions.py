@@ -67,18 +67,6 @@ def partition_key(day: date, workspace: str) -> str:
     return f"{day}|{workspace}"
 
 
-def range_tags(workspace: str, window: Window) -> dict[str, str]:
-    """The tags that make one run of the window's days of one workspace.
-
-    Both ends name the same workspace: Dagster takes the product of the two dimensions' ranges, and the
-    order of the workspaces is that in which they were registered.
-    """
-    return {
-        RANGE_START_TAG: partition_key(window.start, workspace),
-        RANGE_END_TAG: partition_key(window.last, workspace),
-    }
-
-
 def windows_by_workspace(keys: Iterable[str]) -> dict[str, list[Window]]:
     """The unbroken windows that the keys make up, by workspace."""
     days: dict[str, list[date]] = {}

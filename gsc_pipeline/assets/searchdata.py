@@ -11,10 +11,11 @@ import dagster as dg
 
 from gsc_pipeline.assets.specs import column_schema
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
+from gsc_pipeline.dagster_private import plan_partition
 from gsc_pipeline.days import Window, pacific_today
-from gsc_pipeline.events import DayEvent, good_days, worth_recording
+from gsc_pipeline.events import ASSETS, DayEvent, failed_days, good_days, worth_recording
 from gsc_pipeline.footprint import reduce_footprint
-from gsc_pipeline.jobs import SHARED_TAG, TICK_TAG, WINDOW_TAG, WORKSPACE_TAG
+from gsc_pipeline.jobs import TICK_TAG, WINDOW_TAG, WORKSPACES_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
 from gsc_pipeline.resources import Pipeline
@@ -54,7 +55,7 @@ def searchdata_asset(
             _record(context, reports[-1])
             _tell(context, pipeline, reports[-1])
         yield no_partial_failures(pipeline.lake, workspaces)
-        _end(reports)
+        _end(context, reports, retries)
 
     return searchdata
 
@@ -80,8 +81,8 @@ def _asked(
     context: dg.AssetExecutionContext, workspaces: Sequence[Workspace], pipeline: Pipeline
 ) -> list[tuple[Workspace, Window]]:
     """What the run's keys ask for. Refuses what Dagster lets pass: no keys, unfinished or unknown ones."""
-    if SHARED_TAG in context.run.tags:
-        return _asked_together(context, workspaces)
+    if WORKSPACES_TAG in context.run.tags:
+        return _asked_by_tags(context, workspaces)
     has_keys = context.has_partition_key or context.has_partition_key_range
     windows = windows_by_workspace(context.partition_keys if has_keys else [])
     if not windows:
@@ -100,11 +101,11 @@ def _asked(
     return [(known[id_], window) for id_, its_windows in windows.items() for window in its_windows]
 
 
-def _asked_together(
+def _asked_by_tags(
     context: dg.AssetExecutionContext, workspaces: Sequence[Workspace]
 ) -> list[tuple[Workspace, Window]]:
-    """What a shared run's tags ask for, without workspaces that have left the file since."""
-    ids = context.run.tags[SHARED_TAG].split()
+    """What a scheduled run's tags ask for, without workspaces that have left the file since."""
+    ids = context.run.tags[WORKSPACES_TAG].split()
     first, last = context.run.tags[WINDOW_TAG].split("/")
     window = Window.inclusive(date.fromisoformat(first), date.fromisoformat(last))
     active = {workspace.id: workspace for workspace in workspaces if workspace.active}
@@ -140,14 +141,9 @@ def _tell(context: dg.AssetExecutionContext, pipeline: Pipeline, report: SyncRep
 
 
 def _record(context: dg.AssetExecutionContext, report: SyncReport) -> None:
-    """Events for every good day, or in a scheduled run or a retry for what is news.
-
-    A run that fails shows each of its days as failed that has no event of its own, and so does Dagster
-    until there is one: then, and in the first run after one that ended badly, every good day is told.
-    """
+    """Events for every good day, or in a scheduled run or a retry for what is news."""
     days = _days_of_the_asset(context, good_days(report))
-    is_routine = TICK_TAG in context.run.tags or context.retry_number > 0
-    if is_routine and _is_well(report) and not _ended_badly_before(context):
+    if WORKSPACES_TAG in context.run.tags or context.retry_number > 0:
         days = worth_recording(context.instance, days)
     for day in days:
         for event in day.materializations():
@@ -169,28 +165,31 @@ def _is_well(report: SyncReport) -> bool:
     return report.is_success and not any(problem.transient for problem in report.problems)
 
 
-def _ended_badly_before(context: dg.AssetExecutionContext) -> bool:
-    """Whether the workspace's scheduled run before this one failed, was cancelled or crashed."""
-    workspace = context.run.tags.get(WORKSPACE_TAG)
-    if workspace is None:
-        return False
-    filters = dg.RunsFilter(job_name=context.run.job_name, tags={WORKSPACE_TAG: workspace})
-    earlier = [run for run in context.instance.get_runs(filters, limit=2) if run.run_id != context.run.run_id]
-    return any(not run.is_success for run in earlier[:1])
-
-
-def _end(reports: Sequence[SyncReport]) -> None:
+def _end(context: dg.AssetExecutionContext, reports: Sequence[SyncReport], retries: dg.RetryPolicy) -> None:
     """Fail the run where something is missing or nothing could be read; a refused property alone does not.
 
     It is repeated only where a few seconds can help: a quota that is used up needs more.
     """
     bad = [report for report in reports if not _is_well(report)]
-    if bad:
-        problems = [problem for report in bad for problem in report.problems]
-        raise dg.Failure(
-            "; ".join(f"{report.workspace}: {report.reason}" for report in bad),
-            allow_retries=any(problem.transient and not problem.deferred for problem in problems),
-        )
+    if not bad:
+        return
+    problems = [problem for report in bad for problem in report.problems]
+    may_pass = any(problem.transient and not problem.deferred for problem in problems)
+    if not may_pass or context.retry_number == retries.max_retries:
+        _show_as_failed(context, bad)
+    raise dg.Failure(
+        "; ".join(f"{report.workspace}: {report.reason}" for report in bad), allow_retries=may_pass
+    )
+
+
+def _show_as_failed(context: dg.AssetExecutionContext, reports: Sequence[SyncReport]) -> None:
+    """Turn red exactly the days that a scheduled run leaves to be read again; of other runs Dagster knows."""
+    if WORKSPACES_TAG not in context.run.tags:
+        return
+    days = [day for report in reports for day in _days_of_the_asset(context, failed_days(report))]
+    for day in days:
+        for asset in ASSETS:
+            plan_partition(context.instance, context.run, context.op_def.name, asset, day.key)
 
 
 def _refusal(cause: str) -> dg.Failure:

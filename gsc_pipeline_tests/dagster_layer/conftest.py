@@ -11,7 +11,14 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.assets.searchdata import searchdata_asset
-from gsc_pipeline.partitions import WORKSPACES, partitions_definition
+from gsc_pipeline.days import Window
+from gsc_pipeline.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    WORKSPACES,
+    partition_key,
+    partitions_definition,
+)
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.search_console.breaker import BreakerState
 from gsc_pipeline.state.store import open_store
@@ -81,6 +88,18 @@ class Orchestra:
         (record,) = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
         assert record.event is not None
         return record.event.dagster_event.event_specific_data  # type: ignore[union-attr]
+
+
+def range_tags(workspace: str, window: Window) -> dict[str, str]:
+    """The tags that make one run of the window's days of one workspace.
+
+    Both ends name the same workspace: Dagster takes the product of the two dimensions' ranges, and the
+    order of the workspaces is that in which they were registered.
+    """
+    return {
+        RANGE_START_TAG: partition_key(window.start, workspace),
+        RANGE_END_TAG: partition_key(window.last, workspace),
+    }
 
 
 @pytest.fixture

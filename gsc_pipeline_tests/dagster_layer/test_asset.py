@@ -9,13 +9,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.days import ONE_DAY, Window
-from gsc_pipeline.jobs import TICK_TAG, WORKSPACE_TAG
+from gsc_pipeline.jobs import TICK_TAG, run_tags
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
-from gsc_pipeline.partitions import partition_key, range_tags
+from gsc_pipeline.partitions import partition_key, partitions_definition
 from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.simulator import Call, google_error
-from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.sync.test_failures import (
     FORBIDDEN,
     LOAD_QUOTA,
@@ -79,7 +80,7 @@ def test_a_person_sees_an_event_for_every_day_asked_for_even_if_nothing_moved(or
 
 
 def test_a_scheduled_run_in_which_nothing_moved_leaves_no_materialization(orchestra: Orchestra) -> None:
-    tags = {**TICK, **range_tags("acme", orchestra.world.last(3))}
+    tags = {**TICK, **run_tags(["acme"], orchestra.world.last(3))}
     first = orchestra.materialize(tags=tags)
     second = orchestra.materialize(tags=tags)
     assert [e for e in first.all_events if e.is_step_materialization]
@@ -90,13 +91,13 @@ def test_a_scheduled_run_in_which_nothing_moved_leaves_no_materialization(orches
 def test_a_scheduled_run_tells_a_new_instance_of_days_the_lake_knows_already(orchestra: Orchestra) -> None:
     window = orchestra.world.last(3)
     orchestra.world.sync(orchestra.workspaces[0], window)
-    orchestra.materialize(tags={**TICK, **range_tags("acme", window)})
+    orchestra.materialize(tags={**TICK, **run_tags(["acme"], window)})
     assert set(orchestra.materialized()) == keys(window)
 
 
 def test_a_scheduled_run_records_the_days_that_moved(orchestra: Orchestra) -> None:
     window = orchestra.world.last(6)
-    tags = {**TICK, **range_tags("acme", window)}
+    tags = {**TICK, **run_tags(["acme"], window)}
     orchestra.materialize(tags=tags)
     orchestra.world.now += timedelta(hours=6)
     result = orchestra.materialize(tags=tags)
@@ -210,29 +211,38 @@ def test_what_dagster_lets_pass_is_refused_before_anything_is_read(
     assert not orchestra.materialized()
 
 
-def test_days_that_are_good_stay_green_when_a_scheduled_run_fails(orchestra: Orchestra) -> None:
+def statuses(orchestra: Orchestra) -> dict[str, str]:
+    """What the UI colours each partition that it knows something of."""
+    asset = searchdata_asset(partitions_definition(orchestra.start, lambda: ["acme", "globex"]))
+    found = orchestra.instance.get_status_by_partition(
+        dg.AssetKey(SITE), sorted(keys(orchestra.world.last(10))), asset.partitions_def
+    )
+    return {key: status.value for key, status in (found or {}).items() if status is not None}
+
+
+def test_a_scheduled_run_that_fails_turns_red_exactly_the_days_it_leaves(orchestra: Orchestra) -> None:
     window = orchestra.world.last(4)
-    tags = {**TICK, WORKSPACE_TAG: "acme", **range_tags("acme", window)}
-    orchestra.materialize(tags=tags)
+    tags = {**TICK, **run_tags(["acme"], window)}
+    assert orchestra.materialize(tags=tags).success
     bad = window.last
     orchestra.world.now += timedelta(hours=6)
     orchestra.world.faults.append(queries_of(bad, UNAVAILABLE))
-    failed = orchestra.materialize(tags=tags)
-    assert not failed.success
-    told = {str(event.partition) for event in failed.all_events if event.is_step_materialization}
-    assert told == keys(window) - {f"{bad}|acme"}
+    assert not orchestra.materialize(tags=tags).success
+    red = {key for key, status in statuses(orchestra).items() if status == "FAILED"}
+    assert red == {f"{bad}|acme"}
+    assert statuses(orchestra).keys() == keys(window)
 
 
-def test_the_first_run_after_a_failed_one_tells_every_good_day_again(orchestra: Orchestra) -> None:
+def test_red_days_turn_green_with_the_run_that_reads_them(orchestra: Orchestra) -> None:
     window = orchestra.world.last(3)
-    tags = {**TICK, WORKSPACE_TAG: "acme", **range_tags("acme", window)}
+    tags = {**TICK, **run_tags(["acme"], window)}
     orchestra.materialize(tags=tags)
     orchestra.world.faults.append(all_queries(FORBIDDEN))
     assert not orchestra.materialize(tags=tags).success
+    assert "FAILED" in statuses(orchestra).values()
     orchestra.world.faults.clear()
-    healed = orchestra.materialize(tags=tags)
-    told = {str(event.partition) for event in healed.all_events if event.is_step_materialization}
-    assert told == keys(window)
+    orchestra.materialize(tags=tags)
+    assert set(statuses(orchestra).values()) == {"MATERIALIZED"}
     quiet = orchestra.materialize(tags=tags)
     assert not [event for event in quiet.all_events if event.is_step_materialization]
 

@@ -11,8 +11,8 @@ import pytest
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import MAX_RUNTIME_TAG, SHARED_TAG, WINDOW_TAG, WORKSPACE_TAG
-from gsc_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
+from gsc_pipeline.jobs import MAX_RUNTIME_TAG, WINDOW_TAG, WORKSPACE_TAG, WORKSPACES_TAG
+from gsc_pipeline.partitions import RANGE_START_TAG, WORKSPACES
 from gsc_pipeline.schedules import FORGOTTEN_AFTER
 from gsc_pipeline.search_console.breaker import BreakerState, Circuit
 from gsc_pipeline.settings import load_settings
@@ -51,7 +51,7 @@ def test_a_tick_asks_for_one_run_per_active_workspace_over_the_last_days(orchest
     requests = tick(orchestra).run_requests
     assert [request.tags[WORKSPACE_TAG] for request in requests] == ["acme", "globex"]
     first = requests[0].tags
-    assert (first[RANGE_START_TAG], first[RANGE_END_TAG]) == ("2026-11-06|acme", "2026-11-19|acme")
+    assert (first[WORKSPACES_TAG], first[WINDOW_TAG]) == ("acme", "2026-11-06/2026-11-19")
     assert first["gsc/tick"] == SIX.isoformat()
 
 
@@ -59,10 +59,9 @@ def test_workspaces_share_runs_as_the_setting_says(orchestra: Orchestra) -> None
     orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="initech"))
     requests = tick(orchestra, workspaces_per_run=2, auto_sync_days=3).run_requests
     shared, alone = [request.tags for request in requests]
-    assert (shared[SHARED_TAG], shared[WINDOW_TAG]) == ("acme globex", "2026-11-17/2026-11-19")
+    assert (shared[WORKSPACES_TAG], shared[WINDOW_TAG]) == ("acme globex", "2026-11-17/2026-11-19")
     assert (shared[WORKSPACE_TAG], shared[MAX_RUNTIME_TAG]) == ("acme+1", "1200")
-    assert RANGE_START_TAG not in shared
-    assert alone[RANGE_START_TAG] == "2026-11-17|initech"
+    assert (alone[WORKSPACES_TAG], alone[WORKSPACE_TAG]) == ("initech", "initech")
     orchestra.materialize(tags=shared)
     assert {key.partition("|")[2] for key in orchestra.materialized()} == {"acme", "globex"}
 
@@ -134,13 +133,12 @@ def test_a_tick_that_begins_is_told_once(orchestra: Orchestra) -> None:
 def test_the_window_ends_with_the_last_complete_pacific_day(orchestra: Orchestra) -> None:
     midnight_pacific = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
     (request, _) = tick(orchestra, midnight_pacific, auto_sync_days=3).run_requests
-    assert request.tags[RANGE_START_TAG] == "2026-11-18|acme"
-    assert request.tags[RANGE_END_TAG] == "2026-11-20|acme"
+    assert request.tags[WINDOW_TAG] == "2026-11-18/2026-11-20"
 
 
 def test_the_window_does_not_begin_before_the_first_partition(orchestra: Orchestra) -> None:
     (request, _) = tick(orchestra, start_date=date(2026, 11, 18)).run_requests
-    assert request.tags[RANGE_START_TAG] == "2026-11-18|acme"
+    assert request.tags[WINDOW_TAG] == "2026-11-18/2026-11-19"
 
 
 def test_a_first_partition_that_lies_ahead_skips_the_tick_with_a_reason(orchestra: Orchestra) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from gsc_pipeline.dagster_private import instance_in_scope
+from gsc_pipeline.dagster_private import instance_in_scope, plan_partition
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.jobs import MAX_RUNTIME_TAG, MORE_RUN_TAGS
@@ -120,6 +122,16 @@ def test_every_column_is_described_in_the_ui() -> None:
         columns = spec.metadata["dagster/column_schema"].columns
         assert [column.name for column in columns] == tables[spec.key.to_user_string()].schema.names
         assert all(column.description for column in columns)
+
+
+def test_what_makes_a_partition_red_is_dagsters_own() -> None:
+    parameters = inspect.signature(AssetMaterializationPlannedData).parameters
+    assert list(parameters)[:2] == ["asset_key", "partition"]
+    built = dg.DagsterEvent.build_asset_materialization_planned_event
+    data = AssetMaterializationPlannedData(dg.AssetKey("a"), partition="p")
+    event = built("job", "step", data)
+    assert event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    assert plan_partition.__module__ == "gsc_pipeline.dagster_private"
 
 
 def test_the_range_tags_are_dagsters_own() -> None:
