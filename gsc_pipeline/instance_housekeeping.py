@@ -164,18 +164,12 @@ def _makes_red(instance: dg.DagsterInstance, run: dg.DagsterRun, tried: dict[dg.
         record.run_id
         for asset, partitions in tried.items()
         for some in _chunks(partitions)
-        for record in _planned(instance, dg.AssetRecordsFilter(asset, asset_partitions=some))
+        for record in instance.event_log_storage.get_event_records(
+            dg.EventRecordsFilter(EventType.ASSET_MATERIALIZATION_PLANNED, asset, asset_partitions=some)
+        )
     } - {run.run_id}
     failed = dg.RunsFilter(run_ids=list(earlier), statuses=[dg.DagsterRunStatus.FAILURE])
     return bool(earlier) and bool(instance.get_runs(failed, limit=1))
-
-
-def _planned(instance: dg.DagsterInstance, which: dg.AssetRecordsFilter) -> Iterator[dg.EventLogRecord]:
-    cursor, has_more = None, True
-    while has_more:
-        page = instance.fetch_planned_materializations(which, limit=1000, cursor=cursor)
-        yield from page.records
-        cursor, has_more = page.cursor, page.has_more
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
