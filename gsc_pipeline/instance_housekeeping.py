@@ -88,16 +88,15 @@ def forget_ticks(book: TickBook, before: datetime) -> int:
     return book.forget(min(before, last.begun_at) if last else before)
 
 
-def _expendable(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> list[dg.DagsterRun]:
+def _expendable(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> Iterator[dg.DagsterRun]:
+    """Those that may go. Each is to be deleted before the next is asked for: it may have been in its way."""
     traces = _Traces()
     for run in runs:
         _trace_run(instance, run.run_id, traces)
     pinned, tried_last = _holders(instance, traces), _tried_last(instance, traces.planned)
-    return [
-        run
-        for run in runs
-        if run.run_id not in pinned and not _makes_red(instance, run, tried_last.get(run.run_id, {}))
-    ]
+    for run in runs:
+        if run.run_id not in pinned and not _makes_red(instance, run, tried_last.get(run.run_id, {})):
+            yield run
 
 
 def _trace_run(instance: dg.DagsterInstance, run_id: str, traces: _Traces) -> None:
