@@ -84,7 +84,7 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
 def housekeeping_job(settings: Settings) -> dg.JobDefinition:
     """`gsc_housekeeping`: tidies the Dagster instance and the lake, and says what that freed."""
 
-    @dg.op(name="gsc_housekeeping", out=dg.Out(dg.Nothing))
+    @dg.op(name="tidy_up", out=dg.Out(dg.Nothing))
     def tidy(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
         begun_at = pipeline.clock()
         before = begun_at - timedelta(days=settings.keep_runs_days)
