@@ -167,8 +167,10 @@ def _makes_red(instance: dg.DagsterInstance, run: dg.DagsterRun, tried: dict[dg.
             dg.EventRecordsFilter(EventType.ASSET_MATERIALIZATION_PLANNED, asset, asset_partitions=some)
         )
     } - {run.run_id}
+    if not earlier:
+        return False
     failed = dg.RunsFilter(run_ids=list(earlier), statuses=[dg.DagsterRunStatus.FAILURE])
-    return bool(earlier) and bool(instance.get_runs(failed, limit=1))
+    return bool(instance.get_runs(failed, limit=1))
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
