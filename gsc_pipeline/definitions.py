@@ -13,10 +13,15 @@ import dagster as dg
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.checks import data_checks
-from gsc_pipeline.jobs import checks_job, more_job, sync_job
+from gsc_pipeline.jobs import checks_job, housekeeping_job, more_job, sync_job
 from gsc_pipeline.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.resources import live_pipeline
-from gsc_pipeline.schedules import auto_sync_more_schedule, auto_sync_schedule, checks_schedule
+from gsc_pipeline.schedules import (
+    auto_sync_more_schedule,
+    auto_sync_schedule,
+    checks_schedule,
+    housekeeping_schedule,
+)
 from gsc_pipeline.sensors import workspaces_sensor
 from gsc_pipeline.settings import Settings, load_settings
 from gsc_pipeline.tick_summary import AUTO_SYNC, auto_sync_check, tick_summary_sensor
@@ -38,6 +43,7 @@ def build_defs(
 
     checks = data_checks(settings)
     syncing, more, judging = sync_job(settings), more_job(MORE_TABLES), checks_job(checks)
+    tidying = housekeeping_job(settings)
     return dg.Definitions(
         assets=[
             searchdata_asset(partitions_definition(settings.start_date, listed_ids)),
@@ -45,11 +51,12 @@ def build_defs(
             AUTO_SYNC,
         ],
         asset_checks=[*checks, auto_sync_check()],
-        jobs=[syncing, more, judging],
+        jobs=[syncing, more, judging, tidying],
         schedules=[
             auto_sync_schedule(syncing, settings),
             auto_sync_more_schedule(more, settings),
             checks_schedule(judging, settings),
+            housekeeping_schedule(tidying, settings),
         ],
         sensors=[workspaces_sensor(), tick_summary_sensor()],
         resources=resources,

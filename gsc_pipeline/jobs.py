@@ -1,8 +1,7 @@
 """The jobs that run on schedule, and the tags their runs carry."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,9 +9,13 @@ import dagster as dg
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES
 from gsc_pipeline.days import Window
 from gsc_pipeline.events import ASSETS
+from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
+from gsc_pipeline.lake.housekeeping import compact_and_vacuum
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG
+from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import Settings
+from gsc_pipeline.telemetry import HousekeepingComplete
 
 WORKSPACE_TAG = "gsc/workspace"
 """The workspace of a scheduled run, or a name for those that share it: one run of each at a time."""
@@ -52,6 +55,13 @@ def sync_job(settings: Settings) -> Any:
     )
 
 
+HOUSEKEEPING_RUN_TAGS = {"dagster/priority": "-1", MAX_RUNTIME_TAG: "7200"}
+"""When there is nothing else to do."""
+
+RUNS_LOOKED_AT = 10_000
+"""Old runs that one day's housekeeping judges: more than 1,000 workspaces leave in a day."""
+
+
 def more_job(tables: Iterable[TableSpec]) -> Any:
     """`gsc_more`: the tables that are kept by workspace alone, for one workspace."""
     return dg.define_asset_job(
@@ -69,6 +79,39 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
         selection=dg.AssetSelection.checks(*checks),
         description="Judges the lake's rows by the data checks.",
     )
+
+
+def housekeeping_job(settings: Settings) -> dg.JobDefinition:
+    """`gsc_housekeeping`: tidies the Dagster instance and the lake, and says what that freed."""
+
+    @dg.op(name="tidy_up", out=dg.Out(dg.Nothing))
+    def tidy(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
+        begun_at = pipeline.clock()
+        before = begun_at - timedelta(days=settings.keep_runs_days)
+        runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
+        ticks = forget_ticks(pipeline.ticks, before)
+        tables = compact_and_vacuum(
+            pipeline.lake, retention_hours=settings.vacuum_hours, clock=pipeline.clock
+        )
+        done = HousekeepingComplete(
+            runs_deleted=runs.deleted,
+            ticks_deleted=ticks,
+            files_removed=sum(table.files_deleted for table in tables),
+            bytes_freed=sum(table.bytes_freed for table in tables),
+            duration_ms=round((pipeline.clock() - begun_at).total_seconds() * 1000),
+        )
+        context.add_output_metadata({**done.measurements, "runs_looked_at": runs.looked_at})
+        pipeline.telemetry.tell(done)
+
+    @dg.job(
+        name="gsc_housekeeping",
+        tags=HOUSEKEEPING_RUN_TAGS,
+        description="Deletes old runs that no asset's status rests on; joins and deletes files of the lake.",
+    )
+    def gsc_housekeeping() -> None:
+        tidy()
+
+    return gsc_housekeeping
 
 
 def workspaces_of(tags: Mapping[str, str]) -> set[str]:

@@ -21,6 +21,9 @@ MORE_CRON = "0 9 * * *"
 """An hour or two after midnight in California, when a new day's quota of inspections has begun; and three
 hours after a tick of the main schedule, whose pages are inspected."""
 
+HOUSEKEEPING_CRON = "30 1 * * *"
+"""Between the ticks of midnight and six, and away from the data checks."""
+
 FORGOTTEN_AFTER = timedelta(hours=6)
 """A run that began longer ago holds no workspace back, whatever Dagster believes: a process that vanished
 leaves a run that is never said to end."""
@@ -35,6 +38,19 @@ def checks_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         default_status=_default_status(settings),
         description="Judges the lake's rows by the data checks.",
+    )
+
+
+def housekeeping_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
+    """Tidies up once a day, wherever the syncs run by themselves."""
+    return dg.ScheduleDefinition(
+        name="gsc_housekeeping",
+        job=job,
+        cron_schedule=HOUSEKEEPING_CRON,
+        execution_timezone="UTC",
+        default_status=_default_status(settings),
+        description=f"Deletes runs older than {settings.keep_runs_days} days that nothing rests on, "
+        "and tidies the lake.",
     )
 
 

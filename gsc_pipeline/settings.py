@@ -212,6 +212,12 @@ class Settings(BaseSettings):
         "GSC_COMMIT_ROWS", 250_000, "rows gathered in memory before they are committed", ge=1
     )
 
+    keep_runs_days: int = _variable(
+        "GSC_KEEP_RUNS_DAYS",
+        30,
+        "how long Dagster's runs are kept after which nothing depends on them",
+        ge=1,
+    )
     vacuum_hours: int = _variable(
         "GSC_VACUUM_HOURS",
         168,

@@ -7,6 +7,7 @@ metrics), and handing them to handlers. Does not: what a handler does with them 
     workspace_sync.complete   one workspace of it has ended, well or not
     auto_sync.complete        the tick has ended, and something was synced
     auto_sync.failure         the tick has ended, and nothing was
+    housekeeping.complete     the lake and the Dagster instance have been tidied
 
 Names and fields are a stable interface: fields may be added, none is renamed or dropped.
 """
@@ -102,6 +103,18 @@ class AutoSyncFailure(AutoSyncComplete):
     """A tick has ended, and no workspace was synced."""
 
     name = "auto_sync.failure"
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepingComplete(Event):
+    """The lake and the Dagster instance have been tidied. Files and bytes are the lake's."""
+
+    name = "housekeeping.complete"
+    runs_deleted: int
+    ticks_deleted: int
+    files_removed: int
+    bytes_freed: int
+    duration_ms: int
 
 
 class Telemetry:

@@ -101,6 +101,9 @@ def test_the_definitions_are_what_the_design_lists() -> None:
     daily = defs.resolve_schedule_def("gsc_auto_sync_more")
     assert (daily.cron_schedule, daily.job_name) == ("0 9 * * *", "gsc_more")
     assert daily.default_status is dg.DefaultScheduleStatus.STOPPED
+    tidying = defs.resolve_schedule_def("gsc_housekeeping")
+    assert (tidying.cron_schedule, tidying.job_name) == ("30 1 * * *", "gsc_housekeeping")
+    assert tidying.default_status is dg.DefaultScheduleStatus.STOPPED
     assert defs.resolve_sensor_def("gsc_workspaces_in_step").default_status is dg.DefaultSensorStatus.RUNNING
 
 
@@ -109,8 +112,8 @@ def test_the_schedule_is_on_from_the_start_only_where_it_is_enabled() -> None:
     schedule = defs.resolve_schedule_def("gsc_auto_sync")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "@daily"
-    more = defs.resolve_schedule_def("gsc_auto_sync_more")
-    assert more.default_status is dg.DefaultScheduleStatus.RUNNING
+    for name in ("gsc_auto_sync_more", "gsc_housekeeping"):
+        assert defs.resolve_schedule_def(name).default_status is dg.DefaultScheduleStatus.RUNNING
 
 
 def test_every_column_is_described_in_the_ui() -> None:

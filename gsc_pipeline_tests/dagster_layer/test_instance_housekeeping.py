@@ -1,0 +1,246 @@
+"""Old runs of the Dagster instance are deleted, and what it says of assets and checks stays the same."""
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+from gsc_pipeline.days import utc_now
+from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
+from gsc_pipeline.jobs import TICK_TAG
+from gsc_pipeline.partitions import WORKSPACES
+from gsc_pipeline.state.store import open_store
+from gsc_pipeline.ticks import Tick, TickBook
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.dagster_layer.test_automation import definitions, tick
+from gsc_pipeline_tests.world import World
+
+ROOT = Path(__file__).parents[2]
+TABLE = dg.AssetKey("table")
+CHECK = dg.AssetCheckKey(TABLE, "sound")
+DAYS = dg.StaticPartitionsDefinition(["mon", "tue", "wed"])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def instance(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """An instance as each dagster.yaml of the project makes it."""
+    config = ROOT / "dagster.yaml"
+    if request.param == "postgresql":
+        monkeypatch.setenv("GSC_DATABASE_URL", str(request.getfixturevalue("postgres_url")))
+        config = ROOT / "deploy" / "postgres" / "dagster.yaml"
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").symlink_to(config)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def run(
+    instance: dg.DagsterInstance, days: str, *, good: str = "", fails: bool = False, checked: bool = True
+) -> str:
+    """One run over `days`, of which `good` are materialized; both are a name or `first...last`."""
+    first, _, last = days.partition("...")
+    first_good, _, last_good = good.partition("...")
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(TABLE, skippable=True)],
+        partitions_def=DAYS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("sound", asset=TABLE)] if checked else [],
+    )
+    def tables(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        keys = DAYS.get_partition_keys()
+        if good:
+            for day in keys[keys.index(first_good) : keys.index(last_good or first_good) + 1]:
+                context.log_event(dg.AssetMaterialization(TABLE, partition=day))
+        if checked:
+            yield dg.AssetCheckResult(passed=not fails, check_name="sound", asset_key=TABLE)
+        if fails:
+            raise dg.Failure("the other days cannot be read", allow_retries=False)
+
+    range_ = {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last or first,
+    }
+    return dg.materialize([tables], instance=instance, tags=range_, raise_on_error=False).run_id
+
+
+def assets_and_checks(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: dg.PartitionsDefinition, *checks: Any
+) -> dict[str, Any]:
+    """What the UI shows of an asset: by Dagster's cache, and computed anew."""
+
+    def by_status() -> tuple[set[str], set[str]]:
+        found: Any = get_and_update_asset_status_cache_value(
+            instance, asset, partitions, dynamic_partitions_loader=instance
+        )
+        return (
+            set(found.deserialize_materialized_partition_subsets(partitions).get_partition_keys()),
+            set(found.deserialize_failed_partition_subsets(partitions).get_partition_keys()),
+        )
+
+    cached = by_status()
+    instance.wipe_asset_cached_status([asset])
+    newest = instance.get_latest_materialization_event(asset)
+    (record,) = instance.get_asset_records([asset])
+    storage = instance.event_log_storage
+    return {
+        "cached": cached,
+        "anew": by_status(),
+        "each": instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION),
+        "newest": newest and (newest.run_id, newest.timestamp),
+        "last run": record.asset_entry.last_run_id,
+        "checks": {
+            key: (result.run_id, result.status, result.evaluation and result.evaluation.passed)
+            for key, result in storage.get_latest_asset_check_execution_by_key(checks).items()
+        },
+    }
+
+
+def runs(instance: dg.DagsterInstance) -> set[str]:
+    return {run.run_id for run in instance.get_runs()}
+
+
+def shown(instance: dg.DagsterInstance) -> dict[str, Any]:
+    return assets_and_checks(instance, TABLE, DAYS, CHECK)
+
+
+def pruned(instance: dg.DagsterInstance, before: datetime | None = None, **limits: int) -> set[str]:
+    """The runs that went; what the UI shows is as before, and every run it names is there."""
+    instance.wipe_asset_cached_status([TABLE])
+    there, seen = runs(instance), shown(instance)
+    done = prune_runs(instance, before or utc_now(), **limits)
+    assert shown(instance) == seen
+    gone = there - runs(instance)
+    assert done.deleted == len(gone)
+    named = {seen["last run"], seen["newest"][0], *(result[0] for result in seen["checks"].values())}
+    assert not named & gone
+    return gone
+
+
+def test_superseded_and_idle_runs_go_and_the_newest_of_each_partition_stays(
+    instance: dg.DagsterInstance,
+) -> None:
+    superseded = run(instance, "mon...tue", good="mon...tue")
+    of_monday = run(instance, "mon...wed", good="mon...wed")
+    idle = run(instance, "mon...wed")
+    of_wednesday = run(instance, "tue...wed", good="tue...wed")
+    last_idle = run(instance, "mon...wed")
+    assert pruned(instance) == {superseded, idle}
+    assert runs(instance) == {of_monday, of_wednesday, last_idle}
+    assert shown(instance)["anew"] == ({"mon", "tue", "wed"}, set())
+
+
+def test_a_run_stays_while_a_partition_is_red_by_it_and_goes_when_that_is_mended(
+    instance: dg.DagsterInstance,
+) -> None:
+    red = run(instance, "mon...tue", fails=True, checked=False)
+    run(instance, "wed", good="wed")
+    assert pruned(instance) == set()
+    assert shown(instance)["anew"] == ({"wed"}, {"mon", "tue"})
+    run(instance, "mon", good="mon")
+    assert pruned(instance) == set()
+    run(instance, "tue", good="tue")
+    assert pruned(instance) == {red}
+
+
+def test_a_run_that_hides_an_earlier_failure_stays_as_long_as_that(instance: dg.DagsterInstance) -> None:
+    half = run(instance, "mon...tue", good="mon", fails=True)
+    hiding = run(instance, "tue")
+    run(instance, "wed", good="wed")
+    assert pruned(instance) == set()
+    assert shown(instance)["anew"] == ({"mon", "wed"}, set())
+    again = run(instance, "mon", good="mon")
+    assert pruned(instance) == {half, hiding}
+    assert again in runs(instance)
+
+
+def test_the_newest_result_of_a_check_keeps_its_run(instance: dg.DagsterInstance) -> None:
+    earlier = run(instance, "mon", good="mon")
+    checking = run(instance, "mon")
+    run(instance, "mon", good="mon", checked=False)
+    assert pruned(instance) == {earlier}
+    assert checking in runs(instance)
+
+
+def test_young_runs_and_those_that_have_not_ended_stay(instance: dg.DagsterInstance) -> None:
+    old = run(instance, "mon", good="mon")
+    instance.add_run(dg.DagsterRun("job", run_id="zombie", status=dg.DagsterRunStatus.STARTED))
+    border = utc_now()
+    run(instance, "mon", good="mon")
+    run(instance, "mon", good="mon")
+    assert pruned(instance, border) == {old}
+
+
+def test_a_call_looks_at_so_many_and_the_next_goes_on_behind_them(instance: dg.DagsterInstance) -> None:
+    kept = run(instance, "mon", good="mon")
+    idle = [run(instance, "wed") for _ in range(3)]
+    run(instance, "wed", good="wed")
+    assert pruned(instance, at_most=2) == {idle[0]}
+    assert pruned(instance, at_most=2) == {idle[1], idle[2]}
+    assert not prune_runs(instance, utc_now(), at_most=1).is_through
+    assert prune_runs(instance, utc_now(), at_most=1).is_through
+    superseding = run(instance, "mon", good="mon")
+    assert pruned(instance) == {kept}
+    assert superseding in runs(instance)
+
+
+def test_what_a_run_left_on_the_disk_goes_with_it(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    superseded = run(instance, "mon", good="mon")
+    run(instance, "mon", good="mon")
+    assert pruned(instance) == {superseded}
+    assert not [path for path in (tmp_path / "home").rglob("*") if superseded in path.name]
+    assert instance.get_run_by_id(superseded) is None
+
+
+def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
+    orchestra = Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
+    first, *_ = tick(orchestra, auto_sync_days=2).run_requests
+    by_hand = {name: value for name, value in first.tags.items() if name != TICK_TAG}
+    superseded = orchestra.materialize(tags=by_hand).run_id
+    orchestra.materialize(tags=by_hand)
+    idle = orchestra.materialize(tags=first.tags).run_id
+    orchestra.materialize(tags=first.tags)
+    world.now = utc_now() + timedelta(days=31)
+    done = definitions(orchestra).resolve_job_def("gsc_housekeeping").execute_in_process(instance=instance)
+    assert done.success
+    assert not {superseded, idle} & runs(instance)
+    (output,) = [event for event in done.all_node_events if event.is_successful_output]
+    numbers = {name: value.value for name, value in output.step_output_data.metadata.items()}
+    name, measurements, metadata = orchestra.telemetry.emitted[-1]
+    assert (name, metadata) == ("housekeeping.complete", {})
+    assert measurements == {key: numbers[key] for key in measurements}
+    assert set(measurements) == {
+        "runs_deleted",
+        "ticks_deleted",
+        "files_removed",
+        "bytes_freed",
+        "duration_ms",
+    }
+    assert numbers["runs_deleted"] == 2
+    assert numbers["ticks_deleted"] == 1
+    assert numbers["runs_looked_at"] == 4
+
+
+def test_the_last_tick_that_was_summed_up_is_never_forgotten(tmp_path: Path) -> None:
+    book = TickBook(open_store(str(tmp_path / "state.db")))
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    ticks = [Tick(f"t{n}", noon + timedelta(hours=n), ("acme",), 1) for n in range(3)]
+    for one in ticks:
+        book.begin(one)
+    assert forget_ticks(book, noon + timedelta(minutes=1)) == 1
+    book.end(ticks[1], noon + timedelta(hours=3))
+    assert forget_ticks(book, noon + timedelta(days=9)) == 0
+    book.end(ticks[2], noon + timedelta(hours=3))
+    assert forget_ticks(book, noon + timedelta(days=9)) == 1
+    assert book.last_ended() == dataclasses.replace(ticks[2])
