@@ -94,7 +94,9 @@ class TickBook:
         return len(old)
 
     def _ticks(self, which: str, **values: object) -> list[Tick]:
-        rows = self._store.execute(f"SELECT tick, begun_at, workspaces, runs FROM gsc_ticks {which}", **values)
+        rows = self._store.execute(
+            f"SELECT tick, begun_at, workspaces, runs FROM gsc_ticks {which}", **values
+        )
         return [
             Tick(name, datetime.fromtimestamp(begun_at, UTC), tuple(json.loads(workspaces)), runs)
             for name, begun_at, workspaces, runs in rows

@@ -69,9 +69,7 @@ class Station:
         settings = {"start_date": date(2026, 1, 1), "auto_sync_days": 5, "api_url": world.url, **settings}
         store = open_store(str(world.folder / "state.db"))
         with dg.instance_for_test(temp_dir=str(home)) as instance:
-            yield cls(
-                world, instance, workspaces, load_settings(**settings), store, telemetry or Telemetry()
-            )
+            yield cls(world, instance, workspaces, load_settings(**settings), store, telemetry or Telemetry())
         store.close()
 
     def __post_init__(self) -> None:

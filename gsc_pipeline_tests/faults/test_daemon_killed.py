@@ -1,4 +1,4 @@
-"""Kill -9 of the real daemon while it creates and launches runs: a new one goes on, nothing twice, nothing lost."""
+"""Kill -9 of the real daemon between creating and launching runs: nothing is launched twice, nothing lost."""
 
 from __future__ import annotations
 

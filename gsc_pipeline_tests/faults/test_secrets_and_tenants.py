@@ -47,7 +47,9 @@ ACCESS_TOKEN = "ya29.simulated-"
 ECHOED = f"Authorization: Bearer {ACCESS_TOKEN}echoed"
 CLIENT_SECRET, REFRESH_TOKEN = "GOCSPX-canary-secret", "1//canary-refresh-token"
 BROKEN_KEY = "MIIcanarykeythatisbroken"
-PAGE = Reply(403, f"<html><body>Denied. You sent: {ECHOED}</body></html>".encode(), {"content-type": "text/html"})
+PAGE = Reply(
+    403, f"<html><body>Denied. You sent: {ECHOED}</body></html>".encode(), {"content-type": "text/html"}
+)
 IDS = ("good", "badkey", "revoked", "forbidden", "html", "json")
 
 
@@ -148,7 +150,7 @@ def _cells(file: Path) -> Iterator[tuple[str, str]]:
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
-            for row in database.execute(f'SELECT * FROM "{table}"'):  # noqa: S608
+            for row in database.execute(f'SELECT * FROM "{table}"'):
                 for value in row:
                     if isinstance(value, bytes):
                         try:
@@ -198,7 +200,10 @@ def test_rows_of_another_workspace_are_refused_and_nothing_is_written(world: Wor
         before = world.lake.read(table)
         foreign = world.lake.read(table, workspace="globex")
         own = world.lake.read(table, workspace="acme")
-        for rows in (foreign, pa.concat_tables([own.filter(pa.compute.equal(own["data_date"], day)), foreign])):
+        for rows in (
+            foreign,
+            pa.concat_tables([own.filter(pa.compute.equal(own["data_date"], day)), foreign]),
+        ):
             with pytest.raises(LakeError, match=table.name):
                 world.lake.replace(table, target, rows.cast(table.schema))
         assert sorted(map(repr, world.lake.read(table).to_pylist())) == sorted(map(repr, before.to_pylist()))
@@ -220,7 +225,9 @@ def test_an_id_that_could_build_a_path_is_refused(tmp_path: Path, id_: str) -> N
     entry = {"id": id_, "properties": ["sc-domain:a.com"], "credentials": {"service_account_file": "k.json"}}
     file = tmp_path / "workspaces.yaml"
     file.write_text(json.dumps({"workspaces": [entry]}), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"workspaces\[0\].id: .*expected lower-case letters, digits"):
+    with pytest.raises(
+        ConfigurationError, match=r"workspaces\[0\].id: .*expected lower-case letters, digits"
+    ):
         load_workspaces(file)
 
 

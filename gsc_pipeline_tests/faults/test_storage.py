@@ -50,9 +50,7 @@ def small(disk: Path) -> Iterator[World]:
 
 def sync(world: World) -> None:
     """All workspaces, which raises what `gsc sync` ends with."""
-    sync_all(
-        [world.workspace()], world.last(5), world.open_console, world.lake, clock=lambda: world.now
-    )
+    sync_all([world.workspace()], world.last(5), world.open_console, world.lake, clock=lambda: world.now)
 
 
 def rows_by_day(found: dict[str, list[dict[str, Any]]], table: str) -> dict[Any, list[dict[str, Any]]]:
@@ -202,5 +200,3 @@ def test_a_table_whose_log_is_in_the_way_is_named_and_whole_again_afterwards(tmp
         blocked(tmp_path / "lake", False)
         sync(world)
         assert_lake_is_true(world, list(world.last(5)))
-
-

@@ -176,11 +176,11 @@ def assert_no_overlap(instance: dg.DagsterInstance) -> int:
 
 @contextmanager
 def three_days(folder: Path) -> Iterator[tuple[World, Station]]:
-    with World.serving(folder, make_properties(), now=START) as world:
-        with Station.of(
-            world, make_workspaces(world), workspaces_per_run=10, auto_sync_days=DAYS
-        ) as station:
-            yield world, station
+    with (
+        World.serving(folder, make_properties(), now=START) as world,
+        Station.of(world, make_workspaces(world), workspaces_per_run=10, auto_sync_days=DAYS) as station,
+    ):
+        yield world, station
 
 
 def test_three_days_of_faults_lose_no_day_double_no_row_and_leave_only_what_still_fails(
