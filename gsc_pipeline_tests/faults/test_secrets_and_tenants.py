@@ -1,4 +1,4 @@
-"""No secret leaves its place, whatever goes wrong; no workspace reaches another's rows or a path of its choice."""
+"""No secret leaves its place, whatever goes wrong; no workspace reaches another's rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def secrets(world: World) -> list[str]:
 
 
 def written(folder: Path) -> Iterator[tuple[str, str]]:
-    """All that was written: every file as it is, every cell of every database, unpacked where it is packed."""
+    """All that was written: every file as it is, every cell of every database, unpacked if it is packed."""
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.name.endswith("-key.json"):
             continue
@@ -153,10 +153,8 @@ def _cells(file: Path) -> Iterator[tuple[str, str]]:
             for row in database.execute(f'SELECT * FROM "{table}"'):
                 for value in row:
                     if isinstance(value, bytes):
-                        try:
+                        with suppress(zlib.error):
                             value = zlib.decompress(value)
-                        except zlib.error:
-                            pass
                     yield table, value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""A lake that cannot be written, at any moment of a commit: nothing is half replaced, and the next sync goes on."""
+"""A lake that cannot be written, at any moment of a commit: nothing is half replaced."""
 
 from __future__ import annotations
 

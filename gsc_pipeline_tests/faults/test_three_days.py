@@ -1,4 +1,4 @@
-"""Three days of six-hourly ticks over fifty workspaces, with faults: nothing lost, nothing doubled, nothing grows."""
+"""Three days of six-hourly ticks over fifty workspaces, with faults: nothing is lost, nothing doubled."""
 
 from __future__ import annotations
 
