@@ -62,9 +62,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def make_property(number: int, site_url: str, readers: Sequence[str] | None = None) -> Property:
-    """A small property, with data on every fourth day, of which one in ten is revised when it was final."""
+    """A small property, with data on every third day, of which one in ten is revised when it was final."""
     start = START.date() - 10 * ONE_DAY
-    idle = [start + n * ONE_DAY for n in range(20) if (n + number) % 4]
+    idle = [start + n * ONE_DAY for n in range(20) if (n + number) % 3]
     made = SyntheticProperty(site_url, rows_a_day=8, plants=False, days_without_data=idle, readers=readers)
     if number % 10:
         return made
