@@ -36,6 +36,9 @@ IN_FLIGHT = [
     dg.DagsterRunStatus.CANCELING,
 ]
 """Statuses of runs that have not ended."""
+FORGOTTEN_AFTER = timedelta(hours=6)
+"""A run that began longer ago holds no workspace back, whatever Dagster believes: a process that vanished
+leaves a run that is never said to end."""
 
 MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "7200"}
 """Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""

@@ -1,13 +1,20 @@
 """The schedules: a run per active workspace every six hours and one a day, and the data checks between."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from gsc_pipeline.days import Window, pacific_today
-from gsc_pipeline.jobs import IN_FLIGHT, MORE_WORKSPACE_TAG, TICK_TAG, run_tags, workspaces_of
+from gsc_pipeline.jobs import (
+    FORGOTTEN_AFTER,
+    IN_FLIGHT,
+    MORE_WORKSPACE_TAG,
+    TICK_TAG,
+    run_tags,
+    workspaces_of,
+)
 from gsc_pipeline.partitions import WORKSPACES, registration_gap
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.rollout import is_rolled_out
@@ -23,10 +30,6 @@ hours after a tick of the main schedule, whose pages are inspected."""
 
 HOUSEKEEPING_CRON = "30 1 * * *"
 """Between the ticks of midnight and six, and away from the data checks."""
-
-FORGOTTEN_AFTER = timedelta(hours=6)
-"""A run that began longer ago holds no workspace back, whatever Dagster believes: a process that vanished
-leaves a run that is never said to end."""
 
 
 def checks_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
@@ -73,10 +76,12 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         window = _window(settings, at)
         if window is None:
             return dg.SkipReason(f"no day since GSC_START_DATE ({settings.start_date}) is over yet")
-        ids = _due(context, pipeline, settings, job.name)
+        tick, size = at.isoformat(), settings.workspaces_per_run
+        # A daemon that died on the way evaluates the tick anew: only the same runs, by their keys, go on.
+        begun = pipeline.ticks.named(tick)
+        ids = list(begun.workspaces) if begun else _due(context, pipeline, settings, job.name)
         if isinstance(ids, dg.SkipReason):
             return ids
-        tick, size = at.isoformat(), settings.workspaces_per_run
         groups = [ids[i : i + size] for i in range(0, len(ids), size)]
         if pipeline.ticks.begin(Tick(tick, pipeline.clock(), tuple(ids), len(groups))):
             pipeline.telemetry.tell(AutoSyncStarted(tick, len(ids)))
@@ -159,17 +164,24 @@ def _due(
         return dg.SkipReason(
             f"the circuit breaker is open until {breaker.retry_at:%H:%M:%S} UTC: {breaker.cause}"
         )
-    busy = _busy(context.instance, job_name, ids, pipeline.clock())
+    tick = context.scheduled_execution_time.isoformat()
+    busy = _busy(context.instance, job_name, ids, pipeline.clock(), tick)
     if busy:
         context.log.info(f"still running, so skipped: {', '.join(sorted(busy))}")
     free = [id_ for id_ in ids if id_ not in busy]
     return free or dg.SkipReason(f"still running: {', '.join(sorted(busy))}")
 
 
-def _busy(instance: dg.DagsterInstance, job_name: str, ids: Collection[str], now: datetime) -> set[str]:
-    """The workspaces that a run of the job is about to sync or is syncing: one query for all."""
+def _busy(
+    instance: dg.DagsterInstance, job_name: str, ids: Collection[str], now: datetime, tick: str
+) -> set[str]:
+    """The workspaces that a run of the job is about to sync or is syncing: one query for all.
+
+    Runs of the tick itself do not count: it is being evaluated again, and they may still be to be launched.
+    """
     filters = dg.RunsFilter(job_name=job_name, statuses=IN_FLIGHT, created_after=now - FORGOTTEN_AFTER)
-    about = (workspaces_of(run.tags) for run in instance.get_runs(filters))
+    earlier = (run for run in instance.get_runs(filters) if run.tags.get(TICK_TAG) != tick)
+    about = (workspaces_of(run.tags) for run in earlier)
     return set(ids) & set().union(*about)
 
 

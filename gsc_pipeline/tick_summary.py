@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.jobs import IN_FLIGHT, TICK_TAG, workspaces_of
+from gsc_pipeline.jobs import FORGOTTEN_AFTER, IN_FLIGHT, TICK_TAG, workspaces_of
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.sync.events import tick_ended
 from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure
@@ -85,7 +85,9 @@ def tick_summary_sensor() -> dg.SensorDefinition:
 
 def _is_over(instance: dg.DagsterInstance, tick: Tick, now: datetime) -> bool:
     tags = {TICK_TAG: tick.name}
-    if instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_FLIGHT), limit=1):
+    # With an age limit: a process that vanished leaves a run that is never said to end.
+    recent = now - FORGOTTEN_AFTER
+    if instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_FLIGHT, created_after=recent), limit=1):
         return False
     if any(_is_to_be_repeated(run.tags) for run in _bad_runs(instance, tick)):
         return False

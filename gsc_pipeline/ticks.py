@@ -55,6 +55,10 @@ class TickBook:
             event=json.dumps(asdict(outcome)),
         )
 
+    def named(self, name: str) -> Tick | None:
+        """The tick that was due at that moment, if runs were asked for already."""
+        return next(iter(self._ticks("WHERE tick = :name", name=name)), None)
+
     def unended(self) -> list[Tick]:
         """The ticks whose summary is still to be told, oldest first."""
         return self._ticks("WHERE ended_at IS NULL ORDER BY begun_at")
@@ -89,8 +93,10 @@ class TickBook:
             self._store.execute("DELETE FROM gsc_tick_outcomes WHERE tick = :tick", tick=tick)
         return len(old)
 
-    def _ticks(self, which: str) -> list[Tick]:
-        rows = self._store.execute(f"SELECT tick, begun_at, workspaces, runs FROM gsc_ticks {which}")
+    def _ticks(self, which: str, **values: object) -> list[Tick]:
+        rows = self._store.execute(
+            f"SELECT tick, begun_at, workspaces, runs FROM gsc_ticks {which}", **values
+        )
         return [
             Tick(name, datetime.fromtimestamp(begun_at, UTC), tuple(json.loads(workspaces)), runs)
             for name, begun_at, workspaces, runs in rows

@@ -243,11 +243,19 @@ def _dicts(value: object) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
+_SECRETS = re.compile(
+    r"(?i:bearer)\s+\S+|ya29\.[\w.-]+|1//[\w-]+|GOCSPX-[\w-]+|eyJ[\w-]+\.[\w.-]+"
+    r"|(?s:-----BEGIN.*?(-----END[^-]*-----|$))"
+)
+"""Access and refresh tokens, client secrets, signed assertions and keys, by the shapes in which Google issues
+them. A clumsy proxy or endpoint may repeat in its refusal what it was sent."""
+
+
 def _cause(refusal: Refusal) -> str:
     where = "the token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
     words = ", ".join(sorted(refusal.reasons - {"global"}))
     answered = " ".join(part for part in (where, str(refusal.status), words and f"({words})") if part)
-    text = " ".join(refusal.message.split())[:300].rstrip(".")
+    text = " ".join(_SECRETS.sub("[secret]", refusal.message).split())[:300].rstrip(".")
     return f"{answered}: {text}" if text else answered
 
 

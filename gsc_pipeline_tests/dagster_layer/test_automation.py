@@ -11,9 +11,8 @@ import pytest
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import MAX_RUNTIME_TAG, WINDOW_TAG, WORKSPACE_TAG, WORKSPACES_TAG
+from gsc_pipeline.jobs import FORGOTTEN_AFTER, MAX_RUNTIME_TAG, WINDOW_TAG, WORKSPACE_TAG, WORKSPACES_TAG
 from gsc_pipeline.partitions import RANGE_START_TAG, WORKSPACES
-from gsc_pipeline.schedules import FORGOTTEN_AFTER
 from gsc_pipeline.search_console.breaker import BreakerState, Circuit
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
@@ -104,11 +103,13 @@ def test_while_the_breaker_is_open_a_tick_asks_for_nothing(orchestra: Orchestra)
 
 def test_a_partial_roll_out_takes_in_the_same_workspaces_each_time(orchestra: Orchestra) -> None:
     orchestra.workspaces[:] = [dataclasses.replace(orchestra.workspaces[0], id=f"w{i}") for i in range(40)]
-    quarter = {request.tags[WORKSPACE_TAG] for request in tick(orchestra, auto_sync_rollout=25).run_requests}
-    half = {request.tags[WORKSPACE_TAG] for request in tick(orchestra, auto_sync_rollout=50).run_requests}
+    quarter, half = (
+        {request.tags[WORKSPACE_TAG] for request in tick(orchestra, at, auto_sync_rollout=share).run_requests}
+        for at, share in ((SIX, 25), (SIX + timedelta(hours=6), 50))
+    )
     assert 0 < len(quarter) < len(half) < 40
     assert quarter < half
-    skipped = tick(orchestra, auto_sync_rollout=0).skip_message
+    skipped = tick(orchestra, SIX + timedelta(hours=12), auto_sync_rollout=0).skip_message
     assert skipped == "GSC_AUTO_SYNC_ROLLOUT is 0: no active workspace is in"
 
 
@@ -149,6 +150,21 @@ def test_the_same_tick_evaluated_twice_asks_for_the_same_runs(orchestra: Orchest
     keys = [[request.run_key for request in tick(orchestra).run_requests] for _ in range(2)]
     assert keys[0] == keys[1]
     assert len(set(keys[0])) == 2
+
+
+def test_a_tick_evaluated_again_asks_for_the_runs_that_were_created_and_not_launched(
+    orchestra: Orchestra,
+) -> None:
+    orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="initech"))
+    orchestra.world.now = utc_now()
+    earlier = tick(orchestra, SIX - timedelta(hours=6)).run_requests[0]
+    still_running = queued(orchestra, earlier, dg.DagsterRunStatus.STARTED)
+    before = tick(orchestra, workspaces_per_run=2).run_requests
+    queued(orchestra, before[0], dg.DagsterRunStatus.NOT_STARTED)
+    orchestra.instance.report_run_failed(still_running)
+    after = tick(orchestra, workspaces_per_run=2).run_requests
+    assert [(one.run_key, one.tags) for one in after] == [(one.run_key, one.tags) for one in before]
+    assert [one.tags[WORKSPACES_TAG] for one in before] == ["globex initech"]
 
 
 def test_a_tick_registers_workspaces_that_are_new_in_the_file(orchestra: Orchestra) -> None:

@@ -352,3 +352,22 @@ def test_a_long_message_of_several_lines_becomes_one_short_line() -> None:
 
     assert "first second xxx" in error.cause
     assert len(error.cause) < 400
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "ya29.a0AfH6-x_y.z",
+        "Bearer opaque/token=",
+        "1//0gFresh-token_x",
+        "GOCSPX-client_secret",
+        "eyJhbGci.eyJpc3Mi.c2ln-x",
+        "-----BEGIN PRIVATE KEY-----\nMIIE/x+y==\n-----END PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nMIIE/cut off",
+    ],
+)
+def test_a_secret_that_a_refusal_repeats_is_not_repeated_again(secret: str) -> None:
+    error = classify(Refusal(403, f"{'x' * 250} refused '{secret}' for 'sc-domain:acme.com'"), NOON)
+    assert "[secret]" in error.cause
+    for part in secret.split():
+        assert part == "PRIVATE" or part not in error.cause
