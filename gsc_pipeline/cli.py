@@ -244,7 +244,9 @@ def query(
 @app.command()
 def report(
     workspace: Annotated[str, typer.Argument(help="Its id in the workspaces file.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("reports"),
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the files go (GSC_REPORTS).")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV per insight.")] = False,
 ) -> None:
     """Write a workspace's report: one HTML file that needs no network to open."""
@@ -255,7 +257,8 @@ def report(
 
     settings = load_settings()
     wanted = named(load_workspaces(settings.workspaces_file), workspace)
-    for file in write_report(Lake(settings.lake), wanted, output, now=utc_now(), as_csv=as_csv):
+    folder = output or settings.reports
+    for file in write_report(Lake(settings.lake), wanted, folder, now=utc_now(), as_csv=as_csv):
         typer.echo(str(file))
 
 

@@ -18,6 +18,8 @@ WORKSPACE_TAG = "gsc/workspace"
 """The workspace of a run, or a name for the group of them that share it: one run of each at a time."""
 MORE_WORKSPACE_TAG = "gsc/workspace-more"
 """The workspace of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
+INSIGHTS_WORKSPACE_TAG = "gsc/workspace-insights"
+"""The workspace of a run of `gsc_insights`, which need not wait for either."""
 SHARED_TAG = "gsc/workspaces"
 """The workspaces that share a run, separated by spaces."""
 TICK_TAG = "gsc/tick"
@@ -36,6 +38,9 @@ IN_FLIGHT = [
 
 MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "7200"}
 """Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""
+
+INSIGHTS_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "1800"}
+"""Beside backfills. Insights and report of a large workspace take a minute."""
 
 
 def sync_job(settings: Settings) -> Any:
@@ -59,6 +64,16 @@ def more_job(tables: Iterable[TableSpec]) -> Any:
         selection=[table.name for table in tables],
         tags=MORE_RUN_TAGS,
         description="Brings the tables beside the two main ones up to date for one workspace.",
+    )
+
+
+def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
+    """`gsc_insights`: what follows from the tables, for one workspace, after its data has moved."""
+    return dg.define_asset_job(
+        "gsc_insights",
+        selection=[*(table.name for table in tables), report],
+        tags=INSIGHTS_RUN_TAGS,
+        description="Makes the insights and the report of one workspace from what the lake holds.",
     )
 
 

@@ -64,6 +64,13 @@ def _state(value: str | None) -> str | None:
     return value
 
 
+def _owners(value: str) -> str:
+    for owner in value.split():
+        if not re.fullmatch(r"team:\w+|[^\s@:]+@[^\s@:]+\.[^\s@:]+", owner):
+            raise ValueError("expected e-mail addresses or team:name, a space between")
+    return value
+
+
 def _cron(value: str) -> str:
     nicknames = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
     if not (value in nicknames or re.fullmatch(r"[\w*/,-]+( +[\w*/,-]+){4}", value)):
@@ -210,6 +217,15 @@ class Settings(BaseSettings):
     )
     commit_rows: int = _variable(
         "GSC_COMMIT_ROWS", 500_000, "rows gathered in memory before they are committed", ge=1
+    )
+
+    reports: Path = _variable(
+        "GSC_REPORTS", Path("reports"), "the folder that `gsc report` and the asset write reports to"
+    )
+    owners: Annotated[str, AfterValidator(_owners)] = _variable(
+        "GSC_OWNERS",
+        "",
+        "who answers for the data, in Dagster's UI: e-mail addresses or `team:name`, a space between",
     )
 
     vacuum_hours: int = _variable(
