@@ -1,4 +1,4 @@
-"""The `gsc` command: sync, status, serve, housekeeping, simulate, query, report.
+"""The `gsc` command: sync, status, serve, housekeeping, simulate, query, duckdb, report.
 
 Belongs here: options, exit codes, one line for each mistake. Does not: how things look (`terminal`), what
 they do (`sync`, `lake`, `simulator`). Imports stay inside the commands, so that each starts fast.
@@ -239,6 +239,18 @@ def query(
         raise ConfigurationError("query", [" ".join(str(error).split())]) from None
     printer = print_csv if as_csv else print_json if as_json else print_rows
     printer(columns, rows)
+
+
+@app.command("duckdb")
+def duckdb_file(
+    file: Annotated[Path, typer.Argument(help="The file to write, such as search.duckdb.")],
+) -> None:
+    """Write a DuckDB file with a view per table, for BI tools: the lake as it is now."""
+    from gsc_pipeline.lake.duckdb_file import write_duckdb_file
+    from gsc_pipeline.lake.lake import Lake
+
+    write_duckdb_file(Lake(load_settings().lake), file)
+    typer.echo(f"{file}: write it anew after syncs, it shows the lake as it is now")
 
 
 @app.command()
