@@ -120,7 +120,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         "as_of": {URL_INSPECTIONS: "inspected_on", SITEMAPS: "observed_on"},
         "item": {URL_INSPECTIONS: "coverage_state", SITEMAPS: "path"},
         "is_problem": {
-            URL_INSPECTIONS: "verdict page_fetch_state is_in_sitemap",
+            URL_INSPECTIONS: "verdict page_fetch_state sitemaps",
             SITEMAPS: "errors",
         },
         "pages": {URL_INSPECTIONS: "url", SITEMAPS: "submitted"},
