@@ -69,8 +69,14 @@ def test_lineage_reads_from_the_api_tables_over_the_insights_to_the_report(
     page.set_viewport_size({"width": 2000, "height": 1500})
     page.goto(f"{shown.url}/assets/client_report?view=lineage&lineageScope=upstream&lineageDepth=5")
     sees(page, "search…_impression", "url_inspections", "ctr_curve", "striking_distance", "client_report")
-    picture(page, "lineage")
+    picture(page, "lineage_of_the_report")
     page.set_viewport_size(WINDOW)
+
+
+def test_the_lineage_of_one_insight_fits_the_window(page: Page, shown: Prepared) -> None:
+    page.goto(f"{shown.url}/assets/striking_distance?view=lineage")
+    sees(page, "search…_impression", "ctr_curve", "striking_distance", "client_report")
+    picture(page, "lineage")
 
 
 def test_an_asset_says_what_it_is_and_when_it_was_last_true(page: Page, shown: Prepared) -> None:
