@@ -144,8 +144,8 @@ def _dagster_run(job: Job) -> Sequence[str]:
     tags: dict[str, Any] = {
         "gsc/tick": datetime.now(UTC).isoformat(),
         "gsc/workspace": WORKSPACE,
-        "dagster/asset_partition_range_start": f"{job.start}|{WORKSPACE}",
-        "dagster/asset_partition_range_end": f"{job.last}|{WORKSPACE}",
+        "gsc/workspaces": WORKSPACE,
+        "gsc/window": f"{job.start}/{job.last}",
     }
     options = ("-m", "gsc_pipeline.definitions", "-j", "gsc_sync", "--tags", json.dumps(tags))
     return (str(BIN / "dagster"), "job", "execute", *options)

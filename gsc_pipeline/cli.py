@@ -1,4 +1,4 @@
-"""The `gsc` command: sync, status, serve, housekeeping, simulate, query, report.
+"""The `gsc` command: sync, status, serve, housekeeping, simulate, query, duckdb, report.
 
 Belongs here: options, exit codes, one line for each mistake. Does not: how things look (`terminal`), what
 they do (`sync`, `lake`, `simulator`). Imports stay inside the commands, so that each starts fast.
@@ -241,10 +241,24 @@ def query(
     printer(columns, rows)
 
 
+@app.command("duckdb")
+def duckdb_file(
+    file: Annotated[Path, typer.Argument(help="The file to write, such as search.duckdb.")],
+) -> None:
+    """Write a DuckDB file with a view per table, for BI tools: the lake as it is now."""
+    from gsc_pipeline.lake.duckdb_file import write_duckdb_file
+    from gsc_pipeline.lake.lake import Lake
+
+    write_duckdb_file(Lake(load_settings().lake), file)
+    typer.echo(f"{file}: write it anew after syncs, it shows the lake as it is now")
+
+
 @app.command()
 def report(
     workspace: Annotated[str, typer.Argument(help="Its id in the workspaces file.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("reports"),
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the files go (GSC_REPORTS).")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV per insight.")] = False,
 ) -> None:
     """Write a workspace's report: one HTML file that needs no network to open."""
@@ -255,7 +269,8 @@ def report(
 
     settings = load_settings()
     wanted = named(load_workspaces(settings.workspaces_file), workspace)
-    for file in write_report(Lake(settings.lake), wanted, output, now=utc_now(), as_csv=as_csv):
+    folder = output or settings.reports
+    for file in write_report(Lake(settings.lake), wanted, folder, now=utc_now(), as_csv=as_csv):
         typer.echo(str(file))
 
 

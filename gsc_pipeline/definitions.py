@@ -10,10 +10,12 @@ from typing import Any
 
 import dagster as dg
 
+from gsc_pipeline.assets.insights import CLIENT_REPORT, client_report_asset, insights_asset
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.checks import data_checks
-from gsc_pipeline.jobs import checks_job, housekeeping_job, more_job, sync_job
+from gsc_pipeline.jobs import checks_job, housekeeping_job, insights_job, more_job, sync_job
+from gsc_pipeline.lake.schemas import INSIGHTS
 from gsc_pipeline.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.resources import live_pipeline
 from gsc_pipeline.schedules import (
@@ -44,21 +46,26 @@ def build_defs(
     checks = data_checks(settings)
     syncing, more, judging = sync_job(settings), more_job(MORE_TABLES), checks_job(checks)
     tidying = housekeeping_job(settings)
+    insights = insights_job(INSIGHTS, CLIENT_REPORT)
+    workspaces, owners = ListedWorkspaces(listed_ids), settings.owners.split()
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
+        searchdata_asset(partitions_definition(settings.start_date, listed_ids)),
+        *more_assets(workspaces),
+        insights_asset(workspaces),
+        client_report_asset(workspaces),
+        AUTO_SYNC,
+    ]
     return dg.Definitions(
-        assets=[
-            searchdata_asset(partitions_definition(settings.start_date, listed_ids)),
-            *more_assets(ListedWorkspaces(listed_ids)),
-            AUTO_SYNC,
-        ],
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=owners), assets),
         asset_checks=[*checks, auto_sync_check()],
-        jobs=[syncing, more, judging, tidying],
+        jobs=[syncing, more, insights, judging, tidying],
         schedules=[
             auto_sync_schedule(syncing, settings),
             auto_sync_more_schedule(more, settings),
             checks_schedule(judging, settings),
             housekeeping_schedule(tidying, settings),
         ],
-        sensors=[workspaces_sensor(), tick_summary_sensor()],
+        sensors=[workspaces_sensor(), tick_summary_sensor(insights)],
         resources=resources,
         executor=dg.in_process_executor,
     )

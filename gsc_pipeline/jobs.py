@@ -23,6 +23,8 @@ MORE_WORKSPACE_TAG = "gsc/workspace-more"
 """The workspace of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
 WORKSPACES_TAG = "gsc/workspaces"
 """The workspaces of a scheduled run, separated by spaces."""
+INSIGHTS_WORKSPACE_TAG = "gsc/workspace-insights"
+"""The workspace of a run of `gsc_insights`, which need not wait for either."""
 TICK_TAG = "gsc/tick"
 """Present on runs of the schedules: the tick's time. A run without it was started by a person."""
 WINDOW_TAG = "gsc/window"
@@ -42,6 +44,9 @@ leaves a run that is never said to end."""
 
 MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "7200"}
 """Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""
+
+INSIGHTS_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "1800"}
+"""Beside backfills. Insights and report of a large workspace take a minute."""
 
 
 def sync_job(settings: Settings) -> Any:
@@ -72,6 +77,16 @@ def more_job(tables: Iterable[TableSpec]) -> Any:
         selection=[table.name for table in tables],
         tags=MORE_RUN_TAGS,
         description="Brings the tables beside the two main ones up to date for one workspace.",
+    )
+
+
+def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
+    """`gsc_insights`: what follows from the tables, for one workspace, after its data has moved."""
+    return dg.define_asset_job(
+        "gsc_insights",
+        selection=[*(table.name for table in tables), report],
+        tags=INSIGHTS_RUN_TAGS,
+        description="Makes the insights and the report of one workspace from what the lake holds.",
     )
 
 

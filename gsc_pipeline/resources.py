@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.lake.lake import Lake
@@ -35,7 +36,8 @@ class Pipeline:
 
     `list_workspaces` reads the workspaces file anew each time, so that an edit counts from the next run
     on; it lists inactive ones too, and raises ConfigurationError for a bad file. `breaker_state` is None
-    where there is no circuit breaker; `after_tick` is told of each tick's end.
+    where there is no circuit breaker; `after_tick` is told of each tick's end; `reports` is the folder of
+    the clients' reports.
     """
 
     list_workspaces: Callable[[], tuple[Workspace, ...]]
@@ -47,6 +49,7 @@ class Pipeline:
     breaker_state: Callable[[], BreakerState] | None = None
     after_tick: Callable[[AutoSyncComplete], None] = lambda ended: None
     inspections_per_day: int = PER_DAY
+    reports: Path = Path("reports")
     clock: Clock = utc_now
 
 
@@ -64,4 +67,5 @@ def live_pipeline(settings: Settings) -> Pipeline:
         breaker_state=breaker.state if breaker else None,
         after_tick=after_tick(settings, tell),
         inspections_per_day=settings.inspections_per_day,
+        reports=settings.reports,
     )

@@ -64,6 +64,13 @@ def _state(value: str | None) -> str | None:
     return value
 
 
+def _owners(value: str) -> str:
+    for owner in value.split():
+        if not re.fullmatch(r"team:\w+|[^\s@:]+@[^\s@:]+\.[^\s@:]+", owner):
+            raise ValueError("expected e-mail addresses or team:name, a space between")
+    return value
+
+
 def _cron(value: str) -> str:
     nicknames = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
     if not (value in nicknames or re.fullmatch(r"[\w*/,-]+( +[\w*/,-]+){4}", value)):
@@ -218,6 +225,15 @@ class Settings(BaseSettings):
         "how long Dagster's runs are kept after which nothing depends on them",
         ge=1,
     )
+    reports: Path = _variable(
+        "GSC_REPORTS", Path("reports"), "the folder that `gsc report` and the asset write reports to"
+    )
+    owners: Annotated[str, AfterValidator(_owners)] = _variable(
+        "GSC_OWNERS",
+        "",
+        "who answers for the data, in Dagster's UI: e-mail addresses or `team:name`, a space between",
+    )
+
     vacuum_hours: int = _variable(
         "GSC_VACUUM_HOURS",
         168,

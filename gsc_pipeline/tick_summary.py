@@ -1,7 +1,7 @@
 """The asset `auto_sync`: each tick of the schedule as a whole, told when its last run has ended.
 
-Belongs here: noticing that a tick has ended, its event, its check. Does not: what a summary says
-(`sync.events`), the book of ticks (`ticks`), who else is told (`wiring.after_tick`).
+Belongs here: noticing that a tick has ended, its event, its check, the runs that follow from it. Does not:
+what a summary says (`sync.events`), the book of ticks (`ticks`), who else is told (`wiring.after_tick`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.jobs import FORGOTTEN_AFTER, IN_FLIGHT, TICK_TAG, workspaces_of
+from gsc_pipeline.jobs import FORGOTTEN_AFTER, IN_FLIGHT, INSIGHTS_WORKSPACE_TAG, TICK_TAG, workspaces_of
+from gsc_pipeline.partitions import PARTITION_TAG, WORKSPACES
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.sync.events import tick_ended
-from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure
+from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure, WorkspaceSyncComplete
 from gsc_pipeline.ticks import Tick
 
 AUTO_SYNC = dg.AssetSpec(
@@ -22,6 +23,7 @@ AUTO_SYNC = dg.AssetSpec(
     description="Each tick of the schedule as a whole: how many workspaces were synced, how many were not, "
     "how long it took. Written when the tick's last run has ended.",
     deps=["searchdata_site_impression", "searchdata_url_impression"],
+    kinds={"dagster"},
 )
 
 LAUNCHED_WITHIN = timedelta(hours=1)
@@ -53,34 +55,64 @@ def auto_sync_check() -> dg.AssetChecksDefinition:
     return every_workspace_synced
 
 
-def tick_summary_sensor() -> dg.SensorDefinition:
-    """Tells of each tick once, when all its runs have ended: event, check, telemetry, alerts, heartbeat."""
+def tick_summary_sensor(insights: Any) -> dg.SensorDefinition:
+    """Tells of each tick once, when all its runs have ended: event, check, telemetry, alerts, heartbeat.
+
+    Then the job `insights` is due for each workspace whose data moved.
+    """
 
     @dg.sensor(
         name="gsc_tick_summary",
+        job=insights,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sums up each tick of gsc_auto_sync when its last run has ended.",
+        description="Sums up each tick of gsc_auto_sync when its last run has ended, and asks for the "
+        "insights of the workspaces of which something was read.",
     )
     def gsc_tick_summary(
         context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> dg.SensorResult | dg.SkipReason:
         events: list[Any] = []
+        requests: list[dg.RunRequest] = []
         for tick in pipeline.ticks.unended():
             now = pipeline.clock()
             if not _is_over(context.instance, tick, now):
                 continue
             missing = _missing(tick, pipeline, _ended_badly(context.instance, tick))
             duration_ms = round((now - tick.begun_at).total_seconds() * 1000)
-            ended = tick_ended(
-                tick.name, pipeline.ticks.outcomes(tick), duration_ms=duration_ms, missing=missing
-            )
+            outcomes = pipeline.ticks.outcomes(tick)
+            ended = tick_ended(tick.name, outcomes, duration_ms=duration_ms, missing=missing)
             if pipeline.ticks.end(tick, now):
                 pipeline.after_tick(ended)
                 events += _events(ended)
-        return dg.SensorResult(asset_events=events) if events else dg.SkipReason("no tick has ended")
+                requests += _insights_due(context.instance, tick, outcomes)
+        if not events:
+            return dg.SkipReason("no tick has ended")
+        return dg.SensorResult(asset_events=events, run_requests=requests)
 
     return gsc_tick_summary
+
+
+def _insights_due(
+    instance: dg.DagsterInstance, tick: Tick, outcomes: Sequence[WorkspaceSyncComplete]
+) -> list[dg.RunRequest]:
+    """A run for each workspace of which a day was read, and which has not left the file since."""
+    known = set(instance.get_dynamic_partitions(WORKSPACES))
+    return [
+        dg.RunRequest(
+            run_key=f"{tick.name}|{outcome.workspace}",
+            partition_key=outcome.workspace,
+            tags={
+                # Named here, Dagster need not look the key up: one that is gone by then would fail the
+                # sensor, and with it all that it has to tell.
+                PARTITION_TAG: outcome.workspace,
+                TICK_TAG: tick.name,
+                INSIGHTS_WORKSPACE_TAG: outcome.workspace,
+            },
+        )
+        for outcome in outcomes
+        if outcome.days_read > 0 and outcome.workspace in known
+    ]
 
 
 def _is_over(instance: dg.DagsterInstance, tick: Tick, now: datetime) -> bool:

@@ -134,7 +134,11 @@ def test_every_make_target_in_the_docs_exists(command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [c for c in commands() if re.match(r"gsc (sync|status|query|report|housekeeping)|dagster asset", c)],
+    [
+        c
+        for c in commands()
+        if re.match(r"gsc (sync|status|query|duckdb|report|housekeeping)|dagster asset", c)
+    ],
 )
 def test_every_command_in_the_docs_runs(synced: dict[str, str], command: str) -> None:
     # The dates in the docs age, and sixteen months take long: what matters is that such a command works.
@@ -192,7 +196,7 @@ def test_the_options_of_dagsters_own_programs_are_there(command: str) -> None:
 
 
 def test_no_command_in_the_docs_is_left_untried() -> None:
-    commands_tried = r"gsc (sync|status|query|report|simulate|serve|housekeeping)"
+    commands_tried = r"gsc (sync|status|query|duckdb|report|simulate|serve|housekeeping)"
     tried = re.compile(rf"make |{commands_tried}|curl |GSC_API_URL=|dagster asset|dagster-")
     assert [command for command in commands() if not tried.match(command)] == []
 

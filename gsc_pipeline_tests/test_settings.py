@@ -72,6 +72,8 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "inspections_per_day": ("2000", 2000),
         "commit_rows": ("1", 1),
         "keep_runs_days": ("7", 7),
+        "reports": ("out/reports", Path("out/reports")),
+        "owners": ("seo@acme.com team:search", "seo@acme.com team:search"),
         "vacuum_hours": ("24", 24),
         "log_format": ("json", "json"),
         "log_level": ("info", "info"),

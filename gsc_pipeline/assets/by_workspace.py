@@ -43,7 +43,7 @@ def workspace_asset(
     def asset(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> dg.MaterializeResult[None]:
-        workspace = _workspace(pipeline, context.partition_key)
+        workspace = listed_workspace(pipeline, context.partition_key)
         with closing(pipeline.open_console(workspace)) as console:
             report = sync(workspace, console, pipeline, context.run.run_id)
         for problem in report.problems:
@@ -59,7 +59,8 @@ def workspace_asset(
     return asset
 
 
-def _workspace(pipeline: Pipeline, id_: str) -> Workspace:
+def listed_workspace(pipeline: Pipeline, id_: str) -> Workspace:
+    """The workspace as the file lists it now. Fails the run, once, where it does not."""
     try:
         listed = {workspace.id: workspace for workspace in pipeline.list_workspaces()}
     except ConfigurationError as error:

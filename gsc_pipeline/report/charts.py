@@ -73,6 +73,27 @@ def over_time(series: Series, size: tuple[float, float], *, name: str) -> str:
         return _svg(figure, name)
 
 
+_COLOURS = {
+    "var(--ink)": "#5a6675",
+    "var(--faint)": "#c3cad3",
+    "var(--clicks)": "#1f6feb",
+    "var(--impressions)": "#8250c4",
+    "var(--provisional)": "#d9a92b33",
+}
+"""For a chart that stands alone: readable on a light and on a dark ground."""
+
+
+def as_image(svg: str) -> str:
+    """The chart as a file of its own: with a size, a font and colours that need no page around it."""
+    for variable, colour in _COLOURS.items():
+        svg = svg.replace(variable, colour)
+    view = re.match(r'<svg viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert view is not None
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    own = f'<svg {spaces} width="{view[1]}" height="{view[2]}" font-family="sans-serif" '
+    return svg.replace("<svg ", own, 1)
+
+
 def _panel(axes: Axes, series: Series, values: Sequence[float], label: str, colour: str) -> None:
     split = len(series.days)
     if series.provisional_from is not None:

@@ -26,17 +26,30 @@ def write_report(
     """
     refresh_insights(lake, workspace, now=now)
     data = report_data(lake, workspace, now=now)
+    file = write_page(data, folder)
+    try:
+        return [file, *(_tables(lake, data, folder) if as_csv else ())]
+    except OSError as error:
+        raise _unwritable(data, folder, error) from None
+
+
+def write_page(data: ReportData, folder: Path) -> Path:
+    """Write `<id>.html` into the folder, which is made if need be. Raises ReportError where it cannot be."""
     # Only now, because drawing takes time and memory that a workspace without a report need not spend.
     from gsc_pipeline.report.page import page
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{workspace.id}.html"
+        file = folder / f"{data.workspace.id}.html"
         file.write_text(page(data), encoding="utf-8")
-        return [file, *(_tables(lake, data, folder) if as_csv else ())]
     except OSError as error:
-        cause = f"{workspace.id}: the report cannot be written to {folder} ({error.strerror})"
-        raise ReportError(f"{cause}: name another folder") from None
+        raise _unwritable(data, folder, error) from None
+    return file
+
+
+def _unwritable(data: ReportData, folder: Path, error: OSError) -> ReportError:
+    cause = f"{data.workspace.id}: the report cannot be written to {folder} ({error.strerror})"
+    return ReportError(f"{cause}: name another folder")
 
 
 def _tables(lake: Lake, data: ReportData, folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""`gsc query`: SQL over the lake."""
+"""`gsc query` and `gsc duckdb`: SQL over the lake, here and in other tools."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+import duckdb
 import pytest
 
 from gsc_pipeline_tests.commands.conftest import Gsc
@@ -56,3 +57,14 @@ def test_what_is_no_query_of_the_tables_is_refused_in_one_line(live: World, gsc:
 def test_a_number_that_is_none_is_null_in_json(live: World, gsc: Gsc) -> None:
     done = gsc("query", "SELECT 'nan'::DOUBLE AS n, 'inf'::DOUBLE AS i", "--json", env=live.environment())
     assert json.loads(done.out) == [{"n": None, "i": None}]
+
+
+def test_a_duckdb_file_answers_as_the_query_command_does(live: World, gsc: Gsc) -> None:
+    env, file = live.environment(), live.folder / "search.duckdb"
+    gsc("sync", "--days", "3", env=env)
+    done = gsc("duckdb", str(file), env=env)
+    assert (done.code, done.err) == (0, "")
+    assert str(file) in done.out
+    here = [tuple(row.values()) for row in json.loads(gsc("query", SQL, "--json", env=env).out)]
+    with duckdb.connect(file, read_only=True) as connection:
+        assert connection.execute(SQL).fetchall() == here

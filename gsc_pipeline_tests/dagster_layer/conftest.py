@@ -54,6 +54,7 @@ class Orchestra:
             telemetry=self.telemetry,
             breaker_state=(lambda: self.breaker) if self.breaker else None,  # type: ignore[arg-type,return-value]
             after_tick=self.ended.append,
+            reports=self.world.folder / "reports",
             clock=lambda: self.world.now,
         )
 

@@ -16,11 +16,12 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from gsc_pipeline.assets.insights import CLIENT_REPORT
 from gsc_pipeline.dagster_private import instance_in_scope, plan_partition
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.jobs import MAX_RUNTIME_TAG, MORE_RUN_TAGS
-from gsc_pipeline.lake.schemas import TABLES
+from gsc_pipeline.lake.schemas import INSIGHTS, TABLES
 from gsc_pipeline.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -79,6 +80,8 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "searchdata_hourly",
         "sitemaps",
         "url_inspections",
+        *(table.name for table in INSIGHTS),
+        "client_report",
     }
     assert {check.name for check in graph.asset_check_keys} == {
         "anonymised_share_is_usual",
@@ -119,7 +122,8 @@ def test_the_schedule_is_on_from_the_start_only_where_it_is_enabled() -> None:
 def test_every_column_is_described_in_the_ui() -> None:
     tables = {table.name: table for table in TABLES}
     graph = build_defs(load_settings()).resolve_asset_graph()
-    specs = [spec for asset in graph.assets_defs for spec in asset.specs if spec.key != AUTO_SYNC.key]
+    no_tables = {AUTO_SYNC.key, dg.AssetKey(CLIENT_REPORT)}
+    specs = [spec for asset in graph.assets_defs for spec in asset.specs if spec.key not in no_tables]
     assert specs
     for spec in specs:
         columns = spec.metadata["dagster/column_schema"].columns
@@ -135,6 +139,37 @@ def test_what_makes_a_partition_red_is_dagsters_own() -> None:
     event = built("job", "step", data)
     assert event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     assert plan_partition.__module__ == "gsc_pipeline.dagster_private"
+
+
+def specs(**settings: object) -> dict[str, dg.AssetSpec]:
+    graph = build_defs(load_settings(**settings)).resolve_asset_graph()
+    return {spec.key.to_user_string(): spec for asset in graph.assets_defs for spec in asset.specs}
+
+
+def test_every_asset_says_what_it_is_of_which_kind_and_where_it_belongs() -> None:
+    for name, spec in specs().items():
+        assert len(spec.description or "") > 40, name
+        assert spec.kinds, name
+        assert spec.group_name in ("search_console", "insights", "report"), name
+
+
+def test_every_asset_names_the_owners_that_the_setting_does() -> None:
+    owners = "seo@acme.com team:search"
+    assert {tuple(spec.owners) for spec in specs(owners=owners).values()} == {tuple(owners.split())}
+    assert not any(spec.owners for spec in specs().values())
+
+
+def test_the_columns_of_the_insights_are_traced_to_columns_that_exist() -> None:
+    tables = {table.name: set(table.schema.names) for table in TABLES}
+    every = specs()
+    for table in INSIGHTS:
+        spec = every[table.name]
+        upstream = {dep.asset_key for dep in spec.deps}
+        lineage = spec.metadata["dagster/column_lineage"].deps_by_column
+        assert set(lineage) <= set(table.schema.names)
+        for deps in lineage.values():
+            assert {dep.asset_key for dep in deps} <= upstream
+            assert all(dep.column_name in tables[dep.asset_key.to_user_string()] for dep in deps)
 
 
 def test_the_range_tags_are_dagsters_own() -> None:

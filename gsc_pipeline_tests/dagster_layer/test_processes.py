@@ -134,7 +134,7 @@ def daemon(env: dict[str, str]) -> Iterator[None]:
 def finished_runs(env: dict[str, str]) -> list[dg.DagsterRun]:
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
-        return list(instance.get_runs(dg.RunsFilter(statuses=ended)))
+        return list(instance.get_runs(dg.RunsFilter(job_name="gsc_sync", statuses=ended)))
 
 
 def test_the_schedule_fires_and_the_queue_runs_every_workspace(live: World) -> None:

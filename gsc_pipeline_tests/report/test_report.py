@@ -286,6 +286,8 @@ def test_the_command_writes_the_report_and_says_where(environment: dict[str, str
     files = [Path(environment["HERE"]) / line for line in done.stdout.splitlines()]
     assert len(files) == 1 + len(INSIGHTS)
     assert all(file.is_file() for file in files)
+    done = gsc({**environment, "GSC_REPORTS": "kept"}, "report", "acme")
+    assert done.stdout == f"{Path('kept', 'acme.html')}\n"
 
 
 def test_the_command_refuses_a_workspace_that_is_not_listed(environment: dict[str, str]) -> None:

@@ -1,0 +1,149 @@
+"""The insights of a workspace, a table each, and the report that is made of them.
+
+Belongs here: their run, their events, their place in the lineage. Does not: what is found (`insights`), the
+report (`report`). Those are imported when a run needs them: they load pandas, and drawing.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from gsc_pipeline.assets.by_workspace import listed_workspace
+from gsc_pipeline.assets.lineage import column_lineage, sources
+from gsc_pipeline.assets.searchdata import RETRIES
+from gsc_pipeline.assets.specs import column_schema
+from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS, TableSpec
+from gsc_pipeline.partitions import ListedWorkspaces
+from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.workspaces import Workspace
+
+if TYPE_CHECKING:
+    from gsc_pipeline.insights.refresh import InsightsReport
+    from gsc_pipeline.report.data import ReportData
+
+CLIENT_REPORT = "client_report"
+
+
+def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
+    """All insights of one workspace, made anew where something moved."""
+
+    @dg.multi_asset(
+        name="insights",
+        specs=[_spec(table) for table in INSIGHTS],
+        partitions_def=partitions,
+        retry_policy=retries,
+    )
+    def insights(
+        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        from gsc_pipeline.insights.refresh import refresh_insights
+
+        workspace = listed_workspace(pipeline, context.partition_key)
+        report = refresh_insights(pipeline.lake, workspace, now=pipeline.clock())
+        if not report.changed:
+            context.log.info(f"{workspace.id}: nothing moved since the insights were made, so they stay")
+        for table in INSIGHTS:
+            yield dg.MaterializeResult(
+                asset_key=table.name, metadata=_metadata(pipeline, workspace, table, report)
+            )
+
+    return insights
+
+
+def client_report_asset(
+    partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES
+) -> dg.AssetsDefinition:
+    """The report of one workspace, from its insights as they are."""
+
+    @dg.asset(
+        name=CLIENT_REPORT,
+        description="One HTML file for the client, which needs no network to open: headline figures, days, "
+        "brand split, devices and countries, each insight with what to do about it. In the folder that "
+        "GSC_REPORTS names, as `<workspace>.html`.",
+        deps=[table.name for table in INSIGHTS],
+        partitions_def=partitions,
+        group_name="report",
+        kinds={"html"},
+        output_required=False,
+        retry_policy=retries,
+    )
+    def client_report(
+        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        from gsc_pipeline.report.data import ReportError, report_data
+        from gsc_pipeline.report.write import write_page
+
+        workspace = listed_workspace(pipeline, context.partition_key)
+        try:
+            data = report_data(pipeline.lake, workspace, now=pipeline.clock())
+        except ReportError as error:
+            # A workspace of which no day is final yet: it has no report, and that is no failure.
+            context.log.warning(str(error))
+            return
+        try:
+            file = write_page(data, pipeline.reports)
+        except ReportError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        yield dg.MaterializeResult(
+            metadata={
+                "path": dg.MetadataValue.path(file.absolute()),
+                "kilobytes": round(file.stat().st_size / 1000, 1),
+                **_headline(data),
+            }
+        )
+
+    return client_report
+
+
+def _spec(table: TableSpec) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        description=table.description,
+        deps=[source.name for source in sources(table)],
+        group_name="insights",
+        kinds={"deltalake", "pandas"},
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/column_lineage": column_lineage(table),
+        },
+    )
+
+
+def _metadata(
+    pipeline: Pipeline, workspace: Workspace, table: TableSpec, report: "InsightsReport"
+) -> dict[str, Any]:
+    from gsc_pipeline.report.preview import chart, foremost
+
+    rows = pipeline.lake.read(table, workspace=workspace.id)
+    shown = foremost(table, rows)
+    metadata: dict[str, Any] = {
+        "rows": report.rows[table.name],
+        "as_of": str(report.as_of) if report.as_of else "no day is final yet",
+        "changed": report.changed,
+    }
+    if shown:
+        columns = dg.TableSchema([dg.TableColumn(name) for name in shown[0]])
+        metadata["foremost_rows"] = dg.MetadataValue.table([dg.TableRecord(r) for r in shown], columns)
+    drawn = chart(rows) if table is DAILY_PERFORMANCE else None
+    if drawn:
+        metadata["chart"] = dg.MetadataValue.md(
+            f"{drawn.site_url}, {drawn.search_type}\n\n![Clicks and impressions by day]({drawn.data_uri})"
+        )
+    return metadata
+
+
+def _headline(data: "ReportData") -> dict[str, Any]:
+    """The report's headline figures, each with its change against the window before where that is known."""
+    totals, previous = data.figures.totals, data.figures.previous
+    figures: dict[str, Any] = {
+        "first_day": str(data.figures.first),
+        "last_day": str(data.figures.last),
+        "clicks": totals.clicks,
+        "impressions": totals.impressions,
+    }
+    for measure in ("clicks", "impressions"):
+        change = previous.change(measure) if previous else None
+        if change is not None:
+            figures[f"{measure}_change_percent"] = round(100 * change, 1)
+    return figures

@@ -1,0 +1,84 @@
+"""The lake as a DuckDB file for BI tools: a view per table over the files that make it up now.
+
+Belongs here: that file. Does not: SQL within this project (`sql`). The views read plain Parquet files by
+name, since DuckDB's own way to Delta is an extension that it fetches from the network.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from gsc_pipeline.lake.lake import Lake, LakeError, sql_text, unreadable
+from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TABLES, TableSpec
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def write_duckdb_file(lake: Lake, file: Path, tables: Sequence[TableSpec] = TABLES) -> dict[str, int]:
+    """Write `file`, in the place of an earlier one, in one step: who has that one open keeps it.
+
+    Returns how many Parquet files each view reads. The file is as small as its views, and shows the lake
+    as it is now for as long as housekeeping leaves those files. Raises LakeError for a lake in a bucket,
+    for a `file` that is something else, and where lake or file cannot be read or written.
+    """
+    import duckdb
+
+    if "://" in lake.uri and not lake.uri.startswith("file://"):
+        raise LakeError(
+            f"{lake.uri} is no folder, and only a folder's files can be named in a DuckDB file: "
+            "read the bucket with delta_scan, as docs/sql.md says"
+        )
+    try:
+        if file.exists() and not _is_duckdb(file):
+            raise LakeError(f"{file} is no DuckDB file, so it is left alone: name another")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".duckdb-", dir=file.parent) as folder:
+            made = Path(folder) / file.name
+            with duckdb.connect(made) as connection:
+                read = {table.name: _view(connection, lake, table) for table in tables}
+            made.replace(file)
+    except (OSError, duckdb.Error) as error:
+        cause = " ".join(str(error).split())
+        raise LakeError(f"cannot write {file} ({cause}): check that the folder can be written") from error
+    return read
+
+
+def _is_duckdb(file: Path) -> bool:
+    with file.open("rb") as start:
+        return start.read(12)[8:] == b"DUCK"
+
+
+def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -> int:
+    files = _files(lake, table)
+    empty = connection.from_arrow(table.schema.empty_table())
+    types = dict(zip(empty.columns, empty.types, strict=True))
+    if files:
+        partitions = ", ".join(f"{sql_text(name)}: VARCHAR" for name in PARTITION_COLUMNS)
+        source = (
+            f"read_parquet([{', '.join(map(sql_text, files))}], union_by_name = true, "
+            f"hive_partitioning = true, hive_types = {{{partitions}}})"
+        )
+        columns = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in types.items())
+        connection.execute(f'CREATE VIEW "{table.name}" AS SELECT {columns} FROM {source}')
+    else:
+        columns = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in types.items())
+        connection.execute(f'CREATE VIEW "{table.name}" AS SELECT {columns} WHERE false')
+    connection.execute(f'COMMENT ON VIEW "{table.name}" IS {sql_text(table.description)}')
+    return len(files)
+
+
+def _files(lake: Lake, table: TableSpec) -> list[str]:
+    uri = lake.table_uri(table)
+    try:
+        return sorted(uri.removeprefix("file://") for uri in DeltaTable(uri).file_uris())
+    except TableNotFoundError:
+        return []
+    except (DeltaError, OSError) as error:
+        raise unreadable(uri, error) from error

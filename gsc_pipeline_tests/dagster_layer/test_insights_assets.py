@@ -1,0 +1,186 @@
+"""Insights and report as assets: what a run leaves in the UI, and that only what moved asks for one."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from gsc_pipeline.assets.insights import CLIENT_REPORT
+from gsc_pipeline.days import Window
+from gsc_pipeline.definitions import build_defs
+from gsc_pipeline.jobs import INSIGHTS_WORKSPACE_TAG
+from gsc_pipeline.lake.schemas import INSIGHTS
+from gsc_pipeline.partitions import WORKSPACES
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.dagster_layer.test_automation import SIX, tick
+from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.world import World
+
+PLANTED = SyntheticProperty("sc-domain:acme.com", rows_a_day=60)
+NAMES = [table.name for table in INSIGHTS]
+WINDOW = Window(date(2026, 9, 20), date(2026, 11, 21))
+
+
+@pytest.fixture
+def orchestra(world: World) -> Iterator[Orchestra]:
+    with orchestrated(world) as one:
+        yield one
+
+
+@contextmanager
+def orchestrated(world: World) -> Iterator[Orchestra]:
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
+        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
+
+
+@dataclass(frozen=True)
+class Made:
+    """What two runs in a row left, with nothing new in between: the lake, and what the events say."""
+
+    world: World
+    first: dict[str, dict[str, Any]]
+    second: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """Over two months of acme, the last two days of them provisional."""
+    with World.serving(tmp_path_factory.mktemp("made")) as world, orchestrated(world) as orchestra:
+        fill(world.lake, "acme", PLANTED, WINDOW, provisional=2)
+        assert run(orchestra).success
+        first = told(orchestra)
+        world.now += timedelta(hours=6)
+        assert run(orchestra).success
+        yield Made(world, first, told(orchestra))
+
+
+def run(orchestra: Orchestra, workspace: str = "acme", **tags: str) -> dg.ExecuteInProcessResult:
+    """One run of the job, as the daemon would start it."""
+    defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
+    return defs.resolve_job_def("gsc_insights").execute_in_process(
+        instance=orchestra.instance, partition_key=workspace, tags=tags, raise_on_error=False
+    )
+
+
+def told(orchestra: Orchestra) -> dict[str, dict[str, Any]]:
+    """What the newest event of acme's partition says, by asset."""
+    events = {name: orchestra.materialized(name) for name in (*NAMES, CLIENT_REPORT)}
+    return {name: partitions["acme"] for name, partitions in events.items() if partitions}
+
+
+def test_a_run_fills_every_table_and_tells_of_each_with_its_foremost_rows(made: Made) -> None:
+    assert set(made.first) == {*NAMES, CLIENT_REPORT}
+    for table in INSIGHTS:
+        numbers = made.first[table.name]
+        assert numbers["rows"] == made.world.lake.read(table).num_rows
+        assert (numbers["changed"], numbers["as_of"]) == (True, "2026-11-18")
+        shown = numbers["foremost_rows"].records if numbers["rows"] else []
+        assert len(shown) == min(10, numbers["rows"])
+
+
+def test_a_planted_finding_is_what_the_ui_shows_first(made: Made) -> None:
+    planted = {plant.query for plant in PLANTED.plants if plant.kind == "striking_distance"}
+    first = made.first["striking_distance"]["foremost_rows"].records[0].data
+    assert first["query"] in planted
+    assert first["potential_clicks"] > 0
+    assert not {"workspace", "month"} & set(first)
+
+
+def test_the_days_come_with_a_chart_that_is_an_image_and_small(made: Made) -> None:
+    text = made.first["daily_performance"]["chart"]
+    assert text.startswith("sc-domain:acme.com, WEB")
+    encoded = text.partition("data:image/svg+xml;base64,")[2].rstrip(")")
+    svg = base64.b64decode(encoded).decode()
+    assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert "var(--" not in svg
+    assert "Impressions" in svg
+    assert len(text) < 60_000
+
+
+def test_a_second_run_finds_nothing_changed_and_says_so(made: Made) -> None:
+    for name in NAMES:
+        assert (made.first[name]["changed"], made.second[name]["changed"]) == (True, False)
+        assert made.first[name]["rows"] == made.second[name]["rows"]
+    assert made.second["daily_performance"]["foremost_rows"].records
+
+
+def test_the_report_is_a_file_with_the_figures_that_its_event_tells(made: Made) -> None:
+    numbers = made.second[CLIENT_REPORT]
+    file = made.world.folder / "reports" / "acme.html"
+    assert numbers["path"] == str(file)
+    assert numbers["kilobytes"] == round(file.stat().st_size / 1000, 1)
+    assert numbers["last_day"] == "2026-11-18"
+    assert f"{numbers['clicks']:,}" in file.read_text(encoding="utf-8")
+    assert isinstance(numbers["clicks_change_percent"], float)
+
+
+def test_a_workspace_without_a_final_day_has_empty_insights_and_no_report(orchestra: Orchestra) -> None:
+    assert run(orchestra).success
+    numbers = told(orchestra)["daily_performance"]
+    assert (numbers["rows"], numbers["as_of"]) == (0, "no day is final yet")
+    assert not {"chart", "foremost_rows"} & set(numbers)
+    assert CLIENT_REPORT not in told(orchestra)
+
+
+def test_a_report_that_cannot_be_written_fails_its_step_and_names_the_folder(orchestra: Orchestra) -> None:
+    few = Window(date(2026, 11, 10), date(2026, 11, 21))
+    fill(orchestra.world.lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), few)
+    (orchestra.world.folder / "reports").write_text("in the way", encoding="utf-8")
+    result = run(orchestra)
+    assert not result.success
+    assert told(orchestra)["daily_performance"]["rows"]
+    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    assert "name another folder" in failure.user_failure_data.description
+    assert not any(event.is_step_restarted for event in result.all_events)
+
+
+def look(orchestra: Orchestra) -> Any:
+    defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
+    with dg.build_sensor_context(
+        instance=orchestra.instance,
+        resources={"pipeline": orchestra.pipeline},
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        return defs.resolve_sensor_def("gsc_tick_summary").evaluate_tick(context)
+
+
+def test_when_a_tick_has_ended_insights_are_due_for_the_workspaces_that_moved_and_no_others(
+    orchestra: Orchestra,
+) -> None:
+    globex = orchestra.workspaces[1]
+    orchestra.world.sync(globex, orchestra.world.last(9))
+    for request in tick(orchestra, auto_sync_days=2).run_requests:
+        orchestra.materialize(tags=request.tags)
+    (due,) = look(orchestra).run_requests
+    assert (due.partition_key, due.tags[INSIGHTS_WORKSPACE_TAG]) == ("acme", "acme")
+    assert due.run_key == f"{SIX.isoformat()}|acme"
+    assert run(orchestra, due.partition_key).success
+    assert told(orchestra)["daily_performance"]["rows"] == 2
+
+
+def test_a_tick_in_which_nothing_moved_asks_for_no_insights(orchestra: Orchestra) -> None:
+    for workspace in orchestra.workspaces:
+        orchestra.world.sync(workspace, orchestra.world.last(9))
+    for request in tick(orchestra, auto_sync_days=2).run_requests:
+        orchestra.materialize(tags=request.tags)
+    found = look(orchestra)
+    assert len(found.asset_events) == 2
+    assert found.run_requests == []
+
+
+def test_a_workspace_that_has_left_the_file_meanwhile_costs_the_others_nothing(orchestra: Orchestra) -> None:
+    for request in tick(orchestra, auto_sync_days=2).run_requests:
+        orchestra.materialize(tags=request.tags)
+    orchestra.instance.delete_dynamic_partition(WORKSPACES, "globex")
+    found = look(orchestra)
+    assert [request.partition_key for request in found.run_requests] == ["acme"]
