@@ -42,7 +42,8 @@ def _config(home: Path) -> str:
 
 
 def _tick(instance: dg.DagsterInstance, file: Path, per_run: int) -> Timing:
-    settings = load_settings(workspaces_file=file, workspaces_per_run=per_run)
+    state = str(file.with_name(f"state-{per_run}.db"))
+    settings = load_settings(workspaces_file=file, workspaces_per_run=per_run, state=state)
     pipeline = {"pipeline": live_pipeline(settings)}
     defs = build_defs(settings, pipeline)
     schedule, repository = defs.resolve_schedule_def("gsc_auto_sync"), defs.get_repository_def()

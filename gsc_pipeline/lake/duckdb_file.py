@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gsc_pipeline.lake.lake import Lake, LakeError, sql_text, unreadable
-from gsc_pipeline.lake.schemas import PARTITION_COLUMNS, TABLES, TableSpec
+from gsc_pipeline.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,7 +60,7 @@ def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -
     empty = connection.from_arrow(table.schema.empty_table())
     types = dict(zip(empty.columns, empty.types, strict=True))
     if files:
-        partitions = ", ".join(f"{sql_text(name)}: VARCHAR" for name in PARTITION_COLUMNS)
+        partitions = ", ".join(f"{sql_text(name)}: VARCHAR" for name in table.partition_by)
         source = (
             f"read_parquet([{', '.join(map(sql_text, files))}], union_by_name = true, "
             f"hive_partitioning = true, hive_types = {{{partitions}}})"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from gsc_pipeline.days import utc_now
+from gsc_pipeline.days import Window, utc_now
 from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
-from gsc_pipeline.jobs import TICK_TAG
+from gsc_pipeline.jobs import WINDOW_TAG
 from gsc_pipeline.partitions import WORKSPACES
 from gsc_pipeline.state.store import open_store
 from gsc_pipeline.ticks import Tick, TickBook
-from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.dagster_layer.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.dagster_layer.test_automation import definitions, tick
 from gsc_pipeline_tests.world import World
 
@@ -206,7 +206,8 @@ def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
     instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
     orchestra = Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
     first, *_ = tick(orchestra, auto_sync_days=2).run_requests
-    by_hand = {name: value for name, value in first.tags.items() if name != TICK_TAG}
+    first_day, last_day = map(date.fromisoformat, first.tags[WINDOW_TAG].split("/"))
+    by_hand = range_tags("acme", Window.inclusive(first_day, last_day))
     superseded = orchestra.materialize(tags=by_hand).run_id
     orchestra.materialize(tags=by_hand)
     idle = orchestra.materialize(tags=first.tags).run_id
