@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, Window
+from gsc_pipeline.jobs import WINDOW_TAG
 from gsc_pipeline.lake.schemas import SYNC_LEDGER
 from gsc_pipeline.simulator import SyntheticProperty, is_complete
 from gsc_pipeline.sync.ledger import Status
@@ -46,8 +47,7 @@ def test_ticks_around_the_change_ask_for_whole_days_and_end_in_the_truth(
             today = moment.astimezone(PACIFIC).date()
             window = Window(today - 5 * ONE_DAY, today)
             assert not isinstance(request, str)
-            assert request.tags["dagster/asset_partition_range_start"] == f"{window.start}|acme"
-            assert request.tags["dagster/asset_partition_range_end"] == f"{window.last}|acme"
+            assert request.tags[WINDOW_TAG] == f"{window.start}/{window.last}"
             assert station.run(request).success
             assert_lake_is_true(world, list(window))
             ledger = {row["data_date"]: row["status"] for row in world.lake.read(SYNC_LEDGER).to_pylist()}
