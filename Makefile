@@ -25,7 +25,7 @@ up: $(VENV)/.installed ## Dagster's UI, daemon and schedule
 	fi
 
 test: $(VENV)/.installed-dev ## all tests, with branch coverage
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 check: $(VENV)/.installed-dev ## lint, format and types
 	@$(BIN)/ruff check .

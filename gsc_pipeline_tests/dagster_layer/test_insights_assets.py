@@ -25,6 +25,8 @@ from gsc_pipeline_tests.dagster_layer.test_automation import SIX, tick
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 PLANTED = SyntheticProperty("sc-domain:acme.com", rows_a_day=60)
 NAMES = [table.name for table in INSIGHTS]
 WINDOW = Window(date(2026, 9, 20), date(2026, 11, 21))

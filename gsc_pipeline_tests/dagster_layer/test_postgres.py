@@ -33,6 +33,8 @@ from gsc_pipeline_tests.dagster_layer.test_processes import (
 )
 from gsc_pipeline_tests.world import World, contents
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["live"]
 
 CONFIG = ROOT / "deploy" / "postgres" / "dagster.yaml"

@@ -18,6 +18,8 @@ from gsc_pipeline.days import ONE_DAY, utc_now
 from gsc_pipeline.lake.schemas import PROPERTIES, SITE_IMPRESSION, SITEMAPS, SYNC_RUNS
 from gsc_pipeline_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ASSETS = "searchdata_url_impression,searchdata_site_impression"
 

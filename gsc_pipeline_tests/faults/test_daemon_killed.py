@@ -25,6 +25,8 @@ from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 IDS = [f"w{n}" for n in range(6)]
 

@@ -41,6 +41,8 @@ from gsc_pipeline.workspaces import load_workspaces
 from gsc_pipeline_tests.watching.test_serving import visit
 from gsc_pipeline_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ACCESS_TOKEN = "ya29.simulated-"
 """How every access token of the simulator begins."""

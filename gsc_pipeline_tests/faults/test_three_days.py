@@ -40,6 +40,8 @@ from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.faults.station import Station
 from gsc_pipeline_tests.world import World, sorted_rows
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 11, 17, 12, 0, tzinfo=UTC)
 TICKS, WORKSPACES, DAYS = 12, 50, 3
 DEAD, DEAD_TICKS = "w07", range(4, 8)

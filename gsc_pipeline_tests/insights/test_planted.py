@@ -29,6 +29,8 @@ from gsc_pipeline.simulator import Plant, SyntheticProperty
 from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.insights.filling import fill
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 LAST = date(2026, 11, 18)
 WINDOW = Window(date(2026, 8, 16), date(2026, 11, 21))
