@@ -206,4 +206,7 @@ SCENARIOS = (
 CONNECTOR_SCENARIOS = (
     Scenario("connectors-1000", "connectors: 14 days × 1,000 rows, 20 ms", 14, 1_000, 0.02, _BESIDE, runs=1),
     Scenario("connectors-5000", "connectors: 14 days × 5,000 rows, 20 ms", 14, 5_000, 0.02, _BESIDE, runs=1),
+    Scenario(
+        "connectors-25000", "connectors: 14 days × 25,000 rows, 20 ms", 14, 25_000, 0.02, _BESIDE, runs=1
+    ),
 )

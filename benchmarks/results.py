@@ -242,10 +242,11 @@ def _idle_targets(by_name: Mapping[str, Section]) -> list[Target]:
 
 
 def _connector_targets(by_name: Mapping[str, Section]) -> list[Target]:
-    """Of all rows, start-up included, at either size; and of each row more, from one size to the other."""
+    """Of all rows, start-up included, at each size; and of each row more, from the first to the second."""
     small, large = by_name.get("connectors-1000"), by_name.get("connectors-5000")
+    largest = by_name.get("connectors-25000")
     found: list[Target] = []
-    for rows, beside in (("1,000", small), ("5,000", large)):
+    for rows, beside in (("1,000", small), ("5,000", large), ("25,000", largest)):
         for program in CONNECTORS if beside is not None else ():
             ratio = _ratio(beside.figure(program), beside.figure("library"), "cpu") if beside else None
             found += _at_least_50(

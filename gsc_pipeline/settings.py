@@ -216,7 +216,7 @@ class Settings(BaseSettings):
         le=2000,
     )
     commit_rows: int = _variable(
-        "GSC_COMMIT_ROWS", 250_000, "rows gathered in memory before they are committed", ge=1
+        "GSC_COMMIT_ROWS", 150_000, "rows gathered in memory before they are committed", ge=1
     )
 
     keep_runs_days: int = _variable(

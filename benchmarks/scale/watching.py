@@ -40,10 +40,10 @@ def measure(folder: Path, sizes: Sizes) -> Part:
         f"Looking at {sizes.workspaces:,} workspaces with {sizes.months} months",
         ("", "wall", "CPU", "peak memory", "wall after housekeeping", "CPU after it"),
         tuple(rows),
-        f"The ledger and the runs have {files:,} files, one for each workspace and month, which is as few as "
-        f"partitions allow; housekeeping itself took {tidying.wall:,.0f} s. Whatever reads every row of a "
-        "table opens every file, some tenths of a millisecond each. The checks open those of days read "
-        "lately only, which they know from the bounds in Delta's log.",
+        f"The ledger and the runs have {files:,} files: the one is partitioned by workspace, the other by "
+        f"month; housekeeping itself took {tidying.wall:,.0f} s. Whatever reads every row of a table opens "
+        "every file, some tenths of a millisecond each. The checks open those of days read lately only, "
+        "which they know from the bounds in Delta's log.",
     )
 
 

@@ -54,7 +54,7 @@ class SyncOptions:
 
     full: bool = False
     concurrency: int = 4
-    commit_rows: int = 250_000
+    commit_rows: int = 150_000
 
 
 @dataclass(frozen=True, slots=True)
