@@ -26,7 +26,7 @@ from gsc_pipeline.insights.frames import SERIES, as_table
 from gsc_pipeline.insights.movers import winners_and_losers
 from gsc_pipeline.insights.source import LakeSource
 from gsc_pipeline.insights.striking import striking_distance
-from gsc_pipeline.lake.lake import Lake, sql_text
+from gsc_pipeline.lake.lake import Lake, OfWorkspace
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CANNIBALISATION,
@@ -57,17 +57,6 @@ class InsightsReport:
     changed: bool
     rows: dict[str, int]
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _OfWorkspace:
-    """All rows of a workspace, as the target of a replacement."""
-
-    workspace: str
-
-    def predicate(self) -> str:
-        """The SQL that names them."""
-        return f"workspace = {sql_text(self.workspace)}"
 
 
 def refresh_insights(
@@ -102,7 +91,7 @@ def _replace_all(lake: Lake, workspace: str, source: LakeSource, thresholds: Thr
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
     for table, frame in _computed(source, thresholds):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
-        lake.replace(table, _OfWorkspace(workspace), as_table(table, frame, workspace, month_of=month_of))
+        lake.replace(table, OfWorkspace(workspace), as_table(table, frame, workspace, month_of=month_of))
         counts[table.name] = len(frame)
     return counts
 
@@ -147,7 +136,7 @@ def _note(lake: Lake, workspace: str, as_of: date, now: datetime, fingerprint: s
         "fingerprint": fingerprint,
     }
     rows = pa.Table.from_pylist([row], schema=INSIGHT_REFRESHES.schema)
-    lake.replace(INSIGHT_REFRESHES, _OfWorkspace(workspace), rows)
+    lake.replace(INSIGHT_REFRESHES, OfWorkspace(workspace), rows)
 
 
 def _count(lake: Lake, table: TableSpec, workspace: str) -> int:

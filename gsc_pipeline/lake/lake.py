@@ -63,6 +63,17 @@ class Target:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class OfWorkspace:
+    """All rows of a workspace: what a replacement replaces in a table that is made anew as a whole."""
+
+    workspace: str
+
+    def predicate(self) -> str:
+        """The SQL that names them."""
+        return f"workspace = {sql_text(self.workspace)}"
+
+
 class Rows(Protocol):
     """Names rows of a table."""
 

@@ -13,7 +13,7 @@ from datetime import date, datetime
 import pyarrow as pa
 
 from gsc_pipeline.days import month_of
-from gsc_pipeline.lake.lake import Lake, sql_text
+from gsc_pipeline.lake.lake import Lake, OfWorkspace
 from gsc_pipeline.lake.schemas import STANDING_FAILURES
 from gsc_pipeline.sync.ledger import LedgerKey
 from gsc_pipeline.sync.report import Problem
@@ -45,14 +45,6 @@ class StandingFailure:
     since: datetime
     last_seen_at: datetime
     times: int
-
-
-@dataclass(frozen=True, slots=True)
-class _OfWorkspace:
-    workspace: str
-
-    def predicate(self) -> str:
-        return f"workspace = {sql_text(self.workspace)}"
 
 
 def read_standing(lake: Lake, workspace: str | None = None) -> list[StandingFailure]:
@@ -87,7 +79,7 @@ def record_standing(
         return
     rows = [{**asdict(failure), "month": month_of(failure.since.date())} for failure in after]
     table = pa.Table.from_pylist(rows, schema=STANDING_FAILURES.schema)
-    lake.replace(STANDING_FAILURES, _OfWorkspace(workspace), table)
+    lake.replace(STANDING_FAILURES, OfWorkspace(workspace), table)
 
 
 def standing_after(
