@@ -4,12 +4,13 @@ A check that judged one run's workspace would turn green when the next workspace
 Belongs here: verdicts as Dagster shows them. Does not: the rules about rows (`quality`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import timedelta
 
 import dagster as dg
 from dagster import AssetCheckExecutionContext, ResourceParam
 
+from gsc_pipeline.assets.specs import table_metadata
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.quality import RULES, Rule, judge, schema_differences
@@ -48,7 +49,9 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
             "failed_days": days,
             "failing_workspaces": len({failure.workspace for failure in failures}),
             "judged_workspaces": sum(workspace.active for workspace in workspaces),
-            "failures": _table(FAILURE_COLUMNS, [failure_cells(failure) for failure in failures[:_SHOWN]]),
+            "failures": table_metadata(
+                FAILURE_COLUMNS, [failure_cells(failure) for failure in failures[:_SHOWN]]
+            ),
         },
     )
 
@@ -71,7 +74,7 @@ def _rule_check(rule: Rule, stale_after: timedelta) -> dg.AssetChecksDefinition:
             metadata={
                 "offences": len(verdict.offences),
                 "judged_workspaces": len(active),
-                "examples": _table(verdict.columns, verdict.offences[:_SHOWN]),
+                "examples": table_metadata(verdict.columns, verdict.offences[:_SHOWN]),
             },
         )
 
@@ -89,18 +92,7 @@ def _schema_check() -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not differences,
             severity=dg.AssetCheckSeverity.ERROR,
-            metadata={"differences": _table(("table", "columns"), differences)},
+            metadata={"differences": table_metadata(("table", "columns"), differences)},
         )
 
     return check
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        [dg.TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
-    )
-
-
-def _cell(value: object) -> str | int | float | bool | None:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from gsc_pipeline.assets.specs import table_metadata
 from gsc_pipeline.jobs import FORGOTTEN_AFTER, IN_FLIGHT, INSIGHTS_WORKSPACE_TAG, TICK_TAG, workspaces_of
 from gsc_pipeline.partitions import PARTITION_TAG, WORKSPACES
 from gsc_pipeline.resources import Pipeline
@@ -44,9 +45,8 @@ def auto_sync_check() -> dg.AssetChecksDefinition:
         tick = pipeline.ticks.last_ended()
         if tick is None:
             return dg.AssetCheckResult(passed=True, description="no tick has ended yet")
-        ended = tick_ended(
-            tick.name, pipeline.ticks.outcomes(tick), duration_ms=0, missing=_missing(tick, pipeline)
-        )
+        outcomes = pipeline.ticks.outcomes(tick)
+        ended = tick_ended(tick.name, outcomes, duration_ms=0, missing=_missing(tick, outcomes, {}))
         passed, severity, description = _verdict(ended)
         return dg.AssetCheckResult(
             passed=passed, severity=severity, description=description, metadata=_reasons(ended)
@@ -78,9 +78,9 @@ def tick_summary_sensor(insights: Any) -> dg.SensorDefinition:
             now = pipeline.clock()
             if not _is_over(context.instance, tick, now):
                 continue
-            missing = _missing(tick, pipeline, _ended_badly(context.instance, tick))
-            duration_ms = round((now - tick.begun_at).total_seconds() * 1000)
             outcomes = pipeline.ticks.outcomes(tick)
+            missing = _missing(tick, outcomes, _ended_badly(context.instance, tick))
+            duration_ms = round((now - tick.begun_at).total_seconds() * 1000)
             ended = tick_ended(tick.name, outcomes, duration_ms=duration_ms, missing=missing)
             if pipeline.ticks.end(tick, now):
                 pipeline.after_tick(ended)
@@ -145,9 +145,11 @@ def _ended_badly(instance: dg.DagsterInstance, tick: Tick) -> dict[str, str]:
     }
 
 
-def _missing(tick: Tick, pipeline: Pipeline, known: Mapping[str, str] | None = None) -> dict[str, str]:
-    heard_of = {outcome.workspace for outcome in pipeline.ticks.outcomes(tick)}
-    known = known or {}
+def _missing(
+    tick: Tick, outcomes: Sequence[WorkspaceSyncComplete], known: Mapping[str, str]
+) -> dict[str, str]:
+    """The workspaces of which there is no outcome, and why, where that is known."""
+    heard_of = {outcome.workspace for outcome in outcomes}
     return {
         workspace: known.get(workspace, "its run left no word")
         for workspace in tick.workspaces
@@ -182,6 +184,4 @@ def _numbers(ended: AutoSyncComplete) -> dict[str, Any]:
 
 
 def _reasons(ended: AutoSyncComplete) -> dict[str, Any]:
-    records = [dg.TableRecord({"workspace": w, "reason": why}) for w, why in sorted(ended.reasons.items())]
-    columns = [dg.TableColumn("workspace"), dg.TableColumn("reason")]
-    return {"reasons": dg.MetadataValue.table(records, schema=dg.TableSchema(columns))}
+    return {"reasons": table_metadata(("workspace", "reason"), sorted(ended.reasons.items()))}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,10 +103,15 @@ def telemetry(settings: Settings, clock: Clock = utc_now) -> Telemetry:
 def after_tick(settings: Settings, tell: Telemetry) -> Callable[[AutoSyncComplete], None]:
     """What is done when a tick has ended: telemetry is told, alerts are evaluated, the heart beats."""
 
+    @cache
+    def monitor() -> HealthMonitor:
+        # One for the process: its first look reads every file of the runs, a later one what is new.
+        return health_monitor(settings)
+
     def ended(tick: AutoSyncComplete) -> None:
         tell.tell(tick)
         if settings.alert_urls.get_secret_value():
-            alerts(settings).evaluate(health_monitor(settings).look().health)
+            alerts(settings).evaluate(monitor().look().health)
         if not isinstance(tick, AutoSyncFailure):
             beat(settings.heartbeat_url.get_secret_value())
 

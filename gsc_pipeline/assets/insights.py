@@ -12,7 +12,7 @@ import dagster as dg
 from gsc_pipeline.assets.by_workspace import listed_workspace
 from gsc_pipeline.assets.lineage import column_lineage, sources
 from gsc_pipeline.assets.searchdata import RETRIES
-from gsc_pipeline.assets.specs import column_schema
+from gsc_pipeline.assets.specs import column_schema, table_metadata
 from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS, TableSpec
 from gsc_pipeline.partitions import ListedWorkspaces
 from gsc_pipeline.resources import Pipeline
@@ -123,8 +123,7 @@ def _metadata(
         "changed": report.changed,
     }
     if shown:
-        columns = dg.TableSchema([dg.TableColumn(name) for name in shown[0]])
-        metadata["foremost_rows"] = dg.MetadataValue.table([dg.TableRecord(r) for r in shown], columns)
+        metadata["foremost_rows"] = table_metadata(list(shown[0]), [list(row.values()) for row in shown])
     drawn = chart(rows) if table is DAILY_PERFORMANCE else None
     if drawn:
         metadata["chart"] = dg.MetadataValue.md(

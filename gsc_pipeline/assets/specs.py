@@ -1,4 +1,6 @@
-"""How a table of the lake is shown in Dagster's UI: its columns, with types and descriptions."""
+"""How tables look in Dagster's UI: a lake table's columns, and rows as an event's or a check's metadata."""
+
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
@@ -18,3 +20,15 @@ def column_schema(table: TableSpec) -> dg.TableSchema:
             for column in table.schema
         ]
     )
+
+
+def table_metadata(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.TableMetadataValue:
+    """Rows as a table of an event's or a check's metadata; what Dagster has no type for becomes text."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+    )
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
