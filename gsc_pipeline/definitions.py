@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.assets.insights import CLIENT_REPORT, client_report_asset, insights_asset
+from gsc_pipeline.assets.insights import CLIENT_REPORT, insights_asset
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.checks import data_checks
@@ -52,7 +52,6 @@ def build_defs(
         searchdata_asset(partitions_definition(settings.start_date, listed_ids)),
         *more_assets(workspaces),
         insights_asset(workspaces),
-        client_report_asset(workspaces),
         AUTO_SYNC,
     ]
     return dg.Definitions(
@@ -65,7 +64,7 @@ def build_defs(
             checks_schedule(judging, settings),
             housekeeping_schedule(tidying, settings),
         ],
-        sensors=[workspaces_sensor(), tick_summary_sensor(insights)],
+        sensors=[workspaces_sensor(), tick_summary_sensor(insights, settings)],
         resources=resources,
         executor=dg.in_process_executor,
     )

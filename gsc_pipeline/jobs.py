@@ -22,7 +22,7 @@ WORKSPACE_TAG = "gsc/workspace"
 MORE_WORKSPACE_TAG = "gsc/workspace-more"
 """The workspace of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
 WORKSPACES_TAG = "gsc/workspaces"
-"""The workspaces of a scheduled run, separated by spaces."""
+"""The workspaces of a scheduled run, with spaces between."""
 INSIGHTS_WORKSPACE_TAG = "gsc/workspace-insights"
 """The workspace of a run of `gsc_insights`, which need not wait for either."""
 TICK_TAG = "gsc/tick"
@@ -42,15 +42,22 @@ FORGOTTEN_AFTER = timedelta(hours=6)
 """A run that began longer ago holds no workspace back, whatever Dagster believes: a process that vanished
 leaves a run that is never said to end."""
 
-MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "7200"}
-"""Beside backfills, and ended after two hours: URL inspections are slow, and what they read stays read."""
+LONGEST_MINUTES = 350
+"""The longest that a scheduled run may take: it ends before it is taken for forgotten."""
 
-INSIGHTS_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: "1800"}
-"""Beside backfills. Insights and report of a large workspace take a minute."""
+MORE_MINUTES = 120
+"""For a workspace of `gsc_more`: URL inspections are slow, and what they read stays read."""
+MORE_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: str(60 * MORE_MINUTES)}
+"""Beside backfills."""
+
+INSIGHTS_MINUTES = 30
+"""For a workspace of `gsc_insights`. Insights and report of a large one take a minute."""
+INSIGHTS_RUN_TAGS = {"dagster/priority": "0", MAX_RUNTIME_TAG: str(60 * INSIGHTS_MINUTES)}
+"""Beside backfills."""
 
 
 def sync_job(settings: Settings) -> Any:
-    """`gsc_sync`: both tables, for a range of one workspace's days. Ahead of backfills (priority 0).
+    """`gsc_sync`: both tables, for a range of days. Ahead of backfills (priority 0).
 
     Without the data checks: they judge all workspaces, and each would be a step of every run.
     """
@@ -59,7 +66,7 @@ def sync_job(settings: Settings) -> Any:
         selection=dg.AssetSelection.assets(*ASSETS).without_checks()
         | dg.AssetSelection.checks(NO_PARTIAL_FAILURES.key),
         tags={"dagster/priority": "1", MAX_RUNTIME_TAG: str(settings.run_minutes * 60)},
-        description="Brings the lake's copy of one workspace's days up to date.",
+        description="Brings the lake's copy of a window of days up to date, for the workspaces of a run.",
     )
 
 
@@ -71,22 +78,22 @@ RUNS_LOOKED_AT = 10_000
 
 
 def more_job(tables: Iterable[TableSpec]) -> Any:
-    """`gsc_more`: the tables that are kept by workspace alone, for one workspace."""
+    """`gsc_more`: the tables that are kept by workspace alone, for the workspaces of a run."""
     return dg.define_asset_job(
         "gsc_more",
         selection=[table.name for table in tables],
         tags=MORE_RUN_TAGS,
-        description="Brings the tables beside the two main ones up to date for one workspace.",
+        description="Brings the tables beside the two main ones up to date for the workspaces of a run.",
     )
 
 
 def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
-    """`gsc_insights`: what follows from the tables, for one workspace, after its data has moved."""
+    """`gsc_insights`: what follows from the tables, after the data of a run's workspaces has moved."""
     return dg.define_asset_job(
         "gsc_insights",
         selection=[*(table.name for table in tables), report],
         tags=INSIGHTS_RUN_TAGS,
-        description="Makes the insights and the report of one workspace from what the lake holds.",
+        description="Makes the insights and the report of the workspaces of a run from what the lake holds.",
     )
 
 
@@ -141,16 +148,29 @@ def workspaces_of(tags: Mapping[str, str]) -> set[str]:
     return {name.rpartition("|")[2] for name in named}
 
 
-def run_tags(workspaces: Sequence[str], window: Window, minutes: int = 10) -> dict[str, str]:
-    """The tags of a scheduled run over the window of one workspace, or of several that share it.
+def shared_run_tags(workspaces: Sequence[str], *, minutes: int, tag: str = WORKSPACE_TAG) -> dict[str, str]:
+    """The tags of a scheduled run that is about one workspace, or several that share it.
 
-    It has no range of partitions: Dagster would write an event for each of them beforehand, which takes
-    longer than syncing them when nothing moved. The run may take `minutes` for each workspace.
+    It has no partitions: Dagster would write an event for each of them beforehand, which takes longer than
+    a sync in which nothing moved. The run may take `minutes` for each workspace, and less than what makes
+    it forgotten; `tag` is the one by which Dagster starts one run at a time.
     """
     first, *others = workspaces
     return {
-        WORKSPACE_TAG: f"{first}+{len(others)}" if others else first,
+        tag: f"{first}+{len(others)}" if others else first,
         WORKSPACES_TAG: " ".join(workspaces),
-        WINDOW_TAG: f"{window.start}/{window.last}",
-        MAX_RUNTIME_TAG: str(minutes * 60 * len(workspaces)),
+        MAX_RUNTIME_TAG: str(60 * min(minutes * len(workspaces), LONGEST_MINUTES)),
     }
+
+
+def run_tags(workspaces: Sequence[str], window: Window, minutes: int = 10) -> dict[str, str]:
+    """The tags of a scheduled run of `gsc_sync` over the window of its workspaces."""
+    return {
+        **shared_run_tags(workspaces, minutes=minutes),
+        WINDOW_TAG: f"{window.start}/{window.last}",
+    }
+
+
+def groups(workspaces: Sequence[str], size: int) -> list[Sequence[str]]:
+    """The workspaces in the groups of at most `size` that share a run."""
+    return [workspaces[first : first + size] for first in range(0, len(workspaces), size)]

@@ -10,9 +10,12 @@ from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.jobs import (
     FORGOTTEN_AFTER,
     IN_FLIGHT,
+    MORE_MINUTES,
     MORE_WORKSPACE_TAG,
     TICK_TAG,
+    groups,
     run_tags,
+    shared_run_tags,
     workspaces_of,
 )
 from gsc_pipeline.partitions import WORKSPACES, registration_gap
@@ -76,21 +79,21 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         window = _window(settings, at)
         if window is None:
             return dg.SkipReason(f"no day since GSC_START_DATE ({settings.start_date}) is over yet")
-        tick, size = at.isoformat(), settings.workspaces_per_run
+        tick = at.isoformat()
         # A daemon that died on the way evaluates the tick anew: only the same runs, by their keys, go on.
         begun = pipeline.ticks.named(tick)
         ids = list(begun.workspaces) if begun else _due(context, pipeline, settings, job.name)
         if isinstance(ids, dg.SkipReason):
             return ids
-        groups = [ids[i : i + size] for i in range(0, len(ids), size)]
-        if pipeline.ticks.begin(Tick(tick, pipeline.clock(), tuple(ids), len(groups))):
+        shared = groups(ids, settings.workspaces_per_run)
+        if pipeline.ticks.begin(Tick(tick, pipeline.clock(), tuple(ids), len(shared))):
             pipeline.telemetry.tell(AutoSyncStarted(tick, len(ids)))
         return [
             dg.RunRequest(
                 run_key=f"{tick}|{group[0]}",
                 tags={TICK_TAG: tick, **run_tags(group, window, settings.run_minutes)},
             )
-            for group in groups
+            for group in shared
         ]
 
     return gsc_auto_sync
@@ -116,11 +119,13 @@ def auto_sync_more_schedule(job: Any, settings: Settings) -> dg.ScheduleDefiniti
         tick = context.scheduled_execution_time.isoformat()
         return [
             dg.RunRequest(
-                run_key=f"{tick}|{workspace}",
-                partition_key=workspace,
-                tags={TICK_TAG: tick, MORE_WORKSPACE_TAG: workspace},
+                run_key=f"{tick}|{group[0]}",
+                tags={
+                    TICK_TAG: tick,
+                    **shared_run_tags(group, minutes=MORE_MINUTES, tag=MORE_WORKSPACE_TAG),
+                },
             )
-            for workspace in ids
+            for group in groups(ids, settings.workspaces_per_run)
         ]
 
     return gsc_auto_sync_more

@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     workspaces_per_run: int = _variable(
         "GSC_WORKSPACES_PER_RUN",
         1,
-        "workspaces that share a scheduled run: 20 make an idle tick of hundreds far cheaper",
+        "workspaces that share a scheduled run: 20 make a tick of hundreds far cheaper",
         ge=1,
         le=100,
     )

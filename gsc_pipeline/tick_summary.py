@@ -11,9 +11,19 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.assets.specs import table_metadata
-from gsc_pipeline.jobs import FORGOTTEN_AFTER, IN_FLIGHT, INSIGHTS_WORKSPACE_TAG, TICK_TAG, workspaces_of
+from gsc_pipeline.jobs import (
+    FORGOTTEN_AFTER,
+    IN_FLIGHT,
+    INSIGHTS_MINUTES,
+    INSIGHTS_WORKSPACE_TAG,
+    TICK_TAG,
+    groups,
+    shared_run_tags,
+    workspaces_of,
+)
 from gsc_pipeline.partitions import PARTITION_TAG, WORKSPACES
 from gsc_pipeline.resources import Pipeline
+from gsc_pipeline.settings import Settings
 from gsc_pipeline.sync.events import tick_ended
 from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure, WorkspaceSyncComplete
 from gsc_pipeline.ticks import Tick
@@ -55,7 +65,7 @@ def auto_sync_check() -> dg.AssetChecksDefinition:
     return every_workspace_synced
 
 
-def tick_summary_sensor(insights: Any) -> dg.SensorDefinition:
+def tick_summary_sensor(insights: Any, settings: Settings) -> dg.SensorDefinition:
     """Tells of each tick once, when all its runs have ended: event, check, telemetry, alerts, heartbeat.
 
     Then the job `insights` is due for each workspace whose data moved.
@@ -85,7 +95,7 @@ def tick_summary_sensor(insights: Any) -> dg.SensorDefinition:
             if pipeline.ticks.end(tick, now):
                 pipeline.after_tick(ended)
                 events += _events(ended)
-                requests += _insights_due(context.instance, tick, outcomes)
+                requests += _insights_due(context.instance, tick, outcomes, settings.workspaces_per_run)
         if not events:
             return dg.SkipReason("no tick has ended")
         return dg.SensorResult(asset_events=events, run_requests=requests)
@@ -94,24 +104,26 @@ def tick_summary_sensor(insights: Any) -> dg.SensorDefinition:
 
 
 def _insights_due(
-    instance: dg.DagsterInstance, tick: Tick, outcomes: Sequence[WorkspaceSyncComplete]
+    instance: dg.DagsterInstance, tick: Tick, outcomes: Sequence[WorkspaceSyncComplete], per_run: int
 ) -> list[dg.RunRequest]:
-    """A run for each workspace of which a day was read, and which has not left the file since."""
+    """Runs for the workspaces of which a day was read, and which have not left the file since."""
     known = set(instance.get_dynamic_partitions(WORKSPACES))
+    moved = [
+        outcome.workspace for outcome in outcomes if outcome.days_read > 0 and outcome.workspace in known
+    ]
     return [
         dg.RunRequest(
-            run_key=f"{tick.name}|{outcome.workspace}",
-            partition_key=outcome.workspace,
+            run_key=f"{tick.name}|{group[0]}",
             tags={
-                # Named here, Dagster need not look the key up: one that is gone by then would fail the
-                # sensor, and with it all that it has to tell.
-                PARTITION_TAG: outcome.workspace,
                 TICK_TAG: tick.name,
-                INSIGHTS_WORKSPACE_TAG: outcome.workspace,
+                # One of them as the run's partition: without any, Dagster fails to look up what an
+                # insight is made of. In a tag, it need not look the key up; one that is gone by then would
+                # fail the sensor, and with it all that it has to tell.
+                PARTITION_TAG: group[0],
+                **shared_run_tags(group, minutes=INSIGHTS_MINUTES, tag=INSIGHTS_WORKSPACE_TAG),
             },
         )
-        for outcome in outcomes
-        if outcome.days_read > 0 and outcome.workspace in known
+        for group in groups(moved, per_run)
     ]
 
 

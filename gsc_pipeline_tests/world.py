@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -162,6 +163,14 @@ class World:
             # The simulator has no quota to keep to, and tests no time to wait.
             "GSC_API_LIMIT_FACTOR": "100",
         }
+
+
+def asks_token_for(workspace: str, call: Call) -> bool:
+    """Whether the call asks for an access token with the key that a world gave to a workspace."""
+    if call.kind != "token":
+        return False
+    claims = str(call.body.get("assertion", "..")).split(".")[1]
+    return f"{workspace}@" in base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)).decode()
 
 
 def sorted_rows(table: pa.Table) -> list[dict[str, Any]]:

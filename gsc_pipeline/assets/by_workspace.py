@@ -1,21 +1,20 @@
 """What the assets that are partitioned by workspace alone share: one run brings one table up to date.
 
-Belongs here: the run, its event, and how it ends. Does not: what is read (`sync`), which assets there are
-(a module each).
+Belongs here: reading, the event, what counts as failed. Does not: the workspaces of a run (`shared_runs`),
+what is read (`sync`), which assets there are (a module each).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import dagster as dg
 
-from gsc_pipeline.assets.searchdata import RETRIES
+from gsc_pipeline.assets.shared_runs import RETRIES, OneOfARun, for_each_workspace
 from gsc_pipeline.assets.specs import column_schema
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import ListedWorkspaces
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.search_console.client import SearchConsole
-from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.sync.sources import SourceReport
 from gsc_pipeline.workspaces import Workspace
 
@@ -29,45 +28,46 @@ def workspace_asset(
     partitions: ListedWorkspaces,
     retries: dg.RetryPolicy = RETRIES,
 ) -> dg.AssetsDefinition:
-    """The asset of `table`, brought up to date for one workspace by `sync`."""
+    """The asset of `table`, brought up to date by `sync` for each workspace of a run."""
 
-    @dg.asset(
+    @dg.multi_asset(
         name=table.name,
-        description=table.description,
+        specs=[_spec(table)],
         partitions_def=partitions,
-        metadata={"dagster/column_schema": column_schema(table)},
-        kinds={"deltalake"},
-        group_name="search_console",
         retry_policy=retries,
     )
-    def asset(
-        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
-    ) -> dg.MaterializeResult[None]:
-        workspace = listed_workspace(pipeline, context.partition_key)
-        with closing(pipeline.open_console(workspace)) as console:
-            report = sync(workspace, console, pipeline, context.run.run_id)
-        for problem in report.problems:
-            context.log.warning(f"{workspace.id}: {problem}")
-        if report.is_incomplete:
-            raise dg.Failure(
-                f"{workspace.id}: {report.reason}",
-                metadata=_numbers(report),
-                allow_retries=report.is_worth_retrying,
-            )
-        return dg.MaterializeResult(metadata=_numbers(report))
+    def asset(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Iterator[None]:
+        for_each_workspace(context, pipeline, retries, lambda one: _bring_up_to_date(one, table, sync))
+        # What was made is told by workspace, so the step itself has nothing to yield.
+        yield from ()
 
     return asset
 
 
-def listed_workspace(pipeline: Pipeline, id_: str) -> Workspace:
-    """The workspace as the file lists it now. Fails the run, once, where it does not."""
-    try:
-        listed = {workspace.id: workspace for workspace in pipeline.list_workspaces()}
-    except ConfigurationError as error:
-        raise dg.Failure(f"nothing was read: {error}", allow_retries=False) from None
-    if id_ not in listed:
-        raise dg.Failure(f"nothing was read: the workspaces file does not list {id_}", allow_retries=False)
-    return listed[id_]
+def _spec(table: TableSpec) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        description=table.description,
+        skippable=True,
+        metadata={"dagster/column_schema": column_schema(table)},
+        kinds={"deltalake"},
+        group_name="search_console",
+    )
+
+
+def _bring_up_to_date(one: OneOfARun, table: TableSpec, sync: SyncTable) -> None:
+    workspace = one.workspace
+    with closing(one.pipeline.open_console(workspace)) as console:
+        report = sync(workspace, console, one.pipeline, one.context.run.run_id)
+    for problem in report.problems:
+        one.context.log.warning(f"{workspace.id}: {problem}")
+    if report.is_incomplete:
+        raise dg.Failure(
+            f"{workspace.id}: {report.reason}",
+            metadata=_numbers(report),
+            allow_retries=report.is_worth_retrying,
+        )
+    one.tell(table.name, _numbers(report))
 
 
 def _numbers(report: SourceReport) -> dict[str, dg.MetadataValue]:

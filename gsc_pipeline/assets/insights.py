@@ -4,14 +4,13 @@ Belongs here: their run, their events, their place in the lineage. Does not: wha
 report (`report`). Those are imported when a run needs them: they load pandas, and drawing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from gsc_pipeline.assets.by_workspace import listed_workspace
 from gsc_pipeline.assets.lineage import column_lineage, sources
-from gsc_pipeline.assets.searchdata import RETRIES
+from gsc_pipeline.assets.shared_runs import RETRIES, OneOfARun, for_each_workspace
 from gsc_pipeline.assets.specs import column_schema, table_metadata
 from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS, TableSpec
 from gsc_pipeline.partitions import ListedWorkspaces
@@ -26,74 +25,65 @@ CLIENT_REPORT = "client_report"
 
 
 def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
-    """All insights of one workspace, made anew where something moved."""
+    """Insights, made anew where something moved, and the report of them, for each workspace of a run."""
 
     @dg.multi_asset(
         name="insights",
-        specs=[_spec(table) for table in INSIGHTS],
+        specs=[*(_spec(table) for table in INSIGHTS), _report_spec()],
         partitions_def=partitions,
+        can_subset=True,
         retry_policy=retries,
     )
-    def insights(
-        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        from gsc_pipeline.insights.refresh import refresh_insights
-
-        workspace = listed_workspace(pipeline, context.partition_key)
-        report = refresh_insights(pipeline.lake, workspace, now=pipeline.clock())
-        if not report.changed:
-            context.log.info(f"{workspace.id}: nothing moved since the insights were made, so they stay")
-        for table in INSIGHTS:
-            yield dg.MaterializeResult(
-                asset_key=table.name, metadata=_metadata(pipeline, workspace, table, report)
-            )
+    def insights(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Iterator[None]:
+        for_each_workspace(context, pipeline, retries, _make)
+        # What was made is told by workspace, so the step itself has nothing to yield.
+        yield from ()
 
     return insights
 
 
-def client_report_asset(
-    partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES
-) -> dg.AssetsDefinition:
-    """The report of one workspace, from its insights as they are."""
+def _make(one: OneOfARun) -> None:
+    """What was selected of insights and report; a report alone rests on the insights as they are."""
+    selected = {key.to_user_string() for key in one.context.selected_asset_keys}
+    tables = [table for table in INSIGHTS if table.name in selected]
+    if tables:
+        _refresh(one, tables)
+    if CLIENT_REPORT in selected:
+        _write_report(one)
 
-    @dg.asset(
-        name=CLIENT_REPORT,
-        description="One HTML file for the client, which needs no network to open: headline figures, days, "
-        "brand split, devices and countries, each insight with what to do about it. In the folder that "
-        "GSC_REPORTS names, as `<workspace>.html`.",
-        deps=[table.name for table in INSIGHTS],
-        partitions_def=partitions,
-        group_name="report",
-        kinds={"html"},
-        output_required=False,
-        retry_policy=retries,
+
+def _refresh(one: OneOfARun, tables: Sequence[TableSpec]) -> None:
+    from gsc_pipeline.insights.refresh import refresh_insights
+
+    report = refresh_insights(one.pipeline.lake, one.workspace, now=one.pipeline.clock())
+    if not report.changed:
+        one.context.log.info(f"{one.workspace.id}: nothing moved since the insights were made, so they stay")
+    for table in tables:
+        one.tell(table.name, _metadata(one.pipeline, one.workspace, table, report))
+
+
+def _write_report(one: OneOfARun) -> None:
+    from gsc_pipeline.report.data import ReportError, report_data
+    from gsc_pipeline.report.write import write_page
+
+    try:
+        data = report_data(one.pipeline.lake, one.workspace, now=one.pipeline.clock())
+    except ReportError as error:
+        # A workspace of which no day is final yet: it has no report, and that is no failure.
+        one.context.log.warning(str(error))
+        return
+    try:
+        file = write_page(data, one.pipeline.reports)
+    except ReportError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    one.tell(
+        CLIENT_REPORT,
+        {
+            "path": dg.MetadataValue.path(file.absolute()),
+            "kilobytes": round(file.stat().st_size / 1000, 1),
+            **_headline(data),
+        },
     )
-    def client_report(
-        context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        from gsc_pipeline.report.data import ReportError, report_data
-        from gsc_pipeline.report.write import write_page
-
-        workspace = listed_workspace(pipeline, context.partition_key)
-        try:
-            data = report_data(pipeline.lake, workspace, now=pipeline.clock())
-        except ReportError as error:
-            # A workspace of which no day is final yet: it has no report, and that is no failure.
-            context.log.warning(str(error))
-            return
-        try:
-            file = write_page(data, pipeline.reports)
-        except ReportError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
-        yield dg.MaterializeResult(
-            metadata={
-                "path": dg.MetadataValue.path(file.absolute()),
-                "kilobytes": round(file.stat().st_size / 1000, 1),
-                **_headline(data),
-            }
-        )
-
-    return client_report
 
 
 def _spec(table: TableSpec) -> dg.AssetSpec:
@@ -103,10 +93,24 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         deps=[source.name for source in sources(table)],
         group_name="insights",
         kinds={"deltalake", "pandas"},
+        skippable=True,
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/column_lineage": column_lineage(table),
         },
+    )
+
+
+def _report_spec() -> dg.AssetSpec:
+    return dg.AssetSpec(
+        CLIENT_REPORT,
+        description="One HTML file for the client, which needs no network to open: headline figures, days, "
+        "brand split, devices and countries, each insight with what to do about it. In the folder that "
+        "GSC_REPORTS names, as `<workspace>.html`.",
+        deps=[table.name for table in INSIGHTS],
+        group_name="report",
+        kinds={"html"},
+        skippable=True,
     )
 
 

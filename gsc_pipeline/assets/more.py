@@ -8,7 +8,7 @@ from gsc_pipeline.assets.appearance import appearance_asset
 from gsc_pipeline.assets.hourly import hourly_asset
 from gsc_pipeline.assets.inspections import inspections_asset
 from gsc_pipeline.assets.properties import properties_asset
-from gsc_pipeline.assets.searchdata import RETRIES
+from gsc_pipeline.assets.shared_runs import RETRIES
 from gsc_pipeline.assets.sitemaps import sitemaps_asset
 from gsc_pipeline.lake.schemas import (
     PROPERTIES,

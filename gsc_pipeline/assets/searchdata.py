@@ -9,6 +9,7 @@ from datetime import date
 
 import dagster as dg
 
+from gsc_pipeline.assets.shared_runs import RETRIES, listed, named_by_tags, refusal
 from gsc_pipeline.assets.specs import column_schema
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.dagster_private import plan_partition
@@ -19,14 +20,10 @@ from gsc_pipeline.jobs import TICK_TAG, WINDOW_TAG, WORKSPACES_TAG
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.partitions import windows_by_workspace
 from gsc_pipeline.resources import Pipeline
-from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.sync.events import workspace_ended
 from gsc_pipeline.sync.everyone import sync_isolated
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.workspaces import Workspace
-
-RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""Three attempts in all. A retry reads only what is missing, because the ledger says what is."""
 
 
 def searchdata_asset(
@@ -47,7 +44,7 @@ def searchdata_asset(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
     ) -> Iterator[dg.AssetCheckResult]:
         reduce_footprint()
-        workspaces = _listed(pipeline)
+        workspaces = listed(pipeline)
         asked = _asked(context, workspaces, pipeline)
         reports = []
         for workspace, window in asked:
@@ -70,13 +67,6 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
     )
 
 
-def _listed(pipeline: Pipeline) -> tuple[Workspace, ...]:
-    try:
-        return pipeline.list_workspaces()
-    except ConfigurationError as error:
-        raise _refusal(str(error)) from None
-
-
 def _asked(
     context: dg.AssetExecutionContext, workspaces: Sequence[Workspace], pipeline: Pipeline
 ) -> list[tuple[Workspace, Window]]:
@@ -86,33 +76,28 @@ def _asked(
     has_keys = context.has_partition_key or context.has_partition_key_range
     windows = windows_by_workspace(context.partition_keys if has_keys else [])
     if not windows:
-        raise _refusal("the range holds no partition: its start must not lie after its end")
+        raise refusal("the range holds no partition: its start must not lie after its end")
     today = pacific_today(pipeline.clock())
     late = max(window.last for its_windows in windows.values() for window in its_windows)
     if late >= today:
-        raise _refusal(f"{late} is not over in California, where it is {today}: ask for earlier days")
+        raise refusal(f"{late} is not over in California, where it is {today}: ask for earlier days")
     known = {workspace.id: workspace for workspace in workspaces}
     unknown = sorted(windows.keys() - known.keys())
     if unknown:
-        raise _refusal(f"the workspaces file does not list {', '.join(unknown)}")
+        raise refusal(f"the workspaces file does not list {', '.join(unknown)}")
     asleep = sorted(id_ for id_ in windows if not known[id_].active)
     if asleep:
-        raise _refusal(f"{', '.join(asleep)} is not active in the workspaces file")
+        raise refusal(f"{', '.join(asleep)} is not active in the workspaces file")
     return [(known[id_], window) for id_, its_windows in windows.items() for window in its_windows]
 
 
 def _asked_by_tags(
     context: dg.AssetExecutionContext, workspaces: Sequence[Workspace]
 ) -> list[tuple[Workspace, Window]]:
-    """What a scheduled run's tags ask for, without workspaces that have left the file since."""
-    ids = context.run.tags[WORKSPACES_TAG].split()
+    """What a scheduled run's tags ask for."""
     first, last = context.run.tags[WINDOW_TAG].split("/")
     window = Window.inclusive(date.fromisoformat(first), date.fromisoformat(last))
-    active = {workspace.id: workspace for workspace in workspaces if workspace.active}
-    gone = [id_ for id_ in ids if id_ not in active]
-    if gone:
-        context.log.info(f"no longer active in the workspaces file: {', '.join(gone)}")
-    return [(active[id_], window) for id_ in ids if id_ in active]
+    return [(workspace, window) for workspace in named_by_tags(context, workspaces)]
 
 
 def _sync(
@@ -190,7 +175,3 @@ def _show_as_failed(context: dg.AssetExecutionContext, reports: Sequence[SyncRep
     for day in days:
         for asset in ASSETS:
             plan_partition(context.instance, context.run, context.op_def.name, asset, day.key)
-
-
-def _refusal(cause: str) -> dg.Failure:
-    return dg.Failure(f"nothing was read: {cause}", allow_retries=False)

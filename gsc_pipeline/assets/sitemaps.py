@@ -3,7 +3,7 @@
 import dagster as dg
 
 from gsc_pipeline.assets.by_workspace import workspace_asset
-from gsc_pipeline.assets.searchdata import RETRIES
+from gsc_pipeline.assets.shared_runs import RETRIES
 from gsc_pipeline.lake.schemas import SITEMAPS
 from gsc_pipeline.partitions import ListedWorkspaces
 from gsc_pipeline.resources import Pipeline

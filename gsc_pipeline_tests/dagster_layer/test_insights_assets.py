@@ -15,7 +15,7 @@ import pytest
 from gsc_pipeline.assets.insights import CLIENT_REPORT
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import INSIGHTS_WORKSPACE_TAG
+from gsc_pipeline.jobs import INSIGHTS_WORKSPACE_TAG, workspaces_of
 from gsc_pipeline.lake.schemas import INSIGHTS
 from gsc_pipeline.partitions import WORKSPACES
 from gsc_pipeline.settings import load_settings
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 PLANTED = SyntheticProperty("sc-domain:acme.com", rows_a_day=60)
 NAMES = [table.name for table in INSIGHTS]
+FEW = Window(date(2026, 11, 10), date(2026, 11, 21))
 WINDOW = Window(date(2026, 9, 20), date(2026, 11, 21))
 
 
@@ -66,11 +67,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         yield Made(world, first, told(orchestra))
 
 
-def run(orchestra: Orchestra, workspace: str = "acme", **tags: str) -> dg.ExecuteInProcessResult:
-    """One run of the job, as the daemon would start it."""
+def run(orchestra: Orchestra, **tags: str) -> dg.ExecuteInProcessResult:
+    """One run of the job for acme, as a person would start it; with `tags`, as the daemon would."""
     defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
     return defs.resolve_job_def("gsc_insights").execute_in_process(
-        instance=orchestra.instance, partition_key=workspace, tags=tags, raise_on_error=False
+        instance=orchestra.instance,
+        partition_key=None if tags else "acme",
+        tags=tags,
+        raise_on_error=False,
     )
 
 
@@ -135,8 +139,7 @@ def test_a_workspace_without_a_final_day_has_empty_insights_and_no_report(orches
 
 
 def test_a_report_that_cannot_be_written_fails_its_step_and_names_the_folder(orchestra: Orchestra) -> None:
-    few = Window(date(2026, 11, 10), date(2026, 11, 21))
-    fill(orchestra.world.lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), few)
+    fill(orchestra.world.lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), FEW)
     (orchestra.world.folder / "reports").write_text("in the way", encoding="utf-8")
     result = run(orchestra)
     assert not result.success
@@ -146,8 +149,8 @@ def test_a_report_that_cannot_be_written_fails_its_step_and_names_the_folder(orc
     assert not any(event.is_step_restarted for event in result.all_events)
 
 
-def look(orchestra: Orchestra) -> Any:
-    defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
+def look(orchestra: Orchestra, **settings: Any) -> Any:
+    defs = build_defs(load_settings(**settings), resources={"pipeline": orchestra.pipeline})
     with dg.build_sensor_context(
         instance=orchestra.instance,
         resources={"pipeline": orchestra.pipeline},
@@ -164,9 +167,10 @@ def test_when_a_tick_has_ended_insights_are_due_for_the_workspaces_that_moved_an
     for request in tick(orchestra, auto_sync_days=2).run_requests:
         orchestra.materialize(tags=request.tags)
     (due,) = look(orchestra).run_requests
-    assert (due.partition_key, due.tags[INSIGHTS_WORKSPACE_TAG]) == ("acme", "acme")
+    assert workspaces_of(due.tags) == {"acme"}
+    assert due.tags[INSIGHTS_WORKSPACE_TAG] == "acme"
     assert due.run_key == f"{SIX.isoformat()}|acme"
-    assert run(orchestra, due.partition_key).success
+    assert run(orchestra, **due.tags).success
     assert told(orchestra)["daily_performance"]["rows"] == 2
 
 
@@ -184,5 +188,16 @@ def test_a_workspace_that_has_left_the_file_meanwhile_costs_the_others_nothing(o
     for request in tick(orchestra, auto_sync_days=2).run_requests:
         orchestra.materialize(tags=request.tags)
     orchestra.instance.delete_dynamic_partition(WORKSPACES, "globex")
-    found = look(orchestra)
-    assert [request.partition_key for request in found.run_requests] == ["acme"]
+    (due,) = look(orchestra, workspaces_per_run=2).run_requests
+    assert workspaces_of(due.tags) == {"acme"}
+
+
+def test_workspaces_that_share_a_run_each_get_their_insights_and_their_report(orchestra: Orchestra) -> None:
+    for request in tick(orchestra, auto_sync_days=4).run_requests:
+        orchestra.materialize(tags=request.tags)
+    (due,) = look(orchestra, workspaces_per_run=2).run_requests
+    assert run(orchestra, **due.tags).success
+    for name in ("daily_performance", CLIENT_REPORT):
+        assert set(orchestra.materialized(name)) == {"acme", "globex"}
+    files = {file.name for file in (orchestra.world.folder / "reports").iterdir()}
+    assert files == {"acme.html", "globex.html"}

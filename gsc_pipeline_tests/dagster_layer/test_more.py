@@ -19,7 +19,7 @@ from gsc_pipeline.partitions import WORKSPACES, ListedWorkspaces
 from gsc_pipeline.settings import ConfigurationError, load_settings
 from gsc_pipeline.simulator import Call, Reply, google_error, token_error
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
-from gsc_pipeline_tests.world import World
+from gsc_pipeline_tests.world import World, asks_token_for
 
 NINE = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UNAVAILABLE = google_error(503, "backendError", "Service unavailable.")
@@ -34,7 +34,10 @@ def orchestra(world: World) -> Iterator[Orchestra]:
 
 
 def materialize(
-    orchestra: Orchestra, workspace: str = "acme", tables: tuple[TableSpec, ...] = MORE_TABLES
+    orchestra: Orchestra,
+    workspace: str | None = "acme",
+    tables: tuple[TableSpec, ...] = MORE_TABLES,
+    **tags: str,
 ) -> dg.ExecuteInProcessResult:
     """One run of these tables' assets in this process, three attempts without a pause between them."""
     partitions = ListedWorkspaces(lambda: [w.id for w in orchestra.workspaces])
@@ -45,6 +48,7 @@ def materialize(
         instance=orchestra.instance,
         resources={"pipeline": orchestra.pipeline},
         partition_key=workspace,
+        tags=tags,
         raise_on_error=False,
     )
 
@@ -150,8 +154,8 @@ def test_a_bad_workspaces_file_fails_the_run_once_with_its_own_words(orchestra: 
     assert not any(event.is_step_restarted for event in result.all_events)
 
 
-def tick(orchestra: Orchestra) -> dg.ScheduleEvaluationContext:
-    defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
+def tick(orchestra: Orchestra, **settings: Any) -> dg.ScheduleEvaluationContext:
+    defs = build_defs(load_settings(**settings), resources={"pipeline": orchestra.pipeline})
     context = dg.build_schedule_context(
         instance=orchestra.instance,
         scheduled_execution_time=NINE,
@@ -161,14 +165,14 @@ def tick(orchestra: Orchestra) -> dg.ScheduleEvaluationContext:
     return defs.resolve_schedule_def("gsc_auto_sync_more").evaluate_tick(context)  # type: ignore[return-value]
 
 
-def test_a_tick_asks_for_one_run_per_active_workspace_each_with_its_partition(orchestra: Orchestra) -> None:
+def test_a_tick_asks_for_one_run_per_active_workspace(orchestra: Orchestra) -> None:
     first = orchestra.workspaces[0]
     orchestra.workspaces += [
         dataclasses.replace(first, id="asleep", active=False),
         dataclasses.replace(first, id="new"),
     ]
     requests = tick(orchestra).run_requests
-    assert [request.partition_key for request in requests] == ["acme", "globex", "new"]
+    assert [request.tags["gsc/workspaces"] for request in requests] == ["acme", "globex", "new"]
     assert [request.tags[MORE_WORKSPACE_TAG] for request in requests] == ["acme", "globex", "new"]
     assert {request.tags["gsc/tick"] for request in requests} == {NINE.isoformat()}
     assert len({request.run_key for request in requests}) == 3
@@ -185,8 +189,43 @@ def test_the_job_reads_every_table_of_the_workspace_it_was_asked_for(orchestra: 
     (request, _) = tick(orchestra).run_requests
     defs = build_defs(load_settings(), resources={"pipeline": orchestra.pipeline})
     job = defs.resolve_job_def("gsc_more")
-    result = job.execute_in_process(
-        instance=orchestra.instance, partition_key=request.partition_key, tags=request.tags
-    )
+    result = job.execute_in_process(instance=orchestra.instance, tags=request.tags)
     assert result.success
     assert all(set(orchestra.materialized(table.name)) == {"acme"} for table in MORE_TABLES)
+
+
+def test_workspaces_share_a_run_and_one_that_fails_is_red_and_named_the_other_is_up_to_date(
+    orchestra: Orchestra,
+) -> None:
+    orchestra.world.faults.append(
+        lambda call: token_error("invalid_grant", "revoked") if asks_token_for("acme", call) else None
+    )
+    (request,) = tick(orchestra, workspaces_per_run=2).run_requests
+    assert request.tags[MORE_WORKSPACE_TAG] == "acme+1"
+    result = materialize(orchestra, None, MORE_TABLES[:1], **request.tags)
+    assert failures(result)["properties"].description.startswith("acme: ")
+    assert "globex" not in failures(result)["properties"].description
+    assert set(orchestra.world.lake.read(MORE_TABLES[0])["workspace"].to_pylist()) == {"globex"}
+    assert set(orchestra.materialized("properties")) == {"globex"}
+    assert red(orchestra, "properties") == {"acme"}
+
+
+def red(orchestra: Orchestra, asset: str) -> set[str]:
+    """The partitions that the last run to try them left unmade."""
+    storage = orchestra.instance.event_log_storage
+    key = dg.AssetKey(asset)
+    return set(storage.get_latest_asset_partition_materialization_attempts_without_materializations(key))
+
+
+def test_a_fault_of_our_own_in_one_workspace_stops_no_other(orchestra: Orchestra) -> None:
+    broken = dataclasses.replace(orchestra.workspaces[0], credentials=None)  # type: ignore[arg-type]
+    orchestra.workspaces[0] = broken
+    (request,) = tick(orchestra, workspaces_per_run=2).run_requests
+    result = materialize(orchestra, None, MORE_TABLES[:1], **request.tags)
+    assert "acme: unexpected AttributeError" in failures(result)["properties"].description
+    assert set(orchestra.materialized("properties")) == {"globex"}
+
+
+def test_a_run_that_names_no_workspace_is_refused(orchestra: Orchestra) -> None:
+    result = materialize(orchestra, None, MORE_TABLES[:1])
+    assert "choose a partition" in failures(result)["properties"].description

@@ -94,7 +94,7 @@ class Station:
             asset_checks=[auto_sync_check()],
             jobs=[job],
             schedules=[auto_sync_schedule(job, self.settings)],
-            sensors=[tick_summary_sensor(job)],
+            sensors=[tick_summary_sensor(job, self.settings)],
             resources={"pipeline": self.pipeline},
         )
 

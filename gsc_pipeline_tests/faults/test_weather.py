@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.faults.station import Station, guarded_console
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
-from gsc_pipeline_tests.world import World, sorted_rows
+from gsc_pipeline_tests.world import World, asks_token_for, sorted_rows
 
 DOMAIN, SHOP = "sc-domain:acme.com", "https://shop.acme.com/"
 SIX_HOURS = timedelta(hours=6)
@@ -140,11 +139,6 @@ def of_acme(world: World) -> list[dict[str, Any]]:
     return sorted_rows(world.lake.read(SITE_IMPRESSION, workspace="acme"))
 
 
-def _issuer(call: Call) -> str:
-    claims = str(call.body.get("assertion", "..")).split(".")[1]
-    return base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)).decode()
-
-
 def test_a_dead_credential_of_two_is_named_and_mended_while_the_other_goes_on(
     world: World, store: Store
 ) -> None:
@@ -155,7 +149,7 @@ def test_a_dead_credential_of_two_is_named_and_mended_while_the_other_goes_on(
     world.faults.append(
         lambda call: (
             token_error("invalid_grant", "Token has been expired or revoked.")
-            if call.kind == "token" and "acme" in _issuer(call)
+            if asks_token_for("acme", call)
             else None
         )
     )
