@@ -53,19 +53,20 @@ class Pipeline:
     clock: Clock = utc_now
 
 
-def live_pipeline(settings: Settings) -> Pipeline:
+def live_pipeline(settings: Settings, clock: Clock = utc_now) -> Pipeline:
     """The pipeline against Google's API, or whatever `GSC_API_URL` names."""
-    store, tell = shared_state(settings), telemetry(settings)
-    breaker = circuit_breaker(settings, store)
+    store, tell = shared_state(settings), telemetry(settings, clock)
+    breaker = circuit_breaker(settings, store, clock)
     return Pipeline(
         list_workspaces=lambda: load_workspaces(settings.workspaces_file),
-        open_console=console_opener(settings),
+        open_console=console_opener(settings, clock),
         lake=Lake(settings.lake),
         options=sync_options(settings),
         ticks=TickBook(store),
         telemetry=tell,
         breaker_state=breaker.state if breaker else None,
-        after_tick=after_tick(settings, tell),
+        after_tick=after_tick(settings, tell, clock),
         inspections_per_day=settings.inspections_per_day,
         reports=settings.reports,
+        clock=clock,
     )

@@ -100,13 +100,15 @@ def telemetry(settings: Settings, clock: Clock = utc_now) -> Telemetry:
     return Telemetry(AuditLog(Path(settings.audit_log), max_bytes=max_bytes, clock=clock))
 
 
-def after_tick(settings: Settings, tell: Telemetry) -> Callable[[AutoSyncComplete], None]:
+def after_tick(
+    settings: Settings, tell: Telemetry, clock: Clock = utc_now
+) -> Callable[[AutoSyncComplete], None]:
     """What is done when a tick has ended: telemetry is told, alerts are evaluated, the heart beats."""
 
     @cache
     def monitor() -> HealthMonitor:
         # One for the process: its first look reads every file of the runs, a later one what is new.
-        return health_monitor(settings)
+        return health_monitor(settings, clock=clock)
 
     def ended(tick: AutoSyncComplete) -> None:
         tell.tell(tick)
