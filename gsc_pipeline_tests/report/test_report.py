@@ -200,6 +200,19 @@ def test_what_was_not_found_is_said(data: ReportData) -> None:
     assert seen.words.count("Nothing found.") == 9
 
 
+def test_rows_of_a_csv_are_in_the_order_of_their_insight(written: list[Path]) -> None:
+    def read(table: str, *columns: str) -> list[tuple[str, ...]]:
+        file = next(file for file in written if file.name == f"acme-{table}.csv")
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            return [tuple(row[name] for name in columns) for row in csv.DictReader(text)]
+
+    series = ("site_url", "search_type")
+    for rows in (read("daily_performance", *series, "data_date"), read("ctr_curve", *series, "device")):
+        assert rows == sorted(rows)
+    gaps = [(site, kind, -float(value)) for site, kind, value in read("ctr_gap", *series, "gap_clicks")]
+    assert gaps == sorted(gaps)
+
+
 def test_each_insight_has_a_csv_with_all_its_rows(written: list[Path], lake: Lake) -> None:
     assert [file.name for file in written[1:]] == [f"acme-{table.name}.csv" for table in INSIGHTS]
     for file, table in zip(written[1:], INSIGHTS, strict=True):
