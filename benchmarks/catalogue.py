@@ -24,6 +24,8 @@ KEPT = ROOT / ".benchmarks"
 """What is kept between invocations: the connectors' environments, the figures. Not in git."""
 
 WORKSPACE = "acme"
+BRAND = "example"
+"""What the made-up sites are called, so that their queries have a brand too."""
 BIN = Path(sys.executable).parent
 
 
@@ -31,8 +33,8 @@ BIN = Path(sys.executable).parent
 class Scenario:
     """A size of work. `rows` are those of a day by page, query, country and device, of each site.
 
-    `limit_factor` is GSC_API_LIMIT_FACTOR. In an idle one each program syncs once beforehand, unmeasured,
-    and then finds that nothing has moved. `runs` caps the runs of each program.
+    `limit_factor` is GSC_API_LIMIT_FACTOR. In an idle one each program runs once beforehand, unmeasured,
+    and then again in the same folder, where nothing has moved. `runs` caps the runs of each program.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Job:
             "sites": self.server.sites,
             "start": str(self.start),
             "end": str(self.end),
+            "rows": self.scenario.rows,
             "folder": str(self.folder),
         }
         return json.dumps(task)
@@ -99,6 +102,7 @@ class Job:
             "name": "Acme",
             "properties": list(self.server.sites),
             "search_types": ["web"],
+            "brand_terms": [BRAND],
             "credentials": {"service_account_file": str(self.server.key)},
         }
         text = json.dumps({"workspaces": [workspace]})  # JSON is YAML.
@@ -114,15 +118,27 @@ class Job:
             subprocess.run(command, env={**self.env(), "DAGSTER_HOME": str(made)}, cwd=ROOT, check=True)
         shutil.copytree(made, self.folder / "dagster")
 
+    def write_lake(self) -> None:
+        """All days of all sites without a sync: a copy of a lake that is made once an invocation."""
+        made = self.server.home / "filled"
+        if not made.exists():
+            command = [sys.executable, "-m", "benchmarks.programs.filled", str(made), self.as_json()]
+            subprocess.run(command, env=self.env(), cwd=ROOT, check=True)
+        shutil.copytree(made, self.folder / "lake")
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Something that can be run: how it is called in tables, its command line, what it needs beforehand."""
+    """Something that can be run: how it is called in tables, its command line, what it needs beforehand.
+
+    `prepare` fills a new folder, `before` comes before every run. Neither is measured.
+    """
 
     name: str
     title: str
     command: Callable[[Job], Sequence[str]]
     prepare: Callable[[Job], None] = lambda job: None
+    before: Callable[[Job], None] = lambda job: None
     needs_dagster: bool = False
     is_ours: bool = False
 
@@ -155,6 +171,22 @@ def _empty_run(job: Job) -> Sequence[str]:
     return (str(BIN / "dagster"), "job", "execute", "-m", "benchmarks.programs.empty_run", "-j", "empty")
 
 
+def _gsc_report(job: Job) -> Sequence[str]:
+    return (str(BIN / "gsc"), "report", WORKSPACE, "--output", str(job.folder / "reports"))
+
+
+def _synced(job: Job) -> None:
+    job.write_workspaces()
+    job.write_lake()
+
+
+def _without_insights(job: Job) -> None:
+    """Leave what syncs wrote alone."""
+    for table in (job.folder / "lake").iterdir():
+        if not table.name.startswith(("searchdata_", "sync_")):
+            shutil.rmtree(table)
+
+
 def _both(job: Job) -> None:
     job.write_workspaces()
     job.write_dagster_home()
@@ -174,6 +206,8 @@ PROGRAMS = {
         Program("command", "`gsc sync`", _gsc, Job.write_workspaces, is_ours=True),
         Program("dagster", "Dagster run", _dagster_run, _both, needs_dagster=True, is_ours=True),
         Program("empty", "empty Dagster run", _empty_run, _both, needs_dagster=True),
+        Program("report", "`gsc report`, insights made", _gsc_report, _synced, _without_insights),
+        Program("report-again", "`gsc report`, insights as they were", _gsc_report, _synced),
         Program("singer", "Singer tap 1.1.2", _connector("singer")),
         Program("airbyte", "Airbyte source 1.9.4", _connector("airbyte")),
         Program("searchconsole", "searchconsole 0.1.0", _connector("searchconsole")),
@@ -189,6 +223,7 @@ CONNECTORS = {
 
 _WINDOW = ("floor", "naive", "library", "command", "dagster")
 _THREE = ("sc-domain:example.com", "https://www.example.com/", "https://shop.example.com/")
+_TEN = tuple(f"https://www{number}.{BRAND}.com/" for number in range(10))
 _BESIDE = ("floor", "naive", "library", *CONNECTORS)
 
 SCENARIOS = (
@@ -201,6 +236,8 @@ SCENARIOS = (
     Scenario("14x50000", "memory: 14 days × 50,000 rows, 20 ms", 14, 50_000, 0.02, ("library",), runs=1),
     Scenario("90x50000", "memory: 90 days × 50,000 rows, 20 ms", 90, 50_000, 0.02, ("library",),
              limit_factor=100, runs=1),
+    Scenario("report", "a report: 10 properties, 16 months, 2,000 rows a day of each", 486, 2_000, 0.0,
+             ("report", "report-again"), _TEN, idle=True),
 )  # fmt: skip
 
 CONNECTOR_SCENARIOS = (

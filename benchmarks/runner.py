@@ -74,6 +74,7 @@ def _run(program: Program, scenario: Scenario, server: Server, work: Path, *, an
         folder.mkdir(parents=True)
         program.prepare(Job(scenario, server, folder))
     job = Job(scenario, server, folder)
+    program.before(job)
     return measure(program.command(job), program.env(job), work / f"{program.name}.log", server)
 
 

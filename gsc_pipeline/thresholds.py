@@ -26,7 +26,7 @@ class Thresholds:
         0.9, "a window of which a smaller part is known to be final is not looked at", most=1
     )
     significance: float = _number(
-        3.0, "standard deviations of pure chance that a difference in clicks must exceed"
+        3.0, "standard deviations of pure chance that a winner's or loser's change in clicks must exceed"
     )
 
     striking_position_from: float = _number(4.0, "striking distance begins at this position", least=1)
@@ -41,8 +41,9 @@ class Thresholds:
     )
 
     ctr_gap_impressions: int = _number(100, "impressions that a CTR gap takes")
-    ctr_gap_share: float = _number(
-        0.5, "a gap is a CTR below this part of the expected, chance aside", most=1
+    ctr_gap_share: float = _number(0.5, "a gap is a CTR of at most this part of the expected", most=1)
+    ctr_gap_significance: float = _number(
+        4.0, "standard deviations of pure chance that its missing clicks are; thousands are looked at"
     )
 
     cannibalisation_share: float = _number(

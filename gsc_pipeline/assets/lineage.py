@@ -101,7 +101,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         position="sum_position impressions",
     ),
     WINNERS_AND_LOSERS: {name: _both(source) for name, source in (_SERIES | _COMPARED).items()}
-    | {"item": {SITE_IMPRESSION: "query", URL_IMPRESSION: "url"}}
+    | {"item": {SITE_IMPRESSION: "query", URL_IMPRESSION: "url"}, "kind": _both("clicks impressions")}
     | {
         name: {SITE_IMPRESSION: "sum_top_position impressions", URL_IMPRESSION: "sum_position impressions"}
         for name in ("position_before", "position")

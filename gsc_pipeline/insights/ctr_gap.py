@@ -29,8 +29,9 @@ def ctr_gap(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) 
     """Rows of ctr_gap, the most clicks missing first; without `url`.
 
     What is expected of a query is the curve's rate at each position it was shown at, weighted by
-    impressions. It is listed with `ctr_gap_impressions`, when it has fewer than `ctr_gap_share` of the
-    expected clicks and chance does not explain it. Positions below the curve's reach do not count.
+    impressions. It is listed with `ctr_gap_impressions`, when it has at most `ctr_gap_share` of the
+    expected clicks, and `ctr_gap_significance` deviations (of a Poisson count) fewer than the expected.
+    Positions below the curve's reach do not count.
     """
     shown = require(queries, QUERY_POSITIONS_INPUT).merge(
         require(curve, CURVE_INPUT), on=[*SERIES, "device", "position"]
@@ -45,11 +46,11 @@ def ctr_gap(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) 
         expected_ctr=ratio(found["expected_clicks"], found["impressions"]),
         gap_clicks=gap,
     )
-    least = thresholds.ctr_gap_share * found["expected_clicks"]
     listed = (
         (found["impressions"] >= thresholds.ctr_gap_impressions)
         & (gap > 0)
-        & (least - found["clicks"] >= thresholds.significance * least**0.5)
+        & (found["clicks"] <= thresholds.ctr_gap_share * found["expected_clicks"])
+        & (gap >= thresholds.ctr_gap_significance * found["expected_clicks"] ** 0.5)
     )
     order = [*SERIES, "gap_clicks", "query", "device"]
     return found[listed].sort_values(order, ascending=[True, True, False, True, True], ignore_index=True)

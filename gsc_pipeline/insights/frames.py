@@ -56,4 +56,5 @@ def as_table(spec: TableSpec, frame: pd.DataFrame, workspace: str, *, month_of: 
         if array.null_count and not field.nullable:
             raise ValueError(f"{spec.name}: {field.name} is missing in {array.null_count} rows")
         arrays.append(array)
-    return pa.Table.from_arrays(arrays, schema=spec.schema)
+    # Delta writes the pieces of a table in any order, and readers expect the order of the frame.
+    return pa.Table.from_arrays(arrays, schema=spec.schema).combine_chunks()

@@ -1,9 +1,9 @@
 """The queries behind the insights' inputs.
 
-Belongs here: SQL that sums rows. `facts` is a stream of rows of one table, read once; `chosen` a table of
-days with site_url, search_type, data_date, as_of, days, and period where two windows are compared;
-`{is_brand}` a condition on query (`is_brand_sql`). Does not: which days are chosen (`windows`), what the
-sums mean (the insights' own modules).
+Belongs here: SQL that sums rows. `facts` are rows of one table, to be read once, for they may be a stream;
+`chosen` a table of days with site_url, search_type, data_date, as_of, days, and period where two windows are
+compared; `{is_brand}` a condition on query (`is_brand_sql`). Does not: which days are chosen (`windows`),
+what the sums mean (the insights' own modules).
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ MAKE_PLACED = f"""
 
 POSITIONS = "SELECT * EXCLUDE query FROM placed WHERE query IS NULL"
 
+# In order, here and below, where floats are summed afterwards: their last digits depend on it.
 QUERY_POSITIONS = f"""
     SELECT site_url, search_type, as_of, days, query, device, position,
            sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
            sum(sum_position)::BIGINT AS sum_position
     FROM {_PLACED}
     SEMI JOIN (SELECT * FROM placed WHERE query IS NOT NULL) USING (site_url, search_type, query, device)
-    GROUP BY ALL"""
+    GROUP BY ALL ORDER BY ALL"""
 
 QUERIES = """
     SELECT *, {is_brand} AS is_brand FROM (
@@ -54,7 +55,8 @@ QUERIES = """
                sum(sum_top_position)::BIGINT AS sum_position
         FROM facts JOIN chosen USING (site_url, search_type, data_date)
         WHERE query <> '' GROUP BY ALL)
-    QUALIFY sum(impressions) OVER (PARTITION BY site_url, search_type, query) >= $least"""
+    QUALIFY sum(impressions) OVER (PARTITION BY site_url, search_type, query) >= $least
+    ORDER BY ALL"""
 
 MAKE_QUERY_PAGES = """
     CREATE OR REPLACE TEMP TABLE query_pages AS
@@ -67,7 +69,8 @@ MAKE_QUERY_PAGES = """
 SHARED_QUERIES = """
     SELECT *, {is_brand} AS is_brand FROM query_pages
     WINDOW of_query AS (PARTITION BY site_url, search_type, query)
-    QUALIFY sum(clicks) OVER of_query >= $least AND count(*) OVER of_query >= 2"""
+    QUALIFY sum(clicks) OVER of_query >= $least AND count(*) OVER of_query >= 2
+    ORDER BY ALL"""
 
 TOP_PAGES = """
     SELECT site_url, search_type, query, url

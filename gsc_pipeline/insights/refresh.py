@@ -44,7 +44,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.thresholds import Thresholds
 from gsc_pipeline.workspaces import Workspace
 
-DEFINITIONS = 1
+DEFINITIONS = 2
 """To be raised with every change of a definition, so that all workspaces are made anew."""
 
 

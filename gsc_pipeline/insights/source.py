@@ -1,7 +1,7 @@
 """What the insights are made from, read out of the lake: one frame for each declared input.
 
-Belongs here: which query over which rows gives which input. Does not: the queries (`queries`), windows
-(`windows`), or what the sums mean (the insights' own modules).
+Belongs here: which query over which rows gives which input. Does not: how rows are read (`rows`), the
+queries (`queries`), windows (`windows`), or what the sums mean (the insights' own modules).
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from gsc_pipeline.insights import queries as sql
 from gsc_pipeline.insights.frames import SERIES
+from gsc_pipeline.insights.rows import WorkspaceRows
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
@@ -32,7 +31,6 @@ from gsc_pipeline.thresholds import Thresholds
 READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS)
 """The tables that insights are made from."""
 
-_POOL = pa.system_memory_pool()
 _OF_DAY = ("site_url", "search_type", "data_date", "clicks", "impressions")
 _LEDGER = (*_OF_DAY, "status", "position", "truncated", "last_read_at")
 _POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
@@ -41,9 +39,8 @@ _POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
 class LakeSource:
     """One workspace's inputs, as the insights declare them, out of the lake as it was when this was made.
 
-    Rows are streamed through DuckDB, so that memory holds sums. `tables` are those that will be read, the
-    ledger among them. Raises LakeError where the lake cannot be
-    read. To be closed, or used in a `with`.
+    Rows go through DuckDB, so that memory holds sums. `tables` are those that will be read, the ledger
+    among them. Raises LakeError where the lake cannot be read. To be closed, or used in a `with`.
     """
 
     def __init__(
@@ -57,8 +54,7 @@ class LakeSource:
     ) -> None:
         self._thresholds = thresholds
         self._is_brand = sql.is_brand_sql(brand_terms)
-        self._datasets = {table: lake.dataset(table, workspace=workspace) for table in tables}
-        self._connection = _connect()
+        self._rows = WorkspaceRows(lake, workspace, tables)
         self.ledger = self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL")
         self.final = final_days(self.ledger, thresholds.window_days)
 
@@ -72,7 +68,7 @@ class LakeSource:
 
     def close(self) -> None:
         """Let go of the connection and all it holds."""
-        self._connection.close()
+        self._rows.close()
 
     def fingerprint(self) -> str:
         """A text that is another whenever what the insights are made from is."""
@@ -86,7 +82,7 @@ class LakeSource:
 
     def curve_positions(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Inputs of ctr_curve and of ctr_gap: sums by position, and those of queries shown enough."""
-        self._forget()
+        self._rows.forget()
         days = self._window(self._thresholds.curve_days)
         deepest, least = self._thresholds.curve_positions - 1, self._thresholds.ctr_gap_impressions
         self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest, least=least)
@@ -95,7 +91,7 @@ class LakeSource:
 
     def queries(self) -> pd.DataFrame:
         """Input of striking_distance."""
-        self._forget()
+        self._rows.forget()
         days, least = self._window(self._thresholds.window_days), self._thresholds.striking_impressions
         return self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERIES, days, least=least)
 
@@ -104,13 +100,13 @@ class LakeSource:
 
         The latter as site_url, search_type, query, url; a query without a page in the window has no row.
         """
-        self._forget()
+        self._rows.forget()
         columns = (*_OF_DAY, "query", "url", "sum_position")
         days, least = self._window(self._thresholds.window_days), self._thresholds.cannibalisation_clicks
         self._over(URL_IMPRESSION, columns, sql.MAKE_QUERY_PAGES, days)
         wanted = queries[[*SERIES, "query"]].drop_duplicates()
         texts = {name: pa.array(wanted[name], pa.string(), from_pandas=True) for name in wanted}
-        self._connection.register("wanted", pa.table(texts))
+        self._rows.register("wanted", pa.table(texts))
         return self._frame(sql.SHARED_QUERIES, least=least), self._frame(sql.TOP_PAGES)
 
     def compared_queries(self) -> pd.DataFrame:
@@ -140,12 +136,6 @@ class LakeSource:
         """Input of index_coverage: each sitemap as it was last seen."""
         return self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS)
 
-    def _forget(self) -> None:
-        """Let go of the memory that a connection keeps after a large query."""
-        self._connection.close()
-        self._connection = _connect()
-        _POOL.release_unused()
-
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
@@ -154,7 +144,7 @@ class LakeSource:
         return compared(self.final, self._thresholds.window_days, back, share)
 
     def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
-        self._forget()
+        self._rows.forget()
         return self._over(
             table,
             (*_OF_DAY, of, position),
@@ -172,55 +162,14 @@ class LakeSource:
         days: pd.DataFrame | None = None,
         **parameters: Any,
     ) -> pd.DataFrame:
-        """The query's result over the table's rows, of the days alone where they are given."""
-        where = None
+        """The query's result over the table's rows; `days` are those that it joins them with."""
         if days is not None:
-            wanted = pa.array(days["data_date"].dt.date.unique(), pa.date32())
-            months = pa.array(days["data_date"].dt.strftime("%Y-%m").unique(), pa.string())
-            where = ds.field("month").isin(months) & ds.field("data_date").isin(wanted)
-            self._connection.register("chosen", _as_arrow(days))
-        self._connection.register("facts", _stream(self._datasets[table], table, columns, where))
+            self._rows.register("chosen", _as_arrow(days))
+        self._rows.offer(table, columns, days)
         return self._frame(query, **parameters)
 
     def _frame(self, query: str, **parameters: Any) -> pd.DataFrame:
-        result = self._connection.sql(query.replace("{is_brand}", self._is_brand), params=parameters)
-        # What makes a table has no result.
-        table = pa.table({}) if result is None else result.to_arrow_table()
-        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
-        _POOL.release_unused()
-        return frame
-
-
-def _connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that holds the right side of each join.
-
-    It does not know how long a stream is, and would hold the stream.
-    """
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    return connection
-
-
-def _stream(
-    dataset: ds.Dataset | None, table: TableSpec, columns: Sequence[str], where: ds.Expression | None
-) -> pa.RecordBatchReader:
-    """The rows in small steps and hardly ahead of their reader: a year of a large site is more than memory.
-
-    In the system's memory pool, because Arrow's own keeps for good what it once had.
-    """
-    if dataset is None:
-        schema = pa.schema([table.schema.field(name) for name in columns])
-        return pa.RecordBatchReader.from_batches(schema, [])
-    scanner = dataset.scanner(
-        columns=list(columns),
-        filter=where,
-        batch_size=65_536,
-        use_threads=False,
-        batch_readahead=0,
-        fragment_readahead=1,
-        memory_pool=_POOL,
-    )
-    return scanner.to_reader()
+        return self._rows.query(query.replace("{is_brand}", self._is_brand), **parameters)
 
 
 def _as_arrow(days: pd.DataFrame) -> pa.Table:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PROPERTY_COLUMNS = ("site_url", "search_type")
 """With their bounds known, a replacement of one property's days leaves the files of others alone."""
+_PATTERN_MARKS = "*?[{"
+"""In a path they stand for others, to DuckDB."""
 LOG_RETENTION = "interval 7 days"
 """How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
 workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
@@ -146,24 +148,26 @@ class Lake:
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
 
-    def local_files(self, table: TableSpec) -> list[str]:
+    def local_files(self, table: TableSpec, *, workspace: str | None = None) -> list[str]:
         """The paths of the table's files, where they are in a folder and any reader of Parquet can tell
         their rows; else none. The partition columns are in the paths only.
+
+        With `workspace`, without files that a partition keeps for others; those left may hold others' rows.
         """
-        if "://" in self.uri:
+        if "://" in self.uri or any(mark in self.uri for mark in _PATTERN_MARKS):
             return []
         try:
             delta = self.open(table)
             if delta.protocol().min_reader_version > 1:
                 return []
-            return [
-                f"{self.table_uri(table)}/{path}"
-                for path in pa.table(delta.get_add_actions())["path"].to_pylist()
-            ]
+            files = pa.table(delta.get_add_actions(flatten=True))
         except TableNotFoundError:
             return []
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
+        if workspace is not None and "partition.workspace" in files.column_names:
+            files = files.filter(pc.equal(files["partition.workspace"], workspace))
+        return [f"{self.table_uri(table)}/{path}" for path in files["path"].to_pylist()]
 
     def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> None:
         if not rows.schema.equals(table.schema):

@@ -144,7 +144,14 @@ FINDINGS = (
         "New and lost",
         "Queries and pages that were shown in one of the two windows only.",
         "Make sure that nothing lost was wanted: a removed page needs a redirect.",
-        (Column("kind", "What", "words"), *_MOVED[:1], _BEFORE, _CLICKS, _IMPRESSIONS),
+        (
+            *_MOVED[:1],
+            Column("kind", "What", "words"),
+            Column("clicks_before", "Clicks before", "count"),
+            Column("clicks", "Clicks now", "count"),
+            Column("impressions_before", "Shown before", "count"),
+            Column("impressions", "Shown now", "count"),
+        ),
         _largest_changes(("new", "lost")),
     ),
     Finding(

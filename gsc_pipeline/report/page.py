@@ -43,6 +43,9 @@ _WORDS = {
     "zzz": "Unknown",
 }
 
+_TEXTS = ("text", "url", "words", "device", "day")
+"""Kinds of columns that are no numbers."""
+
 
 def page(data: ReportData) -> str:
     """The report as one HTML document that refers to nothing outside of itself."""
@@ -63,6 +66,7 @@ def page(data: ReportData) -> str:
         brand=_brand(data),
         parts=[_part("Devices", data.devices, _words), _part("Countries", data.countries, _country)],
         findings=[_found(one, data) for one in FINDINGS],
+        texts=_TEXTS,
         notes=notes(data),
         window_days=data.workspace.thresholds.window_days,
     )
@@ -213,9 +217,9 @@ def _text(value: Any) -> str:
 def _cell(row: Mapping[str, Any], column: Any) -> Markup:
     """One cell as HTML, its text escaped. Only addresses of the web are made links."""
     value = row[column.name]
-    if _is_missing(value):
-        return Markup('<td class="num">–</td>') if column.kind != "text" else Markup("<td>–</td>")
-    if column.kind in ("text", "words", "device", "day", "url"):
+    if column.kind in _TEXTS:
+        if _is_missing(value):
+            return Markup('<td class="word" data-label="{}">–</td>').format(column.heading)
         text = _words(value) if column.kind in ("words", "device") else _text(value)
         if column.kind == "url":
             text = _text(str(value).removeprefix("https://"))
@@ -229,13 +233,17 @@ def _cell(row: Mapping[str, Any], column: Any) -> Markup:
         )
     writers: dict[str, Callable[[Any], str]] = {
         "count": _count,
-        "number": lambda number: _count(number) if abs(number) >= 100 else _decimal(number),
+        "number": lambda number: (
+            _count(number) if abs(number) >= 100 or number == round(number) else _decimal(number)
+        ),
         "share": _share,
         "change_share": _signed,
         "decimal": _decimal,
         "decimal2": partial(_decimal, places=2),
         "change": lambda number: f"{round(number):+,}".replace("-", "−"),
     }
+    if _is_missing(value):
+        return Markup('<td class="num" data-label="{}">–</td>').format(column.heading)
     mood = ""
     if column.kind in ("change", "change_share"):
         mood = " good" if value > 0 else " bad"

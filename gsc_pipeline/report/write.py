@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import INSIGHTS
+from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.spreadsheets import write_csv
 from gsc_pipeline.workspaces import Workspace
@@ -56,6 +56,9 @@ def _tables(lake: Lake, data: ReportData, folder: Path) -> list[Path]:
     files = []
     for table in INSIGHTS:
         rows = lake.read(table, workspace=data.workspace.id).to_pandas(date_as_object=False)
+        if table is DAILY_PERFORMANCE:
+            # The others are one file, in their order; this one is a file per month.
+            rows = rows.sort_values(list(table.keys))
         files.append(folder / f"{data.workspace.id}-{table.name}.csv")
         write_csv(files[-1], rows.drop(columns=["workspace", "month"]))
     return files

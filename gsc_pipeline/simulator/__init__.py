@@ -5,13 +5,13 @@ parts of the project that read Search Console, so a mistake there cannot hide be
 """
 
 from gsc_pipeline.simulator.answers import MOST_ROWS_A_DAY
-from gsc_pipeline.simulator.cells import Plant
 from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, SimulatorError
 from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Labels, Property
 from gsc_pipeline.simulator.hours import HourlyFacts, hours_of, visible_hours
 from gsc_pipeline.simulator.inspections import InspectionQuota, inspection
 from gsc_pipeline.simulator.keys import authorized_user_info, write_service_account_key
 from gsc_pipeline.simulator.paging import Paging
+from gsc_pipeline.simulator.plants import Plant
 from gsc_pipeline.simulator.provisional import first_incomplete_day, is_complete, visible_facts
 from gsc_pipeline.simulator.replay import ReplayedProperty
 from gsc_pipeline.simulator.replies import Reply, google_error, token_error

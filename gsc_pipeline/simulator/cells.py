@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
-from typing import Literal
 
 import numpy as np
 
 from gsc_pipeline.simulator import wording
 from gsc_pipeline.simulator.appearances import DRAWN, drawn
-from gsc_pipeline.simulator.curves import DECLINING_CURVES, STEADY, days_declining
+from gsc_pipeline.simulator.curves import DECLINING_CURVES, STEADY, coming_curves
 from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts, Labels, Reals, SearchType, texts
 from gsc_pipeline.simulator.hashing import hashed, seed_of, uniform
+from gsc_pipeline.simulator.plants import Plant
 
 COUNTRIES = (
     "usa", "gbr", "deu", "can", "fra", "ind", "aus", "nld", "esp", "ita", "bra", "mex", "jpn", "pol",
@@ -32,33 +31,6 @@ _CANNIBALISED = 3
 _STRIKING = 5
 _CTR_GAPS = 2
 _QUERIES_OF_DECAY = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Plant:
-    """A finding put into a property on purpose, for an analysis to find.
-
-    `decay`: `pages[0]` loses clicks. `cannibalisation`: the clicks of `query` are split between
-    `pages`, each with more than a tenth. `striking_distance`: `query` has an average position between
-    4 and 20 and at least 100 impressions in any 28 days. `ctr_gap`: `query` stands near the top and gets a
-    tenth of the clicks that others get there.
-    """
-
-    kind: Literal["decay", "cannibalisation", "striking_distance", "ctr_gap"]
-    query: str | None
-    pages: tuple[str, ...]
-    curve: int = STEADY
-
-    def shows_on(self, day: date) -> bool:
-        """Whether an analysis of the weeks up to `day` must find it.
-
-        A decaying page declines for 90 days, recovers and stays level for 80; it must be found once it
-        has been declining for 45 days. On any day one decaying page of a property must be found.
-        """
-        if self.kind != "decay":
-            return True
-        age = days_declining(self.curve, day)
-        return age is not None and age >= 45
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,6 +236,14 @@ def _planted(
         query, page = new(next(spare_queries), queries), 1 + _STRIKING + place
         plants.append(Plant("ctr_gap", queries[query], (pages[page],)))
         rows.append((query, page, 20.0 - 4 * place, 0.015, 1.0, STEADY))
+    # On pages of their own, which come last: so every number of the others stays what it was.
+    query, page = new(next(spare_queries), queries), new(next(spare_pages), pages)
+    plants.append(Plant("mild_ctr_gap", queries[query], (pages[page],)))
+    rows.append((query, page, 24.0, 0.075, 1.0, STEADY))
+    for curve in coming_curves():
+        query, page = new(next(spare_queries), queries), new(next(spare_pages), pages)
+        plants.append(Plant("coming", queries[query], (pages[page],), curve))
+        rows.append((query, page, 12.0, 0.02, 30.0, curve))
     query_, page_, rate, ctr, position, curve_ = (np.array(column) for column in zip(*rows, strict=True))
     pairs = _Pairs(
         query_.astype(np.int32),

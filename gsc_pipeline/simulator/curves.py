@@ -28,6 +28,12 @@ DECLINING_CURVES = 4
 """Curves 1 to 4 decline over 90 days, recover and stay, by turns: on any day one of them has been
 declining for 45 to 90 days, so there is always a decline to be found whatever day it is."""
 
+SHOWN_DAYS, _AROUND = 60, 120
+COMING_CURVES = 6
+FIRST_COMING = 1 + DECLINING_CURVES
+"""Six more curves are there for 60 days and nowhere for the next 60, 20 days apart: on any day one of them
+has come within the last four weeks, and one has gone."""
+
 _WEEKS = (
     (1.08, 1.10, 1.09, 1.06, 0.98, 0.82, 0.87),
     (1.16, 1.18, 1.17, 1.14, 1.02, 0.62, 0.71),
@@ -53,7 +59,11 @@ def cumulative(shape: int) -> Reals:
     trend = 1 + 0.08 * np.sin(2 * np.pi * (ordinal / 1100 + uniform(seed, 2)))
     chance = 0.95 + 0.1 * uniform(seed, ordinal)
     steady = week * season * trend * chance
-    daily = [steady, *(steady * _level(ordinal, curve) for curve in range(1, DECLINING_CURVES + 1))]
+    daily = [
+        steady,
+        *(steady * _level(ordinal, curve) for curve in range(1, FIRST_COMING)),
+        *(steady * ((ordinal - _came(curve)) % _AROUND < SHOWN_DAYS) for curve in coming_curves()),
+    ]
     return np.concatenate([np.zeros((len(daily), 1)), np.cumsum(daily, axis=1)], axis=1)
 
 
@@ -61,6 +71,19 @@ def days_declining(curve: int, day: date) -> int | None:
     """For how many days the curve has been declining on `day`; None when it is not."""
     age = (day.toordinal() - _offset(curve)) % CYCLE
     return age if curve != STEADY and age < DECLINE else None
+
+
+def coming_curves() -> range:
+    """The curves of what comes and goes."""
+    return range(FIRST_COMING, FIRST_COMING + COMING_CURVES)
+
+
+def days_since_coming(curve: int, day: date) -> int | None:
+    """How many days before `day` the curve came last, from 0 to 119; None for one that never goes.
+
+    It was there for the first SHOWN_DAYS of them.
+    """
+    return (day.toordinal() - _came(curve)) % _AROUND if curve in coming_curves() else None
 
 
 def _level(ordinal: np.ndarray[tuple[int], np.dtype[np.int64]], curve: int) -> Reals:
@@ -72,3 +95,7 @@ def _level(ordinal: np.ndarray[tuple[int], np.dtype[np.int64]], curve: int) -> R
 
 def _offset(curve: int) -> int:
     return curve * CYCLE // DECLINING_CURVES
+
+
+def _came(curve: int) -> int:
+    return (curve - FIRST_COMING) * _AROUND // COMING_CURVES

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gsc_pipeline.days import ONE_DAY, Window, months_before
-from gsc_pipeline.simulator.cells import Cells, Plant, make_cells
+from gsc_pipeline.simulator.cells import Cells, make_cells
 from gsc_pipeline.simulator.curves import FIRST_DAY, LAST_DAY, SHAPES, cumulative
 from gsc_pipeline.simulator.errors import SimulatorError
 from gsc_pipeline.simulator.facts import SEARCH_TYPES, Counts, Facts, Reals
 from gsc_pipeline.simulator.hashing import seed_of, uniform
+from gsc_pipeline.simulator.plants import Plant
 from gsc_pipeline.simulator.recent import Recent
 from gsc_pipeline.simulator.scaling import scaled
 

@@ -79,6 +79,23 @@ def test_figures_are_kept_between_invocations(tmp_path: Path):
     assert kept(tmp_path, [SMALL, replace(SMALL, name="never measured")]) == [again]
 
 
+def test_a_report_is_measured_on_a_lake_that_needs_no_sync(tmp_path: Path):
+    both = ("report", "report-again")
+    scenario = Scenario("report", "a report", 70, 30, 0.0, both, ("https://www.example.com/",), idle=True)
+    found = run_scenario(scenario, tmp_path, runs=1)
+    assert found.failures == {}
+    made, again = found.medians["report"], found.medians["report-again"]
+    assert made.calls == again.calls == 0
+    assert (tmp_path / "report" / "reports" / "acme.html").exists()
+    # The unmeasured run and the measured one both made them; of the other only the first did.
+    assert len(DeltaTable(str(tmp_path / "report" / "lake" / "ctr_curve")).history()) == 2
+    assert len(DeltaTable(str(tmp_path / "report-again" / "lake" / "ctr_curve")).history()) == 2
+    text = render([section(scenario, outcome(report=measured(wall=9.9, peak_mib=480.0)), 0.0)])
+    assert "| report of 10 properties and 16 months: wall | < 10 s | 9.9 s | yes |" in text
+    assert "wall is not above | < 10 s | 1.0 s | yes |" in text
+    assert "| the same: peak memory | < 500 MB | 503 MB | no |" in text
+
+
 def test_targets_are_judged():
     def found(name: str, **programs: Measurement) -> Section:
         return section(replace(SMALL, name=name, sites=("a", "b", "c")), outcome(**programs), 0.0)

@@ -132,3 +132,16 @@ def test_the_report_opens_from_the_disk_and_asks_the_network_for_nothing(page: P
     sees(page, "Within striking distance", "What to do", REFUSED)
     assert asked == [shown.report.as_uri()]
     picture(page, "report")
+
+
+def test_the_report_fits_a_telephone_and_its_printed_parts_stay_whole(page: Page, shown: Prepared) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(shown.report.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    picture(page, "report_on_a_telephone")
+    page.emulate_media(media="print", color_scheme="dark")
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    for part in ("section.finding", ".chart", "figure", "tr"):
+        assert page.evaluate(style.format(part, "breakInside")) == "avoid", part
+    # A dark screen is not printed.
+    assert page.evaluate(style.format("body", "backgroundColor")) == "rgb(255, 255, 255)"

@@ -123,14 +123,22 @@ def test_the_gap_is_what_the_positions_it_was_shown_at_would_have_brought() -> N
 
 @pytest.mark.parametrize(
     ("clicks", "impressions", "listed"),
-    # Half of the expected is 100, its deviation 10: three of them below it is listed.
-    [(70, 1000, True), (71, 1000, False), (0, 99, False), (200, 1000, False)],
+    # A fifth is expected. Of 20 clicks four deviations are 17.9.
+    [(100, 1000, True), (101, 1000, False), (2, 100, True), (3, 100, False), (0, 99, False)],
 )
-def test_a_gap_is_less_than_half_of_the_expected_clicks_chance_aside(
+def test_a_gap_is_at_most_half_of_the_expected_clicks_and_more_than_chance(
     clicks: int, impressions: int, listed: bool
 ) -> None:
     rows = frame(query("a", clicks, impressions, 1.0, position=1))
     assert len(ctr_gap(rows, curve(p1=0.2), DEFAULT)) == listed
+
+
+def test_how_large_a_gap_must_be_is_the_workspaces_own() -> None:
+    rows = frame(query("a", 120, 1000, 1.0, position=1))
+    milder, stricter = Thresholds(ctr_gap_share=0.6), Thresholds(ctr_gap_share=0.6, ctr_gap_significance=6)
+    assert len(ctr_gap(rows, curve(p1=0.2), milder)) == 1
+    assert ctr_gap(rows, curve(p1=0.2), DEFAULT).empty
+    assert ctr_gap(rows, curve(p1=0.2), stricter).empty
 
 
 # cannibalisation

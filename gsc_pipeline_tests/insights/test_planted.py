@@ -28,6 +28,7 @@ from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.simulator import Plant, SyntheticProperty
 from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.world import World
 
 pytestmark = pytest.mark.slow
 
@@ -84,13 +85,14 @@ def test_queries_in_striking_distance_are_found_with_their_pages_and_no_others(
 def test_queries_at_a_ctr_gap_are_found_with_their_pages(found: Found, planted: SyntheticProperty) -> None:
     rows = found(CTR_GAP)
     by_query = dict(zip(rows["query"], rows["url"], strict=True))
-    expected = {plant.query: plant.pages[0] for plant in plants(planted, "ctr_gap")}
+    wanted = [*plants(planted, "ctr_gap"), *plants(planted, "mild_ctr_gap")]
+    expected = {plant.query: plant.pages[0] for plant in wanted}
     assert expected.items() <= by_query.items()
-    # A query in striking distance is planted with few clicks for its place: the only others there may be.
-    assert set(by_query) - set(expected) <= {p.query for p in plants(planted, "striking_distance")}
-    assert rows.iloc[0]["query"] in expected
+    # Others may be there, for the planted queries raise the curve that all are held against; but after them.
+    largest = rows.drop_duplicates("query").head(len(expected))
+    assert set(largest["query"]) == set(expected)
     assert (rows["gap_clicks"] > 0).all()
-    assert (rows["ctr"] < rows["expected_ctr"] / 2).all()
+    assert (rows["ctr"] <= rows["expected_ctr"] / 2).all()
 
 
 def test_cannibalised_queries_are_found_with_both_pages(found: Found, planted: SyntheticProperty) -> None:
@@ -109,9 +111,29 @@ def test_decaying_pages_are_found_among_the_losers_too(found: Found, planted: Sy
     previous = rows[rows["compared_with"] == "previous"]
     assert wanted <= set(previous["url"]) <= may
     movers = found(WINNERS_AND_LOSERS)
-    pages = movers[movers["dimension"] == "page"]
+    pages = movers[(movers["dimension"] == "page") & movers["kind"].isin(("winner", "loser"))]
     assert wanted <= set(pages.loc[pages["kind"] == "loser", "item"])
     assert set(pages["item"]) <= may
+
+
+def test_what_is_new_and_what_is_lost_is_found_by_query_and_by_page(
+    found: Found, planted: SyntheticProperty
+) -> None:
+    movers = found(WINNERS_AND_LOSERS)
+    coming = plants(planted, "coming")
+    for kind, of_kind in (
+        ("new", [plant for plant in coming if plant.is_new_on(LAST)]),
+        ("lost", [plant for plant in coming if plant.is_lost_on(LAST)]),
+    ):
+        rows = movers[movers["kind"] == kind]
+        there = {(row.dimension, row.item) for row in rows.itertuples()}
+        assert there == {("query", one.query) for one in of_kind} | {
+            ("page", one.pages[0]) for one in of_kind
+        }
+        assert of_kind
+        shown, not_shown = ("", "_before") if kind == "new" else ("_before", "")
+        assert (rows[f"impressions{shown}"] >= 50).all()
+        assert (rows[f"impressions{not_shown}"] == 0).all()
 
 
 def test_a_day_on_which_the_site_was_hardly_seen_is_an_anomaly_and_no_other(found: Found) -> None:
@@ -129,9 +151,12 @@ def test_each_row_says_until_when_it_looked(found: Found) -> None:
         assert not rows.duplicated([*table.keys]).any()
 
 
-@pytest.mark.parametrize("site_url", ["sc-domain:plain.example", "https://www.plain.example/"])
+@pytest.mark.parametrize(
+    "site_url", ["sc-domain:plain.example", "https://www.plain.example/", "sc-domain:globex.example"]
+)
 def test_a_site_without_plants_has_empty_tables(tmp_path: Path, site_url: str) -> None:
-    found = refreshed(tmp_path, workspace("plain"), SyntheticProperty(site_url, plants=False))
+    brand = site_url.split(":")[-1].split(".")[-2].strip("/")
+    found = refreshed(tmp_path, workspace(brand), SyntheticProperty(site_url, plants=False))
     assert {table.name: len(found(table)) for table in FINDINGS} == {table.name: 0 for table in FINDINGS}
 
 
@@ -143,6 +168,34 @@ def test_the_parts_of_a_day_sum_to_its_true_totals(found: Found) -> None:
         assert all((part > 0).all() for part in parts)
     provisional = set(daily.loc[~daily["is_final"], "data_date"])
     assert provisional == {LAST + ONE_DAY, LAST + 2 * ONE_DAY}
+
+
+def test_each_planted_case_is_found_in_rows_that_came_over_the_wire(tmp_path: Path) -> None:
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=300)
+    with World.serving(tmp_path, [prop]) as world:
+        acme = replace(world.workspace(), brand_terms=("acme",))
+        assert not world.sync(acme, world.last(95)).problems
+        as_of = refresh_insights(world.lake, acme, now=world.now).as_of
+        assert as_of is not None
+        found: Found = lambda table: world.lake.read(table).to_pandas()  # noqa: E731
+    shown = [plant for plant in prop.plants if plant.shows_on(as_of)]
+    assert {plant.kind for plant in shown} == {plant.kind for plant in prop.plants}
+    decays, movers = found(CONTENT_DECAY), found(WINNERS_AND_LOSERS)
+    there = {
+        "striking_distance": set(found(STRIKING_DISTANCE)["query"]),
+        "ctr_gap": set(found(CTR_GAP)["query"]),
+        "mild_ctr_gap": set(found(CTR_GAP)["query"]),
+        "cannibalisation": set(found(CANNIBALISATION)["query"]),
+    }
+    for plant in shown:
+        if plant.kind == "decay":
+            assert plant.pages[0] in set(decays["url"])
+        elif plant.kind == "coming":
+            kind = "new" if plant.is_new_on(as_of) else "lost"
+            assert {plant.query, plant.pages[0]} <= set(movers.loc[movers["kind"] == kind, "item"])
+        else:
+            assert plant.query in there[plant.kind]
+    assert set(movers["kind"]) >= {"new", "lost", "loser"}
 
 
 def test_a_young_site_has_tables_too(tmp_path: Path) -> None:

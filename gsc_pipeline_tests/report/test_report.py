@@ -17,7 +17,7 @@ import pytest
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import INSIGHTS, STRIKING_DISTANCE
+from gsc_pipeline.lake.schemas import INDEX_COVERAGE, INSIGHTS, STRIKING_DISTANCE
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.spreadsheets import write_csv
@@ -198,6 +198,33 @@ def test_what_was_not_found_is_said(data: ReportData) -> None:
     empty = {table: rows.head(0) for table, rows in data.findings.items()}
     seen = Seen(page(replace(data, findings=empty)))
     assert seen.words.count("Nothing found.") == 9
+
+
+def test_what_a_row_has_not_is_a_dash_that_keeps_its_heading(data: ReportData) -> None:
+    state = {
+        "source": "sitemaps",
+        "item": "https://acme.com/sitemap.xml",
+        "is_problem": True,
+        "pages": 7,
+        "errors": None,
+        "example_url": None,
+    }
+    html = page(replace(data, findings={**data.findings, INDEX_COVERAGE: pd.DataFrame([state])}))
+    assert '<td class="num" data-label="Errors">–</td>' in html
+    assert '<td class="word" data-label="Example">–</td>' in html
+
+
+def test_rows_of_a_csv_are_in_the_order_of_their_insight(written: list[Path]) -> None:
+    def read(table: str, *columns: str) -> list[tuple[str, ...]]:
+        file = next(file for file in written if file.name == f"acme-{table}.csv")
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            return [tuple(row[name] for name in columns) for row in csv.DictReader(text)]
+
+    series = ("site_url", "search_type")
+    for rows in (read("daily_performance", *series, "data_date"), read("ctr_curve", *series, "device")):
+        assert rows == sorted(rows)
+    gaps = [(site, kind, -float(value)) for site, kind, value in read("ctr_gap", *series, "gap_clicks")]
+    assert gaps == sorted(gaps)
 
 
 def test_each_insight_has_a_csv_with_all_its_rows(written: list[Path], lake: Lake) -> None:

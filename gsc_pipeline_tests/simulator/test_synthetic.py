@@ -72,6 +72,16 @@ def decaying(prop: SyntheticProperty, last: date) -> set[str]:
     return {page for page, clicks in before.items() if clicks >= 50 and after.get(page, 0) <= 0.8 * clicks}
 
 
+def new_and_lost(prop: SyntheticProperty, last: date) -> tuple[set[str], set[str]]:
+    """Queries shown 50 times in 28 days and not at all in the 28 before, and the reverse."""
+    now = Window.last_complete(28, last + ONE_DAY)
+    after = by_label(days(prop, now), "query", "impressions")
+    before = by_label(days(prop, Window.last_complete(28, now.start)), "query", "impressions")
+    new = {query for query, shown in after.items() if shown >= 50 and not before.get(query)}
+    lost = {query for query, shown in before.items() if shown >= 50 and not after.get(query)}
+    return new, lost
+
+
 @pytest.mark.parametrize("last", LAST_DAYS, ids=str)
 def test_what_is_planted_is_there_and_nothing_else(acme: SyntheticProperty, last: date) -> None:
     plants = acme.plants
@@ -85,7 +95,13 @@ def test_what_is_planted_is_there_and_nothing_else(acme: SyntheticProperty, last
         "cannibalisation",
         "striking_distance",
         "ctr_gap",
+        "mild_ctr_gap",
+        "coming",
     }
+    assert new_and_lost(acme, last) == (
+        {p.query for p in plants if p.is_new_on(last)},
+        {p.query for p in plants if p.is_lost_on(last)},
+    )
 
 
 @pytest.mark.parametrize("last", LAST_DAYS, ids=str)
@@ -94,12 +110,19 @@ def test_without_plants_there_is_nothing_to_find(site_url: str, last: date) -> N
     plain = SyntheticProperty(site_url, plants=False)
     assert plain.plants == ()
     assert striking(plain, last) == cannibalised(plain, last) == decaying(plain, last) == set()
+    assert new_and_lost(plain, last) == (set(), set())
 
 
 def test_on_every_day_of_a_year_one_decaying_page_shows(acme: SyntheticProperty) -> None:
     decays = [plant for plant in acme.plants if plant.kind == "decay"]
     for day in Window.last_complete(365, DAY):
         assert sum(plant.shows_on(day) for plant in decays) == 1
+
+
+def test_on_every_day_of_a_year_something_is_new_and_something_lost(acme: SyntheticProperty) -> None:
+    for day in Window.last_complete(365, DAY):
+        assert any(plant.is_new_on(day) for plant in acme.plants)
+        assert any(plant.is_lost_on(day) for plant in acme.plants)
 
 
 def test_the_same_property_has_the_same_numbers_in_whatever_order_days_are_read() -> None:
@@ -207,6 +230,9 @@ def test_queries_at_a_gap_get_a_tenth_of_the_clicks_of_their_place(acme: Synthet
         assert plant.query is not None
         assert shown[plant.query] > 300
         assert clicks[plant.query] / shown[plant.query] < 0.03
+    (mild,) = (plant for plant in acme.plants if plant.kind == "mild_ctr_gap")
+    assert mild.query is not None
+    assert 0.05 < clicks[mild.query] / shown[mild.query] < 0.09
 
 
 def test_history_may_reach_back_further_than_googles() -> None:
