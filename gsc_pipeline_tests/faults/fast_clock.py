@@ -2,8 +2,8 @@
 
 Dagster asks two functions for the time, which are there to be replaced by tests, and stamps what happens in
 a run as the logging library does; the pipeline asks the clock that it is given. Pauses and time-outs stay
-real. A minute of this clock lasts a second: it is always in a minute's last second, so that the scheduler,
-which sleeps until a minute is over, is awake once in every real second.
+real. A minute of this clock lasts a second: it is always in a minute's last two seconds, so that the
+scheduler, which sleeps until a minute is over, looks at it every two real seconds at least.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class FastClock:
         return datetime.fromtimestamp(time.time() + self._ahead, UTC)
 
     def go_to(self, minute: datetime) -> None:
-        """Jump to the last second before a minute begins."""
-        self._ahead = (minute - A_SECOND).timestamp() - time.time()
+        """Jump to two seconds before a minute begins."""
+        self._ahead = (minute - 2 * A_SECOND).timestamp() - time.time()
         new = self._file.with_suffix(".new")
         new.write_text(str(self._ahead), encoding="ascii")
         # In one piece, as others read it at any moment.
@@ -76,8 +76,8 @@ class FastClock:
             database.execute("UPDATE test_clock SET ahead = ?", (self._ahead,))
 
     def pass_a_minute(self) -> None:
-        """In what is left of a real second."""
+        """In a real second, so that a second is left before the minute would really be over."""
         now = self.now()
-        if now.second == 59:
+        if now.second == 58:
             time.sleep(1 - now.microsecond / 1e6)
-        self.go_to((self.now() + A_SECOND).replace(second=0, microsecond=0) + A_MINUTE)
+        self.go_to((self.now() + 2 * A_SECOND).replace(second=0, microsecond=0) + A_MINUTE)
