@@ -5,7 +5,6 @@ Belongs here: verdicts as Dagster shows them. Does not: the rules about rows (`q
 """
 
 from collections.abc import Collection
-from datetime import timedelta
 
 import dagster as dg
 from dagster import AssetCheckExecutionContext, ResourceParam
@@ -15,7 +14,6 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.quality import RULES, Rule, judge, schema_differences
 from gsc_pipeline.resources import Pipeline
-from gsc_pipeline.settings import Settings
 from gsc_pipeline.status import FAILURE_COLUMNS, failure_cells
 from gsc_pipeline.sync.standing import of_configured, read_standing
 from gsc_pipeline.workspaces import Workspace, select
@@ -56,17 +54,16 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
     )
 
 
-def data_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def data_checks() -> list[dg.AssetChecksDefinition]:
     """One check for each rule of `quality`, and one for the tables' columns: run by `gsc_checks`."""
-    stale_after = timedelta(hours=settings.stale_after_hours)
-    return [*(_rule_check(rule, stale_after) for rule in RULES), _schema_check()]
+    return [*(_rule_check(rule) for rule in RULES), _schema_check()]
 
 
-def _rule_check(rule: Rule, stale_after: timedelta) -> dg.AssetChecksDefinition:
+def _rule_check(rule: Rule) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=rule.table, name=rule.name, description=rule.description)
     def check(context: AssetCheckExecutionContext, pipeline: ResourceParam[Pipeline]) -> dg.AssetCheckResult:
         active = [workspace.id for workspace in select(pipeline.list_workspaces(), [])]
-        (verdict,) = judge([rule], pipeline.lake, active, now=pipeline.clock(), stale_after=stale_after)
+        (verdict,) = judge([rule], pipeline.lake, active, now=pipeline.clock())
         return dg.AssetCheckResult(
             passed=verdict.passed,
             severity=dg.AssetCheckSeverity.ERROR if rule.is_error else dg.AssetCheckSeverity.WARN,

@@ -14,6 +14,7 @@ from gsc_pipeline.assets.insights import CLIENT_REPORT, client_report_asset, ins
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.checks import data_checks
+from gsc_pipeline.events import ASSETS
 from gsc_pipeline.jobs import checks_job, housekeeping_job, insights_job, more_job, sync_job
 from gsc_pipeline.lake.schemas import INSIGHTS
 from gsc_pipeline.partitions import ListedWorkspaces, partitions_definition
@@ -27,6 +28,7 @@ from gsc_pipeline.schedules import (
 from gsc_pipeline.sensors import workspaces_sensor
 from gsc_pipeline.settings import Settings, load_settings
 from gsc_pipeline.tick_summary import AUTO_SYNC, auto_sync_check, tick_summary_sensor
+from gsc_pipeline.up_to_date import up_to_date_checks
 
 
 def build_defs(
@@ -43,7 +45,10 @@ def build_defs(
     def listed_ids() -> list[str]:
         return [workspace.id for workspace in list_workspaces()]
 
-    checks = data_checks(settings)
+    checks = [
+        *data_checks(),
+        up_to_date_checks(settings, ASSETS, MORE_TABLES, INSIGHTS, CLIENT_REPORT),
+    ]
     syncing, more, judging = sync_job(settings), more_job(MORE_TABLES), checks_job(checks)
     tidying = housekeeping_job(settings)
     insights = insights_job(INSIGHTS, CLIENT_REPORT)

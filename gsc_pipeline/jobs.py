@@ -74,7 +74,7 @@ def more_job(tables: Iterable[TableSpec]) -> Any:
     """`gsc_more`: the tables that are kept by workspace alone, for one workspace."""
     return dg.define_asset_job(
         "gsc_more",
-        selection=[table.name for table in tables],
+        selection=dg.AssetSelection.assets(*(table.name for table in tables)).without_checks(),
         tags=MORE_RUN_TAGS,
         description="Brings the tables beside the two main ones up to date for one workspace.",
     )
@@ -84,7 +84,7 @@ def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
     """`gsc_insights`: what follows from the tables, for one workspace, after its data has moved."""
     return dg.define_asset_job(
         "gsc_insights",
-        selection=[*(table.name for table in tables), report],
+        selection=dg.AssetSelection.assets(*(table.name for table in tables), report).without_checks(),
         tags=INSIGHTS_RUN_TAGS,
         description="Makes the insights and the report of one workspace from what the lake holds.",
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TABLES, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ RECENT = timedelta(days=2)
 class Rule:
     """One rule about one table. `sql` selects the offences; `is_error` means that data is wrong.
 
-    The query may use `$active` (workspace ids), `$today` (Pacific), `$since` and `$stale_before`
-    (moments), and the view `recent`: the ledger's rows of active workspaces whose days were read since.
+    The query may use `$active` (workspace ids), `$today` (Pacific), `$since` (a moment), and
+    the view `recent`: the ledger's rows of active workspaces whose days were read since.
     """
 
     name: str
@@ -115,12 +115,6 @@ _UNUSUAL_ANONYMISED_SHARE = """
     WHERE nth <= 7 AND abs(coalesce(share, 0) - usual) > greatest(5 * 1.4826 * spread, 0.10)
     ORDER BY ALL"""
 
-_STALE = """
-    SELECT workspace, max(started_at) FILTER (outcome = 'success') AS last_good_sync
-    FROM (SELECT unnest($active) AS workspace) LEFT JOIN sync_runs USING (workspace)
-    GROUP BY workspace
-    HAVING coalesce(last_good_sync < $stale_before, true) ORDER BY ALL"""
-
 _SITE, _URL = SITE_IMPRESSION.name, URL_IMPRESSION.name
 
 RULES = (
@@ -180,12 +174,6 @@ RULES = (
         "The share of anonymised impressions is within its usual range (median and MAD of the days before).",
         _UNUSUAL_ANONYMISED_SHARE,
     ),
-    Rule(
-        "no_stale_workspaces",
-        _SITE,
-        "Every active workspace had a good sync within the last GSC_STALE_AFTER_HOURS.",
-        _STALE,
-    ),
 )
 
 
@@ -195,7 +183,6 @@ def judge(
     active: Sequence[str],
     *,
     now: datetime,
-    stale_after: timedelta,
     since: datetime | None = None,
 ) -> list[Verdict]:
     """Apply the rules to the lake as it is at `now` (aware), for the `active` workspaces.
@@ -206,10 +193,9 @@ def judge(
         "active": list(active),
         "today": pacific_today(now),
         "since": since or now - RECENT,
-        "stale_before": now - stale_after,
     }
     days = [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER]
-    with connect(lake, days, whole=[SYNC_RUNS]) as connection:
+    with connect(lake, days) as connection:
         connection.execute(
             f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}
                 WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",

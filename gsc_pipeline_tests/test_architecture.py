@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "serving": {"alerts", "health"},
     "simulator": {"days"},
     "status": {"lake", "sync", "workspaces"},
+    "last_true": {"days", "lake", "status"},
     "quality": {"days", "lake"},
     "terminal": {"lake", "status", "sync"},
 }

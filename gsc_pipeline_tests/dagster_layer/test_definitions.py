@@ -89,10 +89,10 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "keys_unique",
         "no_day_beyond_yesterday",
         "no_partial_failures",
-        "no_stale_workspaces",
         "no_truncated_days",
         "schema_as_declared",
         "totals_reconcile",
+        "up_to_date",
     }
     job = defs.resolve_job_def("gsc_sync")
     assert {"dagster/priority": "1", MAX_RUNTIME_TAG: "600"}.items() <= job.tags.items()
