@@ -27,6 +27,8 @@ RECENT = timedelta(days=2)
 class Rule:
     """One rule about one table. `sql` selects the offences; `is_error` means that data is wrong.
 
+    `remedy` says what to do about an offence.
+
     The query may use `$active` (workspace ids), `$today` (Pacific), `$since` (a moment), and
     the view `recent`: the ledger's rows of active workspaces whose days were read since.
     """
@@ -35,6 +37,7 @@ class Rule:
     table: str
     description: str
     sql: str
+    remedy: str
     is_error: bool = False
 
 
@@ -117,6 +120,19 @@ _UNUSUAL_ANONYMISED_SHARE = """
 
 _SITE, _URL = SITE_IMPRESSION.name, URL_IMPRESSION.name
 
+_READ_AGAIN = "Read the days again: gsc sync WORKSPACE --start DAY --end DAY --full, or materialize them."
+_LOOK = "Nothing else may write to the lake. " + _READ_AGAIN
+_CAPPED = (
+    "Google gives no more rows of such a day, and its totals are true all the same. More of its queries are "
+    "to "
+    "be had by verifying parts of the site as properties of their own."
+)
+_COMPARE = (
+    "Compare the day with Search Console's own page. If they agree, the site's queries changed; if not, "
+    "read the "
+    "day again: gsc sync WORKSPACE --start DAY --end DAY --full."
+)
+
 RULES = (
     Rule(
         "totals_reconcile",
@@ -127,25 +143,29 @@ RULES = (
             "site_rows",
             "(held.clicks, held.impressions) <> (recent.clicks, recent.impressions)",
         ),
+        _READ_AGAIN,
     ),
     Rule(
         "totals_reconcile",
         _URL,
         "Every row that was read is there, and pages were shown no less often than the property.",
         _reconciles(_URL, "url_rows", "(held.impressions < recent.impressions AND NOT truncated)"),
+        _READ_AGAIN,
     ),
     Rule(
         "keys_unique",
         _SITE,
-        "No key has two rows.",
+        "No two rows of a day have the same key: its numbers count once.",
         _unique(_SITE, SITE_IMPRESSION.keys),
+        _LOOK,
         is_error=True,
     ),
     Rule(
         "keys_unique",
         _URL,
-        "No key has two rows.",
+        "No two rows of a day have the same key: its numbers count once.",
         _unique(_URL, URL_IMPRESSION.keys),
+        _LOOK,
         is_error=True,
     ),
     Rule(
@@ -153,6 +173,7 @@ RULES = (
         _SITE,
         "No row is of a day that is not over in California.",
         _not_over(_SITE),
+        _LOOK,
         is_error=True,
     ),
     Rule(
@@ -160,6 +181,7 @@ RULES = (
         _URL,
         "No row is of a day that is not over in California.",
         _not_over(_URL),
+        _LOOK,
         is_error=True,
     ),
     Rule(
@@ -167,12 +189,14 @@ RULES = (
         _SITE,
         "No day read lately met the API's cap of 50,000 rows, beyond which rows are not to be had.",
         _TRUNCATED,
+        _CAPPED,
     ),
     Rule(
         "anonymised_share_is_usual",
         _SITE,
         "The share of anonymised impressions is within its usual range (median and MAD of the days before).",
         _UNUSUAL_ANONYMISED_SHARE,
+        _COMPARE,
     ),
 )
 

@@ -20,11 +20,11 @@ FAILURE_COLUMNS = (
     "workspace",
     "property",
     "search type",
+    "cause",
+    "next step",
     "days",
     "since (UTC)",
     "times",
-    "cause",
-    "next step",
 )
 """What fails now, as every table of it is headed."""
 
@@ -100,11 +100,11 @@ def failure_cells(failure: StandingFailure) -> tuple[object, ...]:
         failure.workspace,
         failure.site_url or "(all)",
         failure.search_type,
+        failure.cause,
+        failure.next_step,
         days,
         since,
         failure.times,
-        failure.cause,
-        failure.next_step,
     )
 
 

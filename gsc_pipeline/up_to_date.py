@@ -36,7 +36,7 @@ def up_to_date_checks(
 ) -> dg.AssetChecksDefinition:
     """The check of every asset, in one step of `gsc_checks`."""
     hours = settings.stale_after_hours
-    anew = f"within {hours:g} hours after its days last moved"
+    anew = f"Made anew within {hours:g} hours after the days of an active workspace moved"
     families: list[tuple[Iterable[str], JudgeAsset, str]] = [
         (
             search_data,
@@ -48,17 +48,16 @@ def up_to_date_checks(
             last_true.daily,
             f"was brought up to date in the last {hours + 24:g} hours",
         ),
-        ([table.name for table in insights], last_true.insights, f"was made anew {anew}"),
-        ([report], last_true.report, f"was written anew {anew}"),
+        ([table.name for table in insights], last_true.insights, anew),
+        ([report], last_true.report, anew),
     ]
     judges = {name: judge for names, judge, _ in families for name in names}
     specs = [
         dg.AssetCheckSpec(
             UP_TO_DATE,
             asset=name,
-            description=f"For every active workspace it {due} (GSC_STALE_AFTER_HOURS). The table "
-            "says when it was last true for each of them, and what is wrong now. Times are in UTC, days "
-            "in Pacific time.",
+            description=f"{due} (GSC_STALE_AFTER_HOURS). The table says when it was last true for each "
+            "workspace, and what is wrong now. Times are in UTC, days in Pacific time.",
         )
         for names, _, due in families
         for name in names
