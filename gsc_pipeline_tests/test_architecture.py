@@ -37,8 +37,9 @@ MAY_IMPORT = {
     "simulator": {"days"},
     "status": {"lake", "sync", "workspaces"},
     "last_true": {"days", "lake", "status"},
+    "printing": set(),
     "quality": {"days", "lake"},
-    "terminal": {"lake", "status", "sync"},
+    "terminal": {"lake", "printing", "status", "sync"},
 }
 
 
