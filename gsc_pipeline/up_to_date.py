@@ -41,12 +41,12 @@ def up_to_date_checks(
         (
             search_data,
             last_true.search_data,
-            f"had a good sync in the last {hours:g} hours (GSC_STALE_AFTER_HOURS)",
+            f"Every active workspace had a good sync in the last {hours:g} hours",
         ),
         (
             [table.name for table in more],
             last_true.daily,
-            f"was brought up to date in the last {hours + 24:g} hours",
+            f"Read for every active workspace in the last day and {hours:g} hours",
         ),
         ([table.name for table in insights], last_true.insights, anew),
         ([report], last_true.report, anew),
