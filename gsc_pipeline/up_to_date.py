@@ -57,7 +57,7 @@ def up_to_date_checks(
             UP_TO_DATE,
             asset=name,
             description=f"{due} (GSC_STALE_AFTER_HOURS). The table says when it was last true for each "
-            "workspace, and what is wrong now. Times are in UTC, days in Pacific time.",
+            "workspace, and what is wrong now (times in UTC, days in Pacific time). *Execute* looks again.",
         )
         for names, _, due in families
         for name in names
