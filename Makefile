@@ -1,6 +1,7 @@
 # gsc_pipeline. `make demo` and `make test` need nothing but Python 3.11 to 3.13 and make.
 
 PYTHON ?= python3
+PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -17,11 +18,11 @@ demo: $(VENV)/.installed ## sync made-up workspaces into a lake and show them
 
 # The instance's state stays out of the code: .dagster/ holds it, beside a link to dagster.yaml.
 # Without a workspaces file of your own, the demonstration's workspaces are served.
-up: $(VENV)/.installed ## Dagster's UI, daemon and schedule
+up: $(VENV)/.installed ## Dagster's UI, daemon and schedule, on port 3000 (PORT=…)
 	@mkdir -p .dagster && ln -sfn ../dagster.yaml .dagster/dagster.yaml
 	@if [ -n "$$GSC_WORKSPACES_FILE" ] || [ -e workspaces.yaml ]; \
-	then DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/dagster dev --workspace workspace.yaml; \
-	else DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/python -m gsc_pipeline.demo dagster dev --workspace workspace.yaml; \
+	then DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/dagster dev --workspace workspace.yaml --port $(PORT); \
+	else DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/python -m gsc_pipeline.demo dagster dev --workspace workspace.yaml --port $(PORT); \
 	fi
 
 test: $(VENV)/.installed-dev ## all tests, with branch coverage

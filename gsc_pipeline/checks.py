@@ -4,8 +4,7 @@ A check that judged one run's workspace would turn green when the next workspace
 Belongs here: verdicts as Dagster shows them. Does not: the rules about rows (`quality`).
 """
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 from dagster import AssetCheckExecutionContext, ResourceParam
@@ -15,19 +14,27 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.quality import RULES, Rule, judge, schema_differences
 from gsc_pipeline.resources import Pipeline
-from gsc_pipeline.settings import Settings
 from gsc_pipeline.status import FAILURE_COLUMNS, failure_cells
-from gsc_pipeline.sync.standing import of_configured, read_standing
+from gsc_pipeline.sync.standing import StandingFailure, of_configured, read_standing
 from gsc_pipeline.workspaces import Workspace, select
+
+_OTHER_COLUMNS = (
+    "Another version of this project wrote the tables, or another program. Run the newest version against "
+    "the lake; nothing else may write to it."
+)
 
 NO_PARTIAL_FAILURES = dg.AssetCheckSpec(
     "no_partial_failures",
     asset=SITE_IMPRESSION.name,
-    description="Nothing of any active workspace fails: no property, no credential, no day.",
+    description="Nothing of any active workspace fails: no property, no credential, no day. The same list as "
+    "`gsc status` and the lake's table `standing_failures`; it empties itself when a sync finds the cause "
+    "gone.",
 )
 
 _SHOWN = 50
 """Rows listed in a check's metadata; the lake has them all."""
+_NAMED = 10
+"""Workspaces named in a sentence."""
 
 
 def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.AssetCheckResult:
@@ -44,7 +51,7 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
         asset_key=NO_PARTIAL_FAILURES.asset_key,
         passed=not failures,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(failures)} standing failures" if failures else "every day is as known",
+        description=_sentence(failures),
         metadata={
             "failed_days": days,
             "failing_workspaces": len({failure.workspace for failure in failures}),
@@ -56,21 +63,31 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
     )
 
 
-def data_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def _sentence(failures: Sequence[StandingFailure]) -> str:
+    if not failures:
+        return "nothing fails: every day is as known"
+    named = sorted({failure.workspace for failure in failures})
+    shown = ", ".join(named[:_NAMED]) + (" and others" if len(named) > _NAMED else "")
+    things = "thing fails" if len(failures) == 1 else "things fail"
+    return f"{len(failures)} {things}, of {shown}: the table says since when, why, and what to do"
+
+
+def data_checks() -> list[dg.AssetChecksDefinition]:
     """One check for each rule of `quality`, and one for the tables' columns: run by `gsc_checks`."""
-    stale_after = timedelta(hours=settings.stale_after_hours)
-    return [*(_rule_check(rule, stale_after) for rule in RULES), _schema_check()]
+    return [*(_rule_check(rule) for rule in RULES), _schema_check()]
 
 
-def _rule_check(rule: Rule, stale_after: timedelta) -> dg.AssetChecksDefinition:
+def _rule_check(rule: Rule) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=rule.table, name=rule.name, description=rule.description)
     def check(context: AssetCheckExecutionContext, pipeline: ResourceParam[Pipeline]) -> dg.AssetCheckResult:
         active = [workspace.id for workspace in select(pipeline.list_workspaces(), [])]
-        (verdict,) = judge([rule], pipeline.lake, active, now=pipeline.clock(), stale_after=stale_after)
+        (verdict,) = judge([rule], pipeline.lake, active, now=pipeline.clock())
         return dg.AssetCheckResult(
             passed=verdict.passed,
             severity=dg.AssetCheckSeverity.ERROR if rule.is_error else dg.AssetCheckSeverity.WARN,
-            description=f"{len(verdict.offences)} offences" if verdict.offences else "as it should be",
+            description=f"{len(verdict.offences)} offences. {rule.remedy}"
+            if verdict.offences
+            else "as it should be",
             metadata={
                 "offences": len(verdict.offences),
                 "judged_workspaces": len(active),
@@ -92,6 +109,7 @@ def _schema_check() -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not differences,
             severity=dg.AssetCheckSeverity.ERROR,
+            description=_OTHER_COLUMNS if differences else "as it should be",
             metadata={"differences": table_metadata(("table", "columns"), differences)},
         )
 

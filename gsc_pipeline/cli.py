@@ -34,6 +34,8 @@ MISUSED = 2
 
 app = typer.Typer(
     help="Keep an exact, SQL-ready copy of Google Search Console data.",
+    epilog="Settings are environment variables, such as GSC_WORKSPACES_FILE and GSC_LAKE: "
+    "docs/configuration.md lists them. To begin: docs/setup.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,9 +45,9 @@ app = typer.Typer(
 def main() -> None:
     """Run the command. Mistakes and failures end in one line on standard error and a non-zero exit."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="gsc", standalone_mode=False))
     except typer.exceptions.TyperException as error:
-        _fail(MISUSED, error.format_message() if hasattr(error, "format_message") else str(error))
+        _fail(MISUSED, _usage(error))
     except ConfigurationError as error:
         _fail(MISUSED, str(error))
     except PipelineError as error:
@@ -57,7 +59,8 @@ def main() -> None:
 @app.command()
 def sync(
     workspaces: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORKSPACE]...", help="All active ones by default.")
+        list[str] | None,
+        typer.Argument(metavar="WORKSPACE", help="Ids of the workspaces file; all active ones by default."),
     ] = None,
     days: Annotated[int | None, typer.Option(help="The last N complete Pacific days.")] = None,
     start: Annotated[str | None, typer.Option(metavar="DATE", help="The first day.")] = None,
@@ -117,11 +120,13 @@ def status(
     from gsc_pipeline.workspaces import load_workspaces
 
     settings = load_settings()
-    states = workspace_states(load_workspaces(settings.workspaces_file), Lake(settings.lake))
+    lake = Lake(settings.lake)
+    states = workspace_states(load_workspaces(settings.workspaces_file), lake)
     if as_json:
         typer.echo(json.dumps({"workspaces": [state.as_json() for state in states]}))
     else:
         print_status(states)
+        _warn_if_empty(lake)
 
 
 @app.command()
@@ -216,7 +221,12 @@ def simulate(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="The tables have the names the docs give them.")],
+    sql: Annotated[
+        str,
+        typer.Argument(
+            metavar="SQL", help="In quotes. SHOW TABLES and DESCRIBE sync_ledger tell what there is."
+        ),
+    ],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
 ) -> None:
@@ -224,38 +234,41 @@ def query(
     import duckdb
 
     from gsc_pipeline.lake.lake import Lake
-    from gsc_pipeline.lake.sql import connect
-    from gsc_pipeline.terminal import print_csv, print_json, print_rows
+    from gsc_pipeline.lake.sql import connect, mistake_in_sql
+    from gsc_pipeline.printing import print_csv, print_json, print_rows
 
-    settings = load_settings()
+    lake = Lake(load_settings().lake)
     try:
-        with connect(Lake(settings.lake)) as connection:
+        with connect(lake) as connection:
             result = connection.execute(sql)
             if result is None or not result.description:
                 raise ConfigurationError("query", ["this is no query: expected a SELECT"])
             columns = [column[0] for column in result.description]
             rows = result.fetchall()
     except duckdb.Error as error:
-        raise ConfigurationError("query", [" ".join(str(error).split())]) from None
+        raise ConfigurationError("query", [mistake_in_sql(str(error))]) from None
+    _warn_if_empty(lake)
     printer = print_csv if as_csv else print_json if as_json else print_rows
     printer(columns, rows)
 
 
 @app.command("duckdb")
 def duckdb_file(
-    file: Annotated[Path, typer.Argument(help="The file to write, such as search.duckdb.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as search.duckdb.")],
 ) -> None:
     """Write a DuckDB file with a view per table, for BI tools: the lake as it is now."""
     from gsc_pipeline.lake.duckdb_file import write_duckdb_file
     from gsc_pipeline.lake.lake import Lake
 
-    write_duckdb_file(Lake(load_settings().lake), file)
-    typer.echo(f"{file}: write it anew after syncs, it shows the lake as it is now")
+    lake = Lake(load_settings().lake)
+    write_duckdb_file(lake, file)
+    _warn_if_empty(lake)
+    typer.echo(f"{file}: open it read-only; it shows the lake as it is now, so write it anew after syncs")
 
 
 @app.command()
 def report(
-    workspace: Annotated[str, typer.Argument(help="Its id in the workspaces file.")],
+    workspace: Annotated[str, typer.Argument(metavar="WORKSPACE", help="Its id in the workspaces file.")],
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the files go (GSC_REPORTS).")
     ] = None,
@@ -272,6 +285,21 @@ def report(
     folder = output or settings.reports
     for file in write_report(Lake(settings.lake), wanted, folder, now=utc_now(), as_csv=as_csv):
         typer.echo(str(file))
+
+
+def _warn_if_empty(lake: Lake) -> None:
+    """An empty answer is as often a mistyped GSC_LAKE as a lake that is new."""
+    from gsc_pipeline.lake.schemas import SYNC_LEDGER
+
+    if lake.dataset(SYNC_LEDGER) is None:
+        typer.echo(f"gsc: warning: {lake.uri} holds nothing yet: run gsc sync, or check GSC_LAKE", err=True)
+
+
+def _usage(error: typer.exceptions.TyperException) -> str:
+    """The mistake, and where the right use of the command is told."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    return f"{message.rstrip('.')} ({context.command_path} --help says more)" if context else message
 
 
 def _fail(code: int, message: str) -> None:

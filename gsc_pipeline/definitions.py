@@ -13,9 +13,11 @@ import dagster as dg
 from gsc_pipeline.assets.insights import CLIENT_REPORT, insights_asset
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.assets.searchdata import searchdata_asset
+from gsc_pipeline.assets.specs import place
 from gsc_pipeline.checks import data_checks
+from gsc_pipeline.events import ASSETS
 from gsc_pipeline.jobs import checks_job, housekeeping_job, insights_job, more_job, sync_job
-from gsc_pipeline.lake.schemas import INSIGHTS
+from gsc_pipeline.lake.schemas import INSIGHTS, TABLES
 from gsc_pipeline.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.resources import live_pipeline
 from gsc_pipeline.schedules import (
@@ -27,6 +29,7 @@ from gsc_pipeline.schedules import (
 from gsc_pipeline.sensors import workspaces_sensor
 from gsc_pipeline.settings import Settings, load_settings
 from gsc_pipeline.tick_summary import AUTO_SYNC, auto_sync_check, tick_summary_sensor
+from gsc_pipeline.up_to_date import up_to_date_checks
 
 
 def build_defs(
@@ -43,7 +46,16 @@ def build_defs(
     def listed_ids() -> list[str]:
         return [workspace.id for workspace in list_workspaces()]
 
-    checks = data_checks(settings)
+    tables = {table.name: table for table in TABLES}
+
+    def completed(spec: dg.AssetSpec) -> dg.AssetSpec:
+        table = tables.get(spec.key.to_user_string())
+        return spec.merge_attributes(owners=owners, metadata=place(table, settings.lake) if table else {})
+
+    checks = [
+        *data_checks(),
+        up_to_date_checks(settings, ASSETS, MORE_TABLES, INSIGHTS, CLIENT_REPORT),
+    ]
     syncing, more, judging = sync_job(settings), more_job(MORE_TABLES), checks_job(checks)
     tidying = housekeeping_job(settings)
     insights = insights_job(INSIGHTS, CLIENT_REPORT)
@@ -55,7 +67,7 @@ def build_defs(
         AUTO_SYNC,
     ]
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=owners), assets),
+        assets=dg.map_asset_specs(completed, assets),
         asset_checks=[*checks, auto_sync_check()],
         jobs=[syncing, more, insights, judging, tidying],
         schedules=[
@@ -65,8 +77,17 @@ def build_defs(
             housekeeping_schedule(tidying, settings),
         ],
         sensors=[workspaces_sensor(), tick_summary_sensor(insights, settings)],
-        resources=resources,
+        resources={**resources, "pipeline": _described(resources["pipeline"])},
         executor=dg.in_process_executor,
+    )
+
+
+def _described(pipeline: Any) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition.hardcoded_resource(
+        pipeline,
+        description="What syncs, checks and schedules work with: the workspaces file, the Search Console "
+        "client, the lake, the state that processes share. Made from the GSC_ variables, which "
+        "docs/configuration.md lists.",
     )
 
 

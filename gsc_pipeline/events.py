@@ -43,9 +43,15 @@ class DayEvent:
 
     @property
     def status(self) -> str:
-        """The least sure of the parts' statuses."""
-        order = (Status.FAILED, Status.PROVISIONAL, Status.FINAL, Status.EMPTY)
+        """The least sure of the statuses of the parts that were read; failed only where none was."""
+        order = (Status.PROVISIONAL, Status.FINAL, Status.EMPTY, Status.FAILED)
         return min((part.status for part in self.parts), key=order.index).value
+
+    @property
+    def not_read(self) -> str:
+        """The properties and search types that failed, each with its cause."""
+        failed = [part for part in self.parts if part.outcome is Outcome.FAILED]
+        return "; ".join(f"{part.site_url} ({part.search_type}): {part.reason}" for part in failed)
 
     def materializations(self) -> list[dg.AssetMaterialization]:
         """One event for each asset, with the day's numbers."""
@@ -57,6 +63,7 @@ class DayEvent:
             "seconds": round(sum(part.seconds for part in self.parts), 3),
             "status": self.status,
             "truncated": any(part.truncated for part in self.parts),
+            **({"not_read": self.not_read} if self.not_read else {}),
         }
         rows = {
             SITE_IMPRESSION.name: sum(part.site_rows for part in self.parts),

@@ -66,7 +66,10 @@ def sync_job(settings: Settings) -> Any:
         selection=dg.AssetSelection.assets(*ASSETS).without_checks()
         | dg.AssetSelection.checks(NO_PARTIAL_FAILURES.key),
         tags={"dagster/priority": "1", MAX_RUNTIME_TAG: str(settings.run_minutes * 60)},
-        description="Brings the lake's copy of a window of days up to date, for the workspaces of a run.",
+        description="Brings `searchdata_site_impression` and `searchdata_url_impression` up to date for a "
+        "window of days of the run's workspaces, and judges what fails. The tag `gsc/workspaces` names them, "
+        "`gsc/window` the days. Green: all was read or verified, save properties that may not be read, which "
+        "the log and the check `no_partial_failures` name. Red: the failure's text says what to do.",
     )
 
 
@@ -81,9 +84,11 @@ def more_job(tables: Iterable[TableSpec]) -> Any:
     """`gsc_more`: the tables that are kept by workspace alone, for the workspaces of a run."""
     return dg.define_asset_job(
         "gsc_more",
-        selection=[table.name for table in tables],
+        selection=dg.AssetSelection.assets(*(table.name for table in tables)).without_checks(),
         tags=MORE_RUN_TAGS,
-        description="Brings the tables beside the two main ones up to date for the workspaces of a run.",
+        description="Brings the tables beside the two main ones up to date for the run's workspaces: "
+        "properties, sitemaps, hours, search appearances, URL inspections. A step each; a red one says what "
+        "to do, and the others go on.",
     )
 
 
@@ -91,9 +96,10 @@ def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
     """`gsc_insights`: what follows from the tables, after the data of a run's workspaces has moved."""
     return dg.define_asset_job(
         "gsc_insights",
-        selection=[*(table.name for table in tables), report],
+        selection=dg.AssetSelection.assets(*(table.name for table in tables), report).without_checks(),
         tags=INSIGHTS_RUN_TAGS,
-        description="Makes the insights and the report of the workspaces of a run from what the lake holds.",
+        description="Makes the insights and the reports of the run's workspaces from what the lake holds. "
+        "Asks Google nothing. What has not moved is left as it is.",
     )
 
 
@@ -102,7 +108,10 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
     return dg.define_asset_job(
         "gsc_checks",
         selection=dg.AssetSelection.checks(*checks),
-        description="Judges the lake's rows by the data checks.",
+        description="Judges the lake's rows of all active workspaces by the data checks, and says on each "
+        "asset's "
+        "page when it was last true for each workspace (`up_to_date`). Green even where checks warn: see "
+        "them.",
     )
 
 
@@ -131,7 +140,9 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
     @dg.job(
         name="gsc_housekeeping",
         tags=HOUSEKEEPING_RUN_TAGS,
-        description="Deletes old runs that no asset's status rests on; joins and deletes files of the lake.",
+        description="Deletes old runs that no asset's status rests on; joins the lake's small files and "
+        "deletes "
+        "those that no table needs any more. The step's output says what that freed.",
     )
     def gsc_housekeeping() -> None:
         tidy()

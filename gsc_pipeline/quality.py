@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TABLES, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
 
 if TYPE_CHECKING:
@@ -27,14 +27,17 @@ RECENT = timedelta(days=2)
 class Rule:
     """One rule about one table. `sql` selects the offences; `is_error` means that data is wrong.
 
-    The query may use `$active` (workspace ids), `$today` (Pacific), `$since` and `$stale_before`
-    (moments), and the view `recent`: the ledger's rows of active workspaces whose days were read since.
+    `remedy` says what to do about an offence.
+
+    The query may use `$active` (workspace ids), `$today` (Pacific), `$since` (a moment), and
+    the view `recent`: the ledger's rows of active workspaces whose days were read since.
     """
 
     name: str
     table: str
     description: str
     sql: str
+    remedy: str
     is_error: bool = False
 
 
@@ -115,13 +118,20 @@ _UNUSUAL_ANONYMISED_SHARE = """
     WHERE nth <= 7 AND abs(coalesce(share, 0) - usual) > greatest(5 * 1.4826 * spread, 0.10)
     ORDER BY ALL"""
 
-_STALE = """
-    SELECT workspace, max(started_at) FILTER (outcome = 'success') AS last_good_sync
-    FROM (SELECT unnest($active) AS workspace) LEFT JOIN sync_runs USING (workspace)
-    GROUP BY workspace
-    HAVING coalesce(last_good_sync < $stale_before, true) ORDER BY ALL"""
-
 _SITE, _URL = SITE_IMPRESSION.name, URL_IMPRESSION.name
+
+_READ_AGAIN = "Read the days again: gsc sync WORKSPACE --start DAY --end DAY --full, or materialize them."
+_LOOK = "Nothing else may write to the lake. " + _READ_AGAIN
+_CAPPED = (
+    "Google gives no more rows of such a day, and its totals are true all the same. More of its queries are "
+    "to "
+    "be had by verifying parts of the site as properties of their own."
+)
+_COMPARE = (
+    "Compare the day with Search Console's own page. If they agree, the site's queries changed; if not, "
+    "read the "
+    "day again: gsc sync WORKSPACE --start DAY --end DAY --full."
+)
 
 RULES = (
     Rule(
@@ -133,25 +143,29 @@ RULES = (
             "site_rows",
             "(held.clicks, held.impressions) <> (recent.clicks, recent.impressions)",
         ),
+        _READ_AGAIN,
     ),
     Rule(
         "totals_reconcile",
         _URL,
         "Every row that was read is there, and pages were shown no less often than the property.",
         _reconciles(_URL, "url_rows", "(held.impressions < recent.impressions AND NOT truncated)"),
+        _READ_AGAIN,
     ),
     Rule(
         "keys_unique",
         _SITE,
-        "No key has two rows.",
+        "No two rows of a day have the same key: its numbers count once.",
         _unique(_SITE, SITE_IMPRESSION.keys),
+        _LOOK,
         is_error=True,
     ),
     Rule(
         "keys_unique",
         _URL,
-        "No key has two rows.",
+        "No two rows of a day have the same key: its numbers count once.",
         _unique(_URL, URL_IMPRESSION.keys),
+        _LOOK,
         is_error=True,
     ),
     Rule(
@@ -159,6 +173,7 @@ RULES = (
         _SITE,
         "No row is of a day that is not over in California.",
         _not_over(_SITE),
+        _LOOK,
         is_error=True,
     ),
     Rule(
@@ -166,6 +181,7 @@ RULES = (
         _URL,
         "No row is of a day that is not over in California.",
         _not_over(_URL),
+        _LOOK,
         is_error=True,
     ),
     Rule(
@@ -173,18 +189,14 @@ RULES = (
         _SITE,
         "No day read lately met the API's cap of 50,000 rows, beyond which rows are not to be had.",
         _TRUNCATED,
+        _CAPPED,
     ),
     Rule(
         "anonymised_share_is_usual",
         _SITE,
         "The share of anonymised impressions is within its usual range (median and MAD of the days before).",
         _UNUSUAL_ANONYMISED_SHARE,
-    ),
-    Rule(
-        "no_stale_workspaces",
-        _SITE,
-        "Every active workspace had a good sync within the last GSC_STALE_AFTER_HOURS.",
-        _STALE,
+        _COMPARE,
     ),
 )
 
@@ -195,7 +207,6 @@ def judge(
     active: Sequence[str],
     *,
     now: datetime,
-    stale_after: timedelta,
     since: datetime | None = None,
 ) -> list[Verdict]:
     """Apply the rules to the lake as it is at `now` (aware), for the `active` workspaces.
@@ -206,10 +217,9 @@ def judge(
         "active": list(active),
         "today": pacific_today(now),
         "since": since or now - RECENT,
-        "stale_before": now - stale_after,
     }
     days = [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER]
-    with connect(lake, days, whole=[SYNC_RUNS]) as connection:
+    with connect(lake, days) as connection:
         connection.execute(
             f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}
                 WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",

@@ -43,7 +43,7 @@ def checks_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.checks_cron,
         execution_timezone="UTC",
         default_status=_default_status(settings),
-        description="Judges the lake's rows by the data checks.",
+        description=f"Judges the lake by the data checks, midway between syncs. {_on_or_off(settings)}",
     )
 
 
@@ -56,7 +56,7 @@ def housekeeping_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition
         execution_timezone="UTC",
         default_status=_default_status(settings),
         description=f"Deletes runs older than {settings.keep_runs_days} days that nothing rests on, "
-        "and tidies the lake.",
+        f"and tidies the lake, once a day. {_on_or_off(settings)}",
     )
 
 
@@ -108,7 +108,8 @@ def auto_sync_more_schedule(job: Any, settings: Settings) -> dg.ScheduleDefiniti
         cron_schedule=MORE_CRON,
         execution_timezone="UTC",
         default_status=_default_status(settings),
-        description="One run per active workspace, for the tables that are kept by workspace alone.",
+        description="One run per active workspace, once a day, for the tables that are kept by workspace "
+        f"alone: properties, sitemaps, hours, search appearances, inspections. {_on_or_off(settings)}",
     )
     def gsc_auto_sync_more(
         context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
@@ -134,10 +135,16 @@ def auto_sync_more_schedule(job: Any, settings: Settings) -> dg.ScheduleDefiniti
 def why_on_or_off(settings: Settings) -> str:
     """Whether the schedules start switched on, and by which settings."""
     if not settings.auto_sync_enabled:
-        return "Off unless switched on in the UI, as GSC_AUTO_SYNC_ENABLED is not true."
+        return _on_or_off(settings)
     share = settings.auto_sync_rollout
     whom = "every active workspace" if share == 100 else f"{share} % of them (GSC_AUTO_SYNC_ROLLOUT)"
     return f"On, as GSC_AUTO_SYNC_ENABLED is true: for {whom}, at {settings.auto_sync_cron} UTC."
+
+
+def _on_or_off(settings: Settings) -> str:
+    if settings.auto_sync_enabled:
+        return "On, as GSC_AUTO_SYNC_ENABLED is true."
+    return "Off unless switched on in the UI, as GSC_AUTO_SYNC_ENABLED is not true."
 
 
 def _default_status(settings: Settings) -> dg.DefaultScheduleStatus:

@@ -19,7 +19,10 @@ def workspaces_sensor() -> Any:
         name="gsc_workspaces_in_step",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Keeps the workspace partitions in step with the workspaces file.",
+        description="Keeps the workspace partitions in step with the workspaces file: a new workspace "
+        "appears "
+        "within half a minute, one that left the file disappears once no run needs it. Its rows stay in the "
+        "lake.",
     )
     def gsc_workspaces_in_step(
         context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]

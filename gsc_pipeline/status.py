@@ -20,11 +20,11 @@ FAILURE_COLUMNS = (
     "workspace",
     "property",
     "search type",
+    "cause",
+    "next step",
     "days",
     "since (UTC)",
     "times",
-    "cause",
-    "next step",
 )
 """What fails now, as every table of it is headed."""
 
@@ -34,18 +34,22 @@ _DAYS = """
            count(*) FILTER (status = 'empty'), count(*) FILTER (status = 'failed'),
            count(*) FILTER (truncated),
            min(data_date) FILTER (last_read_at IS NOT NULL), max(data_date) FILTER (last_read_at IS NOT NULL),
-           sum(clicks), sum(impressions)
+           max(data_date) FILTER (status = 'final'), sum(clicks), sum(impressions)
     FROM sync_ledger GROUP BY workspace
 """
 _RUNS = """
-    SELECT workspace, max(started_at), max(started_at) FILTER (outcome = 'success')
+    SELECT workspace, max(started_at), max(started_at) FILTER (outcome = 'success'),
+           max(started_at) FILTER (days_read > 0)
     FROM sync_runs GROUP BY workspace
 """
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceState:
-    """One workspace: days by status (of a property and search type), first and last day read, what fails."""
+    """One workspace: days by status (of a property and search type), first and last day read, what fails.
+
+    `final_up_to` is the newest day that is final, `moved_at` when the last sync began that found news.
+    """
 
     workspace: str
     active: bool
@@ -56,10 +60,12 @@ class WorkspaceState:
     truncated: int = 0
     first_day: date | None = None
     last_day: date | None = None
+    final_up_to: date | None = None
     clicks: int = 0
     impressions: int = 0
     last_sync: datetime | None = None
     last_good_sync: datetime | None = None
+    moved_at: datetime | None = None
     failures: tuple[StandingFailure, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -94,11 +100,11 @@ def failure_cells(failure: StandingFailure) -> tuple[object, ...]:
         failure.workspace,
         failure.site_url or "(all)",
         failure.search_type,
+        failure.cause,
+        failure.next_step,
         days,
         since,
         failure.times,
-        failure.cause,
-        failure.next_step,
     )
 
 
@@ -112,9 +118,9 @@ def _state(
     runs: Sequence[Any] | None,
     failures: tuple[StandingFailure, ...],
 ) -> WorkspaceState:
-    final, provisional, empty, failed, truncated, *read = days or (0,) * 5 + (None,) * 4
-    first_day, last_day, clicks, impressions = read
-    last_sync, last_good_sync = runs or (None, None)
+    final, provisional, empty, failed, truncated, *read = days or (0,) * 5 + (None,) * 5
+    first_day, last_day, final_up_to, clicks, impressions = read
+    last_sync, last_good_sync, moved_at = runs or (None,) * 3
     return WorkspaceState(
         workspace=workspace.id,
         active=workspace.active,
@@ -125,9 +131,11 @@ def _state(
         truncated=truncated,
         first_day=first_day,
         last_day=last_day,
+        final_up_to=final_up_to,
         clicks=int(clicks or 0),
         impressions=int(impressions or 0),
         last_sync=last_sync,
         last_good_sync=last_good_sync,
+        moved_at=moved_at,
         failures=failures,
     )

@@ -1,26 +1,21 @@
-"""How things look: tables and progress on a terminal, plain lines elsewhere.
+"""How things look: progress on a terminal, plain lines elsewhere, and what each command shows of its outcome.
 
-Belongs here: layout. Does not: deciding what to say (`cli`).
+Belongs here: which rows and columns. Does not: how rows are laid out (`printing`), options (`cli`).
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
+from gsc_pipeline.printing import print_rows
 from gsc_pipeline.status import FAILURE_COLUMNS, WorkspaceState, failure_cells
 from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
 
@@ -114,6 +109,7 @@ class SyncDisplay:
                 )
                 for report in reports
             ],
+            essential=("workspace", "read", "unchanged", "failed", "rows", "seconds"),
         )
         print(  # noqa: T201
             f"{len(summary.successes)} of {summary.total_workspaces} workspaces synced "
@@ -123,7 +119,17 @@ class SyncDisplay:
 
 def print_status(states: Sequence[WorkspaceState]) -> None:
     """A row for each workspace, then what fails now."""
-    columns = ["workspace", "first day", "last day", "final", "provisional", "empty", "failed", "truncated"]
+    columns = [
+        "workspace",
+        "first day",
+        "last day",
+        "final up to",
+        "final",
+        "provisional",
+        "empty",
+        "failed",
+        "truncated",
+    ]
     columns += ["clicks", "impressions", "last good sync (UTC)"]
     print_rows(
         columns,
@@ -132,6 +138,7 @@ def print_status(states: Sequence[WorkspaceState]) -> None:
                 state.workspace if state.active else f"{state.workspace} (inactive)",
                 state.first_day,
                 state.last_day,
+                state.final_up_to,
                 state.final,
                 state.provisional,
                 state.empty,
@@ -143,6 +150,7 @@ def print_status(states: Sequence[WorkspaceState]) -> None:
             )
             for state in states
         ],
+        essential=("workspace", "last day", "final up to", "failed", "last good sync (UTC)"),
     )
     failures = [failure_cells(failure) for state in states for failure in state.failures]
     if failures:
@@ -169,41 +177,10 @@ def print_housekeeping(done: Sequence[TableHousekeeping]) -> None:
             )
             for table in done
         ],
+        essential=("table", "joined", "deleted", "MB freed"),
     )
     freed = sum(table.bytes_freed for table in done) / 1e6
     print(f"{len(done)} tables tended, {freed:.1f} MB freed")  # noqa: T201
-
-
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table, numbers to the right. Off a terminal it is as wide as it needs to be."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=100_000)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, column in enumerate(columns):
-        numeric = any(isinstance(row[i], int | float) for row in rows)
-        table.add_column(
-            escape(column), justify="right" if numeric else "left", no_wrap=not console.is_terminal
-        )
-    for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row))
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        print(line.rstrip())  # noqa: T201
-
-
-def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """CSV with a header line."""
-    writer = csv.writer(sys.stdout)
-    writer.writerow(columns)
-    writer.writerows(rows)
-
-
-def print_json(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """One JSON array of objects; dates and moments in ISO form, numbers that are none as null."""
-    objects = [dict(zip(columns, map(_finite, row), strict=True)) for row in rows]
-    print(json.dumps(objects, default=str))  # noqa: T201
 
 
 def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> None:
@@ -220,18 +197,8 @@ def _counts(report: SyncReport) -> str:
     return f"{counts} days; {report.rows} rows, {report.usage.calls} calls, {report.seconds:.1f} s"
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 1:
         return f"{round(seconds)} s"
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(round(value, 4)) if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.assets.specs import table_metadata
+from gsc_pipeline.assets.specs import about, table_metadata
 from gsc_pipeline.jobs import (
     FORGOTTEN_AFTER,
     IN_FLIGHT,
@@ -31,8 +31,14 @@ from gsc_pipeline.ticks import Tick
 AUTO_SYNC = dg.AssetSpec(
     "auto_sync",
     group_name="search_console",
-    description="Each tick of the schedule as a whole: how many workspaces were synced, how many were not, "
-    "how long it took. Written when the tick's last run has ended.",
+    description=about(
+        "Each tick of the schedule as a whole: how many workspaces were synced, how many were not and why "
+        "(`reasons`, with what to do), how long it took. The check `every_workspace_synced` judges the "
+        "newest.",
+        made_by="the sensor `gsc_tick_summary`, when the last run of a tick of `gsc_auto_sync` has ended: "
+        "there "
+        "is nothing to materialize. No event means that no tick has ended: is the schedule on?",
+    ),
     deps=["searchdata_site_impression", "searchdata_url_impression"],
     kinds={"dagster"},
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,9 @@ from gsc_pipeline.search_console.auth import (
 from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
 from gsc_pipeline.thresholds import Thresholds
+
+_SHOWN = 20
+"""Known workspaces that a mistake's message names."""
 
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 """A workspace's id. Dagster silently loses a partition key with a "|", and its command line splits keys
@@ -105,8 +109,14 @@ def named(workspaces: Sequence[Workspace], workspace_id: str) -> Workspace:
 
 
 def _unknown(workspaces: Sequence[Workspace], ids: Iterable[str]) -> ConfigurationError:
-    known = ", ".join(workspace.id for workspace in workspaces) or "none"
-    return ConfigurationError("workspaces", [f"{one}: unknown workspace (known: {known})" for one in ids])
+    known = [workspace.id for workspace in workspaces]
+
+    def near(id_: str) -> str:
+        shown = (get_close_matches(id_, known) if len(known) > _SHOWN else known) or known[:_SHOWN]
+        more = f", and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+        return (", ".join(shown) or "none") + more
+
+    return ConfigurationError("workspaces", [f"{one}: unknown workspace (known: {near(one)})" for one in ids])
 
 
 def _problem(details: ErrorDetails) -> str:

@@ -36,8 +36,10 @@ MAY_IMPORT = {
     "serving": {"alerts", "health"},
     "simulator": {"days"},
     "status": {"lake", "sync", "workspaces"},
+    "last_true": {"days", "lake", "status"},
+    "printing": set(),
     "quality": {"days", "lake"},
-    "terminal": {"lake", "status", "sync"},
+    "terminal": {"lake", "printing", "status", "sync"},
 }
 
 

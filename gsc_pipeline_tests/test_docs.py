@@ -17,11 +17,13 @@ import urllib3
 
 from gsc_pipeline.cli import app
 from gsc_pipeline.days import ONE_DAY, pacific_today, utc_now
+from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.demo.world import EXPORT
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.docs import PAGES, ROOT, up_to_date
 from gsc_pipeline_tests.world import World
@@ -199,6 +201,20 @@ def test_no_command_in_the_docs_is_left_untried() -> None:
     commands_tried = r"gsc (sync|status|query|duckdb|report|simulate|serve|housekeeping)"
     tried = re.compile(rf"make |{commands_tried}|curl |GSC_API_URL=|dagster asset|dagster-")
     assert [command for command in commands() if not tried.match(command)] == []
+
+
+def test_every_job_schedule_sensor_and_check_is_documented() -> None:
+    repository = build_defs(load_settings()).get_repository_def()
+    jobs = [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    automations = [one.name for one in (*repository.schedule_defs, *repository.sensor_defs)]
+    checks = [key.name for key in repository.asset_checks_defs_by_key]
+    for name in {*jobs, *automations, *checks}:
+        assert f"`{name}`" in TEXTS["operations.md"], name
+
+
+def test_every_asset_is_documented() -> None:
+    for key in build_defs(load_settings()).resolve_asset_graph().get_all_asset_keys():
+        assert re.search(rf"\b{key.to_user_string()}\b", EVERYTHING), key
 
 
 def test_every_table_is_documented_with_a_query() -> None:

@@ -16,7 +16,6 @@ from gsc_pipeline.quality import RULES, Verdict, judge, schema_differences
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.world import World
 
-HALF_A_DAY = timedelta(hours=12)
 SITE, URL = SITE_IMPRESSION.name, URL_IMPRESSION.name
 
 
@@ -26,7 +25,6 @@ def verdicts(world: World, *active: str) -> dict[tuple[str, str], Verdict]:
         world.lake,
         active or ["acme"],
         now=world.now,
-        stale_after=HALF_A_DAY,
         since=world.now - timedelta(hours=1),
     )
     return {(verdict.rule.name, verdict.rule.table): verdict for verdict in found}
@@ -57,8 +55,8 @@ def test_a_true_lake_offends_no_rule(synced: World) -> None:
     assert schema_differences(synced.lake) == []
 
 
-def test_a_lake_that_is_not_there_yet_offends_only_by_being_stale(world: World) -> None:
-    assert offended(world) == {("no_stale_workspaces", SITE)}
+def test_a_lake_that_is_not_there_yet_offends_no_rule(world: World) -> None:
+    assert offended(world) == set()
 
 
 @pytest.mark.parametrize("table", [SITE_IMPRESSION, URL_IMPRESSION], ids=lambda table: table.name)
@@ -113,16 +111,6 @@ def test_an_unusual_share_of_anonymised_impressions_is_found(tmp_path: Path) -> 
         tamper(world, SITE_IMPRESSION, day, hidden)
         (offence,) = verdicts(world)[("anonymised_share_is_usual", SITE)].offences
         assert (offence[3], offence[4]) == (day, 100.0)
-
-
-def test_a_workspace_without_a_good_sync_for_long_is_found_and_the_others_are_not(synced: World) -> None:
-    verdict = verdicts(synced, "acme", "globex")[("no_stale_workspaces", SITE)]
-    assert verdict.offences == (("globex", None),)
-    synced.now += timedelta(hours=13)
-    assert {row[0] for row in verdicts(synced, "acme", "globex")[("no_stale_workspaces", SITE)].offences} == {
-        "acme",
-        "globex",
-    }
 
 
 def test_a_table_with_other_columns_is_found(synced: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -429,6 +430,15 @@ def test_all_active_workspaces_are_selected_unless_some_are_named(three: tuple[W
 
 def test_an_inactive_workspace_is_not_selected_even_by_name(three: tuple[Workspace, ...]) -> None:
     assert select(three, ["two"]) == ()
+
+
+def test_of_many_workspaces_a_mistake_names_the_nearest(three: tuple[Workspace, ...]) -> None:
+    many = [dataclasses.replace(three[0], id=f"client-{n}") for n in range(500)]
+    with pytest.raises(ConfigurationError) as caught:
+        select(many, ["clint-77"])
+    (problem,) = caught.value.problems
+    assert "known: client-77," in problem
+    assert problem.endswith("and 497 more)")
 
 
 def test_every_unknown_workspace_is_named_with_those_there_are(three: tuple[Workspace, ...]) -> None:

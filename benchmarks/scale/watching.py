@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def checks(uri: str, count: int) -> int:
     lake, now = Lake(uri), datetime.now(UTC)
     active: Sequence[str] = [workspace.id for workspace in workspaces(count, Path("key.json"))]
     for rule in RULES:
-        judge([rule], lake, active, now=now, stale_after=timedelta(hours=12))
+        judge([rule], lake, active, now=now)
     return len(schema_differences(lake))
 
 

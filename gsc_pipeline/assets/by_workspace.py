@@ -10,7 +10,7 @@ from contextlib import closing
 import dagster as dg
 
 from gsc_pipeline.assets.shared_runs import RETRIES, OneOfARun, for_each_workspace
-from gsc_pipeline.assets.specs import column_schema
+from gsc_pipeline.assets.specs import about, column_schema
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import ListedWorkspaces
 from gsc_pipeline.resources import Pipeline
@@ -47,7 +47,14 @@ def workspace_asset(
 def _spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
-        description=table.description,
+        description=about(
+            table.description,
+            made_by="the job `gsc_more`, which the schedule `gsc_auto_sync_more` asks for once a day.",
+            partition="one workspace. Green: brought up to date; its event's `problems` name what could not "
+            "be read all the same, `unchanged` counts what had not moved. Red: a read failed; earlier rows "
+            "stay, and the next run reads what is missing.",
+            table=table,
+        ),
         skippable=True,
         metadata={"dagster/column_schema": column_schema(table)},
         kinds={"deltalake"},

@@ -11,7 +11,7 @@ import dagster as dg
 
 from gsc_pipeline.assets.lineage import column_lineage, sources
 from gsc_pipeline.assets.shared_runs import RETRIES, OneOfARun, for_each_workspace
-from gsc_pipeline.assets.specs import column_schema, table_metadata
+from gsc_pipeline.assets.specs import about, column_schema, table_metadata
 from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS, TableSpec
 from gsc_pipeline.partitions import ListedWorkspaces
 from gsc_pipeline.resources import Pipeline
@@ -89,7 +89,15 @@ def _write_report(one: OneOfARun) -> None:
 def _spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
-        description=table.description,
+        description=about(
+            table.description,
+            made_by="the job `gsc_insights`, which the sensor `gsc_tick_summary` asks for when a "
+            "workspace's days "
+            "have moved; also by `gsc report`.",
+            partition="one workspace. Its event shows the foremost rows; `as_of` is the last final day they "
+            "rest on, and `changed` is false where nothing had moved and the rows stayed.",
+            table=table,
+        ),
         deps=[source.name for source in sources(table)],
         group_name="insights",
         kinds={"deltalake", "pandas"},
@@ -104,9 +112,13 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
 def _report_spec() -> dg.AssetSpec:
     return dg.AssetSpec(
         CLIENT_REPORT,
-        description="One HTML file for the client, which needs no network to open: headline figures, days, "
-        "brand split, devices and countries, each insight with what to do about it. In the folder that "
-        "GSC_REPORTS names, as `<workspace>.html`.",
+        description=about(
+            "One HTML file for the client, which needs no network to open: headline figures, days, brand "
+            "split, devices and countries, each insight with what to do about it. In the folder that "
+            "GSC_REPORTS names, as `<workspace>.html`.",
+            made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
+            partition="one workspace. Its event names the file. One without an event has no final day yet.",
+        ),
         deps=[table.name for table in INSIGHTS],
         group_name="report",
         kinds={"html"},

@@ -10,7 +10,7 @@ from datetime import date
 import dagster as dg
 
 from gsc_pipeline.assets.shared_runs import RETRIES, listed, named_by_tags, refusal
-from gsc_pipeline.assets.specs import column_schema
+from gsc_pipeline.assets.specs import about, column_schema
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES, no_partial_failures
 from gsc_pipeline.dagster_private import plan_partition
 from gsc_pipeline.days import Window, pacific_today
@@ -60,7 +60,18 @@ def searchdata_asset(
 def _spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
-        description=table.description,
+        description=about(
+            table.description,
+            made_by="the job `gsc_sync`, which the schedule `gsc_auto_sync` asks for; also by "
+            "*Materialize…* for "
+            "any days, and by `gsc sync` in a shell.",
+            partition="one workspace's day, in Pacific time. Green: the lake holds what Search Console says "
+            "of "
+            "the day; its event's `status` is `final`, `provisional` (may still change) or `empty`, and "
+            "`not_read` names a property that fails. Red: a read failed; earlier rows stay, and the next run "
+            "reads what is missing. Missing: no run has asked for the day.",
+            table=table,
+        ),
         skippable=True,
         kinds={"deltalake"},
         metadata={"dagster/column_schema": column_schema(table)},

@@ -1,10 +1,32 @@
-"""How tables look in Dagster's UI: a lake table's columns, and rows as an event's or a check's metadata."""
+"""How assets look in Dagster's UI: descriptions, columns, rows as an event's or a check's metadata."""
 
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.schemas import INSIGHTS, TableSpec
+
+
+def about(what: str, *, made_by: str, partition: str = "", table: TableSpec | None = None) -> str:
+    """An asset's description, in Markdown: what it is, who makes it, what a partition is, how to ask it."""
+    parts = [what, f"**Made by** {made_by}"]
+    if partition:
+        parts.append(f"**A partition** is {partition}")
+        parts.append(
+            "**When it was last true for each workspace, and what is wrong:** *Checks*, `up_to_date`."
+        )
+    if table:
+        page = "insights" if table in INSIGHTS else "tables"
+        parts.append(
+            f"**Ask it:** `gsc query \"SELECT * FROM {table.name} WHERE workspace = 'acme' LIMIT 10\"`. "
+            f"More in docs/{page}.md."
+        )
+    return "\n\n".join(parts)
+
+
+def place(table: TableSpec, lake: str) -> dict[str, str]:
+    """Where an asset's table is, as the UI shows it."""
+    return {"dagster/table_name": table.name, "dagster/uri": f"{lake.rstrip('/')}/{table.name}"}
 
 
 def column_schema(table: TableSpec) -> dg.TableSchema:

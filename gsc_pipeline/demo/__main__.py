@@ -31,9 +31,11 @@ _TOP_QUERIES = """
 _NEXT = f"""
 This was the whole pipeline over the real wire protocol, with made-up numbers. The lake is in {FOLDER}/lake.
 What to do next:
-  make up                             the same in Dagster's UI: lineage, partitions, schedule
-  .venv/bin/gsc simulate --export DIR     your own site, from the CSV files of Search Console's export button
-  docs/setup.md                       your own properties, through Google's API"""
+  make up          the same in Dagster's UI, on http://127.0.0.1:3000: open an asset and materialize it,
+                   or switch on gsc_auto_sync under Automation
+  .venv/bin/gsc simulate --export DIR
+                   your own site, from the CSV files of Search Console's export button
+  docs/setup.md    your own properties, through Google's API"""
 
 
 def main(command: Sequence[str]) -> int:

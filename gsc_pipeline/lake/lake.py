@@ -6,6 +6,7 @@ what the rows mean (`schemas`, `sync`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -241,5 +242,6 @@ def unreadable(uri: str, error: Exception) -> LakeError:
 
 
 def _text(action: str, uri: str, error: Exception) -> str:
-    cause = " ".join(str(error).split())[:300]
+    # Delta's own backtrace says nothing to anyone here.
+    cause = re.split(r"\s+0: \S.*?\s+1: ", " ".join(str(error).split()))[0][:300]
     return f"cannot {action} {uri} ({cause}): check GSC_LAKE, its permissions and the space left"

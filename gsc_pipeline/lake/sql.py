@@ -39,6 +39,19 @@ def connect(
     return connection
 
 
+def mistake_in_sql(error: str) -> str:
+    """What DuckDB says of a query it cannot run, in one line, with where to look."""
+    said, _, place = error.partition("LINE ")
+    said = " ".join(said.split()).rstrip(".!")
+    line = place.partition(":")[0]
+    where = f" (line {line})" if line not in ("", "1") else ""
+    if "Table with name" in said:
+        return f'{said}{where}; gsc query "SHOW TABLES" lists the tables'
+    if "not found in FROM clause" in said:
+        return f'{said}{where}; gsc query "DESCRIBE sync_ledger" lists the columns of that table'
+    return said + where
+
+
 def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -> None:
     dataset = lake.dataset(table)
     connection.register(table.name, table.schema.empty_table() if dataset is None else dataset)

@@ -23,6 +23,9 @@ from gsc_pipeline.workspaces import Workspace
 
 log = logging.getLogger(__name__)
 
+_TOLD = 3
+"""Workspaces whose reasons the final error repeats: with hundreds it would be a page."""
+
 OpenConsole = Callable[[Workspace], SearchConsole]
 """Makes a workspace's own Search Console, with its own credential."""
 
@@ -89,8 +92,10 @@ def sync_all(
         duration_ms=round((time.monotonic() - started) * 1000),
     )
     if not summary.successes:
-        reasons = "; ".join(f"{report.workspace}: {report.reason}" for report in summary.failures)
-        raise SyncFatalError(f"no workspace could be synced: {reasons}", summary)
+        told = [f"{report.workspace}: {report.reason}" for report in summary.failures[:_TOLD]]
+        if len(summary.failures) > _TOLD:
+            told.append(f"and {len(summary.failures) - _TOLD} more workspaces, each with its own warning")
+        raise SyncFatalError(f"no workspace could be synced: {'; '.join(told)}", summary)
     return summary
 
 

@@ -64,7 +64,7 @@ def prepared(folder: Path) -> Iterator[Prepared]:
 
 
 def _run_jobs(home: Path, variables: dict[str, str], window: Window) -> str:
-    """Sync, insights and report of acme, as runs of the jobs. Returns the sync's run."""
+    """Sync, insights and report of acme and the checks, as runs of the jobs. Returns the sync's run."""
     given = {name.removeprefix("GSC_").lower(): value for name, value in variables.items()}
     del given["dagster_home"]
     defs = build_defs(load_settings(**given))
@@ -78,6 +78,7 @@ def _run_jobs(home: Path, variables: dict[str, str], window: Window) -> str:
             instance=instance, partition_key="acme"
         )
         assert made.success
+        assert defs.resolve_job_def("gsc_checks").execute_in_process(instance=instance).success
     return sync.run_id
 
 

@@ -95,8 +95,15 @@ def test_partitions_show_which_days_of_which_workspace_are_there(page: Page, sho
 def test_a_check_says_what_is_wrong_now_and_of_whom(page: Page, shown: Prepared) -> None:
     page.goto(f"{shown.url}/assets/searchdata_site_impression?view=checks")
     page.get_by_text("no_partial_failures").first.click()
-    sees(page, "Nothing of any active workspace fails", "1 standing failures", REFUSED)
+    sees(page, "Nothing of any active workspace fails", "1 thing fails, of acme", REFUSED)
     picture(page, "checks")
+
+
+def test_every_asset_says_when_it_was_last_true_for_each_workspace(page: Page, shown: Prepared) -> None:
+    page.goto(f"{shown.url}/assets/searchdata_site_impression?view=checks&checkDetail=up_to_date")
+    sees(page, "1 of 2 workspaces is not up to date: globex", "final up to", "wrong now, and what to do")
+    sees(page, str(shown.window.last), "gsc_auto_sync", REFUSED)
+    picture(page, "up_to_date")
 
 
 def test_a_run_with_one_failing_property_is_green_and_names_it_and_the_cause(

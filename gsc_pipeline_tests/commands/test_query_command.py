@@ -41,6 +41,46 @@ def test_a_mistake_in_the_sql_is_one_line(live: World, gsc: Gsc) -> None:
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert "nowhere" in line
+    assert 'gsc query "SHOW TABLES" lists the tables' in line
+    assert "^" not in line
+
+
+def test_a_mistake_far_down_is_found_by_its_line_and_a_column_by_its_table(live: World, gsc: Gsc) -> None:
+    done = gsc(
+        "query", "SELECT workspace,\n       querry\nFROM searchdata_site_impression", env=live.environment()
+    )
+    (line,) = done.err.splitlines()
+    assert '"query"' in line
+    assert "(line 2)" in line
+    assert "DESCRIBE" in line
+
+
+def test_an_empty_lake_is_told_of_beside_an_empty_answer(live: World, gsc: Gsc) -> None:
+    env = live.environment()
+    for command in (
+        ["query", "SELECT * FROM sync_runs"],
+        ["status"],
+        ["duckdb", str(live.folder / "x.duckdb")],
+    ):
+        done = gsc(*command, env=env)
+        assert done.code == 0
+        assert f"{env['GSC_LAKE']} holds nothing yet: run gsc sync, or check GSC_LAKE" in done.err
+
+
+def test_a_lake_that_cannot_be_read_is_one_short_line(live: World, gsc: Gsc) -> None:
+    log = live.folder / "lake" / "sync_ledger" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("{bad", encoding="utf-8")
+    done = gsc("query", "SELECT 1", env=live.environment())
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert "check GSC_LAKE" in line
+    assert "unknown>" not in line
+
+
+def test_a_command_without_what_it_needs_says_where_its_use_is_told(gsc: Gsc) -> None:
+    done = gsc("query")
+    assert (done.code, done.err) == (2, "gsc: Missing argument 'SQL' (gsc query --help says more)\n")
 
 
 @pytest.mark.parametrize(

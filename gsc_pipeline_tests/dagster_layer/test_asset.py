@@ -120,6 +120,11 @@ def test_a_forbidden_property_leaves_the_run_green_and_the_check_names_it(orches
     assert row.data["property"] == "sc-domain:other.com"
     assert (row.data["days"], row.data["times"]) == (f"3 from {window.start} to {window.last}", 1)
     assert "403" in row.data["cause"]
+    assert check.description.startswith("1 thing fails, of acme")
+    # The day is green for the other property: its event says which one it lacks, and why.
+    for numbers in orchestra.materialized().values():
+        assert numbers["status"] in ("final", "provisional")
+        assert numbers["not_read"].startswith("sc-domain:other.com (WEB): Search Console answered 403")
     assert "add the credential as a user" in row.data["next step"]
 
 

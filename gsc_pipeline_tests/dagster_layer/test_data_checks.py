@@ -43,6 +43,6 @@ def test_a_check_names_the_day_of_whichever_workspace_is_wrong(orchestra: Orches
 
 def test_an_inactive_workspace_is_not_judged(orchestra: Orchestra) -> None:
     orchestra.world.sync(orchestra.workspaces[0])
-    assert not run_checks(orchestra)["no_stale_workspaces"].passed
+    assert not run_checks(orchestra)["up_to_date"].passed
     del orchestra.workspaces[1]
-    assert run_checks(orchestra)["no_stale_workspaces"].passed
+    assert run_checks(orchestra)["up_to_date"].passed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,10 +90,10 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "keys_unique",
         "no_day_beyond_yesterday",
         "no_partial_failures",
-        "no_stale_workspaces",
         "no_truncated_days",
         "schema_as_declared",
         "totals_reconcile",
+        "up_to_date",
     }
     job = defs.resolve_job_def("gsc_sync")
     assert {"dagster/priority": "1", MAX_RUNTIME_TAG: "600"}.items() <= job.tags.items()
@@ -151,6 +152,37 @@ def test_every_asset_says_what_it_is_of_which_kind_and_where_it_belongs() -> Non
         assert len(spec.description or "") > 40, name
         assert spec.kinds, name
         assert spec.group_name in ("search_console", "insights", "report"), name
+
+
+def test_every_asset_says_who_makes_it_and_where_to_see_when_it_was_last_true() -> None:
+    defs = build_defs(load_settings())
+    jobs = {job.name for job in defs.resolve_all_job_defs()}
+    for name, spec in specs().items():
+        told = spec.description or ""
+        assert "**Made by** the" in told, name
+        assert jobs & set(re.findall(r"`(gsc_\w+)`", told)) or spec.key == AUTO_SYNC.key, name
+        if spec.key != AUTO_SYNC.key:
+            assert "**A partition** is" in told, name
+            assert "`up_to_date`" in told, name
+
+
+def test_every_table_says_where_it_is_and_how_to_ask_it() -> None:
+    tables = {table.name for table in TABLES}
+    for name, spec in specs(lake="s3://bucket/lake/").items():
+        if name in tables:
+            assert spec.metadata["dagster/uri"] == f"s3://bucket/lake/{name}"
+            assert f"FROM {name} " in (spec.description or "")
+
+
+def test_every_job_schedule_sensor_check_and_resource_is_described() -> None:
+    defs = build_defs(load_settings())
+    repository = defs.get_repository_def()
+    checks = [spec for one in repository.asset_checks_defs_by_key.values() for spec in one.check_specs]
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    described = [*jobs, *repository.schedule_defs, *repository.sensor_defs, *checks]
+    assert len(described) > 20
+    for one in [*described, *repository.get_top_level_resources().values()]:
+        assert len(one.description or "") > 40, one
 
 
 def test_every_asset_names_the_owners_that_the_setting_does() -> None:

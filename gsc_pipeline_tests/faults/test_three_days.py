@@ -197,7 +197,7 @@ def test_three_days_of_faults_lose_no_day_double_no_row_and_leave_only_what_stil
             sizes.append(Size.of(plant))
             print(faults.tick, len(plant.spans), faults.met, sizes[-1], flush=True)  # noqa: T201
             tick = plant.book.last_ended()
-            print(
+            print(  # noqa: T201
                 [(o.workspace, o.reasons) for o in plant.book.outcomes(tick) if o.outcome != "success"],
                 plant.log()[-300:],
             )

@@ -216,6 +216,12 @@ def test_everyone_failing_is_fatal_and_says_why_for_each(world: World) -> None:
     assert failure.value.summary.as_json()["failures"][0]["workspace"] == "acme"
 
 
+def test_of_many_that_fail_the_last_word_names_three_and_counts_the_rest(world: World) -> None:
+    world.faults.append(all_queries(FORBIDDEN))
+    with pytest.raises(SyncFatalError, match=r"c: .*; and 2 more workspaces, each with its own warning$"):
+        sync(world, [world.workspace(id_) for id_ in "abcde"])
+
+
 def test_a_lake_that_cannot_be_written_is_fatal_at_once(world: World) -> None:
     (world.folder / "lake").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(SyncFatalError, match="check GSC_LAKE"):

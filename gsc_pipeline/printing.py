@@ -1,0 +1,103 @@
+"""Rows as people and machines read them: a table that fits the terminal, CSV, JSON.
+
+Belongs here: how rows of any kind are laid out. Does not: which rows a command shows (`terminal`, `cli`).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+Rows = Sequence[Sequence[Any]]
+
+NARROW = 20
+"""Cells up to this long are never broken; longer text may go on in the next line."""
+BETWEEN = 2
+"""Spaces between columns."""
+
+
+def print_rows(columns: Sequence[str], rows: Rows, *, essential: Collection[str] = ()) -> None:
+    """A table, numbers to the right. Off a terminal it is as wide as it needs to be.
+
+    On a terminal that is too narrow, only the `essential` columns; without any, a line for each cell.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        _print_table(Console(highlight=False, width=100_000), columns, rows)
+        return
+    if essential and not _fits(console.width, columns, rows):
+        kept = [i for i, column in enumerate(columns) if column in essential]
+        columns, rows = [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    if _fits(console.width, columns, rows):
+        _print_table(console, columns, rows)
+    else:
+        _print_records(columns, rows)
+
+
+def print_csv(columns: Sequence[str], rows: Rows) -> None:
+    """CSV with a header line."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def print_json(columns: Sequence[str], rows: Rows) -> None:
+    """One JSON array of objects; dates and moments in ISO form, numbers that are none as null."""
+    objects = [dict(zip(columns, map(_finite, row), strict=True)) for row in rows]
+    print(json.dumps(objects, default=str))  # noqa: T201
+
+
+def _fits(width: int, columns: Sequence[str], rows: Rows) -> bool:
+    """Whether every column has room for its head, its numbers and dates, and some of its text."""
+    needed = [
+        max(len(column), min(NARROW, max((len(_cell(row[i])) for row in rows), default=0)))
+        for i, column in enumerate(columns)
+    ]
+    return sum(needed) + BETWEEN * (len(columns) - 1) <= width
+
+
+def _print_table(console: Console, columns: Sequence[str], rows: Rows) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, BETWEEN, 0, 0), header_style="bold")
+    for i, column in enumerate(columns):
+        numeric = any(isinstance(row[i], int | float) for row in rows)
+        is_short = all(len(_cell(row[i])) <= max(NARROW, len(column)) for row in rows)
+        table.add_column(
+            escape(column),
+            justify="right" if numeric else "left",
+            no_wrap=is_short or not console.is_terminal,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())  # noqa: T201
+
+
+def _print_records(columns: Sequence[str], rows: Rows) -> None:
+    """Each row as a block of lines, one for each cell."""
+    width = max(map(len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            print()  # noqa: T201
+        for column, value in zip(columns, row, strict=True):
+            print(f"{column:<{width}}  {_cell(value)}".rstrip())  # noqa: T201
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(round(value, 4)) if isinstance(value, float) else str(value)
