@@ -18,8 +18,8 @@ TABLES = {
         share DOUBLE PRECISION NOT NULL DEFAULT 1,
         share_at DOUBLE PRECISION
     """,
-    # One row per API address that ever failed. `opened_at` is null while closed; `probe` names the one call
-    # that may find out whether the API is back, until `probe_until`.
+    # One row per API or token endpoint that ever failed. `opened_at` is null while closed; `probe` names the
+    # one call that may find out whether it is back, until `probe_until`.
     "gsc_api_breakers": """
         key TEXT PRIMARY KEY,
         failures INTEGER NOT NULL DEFAULT 0,

@@ -40,6 +40,7 @@ class Orchestra:
     start: date = date(2026, 11, 1)
     telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
     breaker: BreakerState | None = None
+    held_back: dict[str, BreakerState] = field(default_factory=dict)
     ended: list[AutoSyncComplete] = field(default_factory=list)
     list_workspaces: Callable[[], tuple[Workspace, ...]] | None = None
 
@@ -53,6 +54,7 @@ class Orchestra:
             ticks=TickBook(open_store(str(self.world.folder / "state.db"))),
             telemetry=self.telemetry,
             breaker_state=(lambda: self.breaker) if self.breaker else None,  # type: ignore[arg-type,return-value]
+            held_back=lambda workspaces: self.held_back,
             after_tick=self.ended.append,
             reports=self.world.folder / "reports",
             clock=lambda: self.world.now,
