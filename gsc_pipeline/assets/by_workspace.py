@@ -4,13 +4,14 @@ Belongs here: the run, its event, and how it ends. Does not: what is read (`sync
 (a module each).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import dagster as dg
 
 from gsc_pipeline.assets.searchdata import RETRIES
 from gsc_pipeline.assets.specs import column_schema
+from gsc_pipeline.jobs import TICK_TAG
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import ListedWorkspaces
 from gsc_pipeline.resources import Pipeline
@@ -39,22 +40,26 @@ def workspace_asset(
         kinds={"deltalake"},
         group_name="search_console",
         retry_policy=retries,
+        # A scheduled run that may ask nothing makes nothing: the schedule asks for another tomorrow.
+        output_required=False,
     )
     def asset(
         context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         workspace = listed_workspace(pipeline, context.partition_key)
         with closing(pipeline.open_console(workspace)) as console:
             report = sync(workspace, console, pipeline, context.run.run_id)
         for problem in report.problems:
             context.log.warning(f"{workspace.id}: {problem}")
+        if report.is_held_back and TICK_TAG in context.run.tags:
+            return
         if report.is_incomplete:
             raise dg.Failure(
                 f"{workspace.id}: {report.reason}",
                 metadata=_numbers(report),
                 allow_retries=report.is_worth_retrying,
             )
-        return dg.MaterializeResult(metadata=_numbers(report))
+        yield dg.MaterializeResult(metadata=_numbers(report))
 
     return asset
 
