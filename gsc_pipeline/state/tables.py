@@ -37,6 +37,13 @@ TABLES = {
         runs INTEGER NOT NULL,
         ended_at DOUBLE PRECISION
     """,
+    # Which run syncs these workspaces (their ids, separated by spaces) for a tick: the first that began.
+    "gsc_tick_runs": """
+        tick TEXT NOT NULL,
+        workspaces TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        PRIMARY KEY (tick, workspaces)
+    """,
     # What a run of a tick says of one workspace: the event `workspace_sync.complete` as JSON.
     "gsc_tick_outcomes": """
         tick TEXT NOT NULL,
