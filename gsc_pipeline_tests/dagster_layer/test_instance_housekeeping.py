@@ -9,12 +9,16 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window, utc_now
+from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
 from gsc_pipeline.jobs import WINDOW_TAG
+from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.partitions import WORKSPACES
-from gsc_pipeline.state.store import open_store
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.state.store import StateError, open_store
 from gsc_pipeline.ticks import Tick, TickBook
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.dagster_layer.test_automation import definitions, tick
@@ -226,11 +230,61 @@ def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
         "ticks_deleted",
         "files_removed",
         "bytes_freed",
+        "failures",
         "duration_ms",
     }
+    assert numbers["failures"] == 0
     assert numbers["runs_deleted"] == 2
     assert numbers["ticks_deleted"] == 1
     assert numbers["runs_looked_at"] == 4
+
+
+def test_a_lake_that_cannot_be_tidied_fails_the_job_after_it_has_said_what_else_was_freed(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    superseded = run(instance, "mon", good="mon")
+    run(instance, "mon", good="mon")
+    log = world.folder / "lake" / SYNC_RUNS.name / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("not a commit", encoding="utf-8")
+    world.now = utc_now() + timedelta(days=31)
+    orchestra = Orchestra(world, instance, [world.workspace("acme")])
+    done = (
+        definitions(orchestra)
+        .resolve_job_def("gsc_housekeeping")
+        .execute_in_process(instance=instance, raise_on_error=False)
+    )
+    assert superseded not in runs(instance)
+    (failure,) = [event.step_failure_data for event in done.all_node_events if event.is_step_failure]
+    assert "the lake could not be tidied: " in failure.user_failure_data.description
+    assert SYNC_RUNS.name in failure.user_failure_data.description
+    assert failure.user_failure_data.metadata["runs_deleted"].value == 1
+    name, measurements, _ = orchestra.telemetry.emitted[-1]
+    assert (name, measurements["runs_deleted"], measurements["failures"]) == ("housekeeping.complete", 1, 1)
+
+
+def test_an_instance_that_cannot_be_tidied_keeps_nobody_from_the_lake(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    class ForgetsNothing(TickBook):
+        def forget(self, before: datetime) -> int:
+            raise StateError("the shared state cannot be used")
+
+    for _ in range(6):
+        world.sync(world.workspace("acme"))
+        world.now += timedelta(hours=6)
+    orchestra = Orchestra(world, instance, [world.workspace("acme")])
+    pipeline = dataclasses.replace(
+        orchestra.pipeline, ticks=ForgetsNothing(open_store(str(world.folder / "state.db")))
+    )
+    defs = build_defs(load_settings(start_date=orchestra.start), resources={"pipeline": pipeline})
+    job = defs.resolve_job_def("gsc_housekeeping")
+    done = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not done.success
+    name, measurements, _ = orchestra.telemetry.emitted[-1]
+    assert (name, measurements["failures"]) == ("housekeeping.complete", 1)
+    # One file of what six syncs appended one each.
+    assert len(DeltaTable(world.lake.table_uri(SYNC_RUNS)).file_uris()) == 1
 
 
 def test_the_last_tick_that_was_summed_up_is_never_forgotten(tmp_path: Path) -> None:
