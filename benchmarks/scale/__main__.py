@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.measure import ROOT
 
-PARTS = ("ticks", "idle", "runs", "watching", "rows", "commits", "month")
+PARTS = ("ticks", "idle", "runs", "watching", "rows", "commits", "old_runs", "month")
 SIZES = ("tiny", "default", "full")
 PACKAGES = ("dagster", "deltalake", "duckdb", "pyarrow")
 

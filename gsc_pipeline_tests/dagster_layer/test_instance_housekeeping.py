@@ -11,6 +11,7 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from deltalake import DeltaTable
 
+from gsc_pipeline.dagster_private import spare_run_files_their_set_up
 from gsc_pipeline.days import Window, utc_now
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
@@ -202,6 +203,20 @@ def test_what_a_run_left_on_the_disk_goes_with_it(instance: dg.DagsterInstance, 
     assert pruned(instance) == {superseded}
     assert not [path for path in (tmp_path / "home").rglob("*") if superseded in path.name]
     assert instance.get_run_by_id(superseded) is None
+
+
+def test_dagster_still_has_what_spares_it_the_set_up_of_every_runs_file(tmp_path: Path) -> None:
+    """A file that has its tables is opened as it is; one that was cut short is still given them."""
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        storage: Any = instance.event_log_storage
+        assert isinstance(storage._initialized_dbs, set)
+        whole, cut_short = run(instance, "mon", good="mon"), run(instance, "mon")
+        Path(storage.path_for_shard(cut_short)).write_bytes(b"")
+        storage._initialized_dbs.clear()
+        spare_run_files_their_set_up(instance, [whole, cut_short, "never written"])
+        assert storage._initialized_dbs == {whole}
+        assert instance.all_logs(whole)
+        assert instance.all_logs(cut_short) == []
 
 
 def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
