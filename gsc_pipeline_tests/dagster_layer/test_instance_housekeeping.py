@@ -1,6 +1,7 @@
 """Old runs of the Dagster instance are deleted, and what it says of assets and checks stays the same."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -217,6 +218,21 @@ def test_dagster_still_has_what_spares_it_the_set_up_of_every_runs_file(tmp_path
         assert storage._initialized_dbs == {whole}
         assert instance.all_logs(whole)
         assert instance.all_logs(cut_short) == []
+
+
+def test_the_remedy_of_the_docs_leaves_the_newest_result_of_each_check(
+    instance: dg.DagsterInstance,
+) -> None:
+    for _ in range(3):
+        run(instance, "mon", good="mon")
+    storage: Any = instance.event_log_storage
+    before = storage.get_latest_asset_check_execution_by_key([CHECK])
+    docs = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"```sql\n(DELETE FROM asset_check_executions.*?)```", docs, re.DOTALL)
+    with storage.index_connection() as connection:
+        connection.exec_driver_sql(statement.replace("> 100", "> 1"))
+    assert storage.get_latest_asset_check_execution_by_key([CHECK]) == before
+    assert len(storage.get_asset_check_execution_history(CHECK, limit=10)) == 1
 
 
 def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
