@@ -31,6 +31,7 @@ from gsc_pipeline_tests.dagster_layer.test_processes import (
     materialize,
     partitions_known,
 )
+from gsc_pipeline_tests.faults.test_daemon_killed import switch_on_ten_minutes_ago
 from gsc_pipeline_tests.postgres import new_database
 from gsc_pipeline_tests.world import World, contents
 
@@ -109,14 +110,17 @@ def test_without_the_variable_the_instance_says_what_is_missing(
 def test_on_an_empty_database_the_schedule_fires_and_the_queue_runs_every_workspace(
     live: World, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    due = utc_now() - timedelta(minutes=2)
     env = on(
         postgres_url,
         live,
         monkeypatch,
         GSC_AUTO_SYNC_ENABLED="true",
-        GSC_AUTO_SYNC_CRON="* * * * *",
+        # A tick that was due two minutes ago: nobody waits for the next minute.
+        GSC_AUTO_SYNC_CRON=f"{due.minute} {due.hour} * * *",
         GSC_AUTO_SYNC_DAYS="2",
     )
+    switch_on_ten_minutes_ago(env)
     deadline = time.monotonic() + 180
     with daemon(env):
         while len(finished_runs(env)) < 2:
