@@ -228,7 +228,7 @@ def test_the_remedy_of_the_docs_leaves_the_newest_result_of_each_check(
     storage: Any = instance.event_log_storage
     before = storage.get_latest_asset_check_execution_by_key([CHECK])
     docs = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    (statement,) = re.findall(r"```sql\n(DELETE FROM asset_check_executions.*?)```", docs, re.DOTALL)
+    (statement,) = re.findall(r"```\n(DELETE FROM asset_check_executions.*?)```", docs, re.DOTALL)
     with storage.index_connection() as connection:
         connection.exec_driver_sql(statement.replace("> 100", "> 1"))
     assert storage.get_latest_asset_check_execution_by_key([CHECK]) == before
