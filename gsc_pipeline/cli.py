@@ -115,17 +115,29 @@ def status(
 ) -> None:
     """Show what the lake holds of each workspace, how sure it is, and what fails."""
     from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.state.store import StateError
     from gsc_pipeline.status import workspace_states
     from gsc_pipeline.terminal import print_status
+    from gsc_pipeline.wiring import addresses_left_alone
     from gsc_pipeline.workspaces import load_workspaces
 
     settings = load_settings()
     lake = Lake(settings.lake)
-    states = workspace_states(load_workspaces(settings.workspaces_file), lake)
+    workspaces = load_workspaces(settings.workspaces_file)
+    states = workspace_states(workspaces, lake)
+    try:
+        left_alone = addresses_left_alone(settings, workspaces)
+    except StateError as error:
+        typer.echo(f"gsc: warning: whether calls are held back is not known: {error}", err=True)
+        left_alone = []
     if as_json:
-        typer.echo(json.dumps({"workspaces": [state.as_json() for state in states]}))
+        shown = {
+            "workspaces": [state.as_json() for state in states],
+            "left_alone": [one.as_json() for one in left_alone],
+        }
+        typer.echo(json.dumps(shown))
     else:
-        print_status(states)
+        print_status(states, left_alone)
         _warn_if_empty(lake)
 
 

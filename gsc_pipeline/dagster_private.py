@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
@@ -30,3 +35,25 @@ def plan_partition(
     planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=partition)
     event = dg.DagsterEvent.build_asset_materialization_planned_event(run.job_name, step_key, planned)
     instance.report_dagster_event(event, run.run_id, logging.DEBUG)
+
+
+def spare_run_files_their_set_up(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> None:
+    """Tell the instance that these runs' files of events have their tables, where they have.
+
+    With SQLite each run has a database of its own. Dagster compares its schema with all of its migrations
+    when it first opens one, which is most of the time that the deletion of an old run takes, and never does
+    anything about a file that has a schema. Nothing happens with other storages.
+    """
+    storage: Any = instance.event_log_storage
+    if hasattr(storage, "path_for_shard") and hasattr(storage, "_initialized_dbs"):
+        storage._initialized_dbs.update(run for run in run_ids if _has_tables(storage.path_for_shard(run)))
+
+
+def _has_tables(file: str) -> bool:
+    if not Path(file).exists():
+        return False
+    with closing(sqlite3.connect(f"{Path(file).as_uri()}?mode=ro", uri=True)) as connection:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name IN ('event_logs', 'alembic_version')"
+        ).fetchone()
+    return bool(count == 2)

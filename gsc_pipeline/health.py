@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class BreakerView(Protocol):
-    """What can be seen of the circuit breaker: `state` is closed, open or half_open."""
+    """What can be seen of a circuit breaker: `state` is closed, open or half_open."""
 
     @property
     def state(self) -> str:
@@ -69,7 +69,8 @@ class Reason:
 class Health:
     """The state of the whole, in aggregate figures only; workspaces are counted, never named.
 
-    Only active workspaces count. Where the lake cannot be read, their numbers are zero.
+    Only active workspaces count. Where the lake cannot be read, their numbers are zero. `breaker` is that of
+    the API; workspaces are held back where the token endpoint that their key names is left alone.
     """
 
     ok: bool
@@ -78,6 +79,7 @@ class Health:
     workspaces_total: int
     workspaces_stale: int
     workspaces_failing: int
+    workspaces_held_back: int
     breaker: str
     lake_ok: bool
     database_ok: bool
@@ -96,6 +98,7 @@ class Health:
             "workspaces_total": self.workspaces_total,
             "workspaces_stale": self.workspaces_stale,
             "workspaces_failing": self.workspaces_failing,
+            "workspaces_held_back": self.workspaces_held_back,
             "breaker": self.breaker,
             "lake_ok": self.lake_ok,
             "database_ok": self.database_ok,
@@ -117,8 +120,13 @@ def judge(
     now: datetime,
     stale_after: timedelta,
     broken: Sequence[Reason] = (),
+    held_back: Sequence[BreakerView] = (),
 ) -> Health:
-    """Judge the figures of the active workspaces. `broken` is what could not even be looked at."""
+    """Judge the figures of the active workspaces. `broken` is what could not even be looked at.
+
+    `held_back` has the breaker of each workspace whose token endpoint is left alone. Most of them make a
+    reason; one of many is that workspace's own trouble, and shows as stale if it lasts.
+    """
     good = [one.last_good_sync_at for one in workspaces.values() if one.last_good_sync_at is not None]
     fresh = sum(at >= now - stale_after for at in good)
     stale = len(workspaces) - fresh
@@ -126,6 +134,13 @@ def judge(
     if breaker.state in ("open", "half_open"):
         until = f"; next try at {breaker.retry_at:%H:%M:%S} UTC" if breaker.retry_at else ""
         reasons.append(Reason(Kind.BREAKER, f"the API does not answer, so calls are held back{until}"))
+    if held_back and 2 * len(held_back) >= len(workspaces):
+        retry_at = min((one.retry_at for one in held_back if one.retry_at), default=None)
+        text = (
+            f"the token endpoint of {len(held_back)} of {len(workspaces)} active workspaces does not answer"
+        )
+        until = f"; next try at {retry_at:%H:%M:%S} UTC" if retry_at else ""
+        reasons.append(Reason(Kind.BREAKER, f"{text}, so it is left alone{until}"))
     if stale:
         hours = stale_after / timedelta(hours=1)
         text = f"{stale} of {len(workspaces)} active workspaces had no good sync for {hours:g} hours"
@@ -138,6 +153,7 @@ def judge(
         workspaces_total=len(workspaces),
         workspaces_stale=stale,
         workspaces_failing=sum(one.failures > 0 for one in workspaces.values()),
+        workspaces_held_back=len(held_back),
         breaker=breaker.state,
         lake_ok=Kind.LAKE not in kinds,
         database_ok=Kind.DATABASE not in kinds,
@@ -147,9 +163,10 @@ def judge(
 class HealthMonitor:
     """Looks at everything when asked, and answers from the last look for `cache_seconds`.
 
-    `breaker_state` and `probe_database` are called at each look; the probe raises when the database does
-    not answer. Safe to share between threads: one looks, the others wait for its answer. Never raises for
-    what it looks at. What exactly is wrong goes to the log, as it may name workspaces.
+    `breaker_state`, `held_back` (which workspaces' token endpoint is left alone) and `probe_database` are
+    called at each look; the probe raises when the database does not answer. Safe to share between threads:
+    one looks, the others wait for its answer. Never raises for what it looks at. What exactly is wrong goes
+    to the log, as it may name workspaces.
     """
 
     def __init__(
@@ -159,6 +176,7 @@ class HealthMonitor:
         *,
         stale_after: timedelta,
         breaker_state: Callable[[], BreakerView] = ClosedBreaker,
+        held_back: Callable[[Sequence[Workspace]], Mapping[str, BreakerView]] = lambda workspaces: {},
         probe_database: Callable[[], None] = lambda: None,
         cache_seconds: float = 15.0,
         clock: Clock = utc_now,
@@ -168,6 +186,7 @@ class HealthMonitor:
         self._list_workspaces = list_workspaces
         self._stale_after = stale_after
         self._breaker_state = breaker_state
+        self._held_back = held_back
         self._probe_database = probe_database
         self._cache_seconds = cache_seconds
         self._clock = clock
@@ -189,19 +208,30 @@ class HealthMonitor:
         # Each driver has errors of its own; whatever it is, the database did not answer.
         except Exception as error:  # noqa: BLE001
             broken.append(_broken(Kind.DATABASE, "the database does not answer", error))
-        breaker: BreakerView = ClosedBreaker("unknown")
-        try:
-            breaker = self._breaker_state()
-        except PipelineError as error:
-            broken.append(_broken(Kind.BREAKER, "the circuit breaker's state cannot be read", error))
+        workspaces: Sequence[Workspace] = ()
         figures = Figures()
         try:
-            figures = self._figures.read(self._list_workspaces())
+            workspaces = self._list_workspaces()
+            figures = self._figures.read(workspaces)
         except LakeError as error:
             broken.append(_broken(Kind.LAKE, "the lake cannot be read", error))
         except PipelineError as error:
             broken.append(_broken(Kind.WORKSPACES_FILE, "the workspaces file cannot be used", error))
-        health = judge(figures.workspaces, breaker, now=now, stale_after=self._stale_after, broken=broken)
+        breaker: BreakerView = ClosedBreaker("unknown")
+        held: Mapping[str, BreakerView] = {}
+        try:
+            breaker = self._breaker_state()
+            held = self._held_back([workspace for workspace in workspaces if workspace.active])
+        except PipelineError as error:
+            broken.append(_broken(Kind.BREAKER, "the circuit breaker's state cannot be read", error))
+        health = judge(
+            figures.workspaces,
+            breaker,
+            now=now,
+            stale_after=self._stale_after,
+            broken=broken,
+            held_back=[held[id_] for id_ in figures.workspaces if id_ in held],
+        )
         return Observation(health, figures)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType as EventType
 
+from gsc_pipeline.dagster_private import spare_run_files_their_set_up
 from gsc_pipeline.ticks import TickBook
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -73,6 +74,7 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, *, at_most: int =
     runs = [record.dagster_run for record in looked_at]
     deleted = 0
     for first in range(0, len(runs), PAGE):
+        spare_run_files_their_set_up(instance, [run.run_id for run in runs[first : first + PAGE]])
         for run in _expendable(instance, runs[first : first + PAGE]):
             _delete(instance, run.run_id)
             deleted += 1

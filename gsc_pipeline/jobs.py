@@ -120,22 +120,44 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
 
     @dg.op(name="tidy_up", out=dg.Out(dg.Nothing))
     def tidy(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-        begun_at = pipeline.clock()
+        begun_at, freed, failures = pipeline.clock(), dict[str, int](), dict[str, str]()
         before = begun_at - timedelta(days=settings.keep_runs_days)
-        runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
-        ticks = forget_ticks(pipeline.ticks, before)
-        tables = compact_and_vacuum(
-            pipeline.lake, retention_hours=settings.vacuum_hours, clock=pipeline.clock
-        )
+
+        def tidy_instance() -> dict[str, int]:
+            runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
+            ticks = forget_ticks(pipeline.ticks, before)
+            return {"runs_looked_at": runs.looked_at, "runs_deleted": runs.deleted, "ticks_deleted": ticks}
+
+        def tidy_lake() -> dict[str, int]:
+            tables = compact_and_vacuum(
+                pipeline.lake, retention_hours=settings.vacuum_hours, clock=pipeline.clock
+            )
+            return {
+                "files_removed": sum(table.files_deleted for table in tables),
+                "bytes_freed": sum(table.bytes_freed for table in tables),
+            }
+
+        for half, tidy_half in {"the instance": tidy_instance, "the lake": tidy_lake}.items():
+            try:
+                freed |= tidy_half()
+            # Neither half needs the other, and either storage has many ways to fail.
+            except Exception as error:
+                context.log.exception(f"{half} could not be tidied")
+                failures[half] = str(error)
         done = HousekeepingComplete(
-            runs_deleted=runs.deleted,
-            ticks_deleted=ticks,
-            files_removed=sum(table.files_deleted for table in tables),
-            bytes_freed=sum(table.bytes_freed for table in tables),
+            runs_deleted=freed.get("runs_deleted", 0),
+            ticks_deleted=freed.get("ticks_deleted", 0),
+            files_removed=freed.get("files_removed", 0),
+            bytes_freed=freed.get("bytes_freed", 0),
+            failures=len(failures),
             duration_ms=round((pipeline.clock() - begun_at).total_seconds() * 1000),
         )
-        context.add_output_metadata({**done.measurements, "runs_looked_at": runs.looked_at})
         pipeline.telemetry.tell(done)
+        numbers = {**freed, **done.measurements}
+        if failures:
+            text = "; ".join(f"{half} could not be tidied: {cause}" for half, cause in failures.items())
+            raise dg.Failure(text, metadata=numbers)
+        context.add_output_metadata(numbers)
 
     @dg.job(
         name="gsc_housekeeping",

@@ -6,7 +6,7 @@ objects (`wiring` makes them).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from gsc_pipeline.wiring import (
     after_tick,
     circuit_breaker,
     console_opener,
+    held_back,
     shared_state,
     sync_options,
     telemetry,
@@ -36,7 +37,8 @@ class Pipeline:
 
     `list_workspaces` reads the workspaces file anew each time, so that an edit counts from the next run
     on; it lists inactive ones too, and raises ConfigurationError for a bad file. `breaker_state` is None
-    where there is no circuit breaker; `after_tick` is told of each tick's end; `reports` is the folder of
+    where there is no circuit breaker; `held_back` tells of workspaces, by their ids, whose token endpoint is
+    left alone; `after_tick` is told of each tick's end; `reports` is the folder of
     the clients' reports.
     """
 
@@ -47,6 +49,7 @@ class Pipeline:
     ticks: TickBook
     telemetry: Telemetry = field(default_factory=Telemetry)
     breaker_state: Callable[[], BreakerState] | None = None
+    held_back: Callable[[Sequence[Workspace]], Mapping[str, BreakerState]] = lambda workspaces: {}
     after_tick: Callable[[AutoSyncComplete], None] = lambda ended: None
     inspections_per_day: int = PER_DAY
     reports: Path = Path("reports")
@@ -65,6 +68,7 @@ def live_pipeline(settings: Settings, clock: Clock = utc_now) -> Pipeline:
         ticks=TickBook(store),
         telemetry=tell,
         breaker_state=breaker.state if breaker else None,
+        held_back=held_back(settings, store, clock),
         after_tick=after_tick(settings, tell, clock),
         inspections_per_day=settings.inspections_per_day,
         reports=settings.reports,

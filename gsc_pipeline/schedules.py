@@ -176,6 +176,16 @@ def _due(
         return dg.SkipReason(
             f"the circuit breaker is open until {breaker.retry_at:%H:%M:%S} UTC: {breaker.cause}"
         )
+    # Left out like a busy one: its run could not even ask for a token.
+    held = {i: state for i, state in pipeline.held_back(active).items() if state.state is Circuit.OPEN}
+    if set(ids) <= held.keys():
+        state = held[ids[0]]
+        return dg.SkipReason(
+            f"the token endpoint is left alone until {state.retry_at:%H:%M:%S} UTC: {state.cause}"
+        )
+    ids = [id_ for id_ in ids if id_ not in held]
+    if held:
+        context.log.info(f"their token endpoint is left alone, so skipped: {', '.join(sorted(held))}")
     tick = context.scheduled_execution_time.isoformat()
     busy = _busy(context.instance, job_name, ids, pipeline.clock(), tick)
     if busy:

@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     breaker_failures: int = _variable(
         "GSC_BREAKER_FAILURES",
         5,
-        "failures of the API in a row after which no call is sent for a while; 0 for never",
+        "failures in a row of the API or a token endpoint that end calls to it for a while; 0 for never",
         ge=0,
     )
     breaker_seconds: float = _variable(

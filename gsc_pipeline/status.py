@@ -45,6 +45,24 @@ _RUNS = """
 
 
 @dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """An address that a circuit breaker keeps calls from, and how many active workspaces wait for it.
+
+    At `retry_at` the next call finds out whether it is back.
+    """
+
+    what: str
+    workspaces: int
+    since: datetime
+    retry_at: datetime
+    cause: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON types, dates in ISO form."""
+        return _json_types(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceState:
     """One workspace: days by status (of a property and search type), first and last day read, what fails.
 

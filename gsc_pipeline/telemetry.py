@@ -107,13 +107,17 @@ class AutoSyncFailure(AutoSyncComplete):
 
 @dataclass(frozen=True, slots=True)
 class HousekeepingComplete(Event):
-    """The lake and the Dagster instance have been tidied. Files and bytes are the lake's."""
+    """The Dagster instance and the lake have been tidied. Files and bytes are the lake's.
+
+    `failures` counts those of the two that could not be, of which the numbers say nothing.
+    """
 
     name = "housekeeping.complete"
     runs_deleted: int
     ticks_deleted: int
     files_removed: int
     bytes_freed: int
+    failures: int
     duration_ms: int
 
 

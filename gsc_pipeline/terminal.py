@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from gsc_pipeline.printing import print_rows
-from gsc_pipeline.status import FAILURE_COLUMNS, WorkspaceState, failure_cells
+from gsc_pipeline.status import FAILURE_COLUMNS, LeftAlone, WorkspaceState, failure_cells
 from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class SyncDisplay:
         )
 
 
-def print_status(states: Sequence[WorkspaceState]) -> None:
-    """A row for each workspace, then what fails now."""
+def print_status(states: Sequence[WorkspaceState], left_alone: Sequence[LeftAlone] = ()) -> None:
+    """A row for each workspace, then what fails now, then what is not even asked."""
     columns = [
         "workspace",
         "first day",
@@ -156,6 +156,21 @@ def print_status(states: Sequence[WorkspaceState]) -> None:
     if failures:
         print("\nFails now")  # noqa: T201
         print_rows(FAILURE_COLUMNS, failures)
+    if left_alone:
+        print("\nLeft alone for a while, after failing several times in a row")  # noqa: T201
+        print_rows(
+            ["what", "workspaces", "since (UTC)", "next try (UTC)", "the last failure"],
+            [
+                (
+                    one.what,
+                    one.workspaces,
+                    f"{one.since:%Y-%m-%d %H:%M:%S}",
+                    f"{one.retry_at:%Y-%m-%d %H:%M:%S}",
+                    one.cause,
+                )
+                for one in left_alone
+            ],
+        )
 
 
 def print_housekeeping(done: Sequence[TableHousekeeping]) -> None:

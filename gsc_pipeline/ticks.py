@@ -45,6 +45,17 @@ class TickBook:
             )
         )
 
+    def claim(self, tick: str, workspaces: str, run_id: str) -> str:
+        """The id of the run that syncs these workspaces for the tick: this one, unless another came first."""
+        ((first,),) = self._store.execute(
+            "INSERT INTO gsc_tick_runs (tick, workspaces, run_id) VALUES (:tick, :workspaces, :run_id) "
+            "ON CONFLICT (tick, workspaces) DO UPDATE SET run_id = gsc_tick_runs.run_id RETURNING run_id",
+            tick=tick,
+            workspaces=workspaces,
+            run_id=run_id,
+        )
+        return str(first)
+
     def note(self, outcome: WorkspaceSyncComplete) -> None:
         """Note what became of one workspace; a later attempt of the same tick replaces it."""
         self._store.execute(
@@ -90,7 +101,8 @@ class TickBook:
             "DELETE FROM gsc_ticks WHERE begun_at < :before RETURNING tick", before=before.timestamp()
         )
         for (tick,) in old:
-            self._store.execute("DELETE FROM gsc_tick_outcomes WHERE tick = :tick", tick=tick)
+            for table in ("gsc_tick_outcomes", "gsc_tick_runs"):
+                self._store.execute(f"DELETE FROM {table} WHERE tick = :tick", tick=tick)
         return len(old)
 
     def _ticks(self, which: str, **values: object) -> list[Tick]:

@@ -5,20 +5,23 @@ Nothing here does I/O: files and connections are opened when first used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.audit import AuditLog
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.heartbeat import beat
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.search_console.breaker import SharedBreaker
+from gsc_pipeline.search_console.breaker import BreakerState, SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.token_breakers import TokenBreakers
 from gsc_pipeline.settings import Settings, state_address
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline.sync.everyone import OpenConsole
@@ -29,6 +32,7 @@ from gsc_pipeline.workspaces import Workspace, load_workspaces
 if TYPE_CHECKING:
     from gsc_pipeline.alerts import Alerts
     from gsc_pipeline.health import HealthMonitor
+    from gsc_pipeline.status import LeftAlone
 
 
 def console_opener(settings: Settings, clock: Clock = utc_now) -> OpenConsole:
@@ -36,6 +40,7 @@ def console_opener(settings: Settings, clock: Clock = utc_now) -> OpenConsole:
 
     def open_console(workspace: Workspace) -> HttpSearchConsole:
         store = shared_state(settings)
+        endpoints = token_breakers(settings, store, clock)
         return HttpSearchConsole(
             workspace.credentials,
             base_url=settings.api_url,
@@ -46,6 +51,7 @@ def console_opener(settings: Settings, clock: Clock = utc_now) -> OpenConsole:
             ),
             limiter=_limiter(settings, store, clock),
             breaker=circuit_breaker(settings, store, clock),
+            token_breaker=endpoints.at if endpoints else None,
             on_close=store.close,
             connections=settings.api_concurrency,
             connect_timeout_seconds=settings.api_connect_timeout_seconds,
@@ -65,15 +71,58 @@ def circuit_breaker(settings: Settings, store: Store, clock: Clock = utc_now) ->
     """The breaker on the API that all processes share, None where it is switched off."""
     if settings.breaker_failures == 0:
         return None
-    return SharedBreaker(
-        store,
-        settings.api_url,
-        failures=settings.breaker_failures,
-        seconds=settings.breaker_seconds,
+    return SharedBreaker(store, settings.api_url, **_breaker_figures(settings), clock=clock)
+
+
+def token_breakers(settings: Settings, store: Store, clock: Clock = utc_now) -> TokenBreakers | None:
+    """The breakers on token endpoints that all processes share, None where they are switched off."""
+    if settings.breaker_failures == 0:
+        return None
+    return TokenBreakers(store, **_breaker_figures(settings), clock=clock)
+
+
+def held_back(
+    settings: Settings, store: Store, clock: Clock = utc_now
+) -> Callable[[Sequence[Workspace]], dict[str, BreakerState]]:
+    """What tells which workspaces' token endpoint is left alone, by their ids, and how its breaker is."""
+    endpoints = token_breakers(settings, store, clock)
+    if endpoints is None:
+        return lambda workspaces: {}
+    return lambda workspaces: endpoints.held_back({one.id: one.credentials for one in workspaces})
+
+
+def addresses_left_alone(
+    settings: Settings, workspaces: Sequence[Workspace], clock: Clock = utc_now
+) -> list[LeftAlone]:
+    """What calls are held back from now, and how many active workspaces wait. Raises StateError."""
+    from gsc_pipeline.status import LeftAlone
+
+    address = state_address(settings)
+    if settings.breaker_failures == 0 or ("://" not in address and not Path(address).exists()):
+        return []
+    active = [workspace for workspace in workspaces if workspace.active]
+    with closing(shared_state(settings)) as store:
+        breaker = circuit_breaker(settings, store, clock)
+        endpoints = token_breakers(settings, store, clock)
+        assert breaker
+        assert endpoints
+        states = {settings.api_url: breaker.state(), **endpoints.not_closed()}
+        waiting = Counter(endpoints.keys_of({one.id: one.credentials for one in active}).values())
+    waiting[settings.api_url] = len(active)
+    return [
+        LeftAlone(what, waiting[what], state.opened_at, state.retry_at, state.cause)
+        for what, state in states.items()
+        if state.opened_at and state.retry_at and waiting[what]
+    ]
+
+
+def _breaker_figures(settings: Settings) -> dict[str, Any]:
+    return {
+        "failures": settings.breaker_failures,
+        "seconds": settings.breaker_seconds,
         # Whatever may pass between the moment a call is let through and its end, with room to spare.
-        probe_seconds=2 * (settings.api_connect_timeout_seconds + settings.api_read_timeout_seconds),
-        clock=clock,
-    )
+        "probe_seconds": 2 * (settings.api_connect_timeout_seconds + settings.api_read_timeout_seconds),
+    }
 
 
 def _limiter(settings: Settings, store: Store, clock: Clock) -> SharedLimiter | None:
@@ -126,15 +175,17 @@ def health_monitor(
     probe_database: Callable[[], None] = lambda: None,
     clock: Clock = utc_now,
 ) -> HealthMonitor:
-    """What judges the state of the lake, the workspaces file and the breaker that the settings name."""
+    """What judges the state of the lake, the workspaces file and the breakers that the settings name."""
     from gsc_pipeline.health import ClosedBreaker, HealthMonitor
 
-    breaker = circuit_breaker(settings, shared_state(settings), clock)
+    store = shared_state(settings)
+    breaker = circuit_breaker(settings, store, clock)
     return HealthMonitor(
         Lake(settings.lake),
         lambda: load_workspaces(settings.workspaces_file),
         stale_after=timedelta(hours=settings.stale_after_hours),
         breaker_state=breaker.state if breaker else ClosedBreaker,
+        held_back=held_back(settings, store, clock),
         probe_database=probe_database,
         cache_seconds=settings.health_cache_seconds,
         clock=clock,

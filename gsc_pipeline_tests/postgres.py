@@ -40,7 +40,12 @@ def postgres_server() -> Iterator[Any]:
 @pytest.fixture
 def postgres_url(postgres_server: Any) -> str:
     """The URL of an empty database of the test's own, for psycopg2 and dagster-postgres."""
-    url = postgres_server.get_uri()
+    return new_database(postgres_server)
+
+
+def new_database(server: Any) -> str:
+    """The URL of an empty database of a running server."""
+    url = server.get_uri()
     name = f"test_{next(_NUMBERS)}"
     connection = psycopg2.connect(url)
     connection.autocommit = True

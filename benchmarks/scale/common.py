@@ -35,6 +35,7 @@ class Sizes:
     writers: int = 6
     commits: int = 20
     ticks: int = 40
+    old_runs: int = 10_000
 
 
 FULL = Sizes(lake_workspaces=100, ticks=120)
@@ -49,6 +50,7 @@ TINY = Sizes(
     writers=2,
     commits=2,
     ticks=4,
+    old_runs=40,
 )
 
 

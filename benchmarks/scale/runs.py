@@ -28,9 +28,9 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     rows = []
     with small_server(folder) as server:
         for count in sizes.shared:
-            tags = {TICK_TAG: "a tick", **run_tags(_ids(count), Window.last_complete(14, today()))}
-            _run(folder, lake, server, tags)
-            idle = _run(folder, lake, server, tags)
+            tags = run_tags(_ids(count), Window.last_complete(14, today()))
+            run_job(folder, lake, server, {TICK_TAG: "a tick", **tags})
+            idle = run_job(folder, lake, server, {TICK_TAG: "the next tick", **tags})
             each = idle.cpu / count
             share = each * EVERYONE / (CORES * HOURS * 3600)
             rows.append(
@@ -65,7 +65,8 @@ def _ids(count: int) -> list[str]:
     return [workspace_id(number) for number in range(count)]
 
 
-def _run(folder: Path, lake: Lake, server: Server, tags: dict[str, str]) -> Measurement:
+def run_job(folder: Path, lake: Lake, server: Server, tags: dict[str, str]) -> Measurement:
+    """One run of `gsc_sync` with these tags, in a process of its own; the instance is in `home`."""
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(folder / "home"),

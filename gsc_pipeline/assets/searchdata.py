@@ -25,6 +25,9 @@ from gsc_pipeline.sync.everyone import sync_isolated
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.workspaces import Workspace
 
+ROOT_RUN_TAG = "dagster/root_run_id"
+"""Present on a run that repeats another: the first of them."""
+
 
 def searchdata_asset(
     partitions: dg.MultiPartitionsDefinition, retries: dg.RetryPolicy = RETRIES
@@ -45,7 +48,7 @@ def searchdata_asset(
     ) -> Iterator[dg.AssetCheckResult]:
         reduce_footprint()
         workspaces = listed(pipeline)
-        asked = _asked(context, workspaces, pipeline)
+        asked = [] if _is_double(context, pipeline) else _asked(context, workspaces, pipeline)
         reports = []
         for workspace, window in asked:
             reports.append(_sync(context, pipeline, workspace, window))
@@ -109,6 +112,21 @@ def _asked_by_tags(
     first, last = context.run.tags[WINDOW_TAG].split("/")
     window = Window.inclusive(date.fromisoformat(first), date.fromisoformat(last))
     return [(workspace, window) for workspace in named_by_tags(context, workspaces)]
+
+
+def _is_double(context: dg.AssetExecutionContext, pipeline: Pipeline) -> bool:
+    """Whether another run of the tick syncs the same: Dagster makes two where two daemons meet on a tick.
+
+    A run that is repeated, by the daemon or by a person, is known by the run that it repeats.
+    """
+    tags = context.run.tags
+    if TICK_TAG not in tags or WORKSPACES_TAG not in tags:
+        return False
+    original = tags.get(ROOT_RUN_TAG, context.run.run_id)
+    first = pipeline.ticks.claim(tags[TICK_TAG], tags[WORKSPACES_TAG], original)
+    if first != original:
+        context.log.warning(f"nothing to do: run {first} syncs these workspaces for the same tick")
+    return first != original
 
 
 def _sync(

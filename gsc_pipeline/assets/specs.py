@@ -45,11 +45,14 @@ def column_schema(table: TableSpec) -> dg.TableSchema:
 
 
 def table_metadata(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.TableMetadataValue:
-    """Rows as a table of an event's or a check's metadata; what Dagster has no type for becomes text."""
-    return dg.MetadataValue.table(
-        [dg.TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
-    )
+    """Rows as a table of an event's or a check's metadata; what Dagster has no type for becomes text.
+
+    Without rows there are no columns either: Dagster keeps every result of a check for good, and most of a
+    good one would be the names of columns.
+    """
+    records = [dg.TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows]
+    named = [dg.TableColumn(name) for name in columns] if records else []
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(named))
 
 
 def _cell(value: object) -> str | int | float | bool | None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from gsc_pipeline.days import Clock
+from gsc_pipeline.search_console.breaker import AlwaysClosed, Breaker
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
     ServiceUnavailableError,
@@ -30,7 +31,7 @@ from gsc_pipeline.search_console.errors import (
     read_refusal,
 )
 from gsc_pipeline.search_console.key_files import warn_of_others
-from gsc_pipeline.search_console.transport import send
+from gsc_pipeline.search_console.transport import send, without_secrets
 
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -75,7 +76,7 @@ _SERVICE_ACCOUNT_FIELDS = ("client_email", "private_key", "token_uri")
 
 def load_credentials(source: CredentialSource) -> google.auth.credentials.Credentials:
     """Read the credential. Raises CredentialUnusableError where it is missing or is not a key."""
-    info = {"token_uri": GOOGLE_TOKEN_URI} | _json_object(source, _text(source))
+    info = _key(source)
     fields = _OAUTH_FIELDS if isinstance(source, OAuthEnvironment) else _SERVICE_ACCOUNT_FIELDS
     lacking = [field for field in fields if not (isinstance(info.get(field), str) and info[field])]
     if lacking:
@@ -101,18 +102,33 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
     return credentials  # type: ignore[no-any-return]
 
 
+def token_uri_of(source: CredentialSource) -> str:
+    """The token endpoint that the key names. Raises CredentialUnusableError where there is no key."""
+    return str(_key(source)["token_uri"])
+
+
 class _Token(msgspec.Struct):
     access_token: str
     expires_in: int = 0
 
 
 class TokenSource:
-    """The `Authorization` header of one credential, renewed when it is due. Safe for many threads."""
+    """The `Authorization` header of one credential, renewed when it is due. Safe for many threads.
 
-    def __init__(self, source: CredentialSource, http: urllib3.PoolManager, clock: Clock) -> None:
+    Every request to the token endpoint passes the breaker that `breaker_at` has for its address.
+    """
+
+    def __init__(
+        self,
+        source: CredentialSource,
+        http: urllib3.PoolManager,
+        clock: Clock,
+        breaker_at: Callable[[str], Breaker] | None = None,
+    ) -> None:
         self._source = source
         self._http = http
         self._clock = clock
+        self._breaker_at = breaker_at or (lambda token_uri: AlwaysClosed())
         self._lock = threading.Lock()
         self._credentials: google.auth.credentials.Credentials | None = None
 
@@ -143,7 +159,11 @@ class TokenSource:
                 self._refresh(self._credentials)
 
     def _refresh(self, credentials: google.auth.credentials.Credentials) -> None:
-        credentials.refresh(self._ask)  # type: ignore[no-untyped-call]
+        credentials.refresh(self._guarded)  # type: ignore[no-untyped-call]
+
+    def _guarded(self, url: str, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
+        with self._breaker_at(url).guard():
+            return self._ask(url, *args, **kwargs)
 
     def _ask(
         self,
@@ -157,7 +177,7 @@ class TokenSource:
         google-auth's own handling repeats refused calls with waits that nobody can set, forgets the status
         and Retry-After, and trips over an answer that is no JSON.
         """
-        whom = f"the token endpoint {url}"
+        whom = f"the token endpoint {without_secrets(url)}"
         response = send(self._http, method, url, body=body, headers=headers or {}, whom=whom)
         if response.status != 200:
             refusal = read_refusal(response.status, response.headers, response.data)
@@ -178,6 +198,10 @@ def _user(credentials: Any) -> str:
     else:
         name = credentials.service_account_email
     return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def _key(source: CredentialSource) -> dict[str, Any]:
+    return {"token_uri": GOOGLE_TOKEN_URI} | _json_object(source, _text(source))
 
 
 def _text(source: CredentialSource) -> str:

@@ -1,7 +1,8 @@
-"""A circuit breaker on the API: leaves it alone for a while when it fails, and tells who asks how it is.
+"""A circuit breaker: leaves an address alone for a while when it fails, and tells who asks how it is.
 
-Belongs here: when to open, whom to let through, when to close. Does not: which error means that the API
-itself is down (`errors`), where the shared row is kept (`state`).
+Belongs here: when to open, whom to let through, when to close. Does not: which error means that the address
+itself is down (`errors`), the shared row (`breaker_rows`), which addresses have one (the API has; token
+endpoints have, by `token_breakers`).
 
 Every attempt counts, not every call that is given up: a call is given up after all its attempts and waits,
 which with an API that answers nothing take longer than a run may. Five failures in a row, over all
@@ -9,8 +10,6 @@ processes, open the breaker; any answer in between, a refusal included, starts t
 refuses is there. With 15 % of attempts failing at random five in a row come about once in 15,000 attempts:
 a pause of five minutes now and then while Google is that unwell, and none at all in usual weather (1 %: once
 in 10,000,000,000).
-
-A token endpoint is named by each credential's own key, so its failures do not count here.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.search_console.breaker_rows import BreakerRow, Row
 from gsc_pipeline.search_console.errors import (
     CircuitOpenError,
     SearchConsoleError,
@@ -84,18 +84,8 @@ class AlwaysClosed:
         return nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """The row of `gsc_api_breakers`; one that is not there is closed."""
-
-    failures: int = 0
-    opened_at: float | None = None
-    cause: str = ""
-    probe_until: float | None = None
-
-
 class SharedBreaker:
-    """The breaker that processes share through a store, for the API at `api_url`.
+    """The breaker that processes share through a store, for what `key` names: an address, in words.
 
     `failures` in a row open it for `seconds`; then one probe over all processes is let through. A prober
     that is not heard of for `probe_seconds` is taken for dead, so this must be longer than a call may take.
@@ -104,21 +94,21 @@ class SharedBreaker:
     def __init__(
         self,
         store: Store,
-        api_url: str,
+        key: str,
         *,
         failures: int = 5,
         seconds: float = 300.0,
         probe_seconds: float = 180.0,
         clock: Clock = utc_now,
     ) -> None:
-        self._store = store
-        self._key = api_url.rstrip("/")
+        self._key = key.rstrip("/")
+        self._row = BreakerRow(store, self._key)
         self._failures = failures
         self._seconds = seconds
         self._probe_seconds = probe_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._last_read: tuple[float, _Row] | None = None
+        self._last_read: tuple[float, Row] | None = None
 
     def state(self) -> BreakerState:
         """How the breaker is, freshly read. Changes nothing. Raises StateError."""
@@ -154,7 +144,8 @@ class SharedBreaker:
             raise
         except BaseException:
             # Interrupted, or a fault of ours: nothing was learnt of the API, so another may probe at once.
-            self._give_back(probe)
+            if probe is not None:
+                self._row.give_back(probe)
             raise
         self._answered(probe)
 
@@ -166,17 +157,7 @@ class SharedBreaker:
         if not self._is_due(row, now):
             raise self._open_error(row, now)
         probe = uuid.uuid4().hex
-        claimed = self._store.execute(
-            # Claimed again under the same name where the connection broke before the answer came.
-            "UPDATE gsc_api_breakers SET probe = :probe, probe_until = :until WHERE key = :key "
-            "AND opened_at = :opened_at AND (probe IS NULL OR probe_until <= :now OR probe = :probe) "
-            "RETURNING key",
-            probe=probe,
-            until=now + self._probe_seconds,
-            key=self._key,
-            opened_at=row.opened_at,
-            now=now,
-        )
+        claimed = self._row.claim(probe, row.opened_at, now + self._probe_seconds, now)
         if claimed:
             log.info("the circuit breaker lets one call through, to see whether %s is back", self._key)
             return probe
@@ -187,30 +168,12 @@ class SharedBreaker:
 
     def _failed(self, probe: str | None, cause: str) -> None:
         if probe is not None:
-            self._store.execute(
-                "UPDATE gsc_api_breakers SET failures = failures + 1, opened_at = :now, cause = :cause, "
-                "probe = NULL, probe_until = NULL WHERE key = :key AND probe = :probe",
-                now=self._now(),
-                cause=cause,
-                key=self._key,
-                probe=probe,
-            )
+            self._row.fail_probe(probe, cause, self._now())
             self._read()
             return
-        ((failures, opened),) = self._store.execute(
-            "INSERT INTO gsc_api_breakers (key, failures, opened_at, cause) "
-            "VALUES (:key, 1, CASE WHEN 1 >= :most THEN :now END, :cause) "
-            "ON CONFLICT (key) DO UPDATE SET failures = gsc_api_breakers.failures + 1, "
-            "cause = excluded.cause, opened_at = CASE WHEN gsc_api_breakers.opened_at IS NULL "
-            "AND gsc_api_breakers.failures + 1 >= :most THEN :now ELSE gsc_api_breakers.opened_at END "
-            "RETURNING failures, opened_at",
-            key=self._key,
-            cause=cause,
-            most=self._failures,
-            now=self._now(),
-        )
+        has_opened = self._row.fail(cause, self._now(), most=self._failures)
         row = self._read()
-        if opened is not None and failures == self._failures:
+        if has_opened:
             log.warning("%s", self._open_error(row, self._now()))
 
     def _answered(self, probe: str | None) -> None:
@@ -222,27 +185,12 @@ class SharedBreaker:
         row = self._read()
         if probe is None and (row.failures == 0 or row.opened_at is not None):
             return
-        self._store.execute(
-            "UPDATE gsc_api_breakers SET failures = 0, opened_at = NULL, cause = '', probe = NULL, "
-            "probe_until = NULL WHERE key = :key AND "
-            + ("opened_at IS NULL" if not probe else "probe = :probe"),
-            key=self._key,
-            **({"probe": probe} if probe else {}),
-        )
+        self._row.close(probe)
         self._read()
         if probe:
             log.warning("%s answers again: the circuit breaker is closed", self._key)
 
-    def _give_back(self, probe: str | None) -> None:
-        if probe is not None:
-            self._store.execute(
-                "UPDATE gsc_api_breakers SET probe = NULL, probe_until = NULL "
-                "WHERE key = :key AND probe = :probe",
-                key=self._key,
-                probe=probe,
-            )
-
-    def _recent(self) -> _Row:
+    def _recent(self) -> Row:
         with self._lock:
             last = self._last_read
         now = self._now()
@@ -251,21 +199,17 @@ class SharedBreaker:
             return last[1]
         return self._read()
 
-    def _read(self) -> _Row:
-        rows = self._store.execute(
-            "SELECT failures, opened_at, cause, probe_until FROM gsc_api_breakers WHERE key = :key",
-            key=self._key,
-        )
-        row = _Row(*rows[0]) if rows else _Row()
+    def _read(self) -> Row:
+        row = self._row.read()
         with self._lock:
             self._last_read = (self._now(), row)
         return row
 
-    def _is_due(self, row: _Row, now: float) -> bool:
+    def _is_due(self, row: Row, now: float) -> bool:
         """Whether the API may be tried. One opened in the future was opened by a clock that was wrong."""
         return row.opened_at is None or not row.opened_at <= now < row.opened_at + self._seconds
 
-    def _open_error(self, row: _Row, now: float) -> CircuitOpenError:
+    def _open_error(self, row: Row, now: float) -> CircuitOpenError:
         opened_at = now if row.opened_at is None else row.opened_at
         retry_at = max(opened_at + self._seconds, row.probe_until or 0.0)
         return CircuitOpenError(

@@ -99,7 +99,8 @@ class _Call(Generic[T]):
 class HttpSearchConsole(SearchConsole):
     """Search Console over HTTP(S).
 
-    Every attempt, repeats included, waits for `limiter` and passes `breaker`; by default there are none.
+    Every attempt, repeats included, waits for `limiter` and passes `breaker`; every request for a token
+    passes the `token_breaker` of the endpoint it goes to. By default there are none.
     `on_close` is called by `close`: it gives back what was opened for this client alone.
     """
 
@@ -111,6 +112,7 @@ class HttpSearchConsole(SearchConsole):
         retry: RetryPolicy | None = None,
         limiter: Limiter | None = None,
         breaker: Breaker | None = None,
+        token_breaker: Callable[[str], Breaker] | None = None,
         on_close: Callable[[], None] = lambda: None,
         connections: int = 4,
         connect_timeout_seconds: float = 10.0,
@@ -131,7 +133,7 @@ class HttpSearchConsole(SearchConsole):
             # Google compresses only for clients whose agent says gzip as well.
             headers=urllib3.make_headers(accept_encoding="gzip", user_agent="gsc_pipeline (gzip)"),
         )
-        self._tokens = TokenSource(credentials, self._http, clock)
+        self._tokens = TokenSource(credentials, self._http, clock, token_breaker)
         self._lock = threading.Lock()
         self._usage = Usage()
 

@@ -127,9 +127,9 @@ class NoFreeSlotError(QuotaError):
 
 
 class CircuitOpenError(TransientError):
-    """Not sent: the API failed several times in a row, and is left alone for a while."""
+    """Not sent: what it would go to failed several times in a row, and is left alone for a while."""
 
-    remedy = "the next sync after that tries again; check GSC_API_URL and the network if it lasts"
+    remedy = "the next sync after that tries again; check that address and the network if it lasts"
 
 
 DEFERRED = (LoadQuotaError, DailyQuotaError, NoFreeSlotError, CircuitOpenError)

@@ -33,6 +33,11 @@ def send(
         raise ServiceUnavailableError(f"no answer from {whom} ({_reason(error)})") from None
 
 
+def without_secrets(url: str) -> str:
+    """The address without a user, query or fragment: what may be shown and kept of one that others wrote."""
+    return re.split(r"[?#]", re.sub(r"(?<=://)[^/?#]*@", "", url), maxsplit=1)[0]
+
+
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
     """The library's text without the connection object it starts with or the exception it repeats."""
     match error.args:

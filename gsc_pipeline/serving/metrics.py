@@ -62,6 +62,11 @@ def _state(seen: Observation) -> Iterator[Metric]:
     yield _gauge(
         "gsc_workspaces_failing", "Active workspaces of which something fails", health.workspaces_failing
     )
+    yield _gauge(
+        "gsc_workspaces_held_back",
+        "Active workspaces whose token endpoint is left alone",
+        health.workspaces_held_back,
+    )
     yield _gauge("gsc_failed_days", "Days waiting to be read again", sum(one.failed_days for one in figures))
     yield _gauge(
         "gsc_sync_seconds",

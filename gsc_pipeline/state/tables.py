@@ -18,8 +18,8 @@ TABLES = {
         share DOUBLE PRECISION NOT NULL DEFAULT 1,
         share_at DOUBLE PRECISION
     """,
-    # One row per API address that ever failed. `opened_at` is null while closed; `probe` names the one call
-    # that may find out whether the API is back, until `probe_until`.
+    # One row per API or token endpoint that ever failed. `opened_at` is null while closed; `probe` names the
+    # one call that may find out whether it is back, until `probe_until`.
     "gsc_api_breakers": """
         key TEXT PRIMARY KEY,
         failures INTEGER NOT NULL DEFAULT 0,
@@ -36,6 +36,13 @@ TABLES = {
         workspaces TEXT NOT NULL,
         runs INTEGER NOT NULL,
         ended_at DOUBLE PRECISION
+    """,
+    # Which run syncs these workspaces (their ids, separated by spaces) for a tick: the first that began.
+    "gsc_tick_runs": """
+        tick TEXT NOT NULL,
+        workspaces TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        PRIMARY KEY (tick, workspaces)
     """,
     # What a run of a tick says of one workspace: the event `workspace_sync.complete` as JSON.
     "gsc_tick_outcomes": """

@@ -58,6 +58,11 @@ class SourceReport:
         return any(problem.transient and not problem.deferred for problem in self.problems)
 
     @property
+    def is_held_back(self) -> bool:
+        """Whether nothing was even asked, as the circuit breaker or the limiter let no call through."""
+        return bool(self.problems) and not self.usage.calls and all(one.deferred for one in self.problems)
+
+    @property
     def is_incomplete(self) -> bool:
         """Whether something is missing that a later sync may bring, or nothing more could be tried."""
         return self.is_stopped or any(problem.transient for problem in self.problems)

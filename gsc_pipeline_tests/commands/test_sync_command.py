@@ -11,6 +11,7 @@ import pytest
 
 from gsc_pipeline.days import ONE_DAY, pacific_today, utc_now
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.simulator import Reply
 from gsc_pipeline_tests.commands.conftest import Gsc, Result
 from gsc_pipeline_tests.sync.test_failures import FORBIDDEN, all_queries
 from gsc_pipeline_tests.world import World
@@ -113,11 +114,31 @@ def test_status_shows_what_is_held_and_what_fails(live: World, gsc: Gsc) -> None
     assert states["lost"]["last_good_sync"] is None
 
 
+def test_a_token_endpoint_that_is_down_is_asked_five_times_in_all_and_status_says_so(
+    live: World, gsc: Gsc
+) -> None:
+    env = {**live.environment(acme(), {"id": "globex", "properties": "all"}), "GSC_API_ATTEMPTS": "9"}
+    live.faults.append(lambda call: Reply(502, b"<html>") if call.kind == "token" else None)
+    for _ in range(2):
+        done = gsc("sync", env=env)
+        assert done.code == 1
+        assert f"token endpoint {live.url}/token failed 5 times in a row" in done.err
+        assert "left alone since" in done.err
+    assert [call.kind for call in live.simulator.calls] == ["token"] * 5
+    lines = gsc("status", env=env).out.splitlines()
+    (row,) = lines[[line.startswith("Left alone") for line in lines].index(True) + 2 :]
+    assert row.startswith(f"token endpoint {live.url}/token")
+    assert "the token endpoint answered 502" in row
+    (told,) = json.loads(gsc("status", "--json", env=env).out)["left_alone"]
+    assert (told["what"], told["workspaces"]) == (f"token endpoint {live.url}/token", 2)
+
+
 def test_status_of_a_lake_that_is_not_there_yet_says_so_without_making_one(live: World, gsc: Gsc) -> None:
     done = gsc("status", env=live.environment())
     assert done.code == 0
     assert done.out.splitlines()[1].endswith("never")
     assert not (live.folder / "lake").exists()
+    assert not (live.folder / "state.db").exists()
 
 
 def entry(more: str = "", id_: str = "acme") -> str:

@@ -22,6 +22,7 @@ from gsc_pipeline.partitions import (
 from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.search_console.breaker import BreakerState
 from gsc_pipeline.state.store import open_store
+from gsc_pipeline.sync.everyone import OpenConsole
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.telemetry import AutoSyncComplete
 from gsc_pipeline.ticks import TickBook
@@ -40,19 +41,22 @@ class Orchestra:
     start: date = date(2026, 11, 1)
     telemetry: RecordingTelemetry = field(default_factory=RecordingTelemetry)
     breaker: BreakerState | None = None
+    held_back: dict[str, BreakerState] = field(default_factory=dict)
     ended: list[AutoSyncComplete] = field(default_factory=list)
     list_workspaces: Callable[[], tuple[Workspace, ...]] | None = None
+    open_console: OpenConsole | None = None
 
     @property
     def pipeline(self) -> Pipeline:
         return Pipeline(
             list_workspaces=self.list_workspaces or (lambda: tuple(self.workspaces)),
-            open_console=self.world.open_console,
+            open_console=self.open_console or self.world.open_console,
             lake=self.world.lake,
             options=SyncOptions(),
             ticks=TickBook(open_store(str(self.world.folder / "state.db"))),
             telemetry=self.telemetry,
             breaker_state=(lambda: self.breaker) if self.breaker else None,  # type: ignore[arg-type,return-value]
+            held_back=lambda workspaces: self.held_back,
             after_tick=self.ended.append,
             reports=self.world.folder / "reports",
             clock=lambda: self.world.now,

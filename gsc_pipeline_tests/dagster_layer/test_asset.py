@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -27,6 +28,12 @@ from gsc_pipeline_tests.sync.test_failures import (
 
 TICK = {TICK_TAG: "2026-11-21T18:00:00+00:00"}
 SITE, URL = "searchdata_site_impression", "searchdata_url_impression"
+
+
+def later(tags: Mapping[str, str], hours: int) -> dict[str, str]:
+    """The tags of a run of a later tick."""
+    tick = datetime.fromisoformat(tags[TICK_TAG]) + timedelta(hours=hours)
+    return {**tags, TICK_TAG: tick.isoformat()}
 
 
 def failure(result: dg.ExecuteInProcessResult) -> Any:
@@ -79,10 +86,18 @@ def test_a_person_sees_an_event_for_every_day_asked_for_even_if_nothing_moved(or
     assert len(events) == 2 * 3
 
 
+def test_what_a_good_check_leaves_for_good_is_small(orchestra: Orchestra) -> None:
+    orchestra.materialize(tags=range_tags("acme", orchestra.world.last(1)))
+    key = dg.AssetCheckKey(dg.AssetKey(SITE), "no_partial_failures")
+    (record,) = orchestra.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert orchestra.check().passed
+    assert len(dg.serialize_value(record.event)) < 2_500
+
+
 def test_a_scheduled_run_in_which_nothing_moved_leaves_no_materialization(orchestra: Orchestra) -> None:
     tags = {**TICK, **run_tags(["acme"], orchestra.world.last(3))}
     first = orchestra.materialize(tags=tags)
-    second = orchestra.materialize(tags=tags)
+    second = orchestra.materialize(tags=later(tags, 6))
     assert [e for e in first.all_events if e.is_step_materialization]
     assert not [e for e in second.all_events if e.is_step_materialization]
     assert second.success
@@ -100,7 +115,7 @@ def test_a_scheduled_run_records_the_days_that_moved(orchestra: Orchestra) -> No
     tags = {**TICK, **run_tags(["acme"], window)}
     orchestra.materialize(tags=tags)
     orchestra.world.now += timedelta(hours=6)
-    result = orchestra.materialize(tags=tags)
+    result = orchestra.materialize(tags=later(tags, 6))
     moved = {str(e.partition) for e in result.all_events if e.is_step_materialization}
     assert moved
     assert moved <= keys(orchestra.world.last(3))
@@ -232,7 +247,7 @@ def test_a_scheduled_run_that_fails_turns_red_exactly_the_days_it_leaves(orchest
     bad = window.last
     orchestra.world.now += timedelta(hours=6)
     orchestra.world.faults.append(queries_of(bad, UNAVAILABLE))
-    assert not orchestra.materialize(tags=tags).success
+    assert not orchestra.materialize(tags=later(tags, 6)).success
     red = {key for key, status in statuses(orchestra).items() if status == "FAILED"}
     assert red == {f"{bad}|acme"}
     assert statuses(orchestra).keys() == keys(window)
@@ -243,12 +258,12 @@ def test_red_days_turn_green_with_the_run_that_reads_them(orchestra: Orchestra) 
     tags = {**TICK, **run_tags(["acme"], window)}
     orchestra.materialize(tags=tags)
     orchestra.world.faults.append(all_queries(FORBIDDEN))
-    assert not orchestra.materialize(tags=tags).success
+    assert not orchestra.materialize(tags=later(tags, 6)).success
     assert "FAILED" in statuses(orchestra).values()
     orchestra.world.faults.clear()
-    orchestra.materialize(tags=tags)
+    orchestra.materialize(tags=later(tags, 12))
     assert set(statuses(orchestra).values()) == {"MATERIALIZED"}
-    quiet = orchestra.materialize(tags=tags)
+    quiet = orchestra.materialize(tags=later(tags, 18))
     assert not [event for event in quiet.all_events if event.is_step_materialization]
 
 

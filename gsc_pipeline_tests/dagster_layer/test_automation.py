@@ -101,6 +101,20 @@ def test_while_the_breaker_is_open_a_tick_asks_for_nothing(orchestra: Orchestra)
     assert len(tick(orchestra).run_requests) == 2
 
 
+def test_a_tick_leaves_out_workspaces_whose_token_endpoint_is_left_alone(orchestra: Orchestra) -> None:
+    until = datetime(2026, 11, 21, 6, 5, tzinfo=UTC)
+    is_open = BreakerState(Circuit.OPEN, 5, SIX, until, "no answer")
+    orchestra.held_back = {"acme": is_open, "globex": is_open}
+    said = "the token endpoint is left alone until 06:05:00 UTC: no answer"
+    assert tick(orchestra).skip_message == said
+    orchestra.held_back = {
+        "acme": is_open,
+        "globex": dataclasses.replace(is_open, state=Circuit.HALF_OPEN),
+    }
+    (request,) = tick(orchestra).run_requests
+    assert request.tags[WORKSPACE_TAG] == "globex"
+
+
 def test_a_partial_roll_out_takes_in_the_same_workspaces_each_time(orchestra: Orchestra) -> None:
     orchestra.workspaces[:] = [dataclasses.replace(orchestra.workspaces[0], id=f"w{i}") for i in range(40)]
     quarter, half = (

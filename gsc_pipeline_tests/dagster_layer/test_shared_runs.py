@@ -9,14 +9,16 @@ import dagster as dg
 
 from gsc_pipeline.jobs import TICK_TAG, run_tags
 from gsc_pipeline.lake.schemas import SYNC_RUNS
+from gsc_pipeline.ticks import Tick
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
 from gsc_pipeline_tests.dagster_layer.test_asset import attempts, failure, keys
 from gsc_pipeline_tests.sync.test_failures import FORBIDDEN, UNAVAILABLE, all_queries
+from gsc_pipeline_tests.world import NOON
 
 
-def shared(orchestra: Orchestra, days: int = 3) -> Mapping[str, str]:
+def shared(orchestra: Orchestra, days: int = 3, hour: int = 18) -> Mapping[str, str]:
     ids = [workspace.id for workspace in orchestra.workspaces]
-    return {TICK_TAG: "2026-11-21T18:00:00+00:00", **run_tags(ids, orchestra.world.last(days))}
+    return {TICK_TAG: f"2026-11-21T{hour}:00:00+00:00", **run_tags(ids, orchestra.world.last(days))}
 
 
 def planned(result: dg.ExecuteInProcessResult, orchestra: Orchestra) -> int:
@@ -34,11 +36,36 @@ def test_all_workspaces_of_a_run_are_synced_and_their_days_recorded(orchestra: O
 def test_when_nothing_moved_a_run_leaves_no_event_of_a_partition_not_even_beforehand(
     orchestra: Orchestra,
 ) -> None:
-    orchestra.materialize(tags=shared(orchestra))
+    orchestra.materialize(tags=shared(orchestra, hour=12))
     result = orchestra.materialize(tags=shared(orchestra))
     assert result.success
+    assert orchestra.world.lake.read(SYNC_RUNS).num_rows == 4
     assert not [event for event in result.all_events if event.is_step_materialization]
     assert planned(result, orchestra) == 2
+
+
+def test_a_second_run_of_the_same_for_a_tick_leaves_it_to_the_first(orchestra: Orchestra) -> None:
+    """As two daemons make them that meet on a tick."""
+    first = orchestra.materialize(tags=shared(orchestra))
+    calls, told = len(orchestra.world.simulator.calls), list(orchestra.telemetry.emitted)
+    begun = Tick(shared(orchestra)[TICK_TAG], NOON, ("acme", "globex"), 1)
+    noted = orchestra.pipeline.ticks.outcomes(begun)
+    double = orchestra.materialize(tags=shared(orchestra))
+    assert (first.success, double.success) == (True, True)
+    assert len(orchestra.world.simulator.calls) == calls
+    assert orchestra.telemetry.emitted == told
+    # What follows from the first one's word, as the insights do, still does.
+    assert orchestra.pipeline.ticks.outcomes(begun) == noted
+    assert all(outcome.days_read for outcome in noted)
+
+
+def test_a_run_that_is_repeated_does_its_work_again(orchestra: Orchestra) -> None:
+    """As the daemon repeats one that crashed, and a person one that failed."""
+    first = orchestra.materialize(tags=shared(orchestra))
+    calls = len(orchestra.world.simulator.calls)
+    repeats = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id}
+    assert orchestra.materialize(tags={**shared(orchestra), **repeats}).success
+    assert len(orchestra.world.simulator.calls) > calls
 
 
 def test_one_workspaces_failure_leaves_the_others_synced_and_is_named(orchestra: Orchestra) -> None:

@@ -19,6 +19,7 @@ from gsc_pipeline.search_console.breaker import SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.token_breakers import TokenBreakers
 from gsc_pipeline.settings import Settings, load_settings
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline.sync.property import SyncOptions
@@ -37,6 +38,7 @@ def guarded_console(world: World, store: Store, workspace: Workspace, attempts: 
         retry=RetryPolicy(attempts=attempts, sleep=world.waits.append),
         limiter=SharedLimiter(store, clock=lambda: world.now, sleep=world.waits.append),
         breaker=SharedBreaker(store, world.url, clock=lambda: world.now),
+        token_breaker=TokenBreakers(store, clock=lambda: world.now).at,
         clock=lambda: world.now,
     )
 
@@ -73,6 +75,7 @@ class Station:
         store.close()
 
     def __post_init__(self) -> None:
+        endpoints = TokenBreakers(self.store, clock=lambda: self.world.now)
         job = sync_job(self.settings)
         partitions = partitions_definition(
             self.settings.start_date, lambda: [workspace.id for workspace in self.workspaces]
@@ -85,6 +88,7 @@ class Station:
             ticks=TickBook(self.store),
             telemetry=self.telemetry,
             breaker_state=SharedBreaker(self.store, self.world.url, clock=lambda: self.world.now).state,
+            held_back=lambda workspaces: endpoints.held_back({w.id: w.credentials for w in workspaces}),
             after_tick=self.ended.append,
             clock=lambda: self.world.now,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, token_error
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline.sync.report import Outcome, SyncReport
@@ -190,3 +192,41 @@ def test_an_outage_of_an_hour_is_hardly_asked_about_and_then_made_up_for(world: 
         assert (after.successes, after.failures) == (2, 0)
         assert_lake_is_true(world, list(world.last(5)))
         assert read_standing(world.lake) == []
+
+
+def test_an_outage_of_the_token_endpoint_is_hardly_asked_about_and_then_made_up_for(world: World) -> None:
+    acme, globex = world.workspace("acme"), world.workspace("globex", properties=(SHOP,))
+    # Its key names a place where nobody listens: its own trouble, before, during and after.
+    bogus = with_token_uri(world.workspace("bogus"), "http://127.0.0.1:9/token")
+    with Station.of(world, [acme, bogus, globex]) as station:
+        for _ in range(2):
+            first = station.tick()
+            assert not isinstance(first, str)
+            assert (first.successes, set(first.reasons)) == (2, {"bogus"})
+            world.now += SIX_HOURS
+        world.faults.append(lambda call: UNAVAILABLE if call.kind == "token" else None)
+        asked = len(world.simulator.calls)
+        down_since = world.now
+        for minute in (0, 2, 4, 20, 22, 40, 42, 58):
+            world.now = down_since + timedelta(minutes=minute)
+            ended = station.tick()
+            assert isinstance(ended, str) or ended.successes == 0
+        # Five failures open the breaker, then each tick that finds it due sends one probe.
+        during = world.simulator.calls[asked:]
+        assert [call.kind for call in during] == ["token"] * (5 + 3)
+        assert {failure.workspace for failure in read_standing(world.lake)} == {"acme", "bogus", "globex"}
+        world.faults.clear()
+        world.now = down_since + timedelta(minutes=64)
+        after = station.tick()
+        assert not isinstance(after, str)
+        assert (after.successes, set(after.reasons)) == (2, {"bogus"})
+        assert_lake_is_true(world, list(world.last(5)))
+        assert {failure.workspace for failure in read_standing(world.lake)} == {"bogus"}
+
+
+def with_token_uri(workspace: Workspace, token_uri: str) -> Workspace:
+    """The workspace, its key file naming another token endpoint."""
+    assert isinstance(workspace.credentials, ServiceAccountFile)
+    path = workspace.credentials.path
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"token_uri": token_uri}))
+    return workspace

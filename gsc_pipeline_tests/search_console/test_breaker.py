@@ -103,7 +103,7 @@ def test_the_error_says_since_when_until_when_and_why(breaker: SharedBreaker, ti
     assert str(caught.value) == (
         "not sent: https://searchconsole.googleapis.com failed 5 times in a row and is left alone since "
         "2026-11-21 20:00:00 UTC until 20:05:00 UTC (the last failure: Search Console answered 503); "
-        "the next sync after that tries again; check GSC_API_URL and the network if it lasts"
+        "the next sync after that tries again; check that address and the network if it lasts"
     )
     assert caught.value.retry_after == 240.0
     assert isinstance(caught.value, DEFERRED)

@@ -47,6 +47,7 @@ def test_after_good_syncs_all_is_well(world: World) -> None:
         workspaces_total=2,
         workspaces_stale=0,
         workspaces_failing=0,
+        workspaces_held_back=0,
         breaker="closed",
         lake_ok=True,
         database_ok=True,
@@ -119,6 +120,24 @@ def test_an_open_breaker_is_a_reason_until_it_is_closed(world: World, state: str
     assert (found.ok, found.kinds, found.breaker) == (False, {"breaker"}, state)
     assert "20:05:00 UTC" in found.reasons[0].text
     assert health(world, acme, breaker_state=ClosedBreaker).ok
+
+
+@pytest.mark.parametrize(("held", "ok"), [(1, True), (2, False), (4, False)])
+def test_a_token_endpoint_is_a_reason_when_most_workspaces_wait_for_it(
+    world: World, held: int, ok: bool
+) -> None:
+    four = [world.workspace(f"w{n}") for n in range(4)]
+    for workspace in four:
+        world.sync(workspace)
+    asleep = replace(four[0], id="asleep", active=False)
+    found = health(
+        world, *four, asleep, held_back=lambda listed: {one.id: Breaker() for one in list(listed)[:held]}
+    )
+    assert (found.ok, found.workspaces_held_back, found.breaker) == (ok, held, "closed")
+    assert found.kinds == (set() if ok else {"breaker"})
+    if not ok:
+        assert f"{held} of 4 active workspaces does not answer" in found.reasons[0].text
+        assert "20:05:00 UTC" in found.reasons[0].text
 
 
 def test_what_cannot_be_looked_at_is_a_reason_of_its_own(

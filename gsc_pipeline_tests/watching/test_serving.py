@@ -124,6 +124,7 @@ def test_metrics_tell_the_state_in_aggregate(world: World) -> None:
         "gsc_workspaces": 2,
         "gsc_workspaces_stale": 1,
         "gsc_workspaces_failing": 1,
+        "gsc_workspaces_held_back": 0,
         "gsc_failed_days": 5,
         "gsc_sync_seconds": pytest.approx(report.seconds + lost.seconds),
         "gsc_last_good_sync_timestamp_seconds": NOON.timestamp(),
