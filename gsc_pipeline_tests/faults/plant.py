@@ -142,12 +142,12 @@ class Plant:
         return last is not None and last.name == due.isoformat()
 
     def _run_processes(self) -> list[int]:
-        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
         found = []
-        for child in children:
-            with suppress(OSError):
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
+        for thread in Path(f"/proc/{self.server.pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                with suppress(OSError):
+                    if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(int(child))
         return found
 
 

@@ -174,6 +174,7 @@ def three_days(folder: Path) -> Iterator[tuple[World, Plant]]:
             "GSC_AUTO_SYNC_DAYS": str(DAYS),
             "GSC_WORKSPACES_PER_RUN": str(PER_RUN),
             "GSC_KEEP_RUNS_DAYS": "1",
+            "GSC_CHECKS_CRON": "0 3 * * *",
         }
         with Plant.running(world, environment, START) as plant:
             yield world, plant
