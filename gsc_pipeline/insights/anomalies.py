@@ -25,20 +25,32 @@ def anomalies(daily: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     chance alone makes: the square root of a count, a quarter of a position.
     """
     days = require(daily, DAILY_INPUT)
-    found = [_of_metric(days, metric, thresholds) for metric in ("clicks", "impressions", "position")]
+    earlier = _same_weekdays(days, thresholds.anomaly_weeks)
+    metrics = ("clicks", "impressions", "position")
+    found = [_of_metric(days, earlier, metric, thresholds) for metric in metrics]
     order = [*SERIES, "data_date", "metric"]
     ascending = [True, True, False, True]
     return pd.concat(found).sort_values(order, ascending=ascending, ignore_index=True)
 
 
-def _of_metric(days: pd.DataFrame, metric: str, thresholds: Thresholds) -> pd.DataFrame:
+def _same_weekdays(days: pd.DataFrame, weeks: int) -> np.ndarray:
+    """For each row, where in `days` the same weekday of the weeks before it is, the nearest week first.
+
+    Shape (rows, weeks); -1 where there is no such day.
+    """
+    keys = [*SERIES, "data_date"]
+    index = pd.MultiIndex.from_frame(days[keys])
+    before = [
+        days[keys].assign(data_date=days["data_date"] - pd.Timedelta(weeks=back))
+        for back in range(1, weeks + 1)
+    ]
+    return np.stack([index.get_indexer(pd.MultiIndex.from_frame(frame)) for frame in before], axis=1)
+
+
+def _of_metric(days: pd.DataFrame, earlier: np.ndarray, metric: str, thresholds: Thresholds) -> pd.DataFrame:
     value = days[metric].astype("float64")
-    by_day = days.assign(value=value).set_index([*SERIES, "data_date"])["value"]
-    weeks = []
-    for back in range(1, thresholds.anomaly_weeks + 1):
-        earlier = days.assign(data_date=days["data_date"] - pd.Timedelta(days=7 * back))
-        weeks.append(by_day.reindex(pd.MultiIndex.from_frame(earlier[[*SERIES, "data_date"]])).to_numpy())
-    before = pd.DataFrame(np.stack(weeks, axis=1), index=days.index)
+    # The last place, where -1 leads, holds no number.
+    before = pd.DataFrame(np.append(value, np.nan)[earlier], index=days.index)
     expected = before.median(axis=1)
     deviation = MAD_TO_DEVIATION * before.sub(expected, axis=0).abs().median(axis=1)
     chance = _LEAST_POSITION_SPREAD if metric == "position" else expected.clip(lower=1) ** 0.5
