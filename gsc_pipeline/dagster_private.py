@@ -6,12 +6,16 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
 
 def instance_in_scope() -> dg.DagsterInstance | None:
@@ -47,6 +51,29 @@ def spare_run_files_their_set_up(instance: dg.DagsterInstance, run_ids: Iterable
     storage: Any = instance.event_log_storage
     if hasattr(storage, "path_for_shard") and hasattr(storage, "_initialized_dbs"):
         storage._initialized_dbs.update(run for run in run_ids if _has_tables(storage.path_for_shard(run)))
+
+
+def delete_check_results(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Delete the results of checks from before a moment, save the newest of each; answers how many.
+
+    Dagster keeps every result for good. The newest of each status stays, so that an evaluation under way
+    hides none.
+    """
+    results, storage = AssetCheckExecutionsTable.c, instance.event_log_storage
+    newest = sa.select(sa.func.max(results.id)).group_by(
+        results.asset_key, results.check_name, results.partition, results.execution_status
+    )
+    is_old = results.evaluation_event_timestamp < before.astimezone(UTC).replace(tzinfo=None)
+    with storage.index_connection() as connection:  # type: ignore[attr-defined]
+        old = sa.delete(AssetCheckExecutionsTable).where(is_old, results.id.not_in(newest))
+        return int(connection.execute(old).rowcount)
+
+
+def delete_tags_without_run(instance: dg.DagsterInstance) -> int:
+    """Delete the tags of runs that are gone, which SQLite leaves behind; answers how many."""
+    gone = RunTagsTable.c.run_id.not_in(sa.select(RunsTable.c.run_id))
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        return int(connection.execute(sa.delete(RunTagsTable).where(gone)).rowcount)
 
 
 def _has_tables(file: str) -> bool:

@@ -16,7 +16,8 @@ from gsc_pipeline.assets.searchdata import searchdata_asset
 from gsc_pipeline.assets.specs import place
 from gsc_pipeline.checks import data_checks
 from gsc_pipeline.events import ASSETS
-from gsc_pipeline.jobs import checks_job, housekeeping_job, insights_job, more_job, sync_job
+from gsc_pipeline.housekeeping import housekeeping_job
+from gsc_pipeline.jobs import checks_job, insights_job, more_job, sync_job
 from gsc_pipeline.lake.schemas import INSIGHTS, TABLES
 from gsc_pipeline.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.resources import live_pipeline

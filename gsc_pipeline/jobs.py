@@ -9,13 +9,9 @@ import dagster as dg
 from gsc_pipeline.checks import NO_PARTIAL_FAILURES
 from gsc_pipeline.days import Window
 from gsc_pipeline.events import ASSETS
-from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
-from gsc_pipeline.lake.housekeeping import compact_and_vacuum
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.partitions import PARTITION_TAG, RANGE_START_TAG
-from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import Settings
-from gsc_pipeline.telemetry import HousekeepingComplete
 
 WORKSPACE_TAG = "gsc/workspace"
 """The workspace of a scheduled run, or a name for those that share it: one run of each at a time."""
@@ -73,13 +69,6 @@ def sync_job(settings: Settings) -> Any:
     )
 
 
-HOUSEKEEPING_RUN_TAGS = {"dagster/priority": "-1", MAX_RUNTIME_TAG: "7200"}
-"""When there is nothing else to do."""
-
-RUNS_LOOKED_AT = 10_000
-"""Old runs that one day's housekeeping judges: more than 1,000 workspaces leave in a day."""
-
-
 def more_job(tables: Iterable[TableSpec]) -> Any:
     """`gsc_more`: the tables that are kept by workspace alone, for the workspaces of a run."""
     return dg.define_asset_job(
@@ -109,67 +98,9 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
         "gsc_checks",
         selection=dg.AssetSelection.checks(*checks),
         description="Judges the lake's rows of all active workspaces by the data checks, and says on each "
-        "asset's "
-        "page when it was last true for each workspace (`up_to_date`). Green even where checks warn: see "
-        "them.",
+        "asset's page when it was last true for each workspace (`up_to_date`). Green even where checks warn: "
+        "see them.",
     )
-
-
-def housekeeping_job(settings: Settings) -> dg.JobDefinition:
-    """`gsc_housekeeping`: tidies the Dagster instance and the lake, and says what that freed."""
-
-    @dg.op(name="tidy_up", out=dg.Out(dg.Nothing))
-    def tidy(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-        begun_at, freed, failures = pipeline.clock(), dict[str, int](), dict[str, str]()
-        before = begun_at - timedelta(days=settings.keep_runs_days)
-
-        def tidy_instance() -> dict[str, int]:
-            runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
-            ticks = forget_ticks(pipeline.ticks, before)
-            return {"runs_looked_at": runs.looked_at, "runs_deleted": runs.deleted, "ticks_deleted": ticks}
-
-        def tidy_lake() -> dict[str, int]:
-            tables = compact_and_vacuum(
-                pipeline.lake, retention_hours=settings.vacuum_hours, clock=pipeline.clock
-            )
-            return {
-                "files_removed": sum(table.files_deleted for table in tables),
-                "bytes_freed": sum(table.bytes_freed for table in tables),
-            }
-
-        for half, tidy_half in {"the instance": tidy_instance, "the lake": tidy_lake}.items():
-            try:
-                freed |= tidy_half()
-            # Neither half needs the other, and either storage has many ways to fail.
-            except Exception as error:
-                context.log.exception(f"{half} could not be tidied")
-                failures[half] = str(error)
-        done = HousekeepingComplete(
-            runs_deleted=freed.get("runs_deleted", 0),
-            ticks_deleted=freed.get("ticks_deleted", 0),
-            files_removed=freed.get("files_removed", 0),
-            bytes_freed=freed.get("bytes_freed", 0),
-            failures=len(failures),
-            duration_ms=round((pipeline.clock() - begun_at).total_seconds() * 1000),
-        )
-        pipeline.telemetry.tell(done)
-        numbers = {**freed, **done.measurements}
-        if failures:
-            text = "; ".join(f"{half} could not be tidied: {cause}" for half, cause in failures.items())
-            raise dg.Failure(text, metadata=numbers)
-        context.add_output_metadata(numbers)
-
-    @dg.job(
-        name="gsc_housekeeping",
-        tags=HOUSEKEEPING_RUN_TAGS,
-        description="Deletes old runs that no asset's status rests on; joins the lake's small files and "
-        "deletes "
-        "those that no table needs any more. The step's output says what that freed.",
-    )
-    def gsc_housekeeping() -> None:
-        tidy()
-
-    return gsc_housekeeping
 
 
 def workspaces_of(tags: Mapping[str, str]) -> set[str]:

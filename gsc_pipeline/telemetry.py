@@ -114,6 +114,7 @@ class HousekeepingComplete(Event):
 
     name = "housekeeping.complete"
     runs_deleted: int
+    check_results_deleted: int
     ticks_deleted: int
     files_removed: int
     bytes_freed: int

@@ -1,7 +1,6 @@
 """Old runs of the Dagster instance are deleted, and what it says of assets and checks stays the same."""
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,11 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from deltalake import DeltaTable
 
-from gsc_pipeline.dagster_private import spare_run_files_their_set_up
+from gsc_pipeline.dagster_private import (
+    delete_check_results,
+    delete_tags_without_run,
+    spare_run_files_their_set_up,
+)
 from gsc_pipeline.days import Window, utc_now
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.instance_housekeeping import forget_ticks, prune_runs
@@ -220,19 +223,23 @@ def test_dagster_still_has_what_spares_it_the_set_up_of_every_runs_file(tmp_path
         assert instance.all_logs(cut_short) == []
 
 
-def test_the_remedy_of_the_docs_leaves_the_newest_result_of_each_check(
-    instance: dg.DagsterInstance,
-) -> None:
+def test_old_results_of_a_check_go_and_the_newest_stays_however_old(instance: dg.DagsterInstance) -> None:
     for _ in range(3):
         run(instance, "mon", good="mon")
     storage: Any = instance.event_log_storage
     before = storage.get_latest_asset_check_execution_by_key([CHECK])
-    docs = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    (statement,) = re.findall(r"```\n(DELETE FROM asset_check_executions.*?)```", docs, re.DOTALL)
-    with storage.index_connection() as connection:
-        connection.exec_driver_sql(statement.replace("> 100", "> 1"))
+    assert delete_check_results(instance, utc_now() - timedelta(hours=1)) == 0
+    assert delete_check_results(instance, utc_now() + timedelta(hours=1)) == 2
     assert storage.get_latest_asset_check_execution_by_key([CHECK]) == before
     assert len(storage.get_asset_check_execution_history(CHECK, limit=10)) == 1
+
+
+def test_tags_of_deleted_runs_go_and_those_of_others_stay(instance: dg.DagsterInstance) -> None:
+    for who in ("gone", "here"):
+        instance.add_run(dg.DagsterRun("job", run_id=who, tags={"who": who}))
+    instance.delete_run("gone")
+    delete_tags_without_run(instance)
+    assert instance.get_run_tags(tag_keys=["who"]) == [("who", {"here"})]
 
 
 def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
@@ -258,6 +265,7 @@ def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
     assert measurements == {key: numbers[key] for key in measurements}
     assert set(measurements) == {
         "runs_deleted",
+        "check_results_deleted",
         "ticks_deleted",
         "files_removed",
         "bytes_freed",
@@ -267,6 +275,7 @@ def test_the_daily_job_tidies_instance_and_lake_and_says_what_it_freed(
     assert numbers["failures"] == 0
     assert numbers["runs_deleted"] == 2
     assert numbers["ticks_deleted"] == 1
+    assert numbers["check_results_deleted"] == 3
     assert numbers["runs_looked_at"] == 4
 
 
