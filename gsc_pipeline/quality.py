@@ -124,13 +124,11 @@ _READ_AGAIN = "Read the days again: gsc sync WORKSPACE --start DAY --end DAY --f
 _LOOK = "Nothing else may write to the lake. " + _READ_AGAIN
 _CAPPED = (
     "Google gives no more rows of such a day, and its totals are true all the same. More of its queries are "
-    "to "
-    "be had by verifying parts of the site as properties of their own."
+    "to be had by verifying parts of the site as properties of their own."
 )
 _COMPARE = (
-    "Compare the day with Search Console's own page. If they agree, the site's queries changed; if not, "
-    "read the "
-    "day again: gsc sync WORKSPACE --start DAY --end DAY --full."
+    "Compare the day with Search Console's own page. If they agree, the site's queries changed; if not, read "
+    "the day again: gsc sync WORKSPACE --start DAY --end DAY --full."
 )
 
 RULES = (

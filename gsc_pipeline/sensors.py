@@ -20,9 +20,8 @@ def workspaces_sensor() -> Any:
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Keeps the workspace partitions in step with the workspaces file: a new workspace "
-        "appears "
-        "within half a minute, one that left the file disappears once no run needs it. Its rows stay in the "
-        "lake.",
+        "appears within half a minute, one that left the file disappears once no run needs it. Its rows stay "
+        "in the lake.",
     )
     def gsc_workspaces_in_step(
         context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]

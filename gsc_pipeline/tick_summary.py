@@ -36,8 +36,7 @@ AUTO_SYNC = dg.AssetSpec(
         "(`reasons`, with what to do), how long it took. The check `every_workspace_synced` judges the "
         "newest.",
         made_by="the sensor `gsc_tick_summary`, when the last run of a tick of `gsc_auto_sync` has ended: "
-        "there "
-        "is nothing to materialize. No event means that no tick has ended: is the schedule on?",
+        "there is nothing to materialize. No event means that no tick has ended: is the schedule on?",
     ),
     deps=["searchdata_site_impression", "searchdata_url_impression"],
     kinds={"dagster"},

@@ -91,9 +91,8 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         table.name,
         description=about(
             table.description,
-            made_by="the job `gsc_insights`, which the sensor `gsc_tick_summary` asks for when a "
-            "workspace's days "
-            "have moved; also by `gsc report`.",
+            made_by="the job `gsc_insights`, which the sensor `gsc_tick_summary` asks for when a workspace's "
+            "days have moved; also by `gsc report`.",
             partition="one workspace. Its event shows the foremost rows; `as_of` is the last final day they "
             "rest on, and `changed` is false where nothing had moved and the rows stayed.",
             table=table,

@@ -65,12 +65,10 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         table.name,
         description=about(
             table.description,
-            made_by="the job `gsc_sync`, which the schedule `gsc_auto_sync` asks for; also by "
-            "*Materialize…* for "
-            "any days, and by `gsc sync` in a shell.",
+            made_by="the job `gsc_sync`, which the schedule `gsc_auto_sync` asks for; also by *Materialize…* "
+            "for any days, and by `gsc sync` in a shell.",
             partition="one workspace's day, in Pacific time. Green: the lake holds what Search Console says "
-            "of "
-            "the day; its event's `status` is `final`, `provisional` (may still change) or `empty`, and "
+            "of the day; its event's `status` is `final`, `provisional` (may still change) or `empty`, and "
             "`not_read` names a property that fails. Red: a read failed; earlier rows stay, and the next run "
             "reads what is missing. Missing: no run has asked for the day.",
             table=table,

@@ -62,9 +62,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def make_property(number: int, site_url: str, readers: Sequence[str] | None = None) -> Property:
-    """A small property, with data on every fourth day; one in ten has final days that are revised."""
+    """A small property: one in five has data each day, the others now and then; some are revised late."""
     start = START.date() - 10 * ONE_DAY
-    idle = [start + n * ONE_DAY for n in range(20) if (n + number) % 4]
+    idle = [start + n * ONE_DAY for n in range(20) if number % 5 and (n + number) % 16]
     made = SyntheticProperty(site_url, rows_a_day=8, plants=False, days_without_data=idle, readers=readers)
     if number % 10:
         return made
