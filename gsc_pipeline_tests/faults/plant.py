@@ -18,6 +18,7 @@ import yaml
 
 from gsc_pipeline.jobs import IN_FLIGHT, workspaces_of
 from gsc_pipeline.state.store import open_store
+from gsc_pipeline.telemetry import WorkspaceSyncComplete
 from gsc_pipeline.ticks import TickBook
 from gsc_pipeline_tests.faults.fast_clock import A_MINUTE, VARIABLE, FastClock
 from gsc_pipeline_tests.world import World
@@ -101,6 +102,12 @@ class Plant:
                     Span(run.run_id, run.job_name, workspace, record.start_time, record.end_time)
                     for workspace in workspaces_of(run.tags)
                 }
+
+    def outcomes(self, due: datetime) -> list[WorkspaceSyncComplete]:
+        """What became of the workspaces of a tick."""
+        tick = self.book.named(due.isoformat())
+        assert tick is not None
+        return self.book.outcomes(tick)
 
     def wait(self, is_met: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
