@@ -17,6 +17,8 @@ from gsc_pipeline.jobs import (
     INSIGHTS_MINUTES,
     INSIGHTS_WORKSPACE_TAG,
     TICK_TAG,
+    WORKSPACE_TAG,
+    WORKSPACES_TAG,
     groups,
     shared_run_tags,
     workspaces_of,
@@ -133,15 +135,21 @@ def _insights_due(
 
 
 def _is_over(instance: dg.DagsterInstance, tick: Tick, now: datetime) -> bool:
-    tags = {TICK_TAG: tick.name}
     # With an age limit: a process that vanished leaves a run that is never said to end.
     recent = now - FORGOTTEN_AFTER
-    if instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_FLIGHT, created_after=recent), limit=1):
+    if _syncs(instance, tick, statuses=IN_FLIGHT, created_after=recent):
         return False
     if any(_is_to_be_repeated(run.tags) for run in _bad_runs(instance, tick)):
         return False
-    launched = instance.get_runs_count(dg.RunsFilter(tags=tags))
-    return launched >= tick.runs or now - tick.begun_at > LAUNCHED_WITHIN
+    # A run that was made twice, or repeated, stands for itself only.
+    launched = {run.tags[WORKSPACES_TAG] for run in _syncs(instance, tick)}
+    return len(launched) >= tick.runs or now - tick.begun_at > LAUNCHED_WITHIN
+
+
+def _syncs(instance: dg.DagsterInstance, tick: Tick, **filters: Any) -> list[dg.DagsterRun]:
+    """The tick's runs of `gsc_sync`; those of another schedule that was due at the same moment are not."""
+    runs = instance.get_runs(dg.RunsFilter(tags={TICK_TAG: tick.name}, **filters))
+    return [run for run in runs if WORKSPACE_TAG in run.tags]
 
 
 def _is_to_be_repeated(tags: Mapping[str, str]) -> bool:
@@ -150,7 +158,7 @@ def _is_to_be_repeated(tags: Mapping[str, str]) -> bool:
 
 
 def _bad_runs(instance: dg.DagsterInstance, tick: Tick) -> Sequence[dg.DagsterRun]:
-    return instance.get_runs(dg.RunsFilter(tags={TICK_TAG: tick.name}, statuses=ENDED_BADLY))
+    return _syncs(instance, tick, statuses=ENDED_BADLY)
 
 
 def _ended_badly(instance: dg.DagsterInstance, tick: Tick) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gsc_pipeline.jobs import run_tags
+from gsc_pipeline.jobs import MORE_WORKSPACE_TAG, TICK_TAG, run_tags, shared_run_tags
 from gsc_pipeline.telemetry import AutoSyncFailure
 from gsc_pipeline.tick_summary import LAUNCHED_WITHIN
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
@@ -130,6 +130,31 @@ def test_runs_that_never_appear_are_not_waited_for_longer_than_an_hour(
     numbers, check = told(orchestra)
     assert (numbers["successes"], numbers["failures"]) == (0, 2)
     assert {row.data["reason"] for row in check.metadata["reasons"].records} == {"its run left no word"}
+
+
+def test_a_run_that_was_made_twice_does_not_stand_for_one_that_is_still_to_come(
+    orchestra: Orchestra, begun: list[dg.RunRequest]
+) -> None:
+    run(orchestra, begun[0], begun[0])
+    assert look(orchestra) == "no tick has ended"
+    run(orchestra, begun[1])
+    numbers, _ = told(orchestra)
+    assert (numbers["successes"], numbers["failures"]) == (2, 0)
+
+
+def test_a_run_of_gsc_more_that_was_due_at_the_same_moment_is_not_waited_for(
+    orchestra: Orchestra, begun: list[dg.RunRequest]
+) -> None:
+    tags = shared_run_tags(["acme", "globex"], minutes=120, tag=MORE_WORKSPACE_TAG)
+    more = definitions(orchestra).resolve_job_def("gsc_more")
+    orchestra.instance.create_run_for_job(
+        more, tags={TICK_TAG: SIX.isoformat(), **tags}, status=dg.DagsterRunStatus.STARTED
+    )
+    run(orchestra, begun[0])
+    assert look(orchestra) == "no tick has ended"
+    run(orchestra, begun[1])
+    numbers, _ = told(orchestra)
+    assert numbers["successes"] == 2
 
 
 def test_the_check_can_be_executed_at_any_time(orchestra: Orchestra, begun: list[dg.RunRequest]) -> None:
