@@ -110,6 +110,7 @@ class Plant:
         return self.book.outcomes(tick)
 
     def wait(self, is_met: Callable[[], bool]) -> None:
+        """Let minutes pass until something is so, and say what the processes said where it never is."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         self._pass_a_minute()
         while not is_met():
@@ -201,6 +202,7 @@ def _wait_for(server: subprocess.Popen[bytes], socket: Path) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    # A code server that is asked to end waits a minute for calls that nobody makes.
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)

@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def make_property(number: int, site_url: str, readers: Sequence[str] | None = None) -> Property:
     """A small property. A few have data each day, some of it revised late, the others now and then."""
     start = START.date() - 10 * ONE_DAY
-    is_busy = number % 25 == 0
+    is_busy = number % 12 == 0
     idle = [] if is_busy else [start + n * ONE_DAY for n in range(20) if (n + number) % 32]
     made = SyntheticProperty(site_url, rows_a_day=8, plants=False, days_without_data=idle, readers=readers)
     if not is_busy:
@@ -152,7 +152,7 @@ def assert_copies_are_true(world: World, properties: Sequence[Property], days: W
         for row in world.lake.read(table, columns=columns).to_pylist():
             key = (row.pop("site_url"), row.pop("data_date"))
             held.setdefault(key, []).append(row)
-        assert len(expected) > 20
+        assert len(expected) > 30
         assert {key: sorted(rows, key=repr) for key, rows in held.items()} == expected
 
 
