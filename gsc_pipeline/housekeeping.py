@@ -31,28 +31,23 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
         begun_at, freed, failures = pipeline.clock(), dict[str, int](), dict[str, str]()
         before = begun_at - timedelta(days=settings.keep_runs_days)
 
-        def tidy_instance() -> dict[str, int]:
+        def tidy_instance() -> None:
             runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
+            freed.update(runs_looked_at=runs.looked_at, runs_deleted=runs.deleted)
+            freed["check_results_deleted"] = delete_check_results(context.instance, before)
             delete_tags_without_run(context.instance)
-            return {
-                "runs_looked_at": runs.looked_at,
-                "runs_deleted": runs.deleted,
-                "check_results_deleted": delete_check_results(context.instance, before),
-                "ticks_deleted": forget_ticks(pipeline.ticks, before),
-            }
+            freed["ticks_deleted"] = forget_ticks(pipeline.ticks, before)
 
-        def tidy_lake() -> dict[str, int]:
+        def tidy_lake() -> None:
             tables = compact_and_vacuum(
                 pipeline.lake, retention_hours=settings.vacuum_hours, clock=pipeline.clock
             )
-            return {
-                "files_removed": sum(table.files_deleted for table in tables),
-                "bytes_freed": sum(table.bytes_freed for table in tables),
-            }
+            freed["files_removed"] = sum(table.files_deleted for table in tables)
+            freed["bytes_freed"] = sum(table.bytes_freed for table in tables)
 
         for half, tidy_half in {"the instance": tidy_instance, "the lake": tidy_lake}.items():
             try:
-                freed |= tidy_half()
+                tidy_half()
             # Neither half needs the other, and either storage has many ways to fail.
             except Exception as error:
                 context.log.exception(f"{half} could not be tidied")

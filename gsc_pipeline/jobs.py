@@ -16,11 +16,11 @@ from gsc_pipeline.settings import Settings
 WORKSPACE_TAG = "gsc/workspace"
 """The workspace of a scheduled run, or a name for those that share it: one run of each at a time."""
 MORE_WORKSPACE_TAG = "gsc/workspace-more"
-"""The workspace of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
+"""The same of a run of `gsc_more`, which need not wait for one of `gsc_sync`."""
 WORKSPACES_TAG = "gsc/workspaces"
 """The workspaces of a scheduled run, with spaces between."""
 INSIGHTS_WORKSPACE_TAG = "gsc/workspace-insights"
-"""The workspace of a run of `gsc_insights`, which need not wait for either."""
+"""The same of a run of `gsc_insights`, which need not wait for either."""
 TICK_TAG = "gsc/tick"
 """Present on runs of the schedules: the tick's time. A run without it was started by a person."""
 WINDOW_TAG = "gsc/window"
@@ -39,7 +39,7 @@ FORGOTTEN_AFTER = timedelta(hours=6)
 leaves a run that is never said to end."""
 
 LONGEST_MINUTES = 350
-"""The longest that a scheduled run may take: it ends before it is taken for forgotten."""
+"""The longest that a scheduled run may take: shorter than what makes it forgotten."""
 
 MORE_MINUTES = 120
 """For a workspace of `gsc_more`: URL inspections are slow, and what they read stays read."""
@@ -108,7 +108,7 @@ def workspaces_of(tags: Mapping[str, str]) -> set[str]:
     if WORKSPACES_TAG in tags:
         return set(tags[WORKSPACES_TAG].split())
     # A range names the same workspace at both ends; keys are `day|workspace`, or the workspace alone.
-    named = (tags[key] for key in (WORKSPACE_TAG, PARTITION_TAG, RANGE_START_TAG) if key in tags)
+    named = (tags[key] for key in (PARTITION_TAG, RANGE_START_TAG) if key in tags)
     return {name.rpartition("|")[2] for name in named}
 
 

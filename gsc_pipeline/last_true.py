@@ -19,7 +19,8 @@ UP, DUE, OVERDUE, NEVER, NO_DAY = "up to date", "due", "overdue", "never", "no f
 _NO_SYNC = "no good run of gsc_sync for it: is the schedule gsc_auto_sync on?"
 _NO_MORE = "no good run of gsc_more for it: is the schedule gsc_auto_sync_more on? If so, open its last run"
 _NO_INSIGHTS = (
-    "no good run of gsc_insights since: is the sensor gsc_tick_summary on? If so, open its last run"
+    "no good run of gsc_insights since: is the sensor gsc_tick_summary on? If so, open its last run. After "
+    "days that were read by hand, materialize it"
 )
 
 
@@ -91,8 +92,9 @@ def daily(look: Look, asset: str) -> Iterator[Row]:
             state.workspace,
             (NEVER if last is None else OVERDUE) if is_old else UP,
             {"last true (UTC)": _moment(last.at if last else None)},
-            "; ".join(last.problems if last else ())
-            or (_failures(state, whole_only=True) or _NO_MORE if is_old else ""),
+            (_failures(state, whole_only=True) or _NO_MORE)
+            if is_old
+            else "; ".join(last.problems if last else ()),
         )
 
 

@@ -1,4 +1,4 @@
-"""The schedules: a run per active workspace every six hours and one a day, and the data checks between."""
+"""The schedules: runs of the active workspaces every six hours and once a day, the data checks between."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -55,8 +55,8 @@ def housekeeping_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition
         cron_schedule=HOUSEKEEPING_CRON,
         execution_timezone="UTC",
         default_status=_default_status(settings),
-        description=f"Deletes runs older than {settings.keep_runs_days} days that nothing rests on, "
-        f"and tidies the lake, once a day. {_on_or_off(settings)}",
+        description=f"Deletes runs older than {settings.keep_runs_days} days that nothing rests on and old "
+        f"results of checks, and tidies the lake, once a day. {_on_or_off(settings)}",
     )
 
 
@@ -69,7 +69,7 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.auto_sync_cron,
         execution_timezone="UTC",
         default_status=_default_status(settings),
-        description=f"One run per active workspace, over the last {settings.auto_sync_days} days. "
+        description=f"{_runs(settings)}, over the last {settings.auto_sync_days} days. "
         + why_on_or_off(settings),
     )
     def gsc_auto_sync(
@@ -79,28 +79,23 @@ def auto_sync_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         window = _window(settings, at)
         if window is None:
             return dg.SkipReason(f"no day since GSC_START_DATE ({settings.start_date}) is over yet")
-        tick = at.isoformat()
         # A daemon that died on the way evaluates the tick anew: only the same runs, by their keys, go on.
-        begun = pipeline.ticks.named(tick)
-        ids = list(begun.workspaces) if begun else _due(context, pipeline, settings, job.name)
-        if isinstance(ids, dg.SkipReason):
-            return ids
-        shared = groups(ids, settings.workspaces_per_run)
-        if pipeline.ticks.begin(Tick(tick, pipeline.clock(), tuple(ids), len(shared))):
-            pipeline.telemetry.tell(AutoSyncStarted(tick, len(ids)))
+        tick = pipeline.ticks.named(at.isoformat()) or _begin(context, pipeline, settings, job.name)
+        if isinstance(tick, dg.SkipReason):
+            return tick
         return [
             dg.RunRequest(
-                run_key=f"{tick}|{group[0]}",
-                tags={TICK_TAG: tick, **run_tags(group, window, settings.run_minutes)},
+                run_key=f"{tick.name}|{group[0]}",
+                tags={TICK_TAG: tick.name, **run_tags(group, window, settings.run_minutes)},
             )
-            for group in shared
+            for group in groups(tick.workspaces, settings.workspaces_per_run)
         ]
 
     return gsc_auto_sync
 
 
 def auto_sync_more_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
-    """Asks for one run of `gsc_more` per active workspace, once a day."""
+    """Asks for runs of `gsc_more` of the active workspaces, once a day."""
 
     @dg.schedule(
         name="gsc_auto_sync_more",
@@ -108,8 +103,8 @@ def auto_sync_more_schedule(job: Any, settings: Settings) -> dg.ScheduleDefiniti
         cron_schedule=MORE_CRON,
         execution_timezone="UTC",
         default_status=_default_status(settings),
-        description="One run per active workspace, once a day, for the tables that are kept by workspace "
-        f"alone: properties, sitemaps, hours, search appearances, inspections. {_on_or_off(settings)}",
+        description=f"{_runs(settings)}, once a day, for the tables that are kept by workspace alone: "
+        f"properties, sitemaps, hours, search appearances, inspections. {_on_or_off(settings)}",
     )
     def gsc_auto_sync_more(
         context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
@@ -141,6 +136,11 @@ def why_on_or_off(settings: Settings) -> str:
     return f"On, as GSC_AUTO_SYNC_ENABLED is true: for {whom}, at {settings.auto_sync_cron} UTC."
 
 
+def _runs(settings: Settings) -> str:
+    size = settings.workspaces_per_run
+    return f"One run per {f'{size} active workspaces' if size > 1 else 'active workspace'}"
+
+
 def _on_or_off(settings: Settings) -> str:
     if settings.auto_sync_enabled:
         return "On, as GSC_AUTO_SYNC_ENABLED is true."
@@ -157,6 +157,21 @@ def _window(settings: Settings, at: datetime) -> Window | None:
     if window.end <= settings.start_date:
         return None
     return Window(max(window.start, settings.start_date), window.end)
+
+
+def _begin(
+    context: dg.ScheduleEvaluationContext, pipeline: Pipeline, settings: Settings, job_name: str
+) -> Tick | dg.SkipReason:
+    """The tick as it is begun now, or as another daemon has begun it meanwhile; or why there is none."""
+    ids = _due(context, pipeline, settings, job_name)
+    if isinstance(ids, dg.SkipReason):
+        return ids
+    name, runs = context.scheduled_execution_time.isoformat(), groups(ids, settings.workspaces_per_run)
+    tick = Tick(name, pipeline.clock(), tuple(ids), len(runs))
+    if not pipeline.ticks.begin(tick):
+        return pipeline.ticks.named(name) or tick
+    pipeline.telemetry.tell(AutoSyncStarted(name, len(ids)))
+    return tick
 
 
 def _due(

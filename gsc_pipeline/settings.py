@@ -117,8 +117,8 @@ class Settings(BaseSettings):
     state: Annotated[str | None, AfterValidator(_state)] = _variable(
         "GSC_STATE",
         None,
-        "what processes share of limits and the circuit breaker: a file (`state.db` beside the lake unless "
-        "set), or a `postgresql://` URL for several machines",
+        "what processes share of limits, circuit breakers and ticks: a file (`state.db` beside the lake "
+        "unless set), or a `postgresql://` URL for several machines",
         secret=True,
     )
     api_url: Annotated[str, AfterValidator(_api_url)] = _variable(
@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     keep_runs_days: int = _variable(
         "GSC_KEEP_RUNS_DAYS",
         30,
-        "how long Dagster's runs are kept after which nothing depends on them",
+        "for how long Dagster keeps runs that no asset's status rests on, and results of checks",
         ge=1,
     )
     reports: Path = _variable(

@@ -20,10 +20,9 @@ from benchmarks.measure import ROOT
 from benchmarks.scale.common import Part, Sizes, mib, ms, s, small_server, timed, today, write_workspaces_file
 from benchmarks.scale.filling import workspace_id
 from benchmarks.scale.runs import run_job
-from gsc_pipeline.assets.searchdata import TICK_TAG
 from gsc_pipeline.days import Window
 from gsc_pipeline.instance_housekeeping import prune_runs
-from gsc_pipeline.jobs import run_tags
+from gsc_pipeline.jobs import TICK_TAG, run_tags
 from gsc_pipeline.lake.lake import Lake
 
 WORKSPACES = 100

@@ -69,7 +69,8 @@ def _bring_up_to_date(one: OneOfARun, table: TableSpec, sync: SyncTable) -> None
         report = sync(workspace, console, one.pipeline, one.context.run.run_id)
     for problem in report.problems:
         one.context.log.warning(f"{workspace.id}: {problem}")
-    if report.is_held_back and TICK_TAG in one.context.run.tags:
+    is_first = one.context.retry_number == 0
+    if report.is_held_back and is_first and TICK_TAG in one.context.run.tags:
         # A scheduled run that may ask nothing makes nothing: the schedule asks for another tomorrow.
         return
     if report.is_incomplete:

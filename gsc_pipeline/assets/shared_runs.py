@@ -48,18 +48,20 @@ def for_each_workspace(
 ) -> None:
     """Do `work` for each workspace of the run. A failure is that workspace's alone, and fails the run after.
 
-    The run is repeated where that may help one of them. Raises LakeError and StateError at once: lake and
-    shared state are everyone's.
+    The run is repeated where that may help one of them. Raises StateError at once: it is everyone's.
     """
     failed: list[tuple[OneOfARun, dg.Failure]] = []
     for workspace in _asked(context, pipeline):
         one = OneOfARun(context, pipeline, workspace)
         try:
             work(one)
-        except (LakeError, StateError):
+        except StateError:
             raise
         except dg.Failure as failure:
             failed.append((one, failure))
+        except LakeError as error:
+            # Perhaps only this workspace's files; and perhaps a moment's trouble.
+            failed.append((one, dg.Failure(f"{workspace.id}: {error}")))
         except Exception as error:
             context.log.exception(f"workspace {workspace.id}: unexpected error")
             failed.append((one, _unexpected(workspace, error)))

@@ -47,8 +47,7 @@ def column_schema(table: TableSpec) -> dg.TableSchema:
 def table_metadata(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.TableMetadataValue:
     """Rows as a table of an event's or a check's metadata; what Dagster has no type for becomes text.
 
-    Without rows there are no columns either: Dagster keeps every result of a check for good, and most of a
-    good one would be the names of columns.
+    Without rows there are no columns either: most of a check's good result would be the names of columns.
     """
     records = [dg.TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows]
     named = [dg.TableColumn(name) for name in columns] if records else []

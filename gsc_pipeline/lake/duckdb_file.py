@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from gsc_pipeline.lake.lake import Lake, LakeError, sql_text, unreadable
+from gsc_pipeline.lake.lake import Lake, LakeError, has_marks, sql_text, unreadable
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -
 
 def _files(lake: Lake, table: TableSpec) -> list[str]:
     uri = lake.table_uri(table)
+    if has_marks(uri):
+        raise LakeError(f"{uri}: DuckDB cannot name files in such a folder (* ? [ {{ =): rename or link it")
     try:
         return sorted(uri.removeprefix("file://") for uri in DeltaTable(uri).file_uris())
     except TableNotFoundError:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 PROPERTY_COLUMNS = ("site_url", "search_type")
 """With their bounds known, a replacement of one property's days leaves the files of others alone."""
-_PATTERN_MARKS = "*?[{"
-"""In a path they stand for others, to DuckDB."""
+_MARKS = "*?[{="
+"""To DuckDB the first four of them stand for other letters of a path, and the last names a partition."""
 LOG_RETENTION = "interval 7 days"
 """How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
 workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
@@ -155,7 +155,7 @@ class Lake:
 
         With `workspace`, without files that a partition keeps for others; those left may hold others' rows.
         """
-        if "://" in self.uri or any(mark in self.uri for mark in _PATTERN_MARKS):
+        if "://" in self.uri or has_marks(self.uri):
             return []
         try:
             delta = self.open(table)
@@ -225,6 +225,11 @@ def _on_conflict() -> tenacity.Retrying:
         wait=tenacity.wait_random_exponential(0.05, 2.0),
         reraise=True,
     )
+
+
+def has_marks(path: str) -> bool:
+    """Whether DuckDB would not take the path as it is."""
+    return any(mark in path for mark in _MARKS)
 
 
 def sql_text(text: str) -> str:

@@ -59,8 +59,12 @@ class SourceReport:
 
     @property
     def is_held_back(self) -> bool:
-        """Whether nothing was even asked, as the circuit breaker or the limiter let no call through."""
-        return bool(self.problems) and not self.usage.calls and all(one.deferred for one in self.problems)
+        """Whether nothing was even asked, as a circuit breaker or the limiter let no call through.
+
+        A repeated call was one that failed first, if only for want of a token.
+        """
+        is_asked = self.usage.calls or self.usage.retries
+        return bool(self.problems) and not is_asked and all(one.deferred for one in self.problems)
 
     @property
     def is_incomplete(self) -> bool:

@@ -86,7 +86,7 @@ def test_a_person_sees_an_event_for_every_day_asked_for_even_if_nothing_moved(or
     assert len(events) == 2 * 3
 
 
-def test_what_a_good_check_leaves_for_good_is_small(orchestra: Orchestra) -> None:
+def test_what_a_good_check_leaves_is_small(orchestra: Orchestra) -> None:
     orchestra.materialize(tags=range_tags("acme", orchestra.world.last(1)))
     key = dg.AssetCheckKey(dg.AssetKey(SITE), "no_partial_failures")
     (record,) = orchestra.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)

@@ -15,6 +15,8 @@ from gsc_pipeline.jobs import FORGOTTEN_AFTER, MAX_RUNTIME_TAG, WINDOW_TAG, WORK
 from gsc_pipeline.partitions import RANGE_START_TAG, WORKSPACES
 from gsc_pipeline.search_console.breaker import BreakerState, Circuit
 from gsc_pipeline.settings import load_settings
+from gsc_pipeline.ticks import Tick
+from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.dagster_layer.conftest import Orchestra
 from gsc_pipeline_tests.world import World
 
@@ -181,6 +183,20 @@ def test_a_tick_evaluated_again_asks_for_the_runs_that_were_created_and_not_laun
     assert [one.tags[WORKSPACES_TAG] for one in before] == ["globex initech"]
 
 
+def test_a_tick_that_another_daemon_begins_meanwhile_asks_for_the_runs_of_that_one(
+    orchestra: Orchestra,
+) -> None:
+    """Between looking for the tick and beginning it; the other did not see acme, which was busy then."""
+
+    def listed() -> tuple[Workspace, ...]:
+        orchestra.pipeline.ticks.begin(Tick(SIX.isoformat(), SIX, ("globex",), 1))
+        return tuple(orchestra.workspaces)
+
+    orchestra.list_workspaces = listed
+    requests = tick(orchestra).run_requests
+    assert [request.tags[WORKSPACES_TAG] for request in requests] == ["globex"]
+
+
 def test_a_tick_registers_workspaces_that_are_new_in_the_file(orchestra: Orchestra) -> None:
     orchestra.workspaces.append(dataclasses.replace(orchestra.workspaces[0], id="new"))
     tick(orchestra)
@@ -231,11 +247,11 @@ STARTED, SUCCESS = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS
 @pytest.mark.parametrize(
     ("status", "tags", "kept"),
     [
-        (STARTED, {WORKSPACE_TAG: "globex"}, True),
+        (STARTED, {WORKSPACES_TAG: "acme globex"}, True),
         (STARTED, {RANGE_START_TAG: "2026-11-18|globex"}, True),
         (STARTED, {"dagster/partition": "2026-11-18|globex"}, True),
-        (STARTED, {WORKSPACE_TAG: "acme"}, False),
-        (SUCCESS, {WORKSPACE_TAG: "globex"}, False),
+        (STARTED, {WORKSPACES_TAG: "acme"}, False),
+        (SUCCESS, {WORKSPACES_TAG: "globex"}, False),
     ],
     ids=["scheduled", "a range by hand", "a day by hand", "another's", "over"],
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ from gsc_pipeline.assets.insights import CLIENT_REPORT
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.jobs import INSIGHTS_WORKSPACE_TAG, workspaces_of
-from gsc_pipeline.lake.schemas import INSIGHTS
+from gsc_pipeline.lake.schemas import INSIGHTS, SITE_IMPRESSION
 from gsc_pipeline.partitions import WORKSPACES
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
@@ -201,3 +202,18 @@ def test_workspaces_that_share_a_run_each_get_their_insights_and_their_report(or
         assert set(orchestra.materialized(name)) == {"acme", "globex"}
     files = {file.name for file in (orchestra.world.folder / "reports").iterdir()}
     assert files == {"acme.html", "globex.html"}
+
+
+def test_a_damaged_file_of_one_workspace_costs_those_that_share_its_run_nothing(orchestra: Orchestra) -> None:
+    lake = orchestra.world.lake
+    for request in tick(orchestra, auto_sync_days=4).run_requests:
+        orchestra.materialize(tags=request.tags)
+    (due,) = look(orchestra, workspaces_per_run=2).run_requests
+    for file in Path(lake.table_uri(SITE_IMPRESSION)).glob("workspace=acme/**/*.parquet"):
+        file.write_bytes(b"PAR1 not any more")
+    result = run(orchestra, **due.tags)
+    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    assert failure.user_failure_data.description.startswith("acme: ")
+    assert "globex" not in failure.user_failure_data.description
+    assert set(orchestra.materialized("daily_performance")) == {"globex"}
+    assert [file.name for file in (orchestra.world.folder / "reports").iterdir()] == ["globex.html"]

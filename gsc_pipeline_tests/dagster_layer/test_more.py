@@ -134,6 +134,34 @@ def test_a_scheduled_run_that_may_ask_nothing_ends_at_once_and_records_nothing(o
         assert all(set(orchestra.materialized(table.name)) == {"acme"} for table in MORE_TABLES)
 
 
+def test_an_api_that_goes_away_under_a_scheduled_run_fails_it_though_the_breaker_opens_meanwhile(
+    orchestra: Orchestra,
+) -> None:
+    world = orchestra.world
+    world.faults.append(lambda call: UNAVAILABLE if call.kind != "token" else None)
+    with closing(open_store(str(world.folder / "state.db"))) as store:
+        orchestra.open_console = lambda workspace: guarded_console(world, store, workspace)
+        tags = {TICK_TAG: NINE.isoformat(), MORE_WORKSPACE_TAG: "acme"}
+        result = materialize(orchestra, tables=MORE_TABLES[:1], tags=tags)
+        assert SharedBreaker(store, world.url, clock=lambda: world.now).state().state is Circuit.OPEN
+    assert "properties" in failures(result)
+
+
+def test_a_token_endpoint_that_stays_away_fails_a_scheduled_run_that_probes_it(
+    orchestra: Orchestra,
+) -> None:
+    world = orchestra.world
+    away = google_error(503, "backendError", "Service unavailable.")
+    world.faults.append(lambda call: away if call.kind == "token" else None)
+    tags = {TICK_TAG: NINE.isoformat(), MORE_WORKSPACE_TAG: "acme"}
+    with closing(open_store(str(world.folder / "state.db"))) as store:
+        orchestra.open_console = lambda workspace: guarded_console(world, store, workspace)
+        for _ in range(2):
+            result = materialize(orchestra, tables=MORE_TABLES[:1], tags=tags)
+            assert "properties" in failures(result)
+            world.now += timedelta(days=1)
+
+
 def open_breaker(orchestra: Orchestra, store: Store) -> SharedBreaker:
     """The world's clients share this breaker from now on, and it has just opened."""
     world = orchestra.world

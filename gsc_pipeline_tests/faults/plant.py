@@ -89,12 +89,19 @@ class Plant:
         self.clock.go_to(due)
         self.world.now = self.clock.now()
 
+    def fire_and_finish(self, due: datetime, job: str) -> None:
+        """Let it be the moment at which another job's schedule is due, and wait until its run has ended."""
+        earlier = self.instance.get_runs_count(dg.RunsFilter(job_name=job))
+        self.fire(due)
+        self.wait(lambda: self.instance.get_runs_count(dg.RunsFilter(job_name=job)) > earlier)
+        self._wait_for_runs()
+
     def settle(self, due: datetime) -> None:
         """Wait until the tick is summed up and every run that followed from it has ended."""
         self.wait(lambda: self._is_summed_up(due))
         # What the summary asks for is launched a moment after it is told.
         for _ in range(2):
-            self.wait(lambda: not self.instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT), limit=1))
+            self._wait_for_runs()
         for record in self.instance.get_run_records():
             run = record.dagster_run
             if record.start_time and record.end_time:
@@ -140,6 +147,9 @@ class Plant:
         return "\n".join(
             (self.world.folder / f"{name}.log").read_text()[-4000:] for name in ("server", "daemon")
         )
+
+    def _wait_for_runs(self) -> None:
+        self.wait(lambda: not self.instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT), limit=1))
 
     def _pass_a_minute(self) -> None:
         self.clock.pass_a_minute()

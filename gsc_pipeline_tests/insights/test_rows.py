@@ -27,11 +27,13 @@ def filled(folder: Path) -> Lake:
     return lake
 
 
+@pytest.mark.parametrize("folder", ["lake*", "workspace=globex"])
 def test_a_lake_whose_files_duckdb_cannot_open_itself_yields_the_same(
-    tmp_path: Path, acme: Workspace
+    tmp_path: Path, acme: Workspace, folder: str
 ) -> None:
-    # To DuckDB an asterisk in a path is a pattern, so such a lake is streamed to it, as one on S3 is.
-    opened, streamed = filled(tmp_path / "lake"), filled(tmp_path / "lake*")
+    # To DuckDB an asterisk in a path is a pattern and an equals sign a partition, so such a lake is streamed
+    # to it, as one on S3 is.
+    opened, streamed = filled(tmp_path / "lake"), filled(tmp_path / folder)
     assert opened.local_files(SITE_IMPRESSION)
     assert not streamed.local_files(SITE_IMPRESSION)
     for lake in (opened, streamed):

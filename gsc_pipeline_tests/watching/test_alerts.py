@@ -30,6 +30,7 @@ def state(*reasons: Reason) -> Health:
         workspaces_total=10,
         workspaces_stale=3,
         workspaces_failing=3,
+        workspaces_held_back=0,
         breaker="closed",
         lake_ok=True,
         database_ok=True,
