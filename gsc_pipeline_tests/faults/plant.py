@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Span:
-    """From when to when a run of one workspace's job lasted."""
+    """From when to when a run that was about a workspace lasted, in seconds of the test's clock."""
 
     run_id: str
     job: str
@@ -91,9 +91,9 @@ class Plant:
 
     def fire_and_finish(self, due: datetime, job: str) -> None:
         """Let it be the moment at which another job's schedule is due, and wait until its run has ended."""
-        earlier = self.instance.get_runs_count(dg.RunsFilter(job_name=job))
+        earlier = self._newest(job)
         self.fire(due)
-        self.wait(lambda: self.instance.get_runs_count(dg.RunsFilter(job_name=job)) > earlier)
+        self.wait(lambda: self._newest(job) != earlier)
         self._wait_for_runs()
 
     def settle(self, due: datetime) -> None:
@@ -147,6 +147,9 @@ class Plant:
         return "\n".join(
             (self.world.folder / f"{name}.log").read_text()[-4000:] for name in ("server", "daemon")
         )
+
+    def _newest(self, job: str) -> list[str]:
+        return [run.run_id for run in self.instance.get_runs(dg.RunsFilter(job_name=job), limit=1)]
 
     def _wait_for_runs(self) -> None:
         self.wait(lambda: not self.instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT), limit=1))
