@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from gsc_pipeline.lake.lake import Lake, sql_text, unreadable
+from gsc_pipeline.lake.lake import Lake, parquet_source, sql_text, unreadable
 from gsc_pipeline.lake.schemas import TableSpec
 
 _POOL = pa.system_memory_pool()
@@ -79,8 +79,7 @@ class WorkspaceRows:
     def _view(self, files: Sequence[str], columns: Sequence[str], months: Sequence[str] | None) -> str:
         of_months = "" if months is None else f"AND month IN ({', '.join(map(sql_text, months)) or 'NULL'})"
         return f"""CREATE TEMP VIEW facts AS SELECT {", ".join(columns)}
-            FROM read_parquet([{", ".join(map(sql_text, files))}],
-                              hive_partitioning = true, hive_types_autocast = false)
+            FROM {parquet_source(files)}
             WHERE workspace = {sql_text(self._workspace)} {of_months}"""
 
 

@@ -227,6 +227,14 @@ def _on_conflict() -> tenacity.Retrying:
     )
 
 
+def parquet_source(files: Sequence[str]) -> str:
+    """What DuckDB reads these files of a table by, partition columns as texts from their paths."""
+    return (
+        f"read_parquet([{', '.join(map(sql_text, files))}], "
+        "hive_partitioning = true, hive_types_autocast = false)"
+    )
+
+
 def has_marks(path: str) -> bool:
     """Whether DuckDB would not take the path as it is."""
     return any(mark in path for mark in _MARKS)

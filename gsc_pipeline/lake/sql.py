@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gsc_pipeline.lake.lake import Lake, sql_text
+from gsc_pipeline.lake.lake import Lake, parquet_source
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def _view_whole(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableS
     if paths:
         connection.execute(
             f"""CREATE VIEW {table.name} AS SELECT {", ".join(table.schema.names)}
-                FROM read_parquet([{", ".join(map(sql_text, paths))}],
-                                  hive_partitioning = true, hive_types_autocast = false)"""
+                FROM {parquet_source(paths)}"""
         )
     else:
         _view(connection, lake, table)
