@@ -7,7 +7,7 @@ what the rows mean (`schemas`, `sync`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 import tenacity
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from gsc_pipeline.days import month_of
@@ -33,6 +33,8 @@ PROPERTY_COLUMNS = ("site_url", "search_type")
 """With their bounds known, a replacement of one property's days leaves the files of others alone."""
 _MARKS = "*?[{="
 """To DuckDB the first four of them stand for other letters of a path, and the last names a partition."""
+FENCE_VERSION = 1
+"""The number of every transaction id. Delta compares ids alone when it looks for conflicts."""
 LOG_RETENTION = "interval 7 days"
 """How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
 workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
@@ -77,6 +79,18 @@ class OfWorkspace:
         return f"workspace = {sql_text(self.workspace)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What must hold when a replacement is committed.
+
+    `check` is called with each snapshot before the commit made on it, again after every conflict, and stops
+    the replacement by raising. Of two commits with the same `name` on one snapshot, the second conflicts.
+    """
+
+    name: str
+    check: Callable[[DeltaTable], None]
+
+
 class Rows(Protocol):
     """Names rows of a table."""
 
@@ -102,12 +116,14 @@ class Lake:
         """The table as it is now, to be read by this thread. Raises what Delta raises."""
         return self._opened.newest(self.table_uri(table))
 
-    def replace(self, table: TableSpec, target: Rows, rows: pa.Table) -> None:
+    def replace(self, table: TableSpec, target: Rows, rows: pa.Table, guard: Guard | None = None) -> int:
         """Put `rows` in the place of whatever `target` names, in one commit: all of it or nothing.
 
-        Doing it twice is doing it once. Rows outside the target are refused, as is another schema.
+        Doing it twice is doing it once. Rows outside the target are refused, as is another schema. With a
+        `guard`, the commit is made only on a snapshot that passed its check, and only if no other guarded
+        commit of the same name came in between. Returns the table's version after the commit.
         """
-        self._write(table, rows, mode="overwrite", predicate=target.predicate())
+        return self._write(table, rows, guard=guard, mode="overwrite", predicate=target.predicate())
 
     def append(self, table: TableSpec, rows: pa.Table) -> None:
         """Add rows in one commit."""
@@ -170,14 +186,24 @@ class Lake:
             files = files.filter(pc.equal(files["partition.workspace"], workspace))
         return [f"{self.table_uri(table)}/{path}" for path in files["path"].to_pylist()]
 
-    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> None:
+    def _write(self, table: TableSpec, rows: pa.Table, *, guard: Guard | None = None, **how: Any) -> int:
         if not rows.schema.equals(table.schema):
             raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")
         uri = self.table_uri(table)
+        if guard is not None:
+            # Delta refuses a commit that carries the same id as one made since the snapshot, whatever it wrote.
+            fence = CommitProperties(app_transactions=[Transaction(guard.name, FENCE_VERSION)])
+            how["commit_properties"] = fence
+        version = 0
         try:
             for attempt in _on_conflict():
                 with attempt:
-                    write_deltalake(self._opened_or_created(table), rows, **how)
+                    delta = self._opened_or_created(table)
+                    if guard is not None:
+                        guard.check(delta)
+                    write_deltalake(delta, rows, **how)
+                    version = delta.version()
+            return version
         except (DeltaError, TableNotFoundError, OSError) as error:
             raise LakeError(_text("write", uri, error)) from error
 
