@@ -20,8 +20,8 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from gsc_pipeline.days import month_of
-from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.dataset import BOUNDED, dataset_of
+from gsc_pipeline.lake.errors import LakeError as LakeError
 from gsc_pipeline.lake.opened import OpenedTables
 from gsc_pipeline.lake.schemas import TableSpec
 
@@ -38,10 +38,6 @@ FENCE_VERSION = 1
 LOG_RETENTION = "interval 7 days"
 """How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
 workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
-
-
-class LakeError(PipelineError):
-    """The lake cannot be read or written. Shared by every workspace, so nothing can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +147,15 @@ class Lake:
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self.table_uri(table), error) from error
 
+    def read_snapshot(
+        self, table: TableSpec, delta: DeltaTable, *, workspace: str, where: pc.Expression
+    ) -> pa.Table:
+        """The rows of one workspace in the snapshot that `delta` is, which a guard's check is given."""
+        try:
+            return dataset_of(delta, workspace=workspace).to_table(filter=where)
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(self.table_uri(table), error) from error
+
     def dataset(
         self, table: TableSpec, *, workspace: str | None = None, months: Sequence[str] | None = None
     ) -> ds.Dataset | None:
@@ -191,7 +196,7 @@ class Lake:
             raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")
         uri = self.table_uri(table)
         if guard is not None:
-            # Delta refuses a commit that carries the same id as one made since the snapshot, whatever it wrote.
+            # Delta refuses a commit with the id of one made since the snapshot, whatever either wrote.
             fence = CommitProperties(app_transactions=[Transaction(guard.name, FENCE_VERSION)])
             how["commit_properties"] = fence
         version = 0
