@@ -30,7 +30,7 @@ FAILURE_COLUMNS = (
 
 _DAYS = """
     SELECT workspace,
-           count(*) FILTER (status = 'final'), count(*) FILTER (status = 'provisional'),
+           count(*) FILTER (status = 'final'), count(*) FILTER (status IN ('provisional', 'writing')),
            count(*) FILTER (status = 'empty'), count(*) FILTER (status = 'failed'),
            count(*) FILTER (truncated),
            min(data_date) FILTER (last_read_at IS NOT NULL), max(data_date) FILTER (last_read_at IS NOT NULL),

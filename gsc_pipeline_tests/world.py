@@ -179,8 +179,9 @@ def sorted_rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def contents(lake: Lake) -> dict[str, list[dict[str, Any]]]:
-    """What a lake says of the days: both tables whole, and the ledger without when and by whom."""
-    ledger = [c for c in SYNC_LEDGER.schema.names if c not in ("run_id", "first_read_at", "last_read_at")]
+    """What a lake says of the days: both tables whole, and the ledger without when, why and by whom."""
+    left_out = ("run_id", "first_read_at", "last_read_at", "reason")
+    ledger = [c for c in SYNC_LEDGER.schema.names if c not in left_out]
     columns: dict[TableSpec, list[str] | None] = {SITE_IMPRESSION: None, URL_IMPRESSION: None}
     return {
         **{table.name: sorted_rows(lake.read(table, columns=names)) for table, names in columns.items()},

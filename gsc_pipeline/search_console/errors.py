@@ -120,6 +120,15 @@ class ServiceUnavailableError(TransientError):
     remedy = "the next sync tries again; check GSC_API_URL and the network if it lasts"
 
 
+class WrongAnswerError(TransientError):
+    """An answer that came and cannot be true, or is no answer to what was asked.
+
+    Whoever sends it is there, so the circuit breaker counts it as an answer.
+    """
+
+    remedy = "the next sync asks again; check GSC_API_URL if it lasts"
+
+
 class NoFreeSlotError(QuotaError):
     """Not sent: within what the quota allows, the next call would be due later than a call may wait."""
 

@@ -17,6 +17,9 @@ from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
 HISTORY_MONTHS = 16
 """How far back Search Console shows data."""
 
+NO_QUERIES = "the list of queries came back empty, though earlier reads have rows with a query"
+"""The reason of a day whose rows were kept for that, to be read again by the next sync."""
+
 _HISTORY_MARGIN = timedelta(days=7)
 _SETTLED_AFTER = timedelta(days=3)
 
@@ -107,10 +110,14 @@ def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None,
         return "never read"
     if record.status is Status.FAILED:
         return "last read failed"
+    if record.status is Status.WRITING:
+        return "a sync ended, or has not ended yet, while it replaced the rows"
     if record.totals is None or not record.totals.is_same(totals):
         return f"totals moved from {_text(record.totals)} to {_text(totals)}"
     if record.status is Status.PROVISIONAL and status is Status.FINAL:
         return "became final"
+    if record.reason == NO_QUERIES:
+        return "the last read was in doubt"
     return ""
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.errors import PipelineError
-from gsc_pipeline.lake.lake import Lake, LakeError
+from gsc_pipeline.lake.errors import DamagedError, LakeError
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.state.store import StateError
 from gsc_pipeline.sync.property import SyncOptions
@@ -126,19 +127,25 @@ def sync_isolated(
                 run_id=run_id,
                 on_progress=on_progress,
             )
+    except DamagedError as error:
+        if error.workspace not in ("", workspace.id):
+            raise
+        return _stopped(workspace, window, lake, clock(), run_id, Problem(str(error)))
     except (LakeError, StateError):
         raise
     except Exception as error:
         log.exception("workspace %s: unexpected error", workspace.id)
-        return _unexpected(workspace, window, lake, clock(), run_id, error)
+        problem = Problem(
+            f"a fault of gsc_pipeline ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+            next_step="please report it with the log",
+        )
+        return _stopped(workspace, window, lake, clock(), run_id, problem)
 
 
-def _unexpected(
-    workspace: Workspace, window: Window, lake: Lake, now: datetime, run_id: str, error: Exception
+def _stopped(
+    workspace: Workspace, window: Window, lake: Lake, now: datetime, run_id: str, problem: Problem
 ) -> SyncReport:
-    problem = Problem(
-        f"unexpected {type(error).__name__}: {error}", next_step="please report it with the log"
-    )
+    """The report of a sync that ended with an error, recorded as far as the lake takes it."""
     report = SyncReport(
         workspace=workspace.id,
         run_id=run_id,

@@ -6,16 +6,17 @@ Belongs here: the record, and reading and writing it. Does not: deciding from it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window, month_of
-from gsc_pipeline.lake.lake import Lake, Target, days_between
+from gsc_pipeline.lake.lake import Guard, Lake, Target, days_between
 from gsc_pipeline.lake.schemas import SYNC_LEDGER
 
 
@@ -26,6 +27,12 @@ class Status(StrEnum):
     PROVISIONAL = "provisional"
     EMPTY = "empty"
     FAILED = "failed"
+    WRITING = "writing"
+    """Its rows are being replaced, or the sync that replaced them ended before it was done."""
+
+
+UNSETTLED = (Status.FAILED, Status.PROVISIONAL, Status.WRITING)
+"""What a sync up to yesterday takes up again, however old the day is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,43 +77,54 @@ class DayRecord:
         """The same record after a failed read: what was known stays known."""
         return replace(self, status=Status.FAILED, reason=reason, run_id=run_id)
 
-    def contested(self) -> DayRecord:
-        """The same record where another sync has written the day meanwhile: to be read once more."""
-        status = Status.PROVISIONAL if self.status is Status.FINAL else self.status
-        return replace(self, status=status, reason="another sync wrote this day at the same time")
+    def marked(self, mark: str, run_id: str) -> DayRecord:
+        """The same record while a sync replaces the day's rows. `mark` is unique to that replacement."""
+        return replace(self, status=Status.WRITING, reason=mark, run_id=run_id)
+
+    @property
+    def may_have_rows(self) -> bool:
+        """Whether the tables may hold rows of the day."""
+        has_data = self.totals is not None and self.totals.impressions > 0
+        return has_data or self.site_rows > 0 or self.url_rows > 0 or self.status is Status.WRITING
 
 
 LedgerKey = tuple[str, str]
 """A property and a search type, as the ledger spells them."""
 
 
-def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, dict[date, DayRecord]]:
+def read_ledger(
+    lake: Lake, workspace: str, window: Window, also: Collection[date] = ()
+) -> dict[LedgerKey, dict[date, DayRecord]]:
     """A workspace's records, by property and search type, then by day.
 
-    Those of the window's days, and those of any other day that is failed or provisional.
+    Those of the window's days and of the days in `also`, and those of any other day that is UNSETTLED.
     """
-    unsettled = pc.field("status").isin([Status.FAILED.value, Status.PROVISIONAL.value])
+    unsettled = pc.field("status").isin([status.value for status in UNSETTLED])
     where = days_between(window.start, window.last) | unsettled
-    records: dict[LedgerKey, dict[date, DayRecord]] = {}
-    rows = lake.read(SYNC_LEDGER, where=where, workspace=workspace)
-    for row in rows.to_pylist():
-        records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
-    return records
+    if also:
+        where |= pc.field("data_date").isin(list(also))
+    return _by_key(lake.read(SYNC_LEDGER, where=where, workspace=workspace))
 
 
-def read_records(lake: Lake, target: Target) -> dict[date, DayRecord]:
-    """The records of the target's days."""
+def read_records(lake: Lake, target: Target, snapshot: DeltaTable | None = None) -> dict[date, DayRecord]:
+    """The records of the target's days, now or in a snapshot of the ledger."""
     where = (
         (pc.field("site_url") == target.site_url)
         & (pc.field("search_type") == target.search_type)
         & pc.field("data_date").isin(list(target.days))
     )
-    rows = lake.read(SYNC_LEDGER, where=where, workspace=target.workspace, months=target.months)
+    if snapshot is None:
+        rows = lake.read(SYNC_LEDGER, where=where, workspace=target.workspace, months=target.months)
+    else:
+        rows = lake.read_snapshot(SYNC_LEDGER, snapshot, workspace=target.workspace, where=where)
     return {row["data_date"]: _record(row) for row in rows.to_pylist()}
 
 
-def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord]) -> None:
-    """Put the records in the place of those of the target's days. A day without a record loses its own."""
+def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord], guard: Guard | None = None) -> int:
+    """Put the records in the place of those of the target's days. A day without a record loses its own.
+
+    Returns the ledger's version after the commit.
+    """
     rows = [
         {
             **{name: value for name, value in asdict(record).items() if name != "totals"},
@@ -120,7 +138,15 @@ def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord]) -> No
         }
         for record in records
     ]
-    lake.replace(SYNC_LEDGER, target, pa.Table.from_pylist(rows, schema=SYNC_LEDGER.schema))
+    table = pa.Table.from_pylist(rows, schema=SYNC_LEDGER.schema)
+    return lake.replace(SYNC_LEDGER, target, table, guard)
+
+
+def _by_key(rows: pa.Table) -> dict[LedgerKey, dict[date, DayRecord]]:
+    records: dict[LedgerKey, dict[date, DayRecord]] = {}
+    for row in rows.to_pylist():
+        records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
+    return records
 
 
 def _record(row: Mapping[str, object]) -> DayRecord:

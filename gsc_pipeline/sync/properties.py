@@ -18,6 +18,7 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import PROPERTIES
 from gsc_pipeline.search_console.answers import Site
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.sync.sources import SourceContext, SourceReport, Tally, sync_one
 from gsc_pipeline.workspaces import Workspace
 
@@ -53,7 +54,10 @@ def sync_properties(
 
     def run(tallies: list[Tally]) -> None:
         sites = console.sites()
-        changes = record_properties(lake, workspace.id, sites, context.now, context.run_id)
+        known = known_properties(lake, workspace.id)
+        if known and not sites:
+            raise WrongAnswerError(f"the list of properties is empty, though {len(known)} were in it before")
+        changes = record_properties(lake, workspace.id, sites, context.now, context.run_id, known)
         changed = {change.site_url for change in changes}
         for site_url in sorted(changed | {site.site_url for site in sites}):
             moved = site_url in changed
@@ -63,13 +67,20 @@ def sync_properties(
 
 
 def record_properties(
-    lake: Lake, workspace_id: str, sites: Iterable[Site], now: datetime, run_id: str
+    lake: Lake,
+    workspace_id: str,
+    sites: Iterable[Site],
+    now: datetime,
+    run_id: str,
+    known: Iterable[KnownProperty] | None = None,
 ) -> tuple[PropertyChange, ...]:
     """Record what has changed since the last recording, in one commit; nothing is written without a change.
 
-    `sites` is everything the credential can see at the moment `now` (aware), unverified ones included.
+    `sites` is everything the credential can see at the moment `now` (aware), unverified ones included;
+    `known` what was recorded before, where the caller has it.
     """
-    changes = changes_between(known_levels(lake, workspace_id), sites)
+    recorded = known_properties(lake, workspace_id) if known is None else known
+    changes = changes_between(levels_now(recorded), sites)
     if changes:
         rows = [
             {
@@ -85,15 +96,41 @@ def record_properties(
     return changes
 
 
-def known_levels(lake: Lake, workspace_id: str) -> dict[str, str]:
-    """The permission level of each property that the credential could see when last asked."""
+@dataclass(frozen=True, slots=True)
+class KnownProperty:
+    """A property as recorded: its permission level now (None once it was lost), and all it ever had."""
+
+    site_url: str
+    permission_level: str | None
+    levels: frozenset[str]
+
+
+def known_properties(lake: Lake, workspace_id: str) -> list[KnownProperty]:
+    """Every property that the credential could ever see, as last recorded."""
     rows = lake.read(
         PROPERTIES,
         columns=["site_url", "observed_at", "permission_level"],
         where=pc.field("workspace") == workspace_id,
     )
-    latest = {row["site_url"]: row["permission_level"] for row in rows.sort_by("observed_at").to_pylist()}
-    return {site_url: level for site_url, level in latest.items() if level is not None}
+    levels: dict[str, list[str | None]] = {}
+    for row in rows.sort_by("observed_at").to_pylist():
+        levels.setdefault(row["site_url"], []).append(row["permission_level"])
+    return [
+        KnownProperty(site_url, its_levels[-1], frozenset(level for level in its_levels if level))
+        for site_url, its_levels in levels.items()
+    ]
+
+
+def levels_now(known: Iterable[KnownProperty]) -> dict[str, str]:
+    """The permission level of each property that the credential could see when last asked."""
+    return {one.site_url: one.permission_level for one in known if one.permission_level is not None}
+
+
+def once_readable(known: Iterable[KnownProperty]) -> set[str]:
+    """The properties that the credential could read at some time."""
+    return {
+        one.site_url for one in known if any(Site(one.site_url, level).is_readable for level in one.levels)
+    }
 
 
 def changes_between(known: Mapping[str, str], sites: Iterable[Site]) -> tuple[PropertyChange, ...]:

@@ -1,20 +1,16 @@
-"""The sync of one property and search type: probe, decide, read, commit.
-
-Belongs here: the order of these steps, and which failure stops what within a property. Does not: each step
-itself (`decide`, `read`, `grains`, `commit`), a workspace's other properties (`workspace`).
-"""
+"""The sync of one property and search type: probe, decide, read, commit, and what a failure stops."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
-from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
     DEFERRED,
@@ -22,13 +18,15 @@ from gsc_pipeline.search_console.errors import (
     CredentialError,
     SearchConsoleError,
     TransientError,
+    WrongAnswerError,
 )
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.commit import Batch
-from gsc_pipeline.sync.decide import Decision, Verdict, decide
+from gsc_pipeline.sync.damage import RESTORE, Damage, had_queries
+from gsc_pipeline.sync.decide import NO_QUERIES, Decision, Verdict, decide
 from gsc_pipeline.sync.grains import search_type_in_tables
-from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
-from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, PendingDay, probe
+from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, DayTotals, Status
+from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, PendingDay, has_data, probe
 from gsc_pipeline.sync.report import DayOutcome, OnProgress, Outcome, Problem, Progress
 from gsc_pipeline.sync.revisions import find_revisions, write_revisions
 from gsc_pipeline.workspaces import Workspace
@@ -73,7 +71,10 @@ class SyncContext:
 
 
 class PropertySync:
-    """The sync of one property and search type; `outcomes` and `problems` say how it went."""
+    """The sync of one property and search type; `outcomes` and `problems` say how it went.
+
+    `damage` are days whose rows the tables do not hold as the ledger claims: they count as failed.
+    """
 
     def __init__(
         self,
@@ -81,15 +82,19 @@ class PropertySync:
         site_url: str,
         search_type: SearchType,
         records: Mapping[date, DayRecord],
+        damage: Mapping[date, Damage],
     ) -> None:
         self._context = context
         self.site_url = site_url
         self._search_type = search_type
-        self._records = records
+        self._damage = damage
+        self._records = {**records, **{day: one.record(records.get(day)) for day, one in damage.items()}}
         self._word = search_type_in_tables(search_type)
-        self._batch = Batch(context.lake, context.workspace.id, site_url, self._word, records)
-        self._days = _days_in_question(context, records)
-        self.outcomes: list[DayOutcome] = []
+        self._batch = Batch(
+            context.lake, context.workspace.id, site_url, self._word, context.run_id, dict(records)
+        )
+        self._days = _days_in_question(context, self._records, damage)
+        self._outcomes: dict[date, DayOutcome] = {}
         self.problems: list[Problem] = []
 
     def run(self, executor: ThreadPoolExecutor) -> None:
@@ -100,6 +105,7 @@ class PropertySync:
             decisions = decide(
                 self._days, probed, self._records, today=today, full=self._context.options.full
             )
+            decisions = self._without_vanished(decisions)
         except SearchConsoleError as error:
             days = self.leave_unverified(error)
             if isinstance(error, STOPS_WORKSPACE):
@@ -110,8 +116,14 @@ class PropertySync:
         for decision in decisions:
             if decision.verdict is not Verdict.READ:
                 self._settle_without_reading(decision)
+        self._report_lost()
         self._read_all([d for d in decisions if d.verdict is Verdict.READ], executor)
-        self._batch.commit()
+        self._commit()
+
+    @property
+    def outcomes(self) -> list[DayOutcome]:
+        """What was done with each day in question."""
+        return list(self._outcomes.values())
 
     @property
     def search_type(self) -> str:
@@ -138,8 +150,59 @@ class PropertySync:
         )
         for day in days:
             self._fail(day, str(error))
-        self._batch.commit()
+        self._commit()
         return days
+
+    def report_fault(self, error: Exception) -> None:
+        """Report an error of this project itself. What was committed before it stays."""
+        self.problems.append(
+            Problem(
+                f"a fault of gsc_pipeline ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+                self.site_url,
+                self._word,
+                next_step="please report it with the log; the next sync tries again",
+            )
+        )
+
+    def _without_vanished(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """The decisions, without those that clear a day with rows on the word of the probe alone.
+
+        Each such day is asked for again by itself, with other dimensions. Where that answer contradicts the
+        probe, or there is none, all of them stay as they are, and are reported.
+        """
+        vanished = [one for one in decisions if one.verdict is Verdict.CLEAR and self._may_have_rows(one.day)]
+        for i, decision in enumerate(vanished):
+            try:
+                is_there = has_data(self._context.console, self.site_url, self._search_type, decision.day)
+                cause = f"the answer by day does not show them, though a second one has {decision.day}"
+                transient = deferred = True
+            except STOPS_WORKSPACE:
+                raise
+            except SearchConsoleError as error:
+                is_there = True
+                cause = f"the answer by day does not show them, and a second look failed ({error.cause})"
+                transient, deferred = isinstance(error, TransientError), isinstance(error, DEFERRED)
+            if is_there:
+                doubtful = {one.day for one in vanished[i:]}
+                for day in sorted(doubtful, reverse=True):
+                    self._keep(self._records[day])
+                self.problems.append(
+                    Problem(
+                        cause,
+                        self.site_url,
+                        self._word,
+                        tuple(sorted(doubtful)),
+                        next_step="their rows stay, and the next sync asks again",
+                        transient=transient,
+                        deferred=deferred,
+                    )
+                )
+                return [one for one in decisions if one.day not in doubtful]
+        return list(decisions)
+
+    def _may_have_rows(self, day: date) -> bool:
+        record = self._records.get(day)
+        return record is not None and record.may_have_rows
 
     def _span(self) -> Window:
         """One window over all days in question, for the probe."""
@@ -160,17 +223,34 @@ class PropertySync:
 
     def _settle_without_reading(self, decision: Decision) -> None:
         day = decision.day
-        if decision.verdict is Verdict.UNCHANGED:
-            self._unchanged(self._records[day])
+        if decision.verdict is Verdict.UNCHANGED and day in self._damage:
+            self._fail(day, self._damage[day].reason)
+        elif decision.verdict is Verdict.UNCHANGED:
+            self._keep(self._records[day])
         elif decision.verdict is Verdict.FORGET:
-            self._batch.forgotten.append(day)
+            self._batch.forgotten.add(day)
         else:
-            self._batch.cleared.append(day)
+            if self._may_have_rows(day):
+                self._batch.cleared.add(day)
             record = DayRecord(
                 day, decision.status, decision.totals, reason=decision.reason, run_id=self._context.run_id
             )
-            self._batch.records.append(record)
+            self._batch.records[day] = record
             self._add_outcome(day, Outcome.EMPTY, decision.status, decision.totals, reason=decision.reason)
+
+    def _report_lost(self) -> None:
+        """Report damaged days that Search Console does not show any more."""
+        lost = tuple(sorted(self._damage.keys() & self._outcomes.keys() - self._batch.cleared))
+        if lost:
+            self.problems.append(
+                Problem(
+                    f"{self._damage[lost[0]].reason}, and Search Console does not show the day any more",
+                    self.site_url,
+                    self._word,
+                    lost,
+                    next_step=RESTORE,
+                )
+            )
 
     def _read_all(self, decisions: Sequence[Decision], executor: ThreadPoolExecutor) -> None:
         is_backfill = len(self._context.window) > BACKFILL_DAYS
@@ -191,7 +271,7 @@ class PropertySync:
                     self._fail(decision.day, str(error))
                     self._add_problem(error, (decision.day,))
                 if self._batch.rows >= most_rows:
-                    self._batch.commit()
+                    self._commit()
         self._report_progress(len(decisions), len(decisions))
 
     def _reads(
@@ -210,7 +290,7 @@ class PropertySync:
         started: deque[tuple[Decision, PendingDay]] = deque()
         try:
             for decision in decisions:
-                started.append((decision, reader.start(decision.day, decision.totals)))
+                started.append((decision, reader.start(decision.day, decision.totals, self._had_queries)))
                 if len(started) >= ahead:
                     yield started.popleft()
             while started:
@@ -219,28 +299,32 @@ class PropertySync:
             for _, pending in started:
                 pending.cancel()
 
+    def _had_queries(self, day: date) -> bool:
+        target = Target(self._context.workspace.id, self.site_url, self._word, (day,))
+        return self._may_have_rows(day) and had_queries(self._context.lake, target)
+
     def _take(self, decision: Decision, read: DayRead) -> None:
-        before = self._records.get(decision.day)
-        now = self._context.now
+        day, before, now = decision.day, self._records.get(decision.day), self._context.now
+        if read.lost_queries and before is not None and not self._is_doubted_before(before):
+            self._doubt(before, read)
+            return
         status, reason = _as_read(decision, read, before)
-        self._batch.reads.append(read)
-        self._batch.records.append(
-            DayRecord(
-                decision.day,
-                status,
-                decision.totals,
-                site_rows=read.site_rows.num_rows,
-                url_rows=read.url_rows.num_rows,
-                truncated=read.truncated,
-                first_read_at=before.first_read_at if before and before.first_read_at else now,
-                last_read_at=now,
-                api_calls=read.api_calls,
-                reason=reason,
-                run_id=self._context.run_id,
-            )
+        self._batch.reads[day] = read
+        self._batch.records[day] = DayRecord(
+            day,
+            status,
+            decision.totals,
+            site_rows=read.site_rows.num_rows,
+            url_rows=read.url_rows.num_rows,
+            truncated=read.truncated,
+            first_read_at=before.first_read_at if before and before.first_read_at else now,
+            last_read_at=now,
+            api_calls=read.api_calls,
+            reason=reason,
+            run_id=self._context.run_id,
         )
         self._add_outcome(
-            decision.day,
+            day,
             Outcome.READ,
             status,
             decision.totals,
@@ -252,7 +336,37 @@ class PropertySync:
             reason=reason,
         )
 
-    def _unchanged(self, record: DayRecord) -> None:
+    def _is_doubted_before(self, before: DayRecord) -> bool:
+        return before.reason == NO_QUERIES and before.run_id != self._context.run_id
+
+    def _doubt(self, before: DayRecord, read: DayRead) -> None:
+        """Keep the day's rows where its queries are gone, until another sync finds the same."""
+        day = before.data_date
+        is_whole = before.status in (Status.FINAL, Status.PROVISIONAL)
+        status = Status.PROVISIONAL if is_whole else Status.FAILED
+        record = replace(before, status=status, reason=NO_QUERIES, run_id=self._context.run_id)
+        self._batch.records[day] = record
+        self._add_outcome(
+            day,
+            Outcome.FAILED,
+            status,
+            before.totals or DayTotals(),
+            api_calls=read.api_calls,
+            reason=NO_QUERIES,
+        )
+        self.problems.append(
+            Problem(
+                NO_QUERIES,
+                self.site_url,
+                self._word,
+                (day,),
+                next_step="its rows stay, and the next sync reads it again",
+                transient=True,
+                deferred=True,
+            )
+        )
+
+    def _keep(self, record: DayRecord) -> None:
         self._add_outcome(
             record.data_date,
             Outcome.UNCHANGED,
@@ -267,23 +381,46 @@ class PropertySync:
         for decision in decisions:
             self._fail(decision.day, str(error))
         if isinstance(error, STOPS_WORKSPACE):
-            self._batch.commit()
+            self._commit()
             raise error
         self._add_problem(error, tuple(decision.day for decision in decisions))
 
     def _fail(self, day: date, reason: str) -> None:
         before = self._records.get(day) or DayRecord(day, Status.FAILED)
         failed = before.failed(reason, self._context.run_id)
-        if day not in self._records or (before.status, before.reason) != (failed.status, failed.reason):
-            self._batch.records.append(failed)
+        known = self._batch.known.get(day)
+        if known is None or (known.status, known.reason) != (failed.status, failed.reason):
+            self._batch.records[day] = failed
         self._add_outcome(day, Outcome.FAILED, Status.FAILED, before.totals or DayTotals(), reason=reason)
 
     def _add_outcome(
         self, day: date, outcome: Outcome, status: Status, totals: DayTotals, **more: object
     ) -> None:
-        self.outcomes.append(
-            DayOutcome(self.site_url, self._word, day, outcome, status, totals, **more)  # type: ignore[arg-type]
+        self._outcomes[day] = DayOutcome(
+            self.site_url,
+            self._word,
+            day,
+            outcome,
+            status,
+            totals,
+            **more,  # type: ignore[arg-type]
         )
+
+    def _commit(self) -> None:
+        """Commit the batch; report the days of another sync as its own, and damaged files as problems."""
+        done = self._batch.commit()
+        for day, record in done.overtaken.items():
+            known = record or DayRecord(day, Status.PROVISIONAL)
+            self._keep(known)
+            reason = f"written by another sync meanwhile ({known.run_id})"
+            self._outcomes[day] = replace(self._outcomes[day], reason=reason)
+        for error in dict.fromkeys(done.damaged.values()):
+            days = tuple(sorted(day for day, its_error in done.damaged.items() if its_error is error))
+            for day in days:
+                before = self._records.get(day)
+                totals = (before.totals if before else None) or DayTotals()
+                self._add_outcome(day, Outcome.FAILED, Status.FAILED, totals, reason=str(error))
+            self.problems.append(Problem(str(error), self.site_url, self._word, days))
 
     def _add_problem(self, error: SearchConsoleError, days: tuple[date, ...]) -> None:
         self.problems.append(problem_of(error, self.site_url, self._word, days))
@@ -294,18 +431,19 @@ class PropertySync:
         )
 
 
-def _days_in_question(context: SyncContext, records: Mapping[date, DayRecord]) -> list[date]:
-    """The window's days; in a sync up to yesterday also earlier ones that are failed or provisional.
+def _days_in_question(
+    context: SyncContext, records: Mapping[date, DayRecord], damage: Collection[date]
+) -> list[date]:
+    """The window's days and damaged ones; in a sync up to yesterday also earlier ones that are unsettled.
 
     So an outage longer than the window heals, and no day stays provisional because it left the window.
     """
-    days = set(context.window)
+    days = {*context.window, *damage}
     if context.window.end == pacific_today(context.now):
-        unsettled = (Status.FAILED, Status.PROVISIONAL)
         days |= {
             day
             for day, record in records.items()
-            if day < context.window.start and record.status in unsettled
+            if day < context.window.start and record.status in UNSETTLED
         }
     return sorted(days)
 
@@ -324,6 +462,8 @@ def _as_read(decision: Decision, read: DayRead, before: DayRecord | None) -> tup
 
 def _is_worth_going_on(error: SearchConsoleError, failed_in_a_row: int) -> bool:
     """Whether the property's other days are worth a try after one has failed."""
+    if isinstance(error, WrongAnswerError):
+        return True
     is_transient = isinstance(error, TransientError) and not isinstance(error, DEFERRED)
     return is_transient and failed_in_a_row < GIVE_UP_AFTER
 

@@ -38,12 +38,15 @@ from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
 from gsc_pipeline.sync.ledger import DayTotals
 from gsc_pipeline.sync.paging import each_key_once, read_pages
 
+HadQueries = Callable[[date], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class DayRead:
     """One day as read: the rows of both tables, whether a grain met the cap, and what it took.
 
-    `adds_up` is false where the grains still contradict each other or the probe after a second read.
+    `adds_up` is false where the grains still contradict each other or the probe after a second read,
+    `lost_queries` true where a grain with queries was empty twice though earlier reads had named rows.
     """
 
     day: date
@@ -53,6 +56,7 @@ class DayRead:
     api_calls: int
     seconds: float
     adds_up: bool = True
+    lost_queries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,16 @@ def probe(console: SearchConsole, site_url: str, search_type: SearchType, window
     return Probe(totals, answer.first_incomplete_date)
 
 
+def has_data(console: SearchConsole, site_url: str, search_type: SearchType, day: date) -> bool:
+    """Ask for one day alone, by country and device, whether Search Console has anything of it.
+
+    A second witness where the probe does not show a day: another call, grouped by other dimensions.
+    """
+    with_device = search_type is not FeedType.GOOGLE_NEWS
+    rows = console.query(site_url, PropertyTotals(search_type, day, with_device=with_device)).rows
+    return bool(pc.any(pc.greater(rows["impressions"], 0)).as_py())
+
+
 class DayReader:
     """Reads days of one property and search type, the grains of a day side by side."""
 
@@ -123,9 +137,15 @@ class DayReader:
         self._executor = executor
         self._device = device
 
-    def start(self, day: date, expected: DayTotals) -> PendingDay:
-        """Begin to read a day whose totals the probe gave as `expected`."""
-        return PendingDay(self, day, expected, self.submit(day), time.monotonic())
+    def start(
+        self, day: date, expected: DayTotals, had_queries: HadQueries = lambda day: False
+    ) -> PendingDay:
+        """Begin to read a day whose totals the probe gave as `expected`.
+
+        `had_queries` answers whether an earlier read of a day found rows with a query. It is only asked
+        where this one finds none.
+        """
+        return PendingDay(self, day, expected, had_queries, self.submit(day), time.monotonic())
 
     def submit(self, day: date) -> list[Future[Grain]]:
         """Begin to read every grain of a day."""
@@ -182,14 +202,16 @@ class PendingDay:
     reader: DayReader
     day: date
     expected: DayTotals
+    had_queries: HadQueries
     futures: Sequence[Future[Grain]]
     started: float
 
     def result(self) -> DayRead:
         """Wait for the day. Raises the SearchConsoleError of the first call that failed.
 
-        A day whose grains do not add up (to each other, or to the probe) is read once more. Raises
-        ServiceUnavailableError where they are empty though the probe showed data.
+        A day whose grains do not add up (to each other, or to the probe) is read once more, as is one
+        without a row with a query where earlier reads had some. Raises ServiceUnavailableError where it is
+        empty though the probe showed data.
         """
         try:
             grains = [future.result() for future in self.futures]
@@ -198,7 +220,8 @@ class PendingDay:
             raise
         calls = _calls(grains)
         adds_up = _add_up(grains, self.expected)
-        if not adds_up:
+        is_doubtful = self._lacks_queries(grains)
+        if not adds_up or is_doubtful:
             again = [future.result() for future in self.reader.submit(self.day)]
             calls += _calls(again)
             grains = [_together(*pair) for pair in zip(grains, again, strict=True)]
@@ -208,7 +231,13 @@ class PendingDay:
                 f"{self.day} was answered without rows, though it has {self.expected.impressions} impressions"
             )
         read = self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
-        return replace(read, adds_up=adds_up)
+        lost_queries = is_doubtful and self._lacks_queries(grains)
+        return replace(read, adds_up=adds_up, lost_queries=lost_queries)
+
+    def _lacks_queries(self, grains: Sequence[Grain]) -> bool:
+        """Whether a grain with queries is empty though earlier reads of the day had rows with a query."""
+        is_empty = any(grain.rows.num_rows == 0 for grain in grains[2:])
+        return is_empty and self.expected.impressions > 0 and self.had_queries(self.day)
 
     def cancel(self) -> None:
         """Leave out the calls that have not begun."""

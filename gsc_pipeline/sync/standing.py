@@ -6,6 +6,7 @@ check, `gsc status`), what single days say (`ledger`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -13,11 +14,17 @@ from datetime import date, datetime
 import pyarrow as pa
 
 from gsc_pipeline.days import month_of
+from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, OfWorkspace
 from gsc_pipeline.lake.schemas import STANDING_FAILURES
 from gsc_pipeline.sync.ledger import LedgerKey
 from gsc_pipeline.sync.report import Problem
 from gsc_pipeline.workspaces import Workspace
+
+log = logging.getLogger(__name__)
+
+LONGEST_CAUSE = 1_000
+"""Characters of what a failure says, however many problems it stands for."""
 
 _WORKSPACE: LedgerKey = ("", "")
 _EARLIER = Problem(
@@ -73,8 +80,13 @@ def record_standing(
 
     `waiting` are the days of each property and search type that the ledger calls failed.
     """
-    before = read_standing(lake, workspace)
-    after = standing_after(workspace, before, problems, waiting, now)
+    try:
+        before = read_standing(lake, workspace)
+    except DamagedError as error:
+        # The list is made from this sync anyway; what is lost is since when each failure stands.
+        log.warning("workspace %s: its standing failures are recorded anew: %s", workspace, error)
+        before = None
+    after = standing_after(workspace, before or [], problems, waiting, now)
     if after == before:
         return
     rows = [{**asdict(failure), "month": month_of(failure.since.date())} for failure in after]
@@ -91,8 +103,13 @@ def standing_after(
 ) -> list[StandingFailure]:
     """The list after a sync. A failure of the whole workspace stands for those of its properties."""
     known = {(failure.site_url, failure.search_type): failure for failure in before}
-    met = {(problem.site_url, problem.search_type): problem for problem in problems}
+    met: dict[LedgerKey, Problem] = {}
     days = {key: list(its_days) for key, its_days in waiting.items() if its_days}
+    for problem in problems:
+        key = (problem.site_url, problem.search_type)
+        met[key] = _both(met[key], problem) if key in met else problem
+        if problem.days:
+            days[key] = sorted({*days.get(key, []), *problem.days})
     if _WORKSPACE in met:
         rest = [key for key in days if key not in met]
         days[_WORKSPACE] = sorted({day for key in rest for day in days.pop(key)})
@@ -100,6 +117,19 @@ def standing_after(
         _failure(workspace, key, known.get(key), met.get(key), days.get(key, []), now)
         for key in sorted(met.keys() | days.keys())
     ]
+
+
+def _both(one: Problem, other: Problem) -> Problem:
+    """Two problems of the same property and search type as one."""
+    if one.cause == other.cause:
+        return one
+    steps = [step for step in dict.fromkeys((one.next_step, other.next_step)) if step]
+    return replace(
+        one,
+        cause=f"{one.cause}; {other.cause}"[:LONGEST_CAUSE],
+        next_step="; ".join(steps)[:LONGEST_CAUSE],
+        transient=one.transient and other.transient,
+    )
 
 
 def _failure(
@@ -135,4 +165,5 @@ def _is_configured(failure: StandingFailure, workspace: Workspace) -> bool:
     if not failure.site_url:
         return True
     properties, kinds = workspace.properties, {kind.name for kind in workspace.search_types}
-    return (properties is None or failure.site_url in properties) and failure.search_type in kinds
+    is_wanted = failure.search_type in kinds or not failure.search_type
+    return (properties is None or failure.site_url in properties) and is_wanted

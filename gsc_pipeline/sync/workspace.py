@@ -1,8 +1,4 @@
-"""The sync of one workspace: all its properties and search types, one after another, and the report.
-
-Belongs here: which properties, and which failure stops the workspace. Does not: the sync of a property
-(`property`), several workspaces (`everyone`).
-"""
+"""The sync of one workspace: all its properties and search types, one after another, and the report."""
 
 from __future__ import annotations
 
@@ -11,15 +7,20 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import date
 
 from gsc_pipeline.days import Clock, Window, utc_now
+from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
+from gsc_pipeline.sync.damage import RESTORE, Damages, find_damage
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_ledger
-from gsc_pipeline.sync.properties import record_properties
+from gsc_pipeline.sync.properties import known_properties, once_readable, record_properties
 from gsc_pipeline.sync.property import (
     STOPS_WORKSPACE,
     PropertySync,
@@ -82,44 +83,109 @@ def sync_workspace(
 
 def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Problem]]:
     """Sync every property and search type; returns them, and the problems that are the workspace's own."""
-    ledger = read_ledger(context.lake, context.workspace.id, context.window)
     try:
-        site_urls = _site_urls(context)
+        damages = _find_damage(context)
+        ledger = read_ledger(context.lake, context.workspace.id, context.window, damages.all_days)
+    except DamagedError as error:
+        return [], [Problem(str(error))]
+    problems = [Problem(str(error)) for error in damages.unreadable]
+    try:
+        site_urls, lost = _site_urls(context)
     except SearchConsoleError as error:
-        known = _parts(context, sorted({site_url for site_url, _ in ledger}), ledger)
+        known = _parts(context, sorted({site_url for site_url, _ in ledger}), ledger, damages)
         _leave_unverified(known, error)
-        return known, [problem_of(error)]
+        return known, [*problems, problem_of(error)]
+    problems += lost
+    parts = _parts(context, site_urls, ledger, damages)
+    problems += _damage_elsewhere(damages, parts)
     if not site_urls:
-        return [], [NO_PROPERTY]
-    parts = _parts(context, site_urls, ledger)
+        return [], [*problems, NO_PROPERTY]
     with ThreadPoolExecutor(context.options.concurrency, thread_name_prefix="gsc-read") as executor:
         for i, part in enumerate(parts):
             try:
                 part.run(executor)
             except STOPS_WORKSPACE as error:
                 _leave_unverified(parts[i + 1 :], error)
-                return parts, [problem_of(error)]
-    return parts, []
+                return parts, [*problems, problem_of(error)]
+            except (PipelineError, SearchConsoleError):
+                raise
+            # Whatever it is, it is about this property: the others can still be synced.
+            except Exception as error:
+                log.exception("workspace %s: %s: unexpected error", context.workspace.id, part.site_url)
+                part.report_fault(error)
+    return parts, problems
 
 
-def _site_urls(context: SyncContext) -> Sequence[str]:
-    """The properties to sync. Where they are whatever the credential may read, changes are recorded."""
+def _find_damage(context: SyncContext) -> Damages:
+    found = disagreements(context.lake, context.workspace.id)
+    for one in found:
+        log.warning(
+            "workspace %s: %s holds %d rows of %s, the ledger says %d: the days that differ are read again",
+            one.workspace,
+            one.table,
+            one.counted,
+            one.month,
+            one.claimed,
+            extra={"event": "lake.disagrees", **asdict(one)},
+        )
+    return find_damage(context.lake, context.workspace.id, found, context.now) if found else Damages()
+
+
+def _damage_elsewhere(damages: Damages, parts: Sequence[PropertySync]) -> list[Problem]:
+    """Damaged days of properties and search types that this sync does not read."""
+    read = {(part.site_url, part.search_type) for part in parts}
+    return [
+        Problem(
+            f"{site_url} ({search_type}), which is not synced, has {len(days)} damaged days, the first "
+            f"{min(days)}: {days[min(days)].reason}",
+            next_step=RESTORE,
+        )
+        for (site_url, search_type), days in sorted(damages.days.items())
+        if (site_url, search_type) not in read
+    ]
+
+
+def _site_urls(context: SyncContext) -> tuple[Sequence[str], list[Problem]]:
+    """The properties to sync, and a problem for each that is no longer among them.
+
+    Where they are whatever the credential may read, changes are recorded. An empty list loses nothing: it
+    may be an answer that is none.
+    """
     workspace = context.workspace
     if workspace.properties is not None:
-        return workspace.properties
+        return workspace.properties, []
     sites = context.console.sites()
-    for change in record_properties(context.lake, workspace.id, sites, context.now, context.run_id):
-        log.info("workspace %s: property %s %s", workspace.id, change.site_url, change.change)
-    return sorted(site.site_url for site in sites if site.is_readable)
+    known = known_properties(context.lake, workspace.id)
+    if sites or not known:
+        changes = record_properties(context.lake, workspace.id, sites, context.now, context.run_id, known)
+        for change in changes:
+            log.info("workspace %s: property %s %s", workspace.id, change.site_url, change.change)
+    readable = sorted(site.site_url for site in sites if site.is_readable)
+    return readable, [
+        Problem(
+            "no longer among the properties that the credential may read",
+            site_url,
+            next_step="add the credential as a user of it again, or list the properties to sync in the "
+            "workspaces file",
+        )
+        for site_url in sorted(once_readable(known) - set(readable))
+    ]
 
 
 def _parts(
-    context: SyncContext, site_urls: Sequence[str], ledger: Mapping[LedgerKey, Mapping[date, DayRecord]]
+    context: SyncContext,
+    site_urls: Sequence[str],
+    ledger: Mapping[LedgerKey, Mapping[date, DayRecord]],
+    damages: Damages,
 ) -> list[PropertySync]:
-    return [
-        PropertySync(context, site_url, kind, ledger.get((site_url, search_type_in_tables(kind)), {}))
+    keys = [
+        (site_url, kind, (site_url, search_type_in_tables(kind)))
         for site_url in site_urls
         for kind in context.workspace.search_types
+    ]
+    return [
+        PropertySync(context, site_url, kind, ledger.get(key, {}), damages.days.get(key, {}))
+        for site_url, kind, key in keys
     ]
 
 

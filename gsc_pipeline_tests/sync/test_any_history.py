@@ -56,15 +56,16 @@ class FragileLake(Lake):
         self.is_dead = False
 
     @override
-    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> None:
+    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> int:
         self.writes_left -= 1
         if self.is_dead or (self.writes_left == 0 and self.before):
             self.is_dead = True
             raise PowerCut
-        super()._write(table, rows, **how)
+        version = super()._write(table, rows, **how)
         if self.writes_left == 0:
             self.is_dead = True
             raise PowerCut
+        return version
 
 
 @dataclass
@@ -152,7 +153,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.google.fails = fails
         self.sync(full=False)
 
-    @rule(writes=st.integers(1, 4), before=st.booleans(), full=st.booleans())
+    @rule(writes=st.integers(1, 5), before=st.booleans(), full=st.booleans())
     def a_sync_is_cut_off_and_the_next_gets_through(self, writes: int, before: bool, full: bool) -> None:
         self.google.fails = []
         self.lake.writes_left, self.lake.before = writes, before

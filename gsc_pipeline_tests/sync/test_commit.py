@@ -1,73 +1,166 @@
-"""Committing beside another sync of the same workspace."""
+"""Committing beside another sync of the same workspace: whoever marked the days last may write them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from typing_extensions import override
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.sync.commit import Batch
+from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status, read_ledger
+from gsc_pipeline.sync.read import DayRead
+from gsc_pipeline_tests.doubles import answer
 
 DAY = date(2026, 11, 10)
-KNOWN = DayRecord(
-    DAY,
-    Status.PROVISIONAL,
-    DayTotals(1, 10, 2.0),
-    site_rows=3,
-    url_rows=4,
-    last_read_at=datetime(2026, 11, 12, tzinfo=UTC),
-    run_id="before",
-)
+SITE = "sc-domain:acme.com"
+OF = DayOf("acme", SITE, QueryType.WEB, DAY)
 
 
-def batch(lake: Lake, *records: DayRecord, known: DayRecord | None = KNOWN) -> Batch:
-    return Batch(
-        lake,
-        "acme",
-        "sc-domain:acme.com",
-        "WEB",
-        known={DAY: known} if known else {},
-        records=list(records),
+class WatchedLake(Lake):
+    """Calls `before` ahead of each write, with the table's name; once."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.before: dict[str, Callable[[], None]] = {}
+
+    @override
+    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> int:
+        if table.name in self.before:
+            self.before.pop(table.name)()
+        return super()._write(table, rows, **how)
+
+
+def sync_of(lake: Lake, run: str, clicks: int, *, known: DayRecord | None) -> Batch:
+    """A sync that has read so many clicks, and whose ledger was `known` when it began."""
+    keys = {"page": "https://acme.com/", "country": "usa", "device": "MOBILE"}
+    site = answer(("country", "device"), [("usa", "MOBILE", clicks, 2 * clicks, 3.0)]).rows
+    page = answer(tuple(keys), [(*keys.values(), clicks, 2 * clicks, 3.0)]).rows
+    none = [answer(("query", "country", "device"), []).rows, answer(("page", "query", *keys), []).rows]
+    none[1] = answer(("page", "query", "country", "device"), []).rows
+    batch = Batch(lake, "acme", SITE, "WEB", run, {DAY: known} if known else {})
+    batch.reads[DAY] = DayRead(DAY, site_rows(OF, site, none[0]), url_rows(OF, page, none[1]), False, 4, 0.0)
+    batch.records[DAY] = DayRecord(
+        DAY,
+        Status.FINAL,
+        DayTotals(clicks, 2 * clicks, 3.0),
+        site_rows=1,
+        url_rows=1,
+        first_read_at=datetime(2026, 11, 12, tzinfo=UTC),
+        last_read_at=datetime(2026, 11, 12, tzinfo=UTC),
+        run_id=run,
     )
+    return batch
 
 
 def held(lake: Lake) -> DayRecord:
-    return read_ledger(lake, "acme", Window.inclusive(DAY, DAY))[("sc-domain:acme.com", "WEB")][DAY]
+    return read_ledger(lake, "acme", Window.inclusive(DAY, DAY))[(SITE, "WEB")][DAY]
 
 
-def ours(**changes: object) -> DayRecord:
-    final = replace(KNOWN, status=Status.FINAL, run_id="ours")
-    return replace(final, **changes)  # type: ignore[arg-type]
+def clicks(lake: Lake) -> tuple[list[int], list[int]]:
+    tables = (SITE_IMPRESSION, URL_IMPRESSION)
+    site, url = (lake.read(table, columns=["clicks"])["clicks"].to_pylist() for table in tables)
+    return site, url
 
 
-def theirs(**changes: object) -> DayRecord:
-    return replace(ours(**changes), run_id="theirs")
+@pytest.fixture
+def watched(tmp_path: Any) -> WatchedLake:
+    return WatchedLake(str(tmp_path / "lake"))
 
 
-def test_a_day_that_another_sync_read_with_the_same_numbers_is_as_final_as_it_was(lake: Lake) -> None:
-    batch(lake, KNOWN, known=None).commit()
-    batch(lake, theirs()).commit()
-    batch(lake, ours()).commit()
-    assert held(lake).status is Status.FINAL
+def test_a_day_is_marked_before_its_rows_change_and_final_only_after(watched: WatchedLake) -> None:
+    seen = []
+    watched.before[SITE_IMPRESSION.name] = lambda: seen.append(held(watched).status)
+    watched.before[URL_IMPRESSION.name] = lambda: seen.append(held(watched).status)
+    sync_of(watched, "ours", 5, known=None).commit()
+    assert seen == [Status.WRITING, Status.WRITING]
+    assert (held(watched).status, clicks(watched)) == (Status.FINAL, ([5], [5]))
 
 
-def test_a_day_that_another_sync_read_with_other_numbers_is_to_be_read_again(lake: Lake) -> None:
-    batch(lake, KNOWN, known=None).commit()
-    batch(lake, theirs(site_rows=5)).commit()
-    batch(lake, ours()).commit()
-    assert held(lake).status is Status.PROVISIONAL
+@pytest.mark.parametrize("table", [SYNC_LEDGER, SITE_IMPRESSION, URL_IMPRESSION], ids=lambda t: t.name)
+def test_a_slow_sync_never_puts_older_rows_under_a_newer_ledger(
+    watched: WatchedLake, table: TableSpec
+) -> None:
+    sync_of(watched, "first", 1, known=None).commit()
+    slow = sync_of(watched, "slow", 2, known=held(watched))
+    quick = sync_of(Lake(watched.uri), "quick", 3, known=held(watched))
+
+    def overtake() -> None:
+        # Like any sync that begins now, it takes over what it finds in the ledger.
+        quick.known = {DAY: held(Lake(watched.uri))}
+        quick.commit()
+
+    watched.before[table.name] = overtake
+    done = slow.commit()
+    assert (held(watched).run_id, held(watched).totals) == ("quick", DayTotals(3, 6, 3.0))
+    assert clicks(watched) == ([3], [3])
+    assert done.overtaken[DAY] == held(watched)
+
+
+def test_a_sync_that_dies_between_rows_and_ledger_leaves_a_mark_and_no_final_day(
+    watched: WatchedLake,
+) -> None:
+    sync_of(watched, "first", 1, known=None).commit()
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    watched.before[URL_IMPRESSION.name] = die
+    with pytest.raises(KeyboardInterrupt):
+        sync_of(watched, "dead", 2, known=held(watched)).commit()
+    assert (held(watched).status, held(watched).totals) == (Status.WRITING, DayTotals(1, 2, 3.0))
+    assert held(watched).run_id == "dead"
+    assert disagreements(watched) == []
+
+
+def test_a_mark_is_taken_over_and_the_first_sync_then_writes_nothing(watched: WatchedLake) -> None:
+    first = sync_of(watched, "first", 1, known=None)
+
+    def take_over() -> None:
+        assert held(watched).status is Status.WRITING
+        sync_of(Lake(watched.uri), "second", 2, known=held(watched)).commit()
+
+    watched.before[SITE_IMPRESSION.name] = take_over
+    assert first.commit().overtaken.keys() == {DAY}
+    assert (held(watched).run_id, clicks(watched)) == ("second", ([2], [2]))
 
 
 def test_a_failure_does_not_hide_that_another_sync_has_read_the_day(lake: Lake) -> None:
-    batch(lake, KNOWN, known=None).commit()
-    batch(lake, theirs()).commit()
-    batch(lake, KNOWN.failed("down", "ours")).commit()
+    sync_of(lake, "first", 1, known=None).commit()
+    before = held(lake)
+    sync_of(lake, "theirs", 2, known=before).commit()
+    ours = Batch(lake, "acme", SITE, "WEB", "ours", {DAY: before})
+    ours.records[DAY] = before.failed("down", "ours")
+    assert ours.commit().overtaken[DAY] == held(lake)
     assert (held(lake).status, held(lake).run_id) == (Status.FINAL, "theirs")
 
 
 def test_a_failure_of_a_day_nobody_else_wrote_is_recorded(lake: Lake) -> None:
-    batch(lake, KNOWN, known=None).commit()
-    batch(lake, KNOWN.failed("down", "ours")).commit()
-    assert held(lake).status is Status.FAILED
+    sync_of(lake, "first", 1, known=None).commit()
+    ours = Batch(lake, "acme", SITE, "WEB", "ours", {DAY: held(lake)})
+    ours.records[DAY] = held(lake).failed("down", "ours")
+    ours.commit()
+    assert (held(lake).status, held(lake).totals) == (Status.FAILED, DayTotals(1, 2, 3.0))
+
+
+def test_days_that_nobody_else_wrote_are_committed_beside_one_that_another_sync_took(lake: Lake) -> None:
+    other_day = date(2026, 11, 11)
+    batch = sync_of(lake, "ours", 1, known=None)
+    sync_of(lake, "theirs", 2, known=None).commit()
+    batch.records[other_day] = replace(batch.records[DAY], data_date=other_day, status=Status.EMPTY)
+    assert batch.commit().overtaken.keys() == {DAY}
+    ledger = read_ledger(lake, "acme", Window.inclusive(DAY, other_day))[(SITE, "WEB")]
+    assert [(record.run_id, record.status) for _, record in sorted(ledger.items())] == [
+        ("theirs", Status.FINAL),
+        ("ours", Status.EMPTY),
+    ]

@@ -241,7 +241,7 @@ def test_a_surprise_in_one_workspace_is_its_own_and_is_reported(
     workspaces = [world.workspace("odd"), world.workspace("acme")]
     summary = sync_all(workspaces, world.last(2), open_console, world.lake, clock=lambda: world.now)  # type: ignore[arg-type]
     assert [report.workspace for report in summary.successes] == ["acme"]
-    assert "unexpected RuntimeError: a fault of ours" in summary.failures[0].reason
+    assert "a fault of gsc_pipeline (RuntimeError: a fault of ours)" in summary.failures[0].reason
     assert "Traceback" in caplog.text
 
 

@@ -31,9 +31,10 @@ class DyingLake(Lake):
         DyingLake.writes += 1
         if DyingLake.writes == at and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        super()._write(table, rows, **how)
+        version = super()._write(table, rows, **how)
         if DyingLake.writes == at and when == "after":
             os.kill(os.getpid(), signal.SIGKILL)
+        return version
 
 from gsc_pipeline.days import Window, pacific_today, utc_now
 from gsc_pipeline.settings import load_settings
@@ -65,8 +66,8 @@ def finish(world: World, lake: Lake) -> None:
 
 @pytest.mark.parametrize(
     ("at", "when"),
-    # Writes come in threes for each day: site rows, URL rows, ledger; the last is the run's own row.
-    [(1, "before"), (1, "after"), (2, "after"), (3, "after"), (14, "after"), (25, "before")],
+    # Four writes for each day: the mark, site rows, URL rows, the ledger; the last is the run's own row.
+    [(1, "before"), (1, "after"), (2, "after"), (3, "after"), (4, "after"), (19, "after"), (33, "before")],
 )
 def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
     tmp_path: Path, at: int, when: str

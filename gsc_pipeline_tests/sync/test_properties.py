@@ -18,7 +18,8 @@ from gsc_pipeline.simulator import SyntheticProperty, google_error, token_error
 from gsc_pipeline.sync.properties import (
     Change,
     changes_between,
-    known_levels,
+    known_properties,
+    levels_now,
     record_properties,
     sync_properties,
 )
@@ -72,7 +73,7 @@ def test_after_any_history_the_table_tells_what_the_credential_can_see_now(
     lake = Lake(str(tmp_path_factory.mktemp("lake")))
     for hour, levels in enumerate(lists):
         record_properties(lake, "acme", sites(levels), NOW + timedelta(hours=hour), f"run {hour}")
-        assert known_levels(lake, "acme") == levels
+        assert levels_now(known_properties(lake, "acme")) == levels
 
 
 def test_nothing_is_written_when_nothing_changed(lake: Lake) -> None:
@@ -110,8 +111,8 @@ def test_a_change_is_kept_with_the_moment_the_month_and_the_run_that_saw_it(lake
 def test_each_workspace_has_a_history_of_its_own(lake: Lake) -> None:
     record_properties(lake, "acme", sites({"a": "siteOwner"}), NOW, "r1")
     record_properties(lake, "globex", sites({"a": "siteFullUser"}), NOW, "r2")
-    assert known_levels(lake, "acme") == {"a": "siteOwner"}
-    assert known_levels(lake, "globex") == {"a": "siteFullUser"}
+    assert levels_now(known_properties(lake, "acme")) == {"a": "siteOwner"}
+    assert levels_now(known_properties(lake, "globex")) == {"a": "siteFullUser"}
 
 
 def test_over_the_wire_properties_appear_change_and_are_lost(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_day_that_vanished_and_one_that_came_late_are_revisions_too(
 def test_a_sync_that_dies_after_recording_a_change_does_not_record_it_twice(
     site: Site, acme: Workspace, lake: Lake
 ) -> None:
-    class Dead(Exception):
+    class Dead(BaseException):
         """The process is no more."""
 
     def die(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:

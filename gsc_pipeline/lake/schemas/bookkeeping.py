@@ -31,7 +31,11 @@ SYNC_LEDGER = TableSpec(
             SEARCH_TYPE,
             DATA_DATE,
             MONTH,
-            column("status", TEXT, "final, provisional (may still change), empty, or failed"),
+            column(
+                "status",
+                TEXT,
+                "final, provisional (may still change), empty, failed, or writing (being replaced)",
+            ),
             column("clicks", COUNT, "The day's clicks as the last good read found them", nullable=True),
             column("impressions", COUNT, "The day's impressions, likewise", nullable=True),
             column(
