@@ -19,8 +19,9 @@ from gsc_pipeline.sync.standing import StandingFailure, of_configured, read_stan
 from gsc_pipeline.workspaces import Workspace, select
 
 _OTHER_COLUMNS = (
-    "Another version of this project wrote the tables, or another program. Run the newest version against "
-    "the lake; nothing else may write to it."
+    "Another version of this project wrote the tables, or another program. Columns that are missing and may "
+    "be null are added by the next sync; for others, run the newest version against the lake. Nothing else "
+    "may write to it."
 )
 
 NO_PARTIAL_FAILURES = dg.AssetCheckSpec(

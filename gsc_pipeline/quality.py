@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
-from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.sql import connect, reading
 
 if TYPE_CHECKING:
     import duckdb
@@ -217,7 +219,7 @@ def judge(
         "since": since or now - RECENT,
     }
     days = [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER]
-    with connect(lake, days) as connection:
+    with reading(lake, days), connect(lake, days) as connection:
         connection.execute(
             f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}
                 WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",
@@ -226,15 +228,27 @@ def judge(
         return [_apply(rule, connection, known) for rule in rules]
 
 
+ADDED_BY_THE_NEXT_SYNC = "is missing; the next sync that writes the table adds it"
+
+
 def schema_differences(lake: Lake) -> list[tuple[str, str]]:
     """Tables whose columns are not those declared: name, and what differs."""
-    found = []
+    differences = []
     for table in TABLES:
-        dataset = lake.dataset(table)
-        if dataset is not None and not dataset.schema.equals(table.schema):
-            differing = set(dataset.schema) ^ set(table.schema)
-            found.append((table.name, ", ".join(sorted(str(column) for column in differing))))
-    return found
+        held = lake.schema_of(table)
+        if held is not None and (found := _differences(held, table.schema)):
+            differences.append((table.name, ", ".join(found)))
+    return differences
+
+
+def _differences(held: pa.Schema, declared: pa.Schema) -> list[str]:
+    """What differs, whatever the order of the columns."""
+    addable = {column for column in declared if column.nullable and column.name not in held.names}
+    differing = (set(held) ^ set(declared)) - addable
+    return [
+        *sorted(f"{column.name} {ADDED_BY_THE_NEXT_SYNC}" for column in addable),
+        *sorted(str(column) for column in differing),
+    ]
 
 
 def _apply(rule: Rule, connection: duckdb.DuckDBPyConnection, known: dict[str, Any]) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
-from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.sql import connect, reading
 from gsc_pipeline.sync.standing import StandingFailure, of_configured, read_standing
 from gsc_pipeline.workspaces import Workspace
 
@@ -93,7 +93,8 @@ class WorkspaceState:
 
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
     """The state of each listed workspace, in the file's order."""
-    with connect(lake, (), whole=[SYNC_LEDGER, SYNC_RUNS]) as connection:
+    tables = [SYNC_LEDGER, SYNC_RUNS]
+    with reading(lake, tables), connect(lake, (), whole=tables) as connection:
         days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
         runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
     failures = of_configured(read_standing(lake), workspaces)

@@ -15,8 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from gsc_pipeline.lake.lake import Lake, parquet_source, sql_text, unreadable
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.parquet_source import LocalFiles, sql_text
 from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.sql import reading
 
 _POOL = pa.system_memory_pool()
 
@@ -28,13 +30,13 @@ class WorkspaceRows:
     """
 
     def __init__(self, lake: Lake, workspace: str, tables: Sequence[TableSpec]) -> None:
-        self._uri = lake.uri
+        self._lake, self._tables = lake, tables
         self._workspace = workspace
         self._files = {table: lake.local_files(table, workspace=workspace) for table in tables}
         self._datasets = {
             table: lake.dataset(table, workspace=workspace)
             for table, files in self._files.items()
-            if not files
+            if not files.paths
         }
         self._connection = _connect()
 
@@ -56,30 +58,27 @@ class WorkspaceRows:
         """Make the table's rows known as `facts`, to one query: those of the days' months where given."""
         self._connection.execute("DROP VIEW IF EXISTS facts")
         months = None if days is None else sorted(days["data_date"].dt.strftime("%Y-%m").unique())
-        if files := self._files[table]:
-            try:
+        files = self._files[table]
+        if files.paths:
+            with reading(self._lake, [table], self._workspace):
                 self._connection.execute(self._view(files, columns, months))
-            except duckdb.Error as error:
-                raise unreadable(self._uri, error) from error
         else:
             where = None if months is None else ds.field("month").isin(pa.array(months, pa.string()))
             self._connection.register("facts", _stream(self._datasets[table], table, columns, where))
 
     def query(self, sql: str, **parameters: Any) -> pd.DataFrame:
         """The query's result; no columns where it makes a table."""
-        try:
+        with reading(self._lake, self._tables, self._workspace):
             result = self._connection.sql(sql, params=parameters)
             table = pa.table({}) if result is None else result.to_arrow_table()
-        except duckdb.Error as error:
-            raise unreadable(self._uri, error) from error
         frame: pd.DataFrame = table.to_pandas(date_as_object=False)
         _POOL.release_unused()
         return frame
 
-    def _view(self, files: Sequence[str], columns: Sequence[str], months: Sequence[str] | None) -> str:
+    def _view(self, files: LocalFiles, columns: Sequence[str], months: Sequence[str] | None) -> str:
         of_months = "" if months is None else f"AND month IN ({', '.join(map(sql_text, months)) or 'NULL'})"
         return f"""CREATE TEMP VIEW facts AS SELECT {", ".join(columns)}
-            FROM {parquet_source(files)}
+            FROM {files.source()}
             WHERE workspace = {sql_text(self._workspace)} {of_months}"""
 
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pa_fs
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
+
+from gsc_pipeline.lake.columns import compared, schema_of
+from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.storage import storage_of, stored_path
 
 if TYPE_CHECKING:
     # Importing it takes a tenth of a second, which only readers of the lake have to spend.
@@ -30,16 +32,28 @@ _ROUNDING = timedelta(milliseconds=1)
 
 
 def dataset_of(
-    delta: DeltaTable, *, workspace: str | None = None, months: Sequence[str] | None = None
+    delta: DeltaTable,
+    table: TableSpec | None = None,
+    *,
+    workspace: str | None = None,
+    months: Sequence[str] | None = None,
 ) -> ds.Dataset:
-    """The table's rows; with `workspace` or `months`, theirs only, without other partitions' files."""
+    """The table's rows; with `workspace` or `months`, theirs only, without other partitions' files.
+
+    Under `table` they have its declared columns, those that the table lacks as null. Without it they have
+    the columns that the table has.
+    """
     import pyarrow.dataset as ds
 
+    schema = schema_of(delta)
+    if table is not None:
+        compared(table, delta)
+        schema = table.schema
     if delta.protocol().min_reader_version > 1:
         # Written by others too, with features that only Delta's own reader knows.
-        return delta.to_pyarrow_dataset(file_pruning_predicate=_predicate(workspace, months))
+        others = delta.to_pyarrow_dataset(file_pruning_predicate=_predicate(workspace, months))
+        return others.replace_schema(schema)
     files = pa.table(delta.get_add_actions(flatten=True))
-    schema = pa.schema(delta.schema().to_arrow())
     partition_by = delta.metadata().partition_columns
     rest: list[pc.Expression] = []
     for name, values in (("workspace", workspace and [workspace]), ("month", months)):
@@ -49,8 +63,9 @@ def dataset_of(
             files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))
         else:
             rest.append(pc.field(name).isin(list(values)))
-    sizes = dict(zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True))
-    storage = pa_fs.PyFileSystem(DeltaStorageHandler(delta.table_uri, None, sizes))
+    paths = map(stored_path, files["path"].to_pylist())
+    sizes = dict(zip(paths, files["size_bytes"].to_pylist(), strict=True))
+    storage = storage_of(delta.table_uri, sizes)
     form = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
     fragments = [
         form.make_fragment(path, filesystem=storage, partition_expression=known)

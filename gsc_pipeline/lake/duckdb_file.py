@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
-
-from gsc_pipeline.lake.lake import Lake, LakeError, has_marks, sql_text, unreadable
+from gsc_pipeline.lake.errors import LakeError
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.parquet_source import LocalFiles, has_marks, sql_text
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -59,28 +58,23 @@ def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -
     files = _files(lake, table)
     empty = connection.from_arrow(table.schema.empty_table())
     types = dict(zip(empty.columns, empty.types, strict=True))
-    if files:
-        partitions = ", ".join(f"{sql_text(name)}: VARCHAR" for name in table.partition_by)
-        source = (
-            f"read_parquet([{', '.join(map(sql_text, files))}], union_by_name = true, "
-            f"hive_partitioning = true, hive_types = {{{partitions}}})"
-        )
+    if files.paths:
         columns = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in types.items())
-        connection.execute(f'CREATE VIEW "{table.name}" AS SELECT {columns} FROM {source}')
+        connection.execute(f'CREATE VIEW "{table.name}" AS SELECT {columns} FROM {files.source()}')
     else:
         columns = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in types.items())
         connection.execute(f'CREATE VIEW "{table.name}" AS SELECT {columns} WHERE false')
     connection.execute(f'COMMENT ON VIEW "{table.name}" IS {sql_text(table.description)}')
-    return len(files)
+    return len(files.paths)
 
 
-def _files(lake: Lake, table: TableSpec) -> list[str]:
+def _files(lake: Lake, table: TableSpec) -> LocalFiles:
     uri = lake.table_uri(table)
     if has_marks(uri):
         raise LakeError(f"{uri}: DuckDB cannot name files in such a folder (* ? [ {{ =): rename or link it")
-    try:
-        return sorted(uri.removeprefix("file://") for uri in DeltaTable(uri).file_uris())
-    except TableNotFoundError:
-        return []
-    except (DeltaError, OSError) as error:
-        raise unreadable(uri, error) from error
+    files = lake.local_files(table)
+    if not files.paths and (dataset := lake.dataset(table)) is not None and dataset.count_rows():
+        raise LakeError(
+            f"{uri} was written with features of Delta that DuckDB's reader of files does not know"
+        )
+    return LocalFiles(table, tuple(sorted(files.paths)), files.uneven)

@@ -12,12 +12,11 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.fs as pa_fs
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 
-from gsc_pipeline.lake.lake import Lake, unreadable
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.storage import storage_of, stored_path
 
 T = TypeVar("T")
 
@@ -52,11 +51,11 @@ class FileByFile(Generic[T]):
         except TableNotFoundError:
             return []
         except (DeltaError, OSError, pa.ArrowException) as error:
-            raise unreadable(self._uri, error) from error
+            raise self._lake.error_of("read", self._table, error) from error
 
     def _look(self) -> list[T]:
         files = pa.table(self._lake.open(self._table).get_add_actions(flatten=True))
-        paths = files["path"].to_pylist()
+        paths = [stored_path(path) for path in files["path"].to_pylist()]
         unread = [path for path in paths if path not in self._made]
         if unread:
             made = self._read(unread)
@@ -65,6 +64,8 @@ class FileByFile(Generic[T]):
         return [made for made in self._made.values() if made is not None]
 
     def _read(self, paths: Sequence[str]) -> dict[str, T]:
-        storage = pa_fs.PyFileSystem(DeltaStorageHandler(self._uri))
-        dataset = ds.dataset(list(paths), format="parquet", filesystem=storage)
+        # Older files may lack declared columns, which then read as null.
+        schema = pa.schema([self._table.schema.field(name) for name in self._columns])
+        storage = storage_of(self._uri)
+        dataset = ds.dataset(list(paths), schema, format="parquet", filesystem=storage)
         return self._make(dataset.to_table(columns=[*self._columns, FILE]))

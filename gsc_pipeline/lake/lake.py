@@ -6,8 +6,7 @@ what the rows mean (`schemas`, `sync`).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,10 +19,19 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from gsc_pipeline.days import month_of
+from gsc_pipeline.lake import damage
+from gsc_pipeline.lake.columns import as_held, is_uneven, schema_of, upgrade
+from gsc_pipeline.lake.creation import claimed_elsewhere
 from gsc_pipeline.lake.dataset import BOUNDED, dataset_of
 from gsc_pipeline.lake.errors import LakeError as LakeError
+from gsc_pipeline.lake.errors import cannot
+from gsc_pipeline.lake.errors import unreadable as unreadable
 from gsc_pipeline.lake.opened import OpenedTables
+from gsc_pipeline.lake.parquet_source import LocalFiles, has_marks, sql_list
+from gsc_pipeline.lake.parquet_source import sql_text as sql_text
 from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.storage import folder_of, stored_path
+from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, refuse_newer
 
 if TYPE_CHECKING:
     # Importing it takes a tenth of a second, which only readers of the lake have to spend.
@@ -31,8 +39,6 @@ if TYPE_CHECKING:
 
 PROPERTY_COLUMNS = ("site_url", "search_type")
 """With their bounds known, a replacement of one property's days leaves the files of others alone."""
-_MARKS = "*?[{="
-"""To DuckDB the first four of them stand for other letters of a path, and the last names a partition."""
 FENCE_VERSION = 1
 """The number of every transaction id. Delta compares ids alone when it looks for conflicts."""
 LOG_RETENTION = "interval 7 days"
@@ -58,7 +64,7 @@ class Target:
         """The SQL that names these rows, partition columns first so that only their files are touched."""
         days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
         return (
-            f"workspace = {sql_text(self.workspace)} AND month IN ({_list(self.months)}) "
+            f"workspace = {sql_text(self.workspace)} AND month IN ({sql_list(self.months)}) "
             f"AND site_url = {sql_text(self.site_url)} AND search_type = {sql_text(self.search_type)} "
             f"AND data_date IN ({days})"
         )
@@ -109,8 +115,41 @@ class Lake:
         return f"{self.uri}/{table.name}"
 
     def open(self, table: TableSpec) -> DeltaTable:
-        """The table as it is now, to be read by this thread. Raises what Delta raises."""
-        return self._opened.newest(self.table_uri(table))
+        """The table as it is now, to be read by this thread.
+
+        Raises TableNotFoundError where it does not exist yet, DamagedError where its log is damaged or
+        missing beside its files, NewerLakeError where a newer release has written it.
+        """
+        uri = self.table_uri(table)
+        try:
+            delta = self._opened.newest(uri)
+        except TableNotFoundError:
+            delta = self._opened_between(table)
+        except (DeltaError, OSError) as error:
+            raise self._log_error(table, error) from error
+        refuse_newer(delta, self.uri)
+        return delta
+
+    def create(self, table: TableSpec) -> DeltaTable:
+        """The table, made without rows where it does not exist, whatever lies there and the ledger claims."""
+        return DeltaTable.create(
+            self.table_uri(table),
+            table.schema,
+            mode="ignore",
+            partition_by=list(table.partition_by),
+            name=table.name,
+            description=table.description,
+            configuration=table_properties(table),
+            # Delta does not know the project's own properties.
+            raise_if_key_not_exists=False,
+        )
+
+    def schema_of(self, table: TableSpec) -> pa.Schema | None:
+        """The columns that the table has, whatever is declared; None where it does not exist yet."""
+        try:
+            return schema_of(self.open(table))
+        except TableNotFoundError:
+            return None
 
     def replace(self, table: TableSpec, target: Rows, rows: pa.Table, guard: Guard | None = None) -> int:
         """Put `rows` in the place of whatever `target` names, in one commit: all of it or nothing.
@@ -119,11 +158,22 @@ class Lake:
         `guard`, the commit is made only on a snapshot that passed its check, and only if no other guarded
         commit of the same name came in between. Returns the table's version after the commit.
         """
-        return self._write(table, rows, guard=guard, mode="overwrite", predicate=target.predicate())
+        how = {"mode": "overwrite", "predicate": target.predicate()}
+        try:
+            return self._write(table, rows, guard, how)
+        except CommitFailedError as error:
+            raise cannot("write", self.table_uri(table), error) from error
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            of = getattr(target, "workspace", None), getattr(target, "months", None)
+            raise self.error_of("write", table, error, *of) from error
 
     def append(self, table: TableSpec, rows: pa.Table) -> None:
         """Add rows in one commit."""
-        self._write(table, rows, mode="append")
+        try:
+            self._write(table, rows, None, {"mode": "append"})
+        except (DeltaError, OSError) as error:
+            # It reads no data file, so that none can be the cause.
+            raise cannot("write", self.table_uri(table), error) from error
 
     def read(
         self,
@@ -145,16 +195,16 @@ class Lake:
         try:
             return dataset.to_table(columns=columns, filter=where)
         except (OSError, pa.ArrowException) as error:
-            raise unreadable(self.table_uri(table), error) from error
+            raise self.error_of("read", table, error, workspace, months) from error
 
     def read_snapshot(
         self, table: TableSpec, delta: DeltaTable, *, workspace: str, where: pc.Expression
     ) -> pa.Table:
         """The rows of one workspace in the snapshot that `delta` is, which a guard's check is given."""
         try:
-            return dataset_of(delta, workspace=workspace).to_table(filter=where)
+            return dataset_of(delta, table, workspace=workspace).to_table(filter=where)
         except (OSError, pa.ArrowException) as error:
-            raise unreadable(self.table_uri(table), error) from error
+            raise self.error_of("read", table, error, workspace) from error
 
     def dataset(
         self, table: TableSpec, *, workspace: str | None = None, months: Sequence[str] | None = None
@@ -164,73 +214,113 @@ class Lake:
         With `workspace` or `months`, their rows only, made of files that may hold some.
         """
         try:
-            return dataset_of(self.open(table), workspace=workspace, months=months)
+            return dataset_of(self.open(table), table, workspace=workspace, months=months)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
 
-    def local_files(self, table: TableSpec, *, workspace: str | None = None) -> list[str]:
-        """The paths of the table's files, where they are in a folder and any reader of Parquet can tell
-        their rows; else none. The partition columns are in the paths only.
+    def local_files(self, table: TableSpec, *, workspace: str | None = None) -> LocalFiles:
+        """The table's files, where they are in a folder and any reader of Parquet can tell their rows.
 
         With `workspace`, without files that a partition keeps for others; those left may hold others' rows.
         """
-        if "://" in self.uri or has_marks(self.uri):
-            return []
+        folder = folder_of(self.table_uri(table))
+        if folder is None or has_marks(str(folder)):
+            return LocalFiles(table)
         try:
             delta = self.open(table)
             if delta.protocol().min_reader_version > 1:
-                return []
+                return LocalFiles(table)
+            uneven = is_uneven(table, delta)
             files = pa.table(delta.get_add_actions(flatten=True))
         except TableNotFoundError:
-            return []
+            return LocalFiles(table)
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
         if workspace is not None and "partition.workspace" in files.column_names:
             files = files.filter(pc.equal(files["partition.workspace"], workspace))
-        return [f"{self.table_uri(table)}/{path}" for path in files["path"].to_pylist()]
+        paths = tuple(f"{folder}/{stored_path(path)}" for path in files["path"].to_pylist())
+        return LocalFiles(table, paths, uneven)
 
-    def _write(self, table: TableSpec, rows: pa.Table, *, guard: Guard | None = None, **how: Any) -> int:
+    def error_of(
+        self,
+        action: str,
+        table: TableSpec,
+        error: Exception,
+        workspace: str | None = None,
+        months: Sequence[str] | None = None,
+    ) -> LakeError:
+        """The error to raise where these rows could not be read or written because of `error`.
+
+        A DamagedError where a look at the files concerned finds one that cannot be used.
+        """
+        try:
+            found = damage.first_damage(self, table, workspace, months)
+        except LakeError as worse:
+            return worse
+        except (DeltaError, OSError):
+            found = None
+        return found or cannot(action, self.table_uri(table), error)
+
+    def _log_error(self, table: TableSpec, error: Exception) -> LakeError:
+        uri = self.table_uri(table)
+        try:
+            found = damage.log_damage(table, uri)
+        except OSError:
+            found = None
+        return found or unreadable(uri, error)
+
+    def _opened_between(self, table: TableSpec) -> DeltaTable:
+        """A table that was not found: opened where another process has made it since."""
+        uri = self.table_uri(table)
+        try:
+            lost = damage.has_files(uri)
+            return self._opened.newest(uri)
+        except TableNotFoundError as error:
+            if lost:
+                raise damage.without_log(table, uri) from error
+            raise
+        except (DeltaError, OSError) as error:
+            raise self._log_error(table, error) from error
+
+    def _write(self, table: TableSpec, rows: pa.Table, guard: Guard | None, how: dict[str, Any]) -> int:
         if not rows.schema.equals(table.schema):
             raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")
-        uri = self.table_uri(table)
         if guard is not None:
             # Delta refuses a commit with the id of one made since the snapshot, whatever either wrote.
             fence = CommitProperties(app_transactions=[Transaction(guard.name, FENCE_VERSION)])
-            how["commit_properties"] = fence
+            how = {**how, "commit_properties": fence}
         version = 0
-        try:
-            for attempt in _on_conflict():
-                with attempt:
-                    delta = self._opened_or_created(table)
-                    if guard is not None:
-                        guard.check(delta)
-                    write_deltalake(delta, rows, **how)
-                    version = delta.version()
-            return version
-        except (DeltaError, TableNotFoundError, OSError) as error:
-            raise LakeError(_text("write", uri, error)) from error
+        for attempt in _on_conflict():
+            with attempt:
+                delta = self._opened_or_created(table)
+                columns = upgrade(table, delta)
+                if guard is not None:
+                    guard.check(delta)
+                write_deltalake(delta, as_held(table, rows, columns), **how)
+                version = delta.version()
+        return version
 
     def _opened_or_created(self, table: TableSpec) -> DeltaTable:
         try:
             return self.open(table)
         except TableNotFoundError:
-            return DeltaTable.create(
-                self.table_uri(table),
-                table.schema,
-                mode="ignore",
-                partition_by=list(table.partition_by),
-                name=table.name,
-                description=table.description,
-                configuration=table_properties(table),
-            )
+            claimed = claimed_elsewhere(self, table)
+        if claimed is None:
+            return self.create(table)
+        try:
+            # Whoever made the claim made the table before it.
+            return self.open(table)
+        except TableNotFoundError:
+            raise claimed from None
 
 
 def table_properties(table: TableSpec) -> dict[str, str]:
-    """What Delta is told of how to keep the table."""
+    """The properties of a new table."""
     bounded = [name for name in table.schema.names if name in (*PROPERTY_COLUMNS, *BOUNDED)]
     return {
+        VERSION_PROPERTY: str(LAKE_VERSION),
         "delta.logRetentionDuration": LOG_RETENTION,
         # Of all columns by default: opening a table of many files would take four times as long.
         "delta.dataSkippingStatsColumns": ",".join(bounded),
@@ -256,36 +346,3 @@ def _on_conflict() -> tenacity.Retrying:
         wait=tenacity.wait_random_exponential(0.05, 2.0),
         reraise=True,
     )
-
-
-def parquet_source(files: Sequence[str]) -> str:
-    """What DuckDB reads these files of a table by, partition columns as texts from their paths."""
-    return (
-        f"read_parquet([{', '.join(map(sql_text, files))}], "
-        "hive_partitioning = true, hive_types_autocast = false)"
-    )
-
-
-def has_marks(path: str) -> bool:
-    """Whether DuckDB would not take the path as it is."""
-    return any(mark in path for mark in _MARKS)
-
-
-def sql_text(text: str) -> str:
-    """The text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _list(values: Iterable[str]) -> str:
-    return ", ".join(sql_text(value) for value in values)
-
-
-def unreadable(uri: str, error: Exception) -> LakeError:
-    """The error to raise where a table cannot be read."""
-    return LakeError(_text("read", uri, error))
-
-
-def _text(action: str, uri: str, error: Exception) -> str:
-    # Delta's own backtrace says nothing to anyone here.
-    cause = re.split(r"\s+0: \S.*?\s+1: ", " ".join(str(error).split()))[0][:300]
-    return f"cannot {action} {uri} ({cause}): check GSC_LAKE, its permissions and the space left"

@@ -43,6 +43,9 @@ class OpenedTables:
         table = _followed(kept, storage) or DeltaTable(uri)
         if kept is None or kept.table is not table or kept.mark is None or kept.mark[0] != table.version():
             kept = _Kept(table, _mark(storage, table.version()))
+        if kept.mark is not None and kept.mark[1] == 0:
+            # What a power cut leaves. Delta reads it as a commit that changes nothing.
+            raise DeltaError(f"the commit of version {kept.mark[0]} is an empty file")
         tables[uri] = kept
         return table
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gsc_pipeline.lake.lake import Lake, parquet_source
+import pyarrow as pa
+
+from gsc_pipeline.lake.errors import DamagedError, LakeError, unreadable
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
@@ -39,6 +43,25 @@ def connect(
     return connection
 
 
+@contextmanager
+def reading(lake: Lake, tables: Sequence[TableSpec], workspace: str | None = None) -> Iterator[None]:
+    """Raise LakeError for what a query over these tables raises: DamagedError where a file is damaged."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        raise _error_of(lake, tables, workspace, error) from error
+
+
+def _error_of(lake: Lake, tables: Sequence[TableSpec], workspace: str | None, error: Exception) -> LakeError:
+    for table in tables:
+        found = lake.error_of("read", table, error, workspace)
+        if isinstance(found, DamagedError):
+            return found
+    return unreadable(lake.uri, error)
+
+
 def mistake_in_sql(error: str) -> str:
     """What DuckDB says of a query it cannot run, in one line, with where to look."""
     said, _, place = error.partition("LINE ")
@@ -58,11 +81,11 @@ def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -
 
 
 def _view_whole(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -> None:
-    paths = lake.local_files(table)
-    if paths:
+    files = lake.local_files(table)
+    if files.paths:
         connection.execute(
             f"""CREATE VIEW {table.name} AS SELECT {", ".join(table.schema.names)}
-                FROM {parquet_source(paths)}"""
+                FROM {files.source()}"""
         )
     else:
         _view(connection, lake, table)
