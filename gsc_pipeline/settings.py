@@ -193,7 +193,7 @@ class Settings(BaseSettings):
         "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "how long the API may be silent", gt=0
     )
     api_call_seconds: float = _variable(
-        "GSC_API_CALL_SECONDS", 300.0, "how long one try of a call may take in all", gt=0
+        "GSC_API_CALL_SECONDS", 300.0, "how long one try of a call may take in all", gt=0, le=3600
     )
     api_answer_megabytes: float = _variable(
         "GSC_API_ANSWER_MEGABYTES",

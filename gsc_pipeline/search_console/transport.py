@@ -19,10 +19,11 @@ from gsc_pipeline.search_console.errors import ServiceUnavailableError, WrongAns
 MEGABYTE = 1_000_000
 
 REFUSAL_BYTES = 64 * 1024
-"""What is read of an answer that is a refusal, and the most that an answer of a token endpoint may have."""
+"""The most that is read of a refusal, and of an answer of a token endpoint."""
 
-_CHUNK = 64 * 1024
-_PIECE = 1024 * 1024
+# So large that an answer of the usual size is received and unpacked in one go, which is quickest.
+_CHUNK = 1024 * 1024
+_PIECE = 8 * 1024 * 1024
 _GZIP_MEMBERS = 1_000
 
 
@@ -39,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer, unpacked; that of a refusal up to `REFUSAL_BYTES`. google-auth reads these names."""
+    """A whole answer, unpacked. google-auth reads these names."""
 
     status: int
     headers: Mapping[str, str]
@@ -119,7 +120,7 @@ class Transport:
             if answer.status == 200:
                 data, is_whole = b"".join(_unpacked(answer, most)), True
             else:
-                data, is_whole = _beginning(answer)
+                data, is_whole = _refusal(answer)
         finally:
             # A connection with bytes left on it cannot be used again.
             if not is_whole:
@@ -132,21 +133,20 @@ class _WrongBodyError(Exception):
     """What is wrong with the body, to be said after "the answer"."""
 
 
-def _beginning(answer: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
-    """The first bytes of a refusal and whether they are all. Its status is enough where it has none."""
-    data = bytearray()
+def _refusal(answer: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
+    """The body of a refusal and whether it was read to its end. Nothing of one that is too long or broken:
+    its status tells enough.
+    """
     try:
-        for piece in _unpacked(answer, REFUSAL_BYTES):
-            data += piece
+        return b"".join(_unpacked(answer, REFUSAL_BYTES)), True
     except (_WrongBodyError, zlib.error):
-        return bytes(data), False
-    return bytes(data), True
+        return b"", False
 
 
 def _unpacked(answer: urllib3.BaseHTTPResponse, most: int) -> Iterator[bytes]:
     """The body in pieces of bounded size. Raises an error where it is not whole or longer than `most`."""
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    sent = _bounded(_chunks(answer), most)
+    sent = _bounded(_chunks(answer, min(_CHUNK, most + 1)), most)
     if encoding in ("", "identity"):
         return sent
     if encoding in ("gzip", "x-gzip"):
@@ -163,8 +163,8 @@ def _bounded(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
         yield piece
 
 
-def _chunks(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    while chunk := answer.read(_CHUNK):
+def _chunks(answer: urllib3.BaseHTTPResponse, size: int) -> Iterator[bytes]:
+    while chunk := answer.read(size):
         yield chunk
 
 
