@@ -187,5 +187,5 @@ def _shown_number(number: float) -> str:
 def _shown(text: pa.StringScalar) -> str:
     if not text.is_valid:
         return "none"
-    shown = printable(text.as_buffer()[:200].to_pybytes().decode(errors="replace"), 40)
+    shown = printable(text.as_buffer()[:200].to_pybytes().decode(errors="replace"), 30)
     return f"'{shown}'"

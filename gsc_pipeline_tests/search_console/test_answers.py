@@ -273,9 +273,24 @@ def test_a_wrong_row_is_named_by_its_keys_cut_short_and_with_nothing_that_moves_
         decode({"rows": [row("\x1b[2J\n\u202e" + "shoe" * 100, "usa", clicks=-1)]})
 
     assert caught.value.cause == (
-        "the answer by query, country, row 0 ('\\x1b[2J \\u202eshoeshoeshoeshoeshoeshoesh', 'usa'): "
+        "the answer by query, country, row 0 ('\\x1b[2J \\u202eshoeshoeshoeshoe', 'usa'): "
         "clicks -1 is no count"
     )
+
+
+def test_a_wrong_row_of_many_long_keys_is_named_in_a_short_text() -> None:
+    dimensions = ("page", "query", "country", "device")
+    wrong = [
+        row(*["\x00" * 9_000] * 4, clicks=-1e300),
+        row(*["ü" * 9_000] * 40),
+        row(*["x" * 90_000] * 4),
+        row("x", "y" * 9_000, "z", "z", position=1e300),
+    ]
+    for one in wrong:
+        with pytest.raises(WrongAnswerError) as caught:
+            decode({"rows": [*(row("x", "x", "x", str(n)) for n in range(24_000)), one]}, dimensions)
+        assert "row 24000" in caught.value.cause
+        assert len(caught.value.cause) <= 300
 
 
 def test_a_null_in_place_of_a_row_is_no_row() -> None:
