@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import MOST, TEXT_CHARACTERS
+from gsc_pipeline.search_console.requests import PAGE_ROWS
 from gsc_pipeline.search_console.search_types import FeedType, SearchType
 
 MOST_POSITION = 10_000
@@ -51,6 +52,10 @@ class _Page:
         self._dimensions = dimensions
 
     def columns(self, search_type: SearchType) -> pa.Table:
+        if len(self._clicks) > PAGE_ROWS:
+            raise WrongAnswerError(
+                f"{self._name()}: {len(self._clicks)} rows where {PAGE_ROWS} were asked for"
+            )
         keys = self._key_columns()
         clicks = self._counts("clicks", self._clicks)
         impressions = self._counts("impressions", self._impressions)
@@ -103,11 +108,12 @@ class _Page:
     def _check_each_once(
         self, offsets: npt.NDArray[np.int32], data: pa.Buffer | None, columns: list[pa.Array]
     ) -> None:
-        # The texts of a row lie side by side in memory, so a row's keys run together are a slice of it. Rows
-        # that differ run together differ; the others are compared key by key.
+        # The keys of a row lie side by side in memory, so all of them joined are one slice of it, at no cost.
+        # Where no two slices are equal, no two rows have the same keys. Where two are, the keys are compared
+        # one by one, as ("ab", "c") and ("a", "bc") are the same when joined.
         ends = np.ascontiguousarray(offsets[:: len(columns)])
-        together = pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), data])
-        if len(pc.unique(together)) == len(together):
+        joined = pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), data])
+        if len(pc.unique(joined)) == len(joined):
             return
         seen = set()
         for row, key in enumerate(zip(*(column.to_pylist() for column in columns), strict=True)):

@@ -293,6 +293,13 @@ def test_a_wrong_row_of_many_long_keys_is_named_in_a_short_text() -> None:
         assert len(caught.value.cause) <= 300
 
 
+def test_a_page_has_no_more_rows_than_were_asked_for() -> None:
+    rows = [row(str(n), "usa") for n in range(25_001)]
+    assert decode({"rows": rows[1:]}).rows.num_rows == 25_000
+    with pytest.raises(WrongAnswerError, match="25001 rows where 25000 were asked for"):
+        decode({"rows": rows})
+
+
 def test_a_null_in_place_of_a_row_is_no_row() -> None:
     with pytest.raises(WrongAnswerError, match=r"row 1 .*: 0 keys where 2 were asked for"):
         decode({"rows": [row("shoes", "usa"), None]})

@@ -4,7 +4,10 @@ import gzip
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 
 from gsc_pipeline.days import Window, pacific_today, utc_now
 from gsc_pipeline.search_console.answers import Site
-from gsc_pipeline.search_console.client import Usage
+from gsc_pipeline.search_console.auth import ServiceAccountFile
+from gsc_pipeline.search_console.client import HttpSearchConsole, Usage
 from gsc_pipeline.search_console.errors import (
     ApiDisabledError,
     CredentialUnusableError,
@@ -37,7 +41,10 @@ from gsc_pipeline.search_console.requests import (
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, QueryType, SearchType
 from gsc_pipeline.search_console.transport import Limits
-from gsc_pipeline.simulator import Reply, google_error
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.simulator import Reply, google_error, write_service_account_key
+from gsc_pipeline.wiring import console_opener
+from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.search_console.conftest import DOMAIN, NOT_OURS, SHOP, UNVERIFIED, Wire
 
 TODAY = pacific_today(utc_now())
@@ -490,3 +497,26 @@ def test_a_wrong_answer_is_asked_for_once_more(wire: Wire) -> None:
 
     assert str(caught.value).endswith("; the next sync asks again; check GSC_API_URL if it lasts")
     assert console.usage() == Usage(calls=4, retries=2)
+
+
+def test_the_settings_bound_what_a_client_takes(wire: Wire, tmp_path: Path, silent_address: str) -> None:
+    workspace = Workspace("acme", "Acme", wire.key, None, (QueryType.WEB,))
+
+    def console(**settings: object) -> HttpSearchConsole:
+        common: dict[str, object] = {
+            "state": str(tmp_path / "state.db"),
+            "api_url": wire.url,
+            "api_attempts": 1,
+        }
+        opened = console_opener(load_settings(**common | settings))(workspace)
+        return wire.stack.enter_context(closing(opened))
+
+    assert console(api_pages=7).most_pages == 7
+    assert console().query(DOMAIN, QUERIES).rows.num_rows > 0
+    with pytest.raises(WrongAnswerError, match=r"larger than 0\.001 MB"):
+        console(api_answer_megabytes=0.001).query(DOMAIN, QUERIES)
+    key = tmp_path / "silent.json"
+    write_service_account_key(key, base_url=silent_address, client_email="a@b.example")
+    workspace = replace(workspace, credentials=ServiceAccountFile(key))
+    with pytest.raises(ServiceUnavailableError, match=r"token endpoint .* within 0\.2 seconds"):
+        console(api_call_seconds=0.2).query(DOMAIN, QUERIES)
