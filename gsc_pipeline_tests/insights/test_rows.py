@@ -35,7 +35,7 @@ def test_a_lake_whose_files_duckdb_cannot_open_itself_yields_the_same(
     # to it, as one on S3 is.
     opened, streamed = filled(tmp_path / "lake"), filled(tmp_path / folder)
     assert opened.local_files(SITE_IMPRESSION).paths
-    assert not streamed.local_files(SITE_IMPRESSION)
+    assert not streamed.local_files(SITE_IMPRESSION).paths
     for lake in (opened, streamed):
         refresh_insights(lake, acme, now=NOW)
     for table in INSIGHTS:
