@@ -20,6 +20,14 @@ HISTORY_MONTHS = 16
 NO_QUERIES = "the list of queries came back empty, though earlier reads have rows with a query"
 """The reason of a day whose rows were kept for that, to be read again by the next sync."""
 
+DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
+"""The reason of a day that two syncs have read so: that is how Search Console counts it."""
+
+DID_NOT_ADD_UP_ONCE = f"{DOES_NOT_ADD_UP}: to be read again"
+"""The reason of a day that one sync has read so: it may have moved while it was read."""
+
+_IN_DOUBT = (NO_QUERIES, DID_NOT_ADD_UP_ONCE)
+
 _HISTORY_MARGIN = timedelta(days=7)
 _SETTLED_AFTER = timedelta(days=3)
 
@@ -116,7 +124,7 @@ def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None,
         return f"totals moved from {_text(record.totals)} to {_text(totals)}"
     if record.status is Status.PROVISIONAL and status is Status.FINAL:
         return "became final"
-    if record.reason == NO_QUERIES:
+    if record.reason in _IN_DOUBT:
         return "the last read was in doubt"
     return ""
 

@@ -23,7 +23,14 @@ from gsc_pipeline.search_console.errors import (
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.damage import RESTORE, Damage, had_queries
-from gsc_pipeline.sync.decide import NO_QUERIES, Decision, Verdict, decide
+from gsc_pipeline.sync.decide import (
+    DID_NOT_ADD_UP_ONCE,
+    DOES_NOT_ADD_UP,
+    NO_QUERIES,
+    Decision,
+    Verdict,
+    decide,
+)
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, DayTotals, Status
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, PendingDay, has_data, probe
@@ -39,8 +46,6 @@ BACKFILL_DAYS = 31
 
 STOPS_WORKSPACE = (CredentialError, CircuitOpenError)
 """Failures that every other property of the workspace would meet as well."""
-
-DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
 
 GIVE_UP_AFTER = 3
 """Days in a row that may fail for a passing reason before a property's remaining days are left for later."""
@@ -456,8 +461,9 @@ def _as_read(decision: Decision, read: DayRead, before: DayRecord | None) -> tup
     """
     if read.adds_up:
         return decision.status, decision.reason
-    is_first_time = before is None or not before.reason.startswith(DOES_NOT_ADD_UP)
-    return (Status.PROVISIONAL if is_first_time else decision.status), DOES_NOT_ADD_UP
+    if before is not None and before.reason in (DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP):
+        return decision.status, DOES_NOT_ADD_UP
+    return Status.PROVISIONAL, DID_NOT_ADD_UP_ONCE
 
 
 def _is_worth_going_on(error: SearchConsoleError, failed_in_a_row: int) -> bool:
