@@ -56,12 +56,12 @@ class FragileLake(Lake):
         self.is_dead = False
 
     @override
-    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> int:
+    def _write(self, table: TableSpec, rows: pa.Table, *how: Any) -> int:
         self.writes_left -= 1
         if self.is_dead or (self.writes_left == 0 and self.before):
             self.is_dead = True
             raise PowerCut
-        version = super()._write(table, rows, **how)
+        version = super()._write(table, rows, *how)
         if self.writes_left == 0:
             self.is_dead = True
             raise PowerCut

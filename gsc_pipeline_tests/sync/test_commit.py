@@ -35,10 +35,10 @@ class WatchedLake(Lake):
         self.before: dict[str, Callable[[], None]] = {}
 
     @override
-    def _write(self, table: TableSpec, rows: pa.Table, **how: Any) -> int:
+    def _write(self, table: TableSpec, rows: pa.Table, *how: Any) -> int:
         if table.name in self.before:
             self.before.pop(table.name)()
-        return super()._write(table, rows, **how)
+        return super()._write(table, rows, *how)
 
 
 def sync_of(lake: Lake, run: str, clicks: int, *, known: DayRecord | None) -> Batch:

@@ -108,7 +108,7 @@ class SteppedLake(Lake):
         return super().read(table, **how)
 
     @override
-    def _write(self, table: TableSpec, rows: pa.Table, *, guard: Guard | None = None, **how: Any) -> int:
+    def _write(self, table: TableSpec, rows: pa.Table, guard: Guard | None, how: dict[str, Any]) -> int:
         self._sync.pause()
         if guard is not None:
             inner = guard.check
@@ -119,7 +119,7 @@ class SteppedLake(Lake):
                 self._sync.pause()
 
             guard = replace(guard, check=check)
-        version = super()._write(table, rows, guard=guard, **how)
+        version = super()._write(table, rows, guard, how)
         self._sync.pause()
         return version
 

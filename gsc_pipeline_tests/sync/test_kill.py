@@ -27,11 +27,11 @@ at, when = int(sys.argv[1]), sys.argv[2]
 
 class DyingLake(Lake):
     writes = 0
-    def _write(self, table, rows, **how):
+    def _write(self, table, rows, *how):
         DyingLake.writes += 1
         if DyingLake.writes == at and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        version = super()._write(table, rows, **how)
+        version = super()._write(table, rows, *how)
         if DyingLake.writes == at and when == "after":
             os.kill(os.getpid(), signal.SIGKILL)
         return version
