@@ -27,6 +27,7 @@ from gsc_pipeline_tests.lake.test_releases import RELEASES
 from gsc_pipeline_tests.world import World, contents
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+SECTIONS = ("Backup", "Restore", "Upgrade", "Roll-back")
 HAS_VERIFY = any(command.name == "verify" for command in app.registered_commands)
 """Whether `gsc verify` exists; until it does, its lines in the docs are not run."""
 PROPERTIES = [
@@ -39,7 +40,7 @@ WORKSPACES = (
 )
 
 
-def commands(section: str) -> list[list[str]]:
+def commands_of(section: str) -> list[list[str]]:
     """The commands of each block of a section of the docs."""
     (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", OPERATIONS, re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
@@ -87,7 +88,7 @@ def assert_sound(lake: Lake) -> None:
 
 
 def test_a_folder_is_backed_up_and_restored(operator: Operator) -> None:
-    (idle, _), (restore,) = commands("Backup"), commands("Restore")
+    (idle, _), (restore,) = commands_of("Backup"), commands_of("Restore")
     operator.run(["gsc sync --days 3"])
     lake = operator.world.lake
     before = contents(lake)
@@ -103,7 +104,7 @@ def test_a_folder_is_backed_up_and_restored(operator: Operator) -> None:
 
 
 def test_a_backup_made_while_syncs_run_is_sound_and_caught_up_by_the_next_sync(operator: Operator) -> None:
-    (_, beside), (restore,) = commands("Backup"), commands("Restore")
+    (_, beside), (restore,) = commands_of("Backup"), commands_of("Restore")
     world = operator.world
     acme = world.workspace("acme")
     world.now -= timedelta(days=2)
@@ -137,7 +138,7 @@ def rows_of(lake: Lake) -> list[dict[str, Any]]:
 
 
 def test_an_upgrade_and_a_roll_back_keep_what_was_there(operator: Operator) -> None:
-    (upgrade,), (roll_back,) = commands("Upgrade"), commands("Roll-back")
+    (upgrade,), (roll_back,) = commands_of("Upgrade"), commands_of("Roll-back")
     with tarfile.open(RELEASES / "lake-0.1.0.tar.gz") as archive:
         archive.extractall(operator.world.folder, filter="data")
     uri = operator.world.lake.uri
