@@ -243,12 +243,16 @@ def schema_differences(lake: Lake) -> list[tuple[str, str]]:
 
 def _differences(held: pa.Schema, declared: pa.Schema) -> list[str]:
     """What differs, whatever the order of the columns."""
-    addable = {column for column in declared if column.nullable and column.name not in held.names}
-    differing = (set(held) ^ set(declared)) - addable
-    return [
-        *sorted(f"{column.name} {ADDED_BY_THE_NEXT_SYNC}" for column in addable),
-        *sorted(str(column) for column in differing),
-    ]
+    found = []
+    for name in sorted({*held.names, *declared.names}):
+        index, wanted = held.get_field_index(name), declared.get_field_index(name)
+        if index >= 0 and wanted >= 0 and held.field(index).equals(declared.field(wanted)):
+            continue
+        if index < 0 and declared.field(wanted).nullable:
+            found.append(f"{name} {ADDED_BY_THE_NEXT_SYNC}")
+        else:
+            found += [str(schema.field(at)) for schema, at in ((held, index), (declared, wanted)) if at >= 0]
+    return found
 
 
 def _apply(rule: Rule, connection: duckdb.DuckDBPyConnection, known: dict[str, Any]) -> Verdict:

@@ -195,7 +195,14 @@ def print_housekeeping(done: Sequence[TableHousekeeping]) -> None:
         essential=("table", "joined", "deleted", "MB freed"),
     )
     freed = sum(table.bytes_freed for table in done) / 1e6
-    print(f"{len(done)} tables tended, {freed:.1f} MB freed")  # noqa: T201
+    kept = [table for table in done if table.kept_because]
+    for table in kept:
+        print(f"{table.table} is kept as it is: {table.kept_because}")  # noqa: T201
+    for table in done:
+        if table.files_protected:
+            files = f"{table.files_protected} files that are older than its log, which does not name them"
+            print(f"{table.table} keeps {files}")  # noqa: T201
+    print(f"{len(done) - len(kept)} tables tended, {freed:.1f} MB freed")  # noqa: T201
 
 
 def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> None:

@@ -26,6 +26,7 @@ from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.docs import PAGES, ROOT, up_to_date
+from gsc_pipeline_tests.lake.test_backup import SECTIONS, commands_of
 from gsc_pipeline_tests.world import World
 
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
@@ -200,7 +201,9 @@ def test_the_options_of_dagsters_own_programs_are_there(command: str) -> None:
 def test_no_command_in_the_docs_is_left_untried() -> None:
     commands_tried = r"gsc (sync|status|query|duckdb|report|simulate|serve|housekeeping)"
     tried = re.compile(rf"make |{commands_tried}|curl |GSC_API_URL=|dagster asset|dagster-")
-    assert [command for command in commands() if not tried.match(command)] == []
+    by_an_operator = [line for section in SECTIONS for block in commands_of(section) for line in block]
+    untried = [command for command in commands() if not tried.match(command)]
+    assert [command for command in untried if command not in by_an_operator] == []
 
 
 def test_every_job_schedule_sensor_and_check_is_documented() -> None:

@@ -90,7 +90,9 @@ def as_held(table: TableSpec, rows: pa.Table, columns: Columns) -> pa.Table:
                 "or another release added it. Drop it, or restore the table from a backup"
             )
         rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
-    return rows
+    # Delta refuses a column whose description is not the one that it has.
+    fields = [rows.schema.field(held.name).with_metadata(held.metadata) for held in columns.held]
+    return rows.select(columns.held.names).cast(pa.schema(fields))
 
 
 def is_uneven(table: TableSpec, delta: DeltaTable) -> bool:

@@ -24,7 +24,7 @@ def claimed_elsewhere(lake: Lake, table: TableSpec) -> DamagedError | None:
         column = _CLAIMS[table.name]
         if lake.read(SYNC_LEDGER, columns=[column], where=pc.field(column) > 0).num_rows:
             return _lost(table, f"{table.name} is missing although {SYNC_LEDGER.name} counts rows in it")
-    if False and table.name == SYNC_LEDGER.name:
+    if table.name == SYNC_LEDGER.name:
         for counted in (SITE_IMPRESSION, URL_IMPRESSION):
             if _has_rows(lake, counted):
                 return _lost(table, f"{table.name} is missing although {counted.name} holds rows")

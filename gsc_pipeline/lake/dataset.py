@@ -45,10 +45,9 @@ def dataset_of(
     """
     import pyarrow.dataset as ds
 
-    schema = schema_of(delta)
+    schema = schema_of(delta) if table is None else table.schema
     if table is not None:
         compared(table, delta)
-        schema = table.schema
     if delta.protocol().min_reader_version > 1:
         # Written by others too, with features that only Delta's own reader knows.
         others = delta.to_pyarrow_dataset(file_pruning_predicate=_predicate(workspace, months))

@@ -1,6 +1,7 @@
-"""Keeping the lake small and quick: joining small files, shortening the log, deleting what nobody needs.
+"""Joins the lake's small files, shortens its logs and deletes files that no table needs, beside syncs.
 
-Belongs here: what may be done to Delta tables while syncs go on. Does not: changing any row.
+A table that is damaged or disagrees with the ledger is kept as it is: its old files may be what it is
+restored from.
 
 Syncs and housekeeping meet in three ways, all harmless. A sync that replaces rows of a partition while it
 is being joined wins: the joining is given up until the next time, and reported. A sync that finds its
@@ -15,7 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -23,11 +24,15 @@ import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
+from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.columns import schema_of, upgrade
+from gsc_pipeline.lake.damage import damaged_files
 from gsc_pipeline.lake.dataset import dataset_of
-from gsc_pipeline.lake.lake import Lake, LakeError, sql_text, table_properties
+from gsc_pipeline.lake.errors import DamagedError, cannot
+from gsc_pipeline.lake.lake import Lake, table_properties
+from gsc_pipeline.lake.parquet_source import sql_text
 from gsc_pipeline.lake.schemas import (
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
@@ -37,6 +42,7 @@ from gsc_pipeline.lake.schemas import (
     URL_IMPRESSION,
     TableSpec,
 )
+from gsc_pipeline.lake.storage import storage_of
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +59,8 @@ A replacement writes the whole of each file anew that holds one of its rows. Unt
 properties have a file each, and a sync of one leaves the others' files alone.
 """
 
+COMPARED = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER)
+"""The ledger and the tables whose rows it counts."""
 REPLACED_BY_DAY = (SITE_IMPRESSION, URL_IMPRESSION, SEARCHDATA_HOURLY, SEARCH_APPEARANCE, SYNC_LEDGER)
 
 
@@ -65,19 +73,22 @@ class TableHousekeeping:
     """What was done to one table. Files are those of its rows, log files those of its commits.
 
     `partitions_skipped` were not joined because a sync wrote them meanwhile. `bytes_freed` is what the
-    deleted files of both sorts held.
+    deleted files of both sorts held. `kept_because` says why nothing was done to the table; empty where it
+    was tended.
     """
 
     table: str
-    version: int
-    files_before: int
-    files_after: int
-    partitions_compacted: int
-    partitions_skipped: int
-    log_files_before: int
-    log_files_after: int
-    files_deleted: int
-    bytes_freed: int
+    version: int = 0
+    files_before: int = 0
+    files_after: int = 0
+    partitions_compacted: int = 0
+    partitions_skipped: int = 0
+    log_files_before: int = 0
+    log_files_after: int = 0
+    files_deleted: int = 0
+    bytes_freed: int = 0
+    files_protected: int = 0
+    kept_because: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -87,38 +98,72 @@ class TableHousekeeping:
 def compact_and_vacuum(
     lake: Lake, *, retention_hours: int = 168, clock: Clock = utc_now
 ) -> list[TableHousekeeping]:
-    """Tend every table that exists, and say what was done. Rows stay as they are.
+    """Tend every table that exists and is sound, and say what was done. Rows stay as they are.
 
     `retention_hours` is how long files that are no longer part of a table are kept: more than the longest
     sync or query takes. `clock` decides which months are settled; the age of files is the storage's own.
     Raises LakeError where the storage does not do its part.
     """
-    return [done for table in TABLES if (done := _tend(lake, table, retention_hours, clock())) is not None]
+    disagreement = _disagreement(lake)
+    done = []
+    for table in TABLES:
+        because = disagreement if table in COMPARED else ""
+        try:
+            done.append(_tend(lake, table, retention_hours, clock(), because))
+        except TableNotFoundError:
+            continue
+        except DamagedError as error:
+            done.append(_kept(table, str(error)))
+    return done
 
 
-def _tend(lake: Lake, table: TableSpec, retention_hours: int, now: datetime) -> TableHousekeeping | None:
-    uri = lake.table_uri(table)
+def _disagreement(lake: Lake) -> str:
+    """Why the ledger and the tables that it counts are to be kept as they are; empty where they agree."""
     try:
-        delta = DeltaTable(uri)
-    except TableNotFoundError:
-        return None
-    except (DeltaError, OSError) as error:
-        raise _failed(uri, error) from error
+        found = disagreements(lake)
+    except DamagedError as error:
+        return f"cannot be compared with the ledger: {error}"
+    if not found:
+        return ""
+    first = found[0]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"ledger and tables disagree: {first.table} holds {first.counted} rows of {first.workspace} in "
+        f"{first.month}, the ledger counts {first.claimed}{more}. Run gsc verify --repair"
+    )
+
+
+def _kept(table: TableSpec, because: str, version: int = 0) -> TableHousekeeping:
+    log.warning("%s is kept as it is: %s", table.name, because)
+    return TableHousekeeping(table.name, version, kept_because=because)
+
+
+def _tend(
+    lake: Lake, table: TableSpec, retention_hours: int, now: datetime, disagreement: str
+) -> TableHousekeeping:
+    delta = lake.open(table)
+    if disagreement:
+        return _kept(table, disagreement, delta.version())
+    damaged = damaged_files(lake, table)
+    if damaged:
+        raise damaged[0].error()
     try:
-        return _tended(table, delta, uri, retention_hours, now)
-    except (DeltaError, OSError) as error:
-        raise _failed(uri, error) from error
+        return _tended(table, delta, lake.table_uri(table), retention_hours, now)
+    except CommitFailedError as error:
+        raise cannot("tidy", lake.table_uri(table), error) from error
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise lake.error_of("tidy", table, error) from error
 
 
 def _tended(
     table: TableSpec, delta: DeltaTable, uri: str, retention_hours: int, now: datetime
 ) -> TableHousekeeping:
-    storage = pa_fs.PyFileSystem(DeltaStorageHandler(uri))
+    storage = storage_of(uri)
     files_before, log_before = len(delta.file_uris()), _log_sizes(storage)
     _set_properties(table, delta)
-    joined = [_join(table, delta, partition) for partition in _partitions_to_join(table, delta, now)]
+    joined = [_join(delta, partition) for partition in _partitions_to_join(table, delta, now)]
     delta.update_incremental()
-    deleted = _vacuum(delta, storage, retention_hours)
+    deleted, protected = _vacuum(table, delta, storage, retention_hours)
     delta.update_incremental()
     delta.create_checkpoint()
     delta.cleanup_metadata()
@@ -135,16 +180,17 @@ def _tended(
         log_files_after=len(log_after),
         files_deleted=len(deleted),
         bytes_freed=sum(deleted.values()) + dropped,
+        files_protected=protected,
     )
 
 
 def _set_properties(table: TableSpec, delta: DeltaTable) -> None:
-    """For tables made before a property was given to new ones."""
-    properties = table_properties(table)
-    if properties.items() <= delta.metadata().configuration.items():
-        return
+    """For tables made before a property or column was given to new ones."""
     try:
-        delta.alter.set_table_properties(properties)
+        upgrade(table, delta)
+        properties = table_properties(table)
+        if not properties.items() <= delta.metadata().configuration.items():
+            delta.alter.set_table_properties(properties, raise_if_not_exists=False)
     except CommitFailedError as error:
         log.info("%s: its properties are set the next time (%s)", delta.table_uri, error)
     delta.update_incremental()
@@ -164,7 +210,7 @@ def _partitions_to_join(table: TableSpec, delta: DeltaTable, now: datetime) -> l
     return [partition for partition in partitions if partition.get("month", settled) < settled]
 
 
-def _join(table: TableSpec, delta: DeltaTable, partition: Partition) -> bool:
+def _join(delta: DeltaTable, partition: Partition) -> bool:
     """Join the partition's files in one commit; false where another commit to it came in between.
 
     It is a replacement of the partition's rows by themselves and not Delta's own compaction: two of those
@@ -175,7 +221,7 @@ def _join(table: TableSpec, delta: DeltaTable, partition: Partition) -> bool:
     dataset = dataset_of(
         delta, workspace=partition.get("workspace"), months=None if month is None else [month]
     )
-    rows = dataset.scanner().to_reader().cast(table.schema)
+    rows = dataset.scanner().to_reader().cast(schema_of(delta))
     predicate = " AND ".join(f"{name} = {sql_text(value)}" for name, value in partition.items())
     try:
         write_deltalake(delta, rows, mode="overwrite", predicate=predicate, target_file_size=2 * SMALL)
@@ -185,14 +231,42 @@ def _join(table: TableSpec, delta: DeltaTable, partition: Partition) -> bool:
     return True
 
 
-def _vacuum(delta: DeltaTable, storage: pa_fs.FileSystem, retention_hours: int) -> dict[str, int]:
-    """Delete what is no part of the table and older than the retention; returns sizes by path."""
-    how: dict[str, Any] = {"enforce_retention_duration": False, "full": True}
-    sizes = _sizes(storage.get_file_info(delta.vacuum(retention_hours, dry_run=True, **how)))
-    if not sizes:
-        return {}
-    deleted = delta.vacuum(retention_hours, dry_run=False, **how)
-    return {path: sizes.get(path, 0) for path in deleted}
+def _vacuum(
+    table: TableSpec, delta: DeltaTable, storage: pa_fs.FileSystem, retention_hours: int
+) -> tuple[dict[str, int], int]:
+    """Delete what is no part of the table and older than the retention.
+
+    Returns sizes by path, and how many files are protected: those that no commit names and that are older
+    than the log. They are what is left of a table whose log was lost.
+    """
+    all_old = _vacuumed(delta, retention_hours, full=True, dry_run=True)
+    if not all_old:
+        return {}, 0
+    infos = storage.get_file_info(all_old)
+    replaced = set(_vacuumed(delta, retention_hours, full=False, dry_run=True))
+    protected = [info for info in infos if info.path not in replaced and _is_older(info, delta)]
+    if protected:
+        log.warning(
+            "%s: %d files are older than the log, which does not name them; they are kept, as are all files "
+            "that it does not name. Restore the log that names them from a backup, or move them away",
+            table.name,
+            len(protected),
+        )
+    deleted = _vacuumed(delta, retention_hours, full=not protected, dry_run=False)
+    sizes = _sizes(infos)
+    return {path: sizes.get(path, 0) for path in deleted}, len(protected)
+
+
+def _vacuumed(delta: DeltaTable, retention_hours: int, *, full: bool, dry_run: bool) -> list[str]:
+    return delta.vacuum(retention_hours, enforce_retention_duration=False, full=full, dry_run=dry_run)
+
+
+def _is_older(file: pa_fs.FileInfo, delta: DeltaTable) -> bool:
+    """Whether the file is older than the table's log, as far as anyone can tell."""
+    created = delta.metadata().created_time
+    if created is None or file.mtime is None:
+        return True
+    return bool(file.mtime < datetime.fromtimestamp(created / 1000, UTC))
 
 
 def _log_sizes(storage: pa_fs.FileSystem) -> dict[str, int]:
@@ -201,8 +275,3 @@ def _log_sizes(storage: pa_fs.FileSystem) -> dict[str, int]:
 
 def _sizes(infos: Iterable[pa_fs.FileInfo]) -> dict[str, int]:
     return {info.path: info.size or 0 for info in infos}
-
-
-def _failed(uri: str, error: Exception) -> LakeError:
-    cause = " ".join(str(error).split())[:300]
-    return LakeError(f"cannot tidy {uri} ({cause}): check GSC_LAKE, its permissions and the space left")

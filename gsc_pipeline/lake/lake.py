@@ -273,7 +273,7 @@ class Lake:
 
     def _opened_between(self, table: TableSpec) -> DeltaTable:
         """A table that was not found: opened where another process has made it since."""
-        uri = self.table_uri(table)
+        uri, lost = self.table_uri(table), False
         try:
             lost = damage.has_files(uri)
             return self._opened.newest(uri)

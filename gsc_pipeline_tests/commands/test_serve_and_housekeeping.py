@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.commands.conftest import Gsc
 from gsc_pipeline_tests.watching.receiver import receiving
@@ -97,6 +98,16 @@ def test_serve_asks_the_database_of_dagsters_instance_and_warns_when_others_may_
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "anyone who reaches 0.0.0.0 may read this" in errors
+
+
+def test_housekeeping_says_which_tables_it_kept_and_why(small: World, gsc: Gsc) -> None:
+    small.sync(small.workspace())
+    file = next(Path(small.lake.table_uri(SYNC_RUNS)).rglob("*.parquet"))
+    file.unlink()
+    shown = gsc("housekeeping", env=small.environment()).out
+    assert f"sync_runs is kept as it is: sync_runs is damaged: month=2026-11/{file.name} is missing" in shown
+    told = json.loads(gsc("housekeeping", "--json", env=small.environment()).out)["tables"]
+    assert [table["table"] for table in told if table["kept_because"]] == ["sync_runs"]
 
 
 def test_housekeeping_says_what_it_did(small: World, gsc: Gsc) -> None:

@@ -33,6 +33,8 @@ def fill(
 
     Days `without` have no record at all, as if they had never been read; `failed` ones have rows.
     """
+    # Lakes begin with their ledger.
+    lake.create(SYNC_LEDGER)
     absent, broken = frozenset(without), frozenset(failed)
     first_provisional = window.end - provisional * ONE_DAY
     for search_type in search_types:

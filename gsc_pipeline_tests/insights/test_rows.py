@@ -34,8 +34,8 @@ def test_a_lake_whose_files_duckdb_cannot_open_itself_yields_the_same(
     # To DuckDB an asterisk in a path is a pattern and an equals sign a partition, so such a lake is streamed
     # to it, as one on S3 is.
     opened, streamed = filled(tmp_path / "lake"), filled(tmp_path / folder)
-    assert opened.local_files(SITE_IMPRESSION)
-    assert not streamed.local_files(SITE_IMPRESSION)
+    assert opened.local_files(SITE_IMPRESSION).paths
+    assert not streamed.local_files(SITE_IMPRESSION).paths
     for lake in (opened, streamed):
         refresh_insights(lake, acme, now=NOW)
     for table in INSIGHTS:
@@ -46,11 +46,11 @@ def test_a_lake_whose_files_duckdb_cannot_open_itself_yields_the_same(
 def test_a_workspaces_files_are_named_without_those_of_others(tmp_path: Path) -> None:
     lake = filled(tmp_path)
     files = lake.local_files(SITE_IMPRESSION, workspace="acme")
-    assert len(files) == 3
-    assert all("/workspace=acme/" in file for file in files)
-    assert len(lake.local_files(SITE_IMPRESSION)) == 6
-    assert lake.local_files(SYNC_LEDGER, workspace="acme")
-    assert lake.local_files(SITE_IMPRESSION, workspace="nobody") == []
+    assert len(files.paths) == 3
+    assert all("/workspace=acme/" in file for file in files.paths)
+    assert len(lake.local_files(SITE_IMPRESSION).paths) == 6
+    assert lake.local_files(SYNC_LEDGER, workspace="acme").paths
+    assert lake.local_files(SITE_IMPRESSION, workspace="nobody").paths == ()
 
 
 @pytest.mark.parametrize("folder", ["lake", "lake*"])
@@ -61,6 +61,6 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(
     lake = filled(tmp_path / folder)
     for file in Path(lake.table_uri(SITE_IMPRESSION)).glob("workspace=acme/**/*.parquet"):
         file.unlink() if end == "gone" else file.write_bytes(b"PAR1 not any more")
-    with pytest.raises(LakeError, match="check GSC_LAKE") as raised:
+    with pytest.raises(LakeError, match="Run gsc verify acme --repair") as raised:
         refresh_insights(lake, acme, now=NOW)
     assert "\n" not in str(raised.value)

@@ -80,5 +80,5 @@ def test_a_place_that_cannot_be_written_and_a_table_that_cannot_be_read_are_name
     log = tmp_path / "lake" / SITE_IMPRESSION.name / "_delta_log"
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("{broken", encoding="utf-8")
-    with pytest.raises(LakeError, match=r"cannot read .*searchdata_site_impression"):
+    with pytest.raises(LakeError, match=r"searchdata_site_impression is damaged"):
         write_duckdb_file(lake, tmp_path / "search.duckdb")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import shutil
 import time
 from datetime import UTC, date, datetime
 from multiprocessing.synchronize import Event
@@ -15,8 +17,15 @@ from deltalake import DeltaTable
 
 from gsc_pipeline.days import ONE_DAY, month_of
 from gsc_pipeline.lake.housekeeping import FEW, TableHousekeeping, compact_and_vacuum
-from gsc_pipeline.lake.lake import Lake, LakeError
-from gsc_pipeline.lake.schemas import REVISIONS, SITE_IMPRESSION, SYNC_RUNS, TABLES
+from gsc_pipeline.lake.lake import Lake, LakeError, OfWorkspace
+from gsc_pipeline.lake.schemas import (
+    REVISIONS,
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    TABLES,
+    TableSpec,
+)
 from gsc_pipeline_tests.lake.test_lake import rows, target
 from gsc_pipeline_tests.world import sorted_rows
 
@@ -60,6 +69,45 @@ def with_runs(lake: Lake, count: int) -> Lake:
     return lake
 
 
+def claim(lake: Lake, more: int = 0) -> None:
+    """Let the ledger count the rows that the site table holds, and `more` for each day."""
+    days = ["workspace", "month", "site_url", "search_type", "data_date"]
+    counts = lake.read(SITE_IMPRESSION, columns=days).group_by(days).aggregate([([], "count_all")])
+    claims = [
+        {
+            **{name: row[name] for name in days},
+            "status": "final",
+            "site_rows": row["count_all"] + more,
+            "url_rows": 0,
+            "truncated": False,
+            "api_calls": 0,
+            "reason": "",
+            "run_id": "r",
+        }
+        for row in counts.to_pylist()
+    ]
+    lake.create(SYNC_LEDGER)
+    for workspace in {row["workspace"] for row in claims}:
+        mine = [row for row in claims if row["workspace"] == workspace]
+        table = pa.Table.from_pylist(mine, schema=SYNC_LEDGER.schema)
+        lake.replace(SYNC_LEDGER, OfWorkspace(workspace), table)
+
+
+def made_days_ago(lake: Lake, table: TableSpec, days: int) -> None:
+    """Let the table's log say that the table was made earlier than it was."""
+    first = Path(lake.table_uri(table)) / "_delta_log" / f"{0:020d}.json"
+    actions = [json.loads(line) for line in first.read_text(encoding="utf-8").splitlines()]
+    for action in actions:
+        if "metaData" in action:
+            action["metaData"]["createdTime"] -= days * 86_400_000
+    first.write_text("\n".join(map(json.dumps, actions)), encoding="utf-8")
+
+
+def age(file: Path, days: int) -> None:
+    moment = time.time() - days * 86_400
+    os.utime(file, (moment, moment))
+
+
 def test_small_files_are_joined_and_no_row_is_changed(lake: Lake) -> None:
     before = sorted_rows(with_runs(lake, 12).read(SYNC_RUNS))
     done = tend(lake)[SYNC_RUNS.name]
@@ -95,14 +143,74 @@ def test_what_a_killed_sync_left_goes_once_it_is_old(lake: Lake) -> None:
     with_runs(lake, 1)
     left = files(lake)[0].with_name("part-left-behind.parquet")
     left.write_bytes(b"half a file")
+    made_days_ago(lake, SYNC_RUNS, 30)
     tend(lake)
     assert left.exists()
-    eight_days_ago = time.time() - 8 * 86_400
-    os.utime(left, (eight_days_ago, eight_days_ago))
+    age(left, 8)
     done = tend(lake)[SYNC_RUNS.name]
     assert (done.files_deleted, done.bytes_freed) == (1, len(b"half a file"))
     assert not left.exists()
     assert lake.read(SYNC_RUNS).num_rows == 1
+
+
+def test_files_that_are_older_than_the_log_and_not_named_by_it_are_kept(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = files(with_runs(lake, 3))
+    shutil.rmtree(Path(lake.table_uri(SYNC_RUNS)) / "_delta_log")
+    lake.create(SYNC_RUNS)
+    for file in old:
+        age(file, 400)
+    with_runs(lake, 6)
+    done = tend(lake)[SYNC_RUNS.name]
+    assert (done.files_deleted, done.files_protected) == (0, 3)
+    assert "3 files are older than the log" in caplog.text
+    young = files(lake)[0].with_name("part-left-behind.parquet")
+    young.write_bytes(b"half a file")
+    done = tend(lake, hours=0)[SYNC_RUNS.name]
+    # What its own commits replaced is deleted all the same.
+    assert (done.files_deleted, done.files_protected) == (6, 3)
+    assert all(file.exists() for file in [*old, young])
+    assert lake.read(SYNC_RUNS).num_rows == 6
+
+
+def test_nothing_is_done_to_tables_that_disagree_with_the_ledger(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    for clicks in range(3):
+        lake.replace(SITE_IMPRESSION, target(DAY), rows(DAY, clicks))
+    with_runs(lake, FEW + 1)
+    claim(lake, more=1)
+    before = set(files(lake))
+    done = tend(lake, hours=0)
+    for table in (SITE_IMPRESSION, SYNC_LEDGER):
+        assert "holds 3 rows of acme in 2026-11, the ledger counts 4" in done[table.name].kept_because
+    assert done[SYNC_RUNS.name].partitions_compacted == 1
+    assert {file for file in before if "sync_runs" not in str(file)} <= set(files(lake))
+    assert "searchdata_site_impression is kept as it is: ledger and tables disagree" in caplog.text
+    claim(lake)
+    done = tend(lake, hours=0)
+    assert done[SITE_IMPRESSION.name].files_deleted == 2
+    assert {one.kept_because for one in done.values()} == {""}
+
+
+@pytest.mark.parametrize("what", ["missing", "shortened", "overwritten", "log"])
+def test_nothing_is_done_to_a_damaged_table_while_the_others_are_tended(lake: Lake, what: str) -> None:
+    lake.append(REVISIONS, REVISIONS.schema.empty_table())
+    file = files(with_runs(lake, FEW + 1))[0]
+    if what == "missing":
+        file.unlink()
+    elif what == "shortened":
+        file.write_bytes(file.read_bytes()[:-1])
+    elif what == "overwritten":
+        file.write_bytes(bytes(file.stat().st_size))
+    else:
+        (Path(lake.table_uri(SYNC_RUNS)) / "_delta_log" / f"{2:020d}.json").unlink()
+    before = set(files(lake))
+    done = tend(lake, hours=0)
+    assert done[SYNC_RUNS.name].kept_because.startswith("sync_runs is damaged: ")
+    assert done[REVISIONS.name].kept_because == ""
+    assert before <= set(files(lake))
 
 
 def test_an_old_log_is_shortened_and_the_table_reads_as_before(lake: Lake) -> None:
@@ -135,6 +243,7 @@ def test_files_of_months_that_syncs_still_replace_are_left_apart(lake: Lake) -> 
     for number in range(FEW + 2):
         day, site_url = DAY + number * ONE_DAY, f"https://shop{number}.acme.com/"
         lake.replace(SITE_IMPRESSION, target(day, site_url=site_url), rows(day, 1, site_url=site_url))
+    claim(lake)
     before = sorted_rows(lake.read(SITE_IMPRESSION))
     assert tend(lake, now=SOON)[SITE_IMPRESSION.name].files_after == FEW + 2
     assert tend(lake, now=LATER)[SITE_IMPRESSION.name].files_after == 1
@@ -149,10 +258,11 @@ def test_only_tables_that_exist_are_reported(lake: Lake) -> None:
 
 
 def test_a_lake_that_cannot_be_tidied_is_one_clear_error(lake: Lake) -> None:
-    folder = Path(lake.table_uri(SYNC_RUNS)) / "_delta_log"
-    folder.mkdir(parents=True)
-    (folder / "00000000000000000000.json").write_text("not a commit", encoding="utf-8")
-    with pytest.raises(LakeError, match=r"cannot tidy .*sync_runs.*check GSC_LAKE"):
+    with_runs(lake, 1)
+    log = Path(lake.table_uri(SYNC_RUNS)) / "_delta_log"
+    shutil.rmtree(log)
+    log.write_text("in the way", encoding="utf-8")
+    with pytest.raises(LakeError, match=r"cannot read .*sync_runs.*check GSC_LAKE"):
         tend(lake)
 
 
@@ -188,6 +298,7 @@ def test_housekeeping_and_syncs_at_once_lose_and_double_no_row_and_fail_no_sync(
     joined, rounds = 0, 0
     try:
         assert all(event.wait(60) for event in started)
+        claim(lake)
         while joined < 2 and rounds < 40:
             rounds += 1
             joined += sum(done.partitions_compacted for done in tend(lake).values())

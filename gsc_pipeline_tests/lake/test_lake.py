@@ -150,7 +150,9 @@ def test_a_lake_that_is_no_table_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lake" / SITE_IMPRESSION.name / "_delta_log").mkdir(parents=True)
     log = tmp_path / "lake" / SITE_IMPRESSION.name / "_delta_log" / "00000000000000000000.json"
     log.write_text("not a commit", encoding="utf-8")
-    with pytest.raises(LakeError, match="check GSC_LAKE"):
+    with pytest.raises(
+        LakeError, match=r"searchdata_site_impression is damaged: _delta_log/0+\.json is not JSON"
+    ):
         Lake(str(tmp_path / "lake")).read(SITE_IMPRESSION)
 
 

@@ -101,6 +101,7 @@ def fill(lake: Lake, clicks: dict[str, int], day: date = FINAL_DAY, status: Stat
         ("page", "country", "device"), [(url, "usa", "MOBILE", n, n + 1, 2.0) for url, n in clicks.items()]
     )
     target = Target("acme", SITE, "WEB", (day,))
+    lake.create(SYNC_LEDGER)
     lake.replace(URL_IMPRESSION, target, url_rows(of, totals.rows, None))
     write_ledger(lake, target, [DayRecord(day, status)])
 

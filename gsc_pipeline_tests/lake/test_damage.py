@@ -1,0 +1,275 @@
+"""Damaged tables: found by looking at their files, named, and never made again over what is left of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.damage import damaged_files
+from gsc_pipeline.lake.errors import DamagedError, LakeError
+from gsc_pipeline.lake.files import FileByFile
+from gsc_pipeline.lake.lake import Lake, OfWorkspace
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, URL_IMPRESSION
+from gsc_pipeline.lake.sql import connect, reading
+from gsc_pipeline_tests.lake.test_files_of_a_table import ledger_row
+from gsc_pipeline_tests.lake.test_housekeeping import claim, run_row
+from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, filled, rows, target
+
+OCTOBER, NOVEMBER = "2026-10", "2026-11"
+
+
+def two_workspaces(lake: Lake) -> Lake:
+    """Each with a file for each of two months."""
+    for workspace in ("acme", "globex"):
+        days = pa.concat_tables([rows(day, 1, workspace=workspace) for day in DAYS])
+        lake.replace(SITE_IMPRESSION, target(*DAYS, workspace=workspace), days)
+    return lake
+
+
+def data_files(lake: Lake, workspace: str = "acme", month: str = NOVEMBER) -> list[Path]:
+    """The files that are part of the table now."""
+    delta = DeltaTable(lake.table_uri(SITE_IMPRESSION))
+    mine = [path for path in delta.file_uris() if f"workspace={workspace}/month={month}" in path]
+    return [Path(path) for path in mine]
+
+
+def log_file(lake: Lake, version: int) -> Path:
+    return Path(lake.table_uri(SITE_IMPRESSION)) / "_delta_log" / f"{version:020d}.json"
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def shorten(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def overwrite(file: Path) -> None:
+    file.write_bytes(b"x" * file.stat().st_size)
+
+
+def zero_a_column(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4:400] = bytes(396)
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    remove: "is missing",
+    shorten: "has [0-9]+ bytes instead of [0-9]+",
+    overwrite: "is not a Parquet file",
+    zero_a_column: "is unreadable",
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
+def test_damage_stops_reads_and_writes_of_its_workspace_and_month_alone(
+    lake: Lake, harm: Callable[[Path], None]
+) -> None:
+    (file,) = data_files(two_workspaces(lake))
+    harm(file)
+    expected = (
+        f"searchdata_site_impression is damaged: .*{file.name} {DAMAGES[harm]}.*gsc verify acme --repair"
+    )
+    attempts: list[Callable[[], object]] = [
+        lambda: lake.read(SITE_IMPRESSION),
+        lambda: lake.read(SITE_IMPRESSION, workspace="acme"),
+        lambda: lake.replace(SITE_IMPRESSION, target(DAYS[1]), rows(DAYS[1], 5)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(DamagedError, match=expected) as raised:
+            attempt()
+        error = raised.value
+        assert (error.table, error.workspace, error.month) == (SITE_IMPRESSION.name, "acme", NOVEMBER)
+        assert error.path.endswith(file.name)
+    assert lake.read(SITE_IMPRESSION, workspace="globex").num_rows == 9
+    assert lake.read(SITE_IMPRESSION, workspace="acme", months=[OCTOBER]).num_rows == 3
+    lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
+    lake.replace(SITE_IMPRESSION, target(DAYS[1], workspace="globex"), rows(DAYS[1], 5, workspace="globex"))
+
+
+@pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
+def test_damaged_files_are_listed_and_opened_only_where_asked(
+    lake: Lake, harm: Callable[[Path], None]
+) -> None:
+    (file,) = data_files(two_workspaces(lake))
+    assert damaged_files(lake, SITE_IMPRESSION, deep=True) == []
+    harm(file)
+    (found,) = damaged_files(lake, SITE_IMPRESSION, deep=True)
+    assert (found.workspace, found.month) == ("acme", NOVEMBER)
+    assert damaged_files(lake, SITE_IMPRESSION, "acme", deep=True) == [found]
+    assert damaged_files(lake, SITE_IMPRESSION, "globex", deep=True) == []
+    shallow = damaged_files(lake, SITE_IMPRESSION)
+    assert shallow == ([found] if harm in (remove, shorten) else [])
+    assert damaged_files(lake, URL_IMPRESSION) == []
+
+
+def test_sql_over_a_damaged_file_is_the_same_error(lake: Lake) -> None:
+    lake.append(SYNC_RUNS, run_row(1))
+    (file,) = Path(lake.table_uri(SYNC_RUNS)).rglob("*.parquet")
+    overwrite(file)
+    expected = "sync_runs is damaged: .*is not a Parquet file"
+    for views, whole in (([SYNC_RUNS], []), ([], [SYNC_RUNS])):
+        with (
+            pytest.raises(DamagedError, match=expected),
+            reading(lake, [SYNC_RUNS]),
+            connect(lake, views, whole=whole) as sql,
+        ):
+            sql.execute("SELECT * FROM sync_runs").fetchall()
+    with pytest.raises(DamagedError, match="sync_runs is damaged"):
+        FileByFile(lake, SYNC_RUNS, ["workspace"], lambda table: {}).look()
+
+
+def test_a_storage_that_fails_for_another_reason_is_no_damage(lake: Lake) -> None:
+    two_workspaces(lake)
+    full = OSError(28, "No space left on device")
+    error = lake.error_of("write", SITE_IMPRESSION, full, "acme", [NOVEMBER])
+    assert not isinstance(error, DamagedError)
+    assert "cannot write" in str(error)
+    assert "check GSC_LAKE, its permissions and the space left" in str(error)
+
+
+def remove_the_third(lake: Lake) -> str:
+    log_file(lake, 2).unlink()
+    return "0+2.json is missing"
+
+
+def write_text(lake: Lake) -> str:
+    log_file(lake, 1).write_text("not a commit", encoding="utf-8")
+    return "0+1.json is not JSON"
+
+
+def cut_the_newest(lake: Lake) -> str:
+    file = log_file(lake, 3)
+    file.write_bytes(file.read_bytes()[:-30])
+    return "0+3.json is not JSON"
+
+
+def empty_the_newest(lake: Lake) -> str:
+    log_file(lake, 3).write_bytes(b"")
+    return "0+3.json is empty"
+
+
+def damage_the_checkpoint(lake: Lake) -> str:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).create_checkpoint()
+    (file,) = log_file(lake, 0).parent.glob("*.checkpoint.parquet")
+    overwrite(file)
+    return "0+3.checkpoint.parquet is not a Parquet file"
+
+
+def remove_the_checkpoint(lake: Lake) -> str:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).create_checkpoint()
+    (file,) = log_file(lake, 0).parent.glob("*.checkpoint.parquet")
+    file.unlink()
+    return "_last_checkpoint names a checkpoint that is missing"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        remove_the_third,
+        write_text,
+        cut_the_newest,
+        empty_the_newest,
+        damage_the_checkpoint,
+        remove_the_checkpoint,
+    ],
+    ids=lambda harm: harm.__name__,
+)
+def test_a_damaged_log_is_named_by_its_file(lake: Lake, harm: Callable[[Lake], str]) -> None:
+    expected = f"searchdata_site_impression is damaged: _delta_log/{harm(filled(lake))}.*gsc verify --repair"
+    attempts: list[Callable[[Lake], object]] = [
+        lambda other: other.read(SITE_IMPRESSION),
+        lambda other: other.replace(SITE_IMPRESSION, target(DAYS[1]), rows(DAYS[1], 5)),
+        lambda other: other.append(SITE_IMPRESSION, rows(DAYS[1], 5)),
+        lambda other: other.local_files(SITE_IMPRESSION),
+        lambda other: damaged_files(other, SITE_IMPRESSION),
+        disagreements,
+    ]
+    for attempt in attempts:
+        with pytest.raises(DamagedError, match=expected) as raised:
+            attempt(Lake(lake.uri))
+        assert raised.value.path.startswith("_delta_log/")
+
+
+def test_an_empty_commit_is_noticed_by_a_lake_that_has_the_table_open(lake: Lake) -> None:
+    other = Lake(lake.uri)
+    filled(lake)
+    clicks_by_day(other)
+    lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
+    log_file(lake, 4).write_bytes(b"")
+    with pytest.raises(DamagedError, match=r"0+4\.json is empty"):
+        clicks_by_day(other)
+
+
+@pytest.mark.parametrize("left", ["no folder", "an empty folder"])
+def test_a_table_whose_log_is_gone_is_neither_read_as_empty_nor_made_again(lake: Lake, left: str) -> None:
+    files = [file for day in (OCTOBER, NOVEMBER) for file in data_files(filled(lake), month=day)]
+    log = log_file(lake, 0).parent
+    shutil.rmtree(log)
+    if left == "an empty folder":
+        log.mkdir()
+    attempts: list[Callable[[], object]] = [
+        lambda: lake.read(SITE_IMPRESSION),
+        lambda: lake.dataset(SITE_IMPRESSION),
+        lambda: lake.replace(SITE_IMPRESSION, target(DAYS[1]), rows(DAYS[1], 5)),
+        lambda: lake.append(SITE_IMPRESSION, rows(DAYS[1], 5)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(DamagedError, match=r"has files but no log\. Restore _delta_log from a backup"):
+            attempt()
+    assert all(file.exists() for file in files)
+    assert not any(log.glob("*"))
+
+
+def test_a_large_table_is_not_made_again_while_the_ledger_counts_its_rows(lake: Lake) -> None:
+    filled(lake)
+    claim(lake)
+    shutil.rmtree(lake.table_uri(SITE_IMPRESSION))
+    with pytest.raises(DamagedError, match="searchdata_site_impression is missing although sync_ledger"):
+        lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
+    assert not Path(lake.table_uri(SITE_IMPRESSION)).exists()
+    lake.append(URL_IMPRESSION, URL_IMPRESSION.schema.empty_table())
+    lake.replace(SYNC_LEDGER, OfWorkspace("acme"), SYNC_LEDGER.schema.empty_table())
+    lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
+
+
+def test_the_ledger_is_not_made_again_while_its_tables_hold_rows(lake: Lake) -> None:
+    lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "writing", None))
+    filled(lake)
+    shutil.rmtree(lake.table_uri(SYNC_LEDGER))
+    with pytest.raises(
+        DamagedError, match="sync_ledger is missing although searchdata_site_impression holds"
+    ):
+        lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "final", None))
+    for day in DAYS:
+        lake.replace(SITE_IMPRESSION, target(day), SITE_IMPRESSION.schema.empty_table())
+    lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "final", None))
+
+
+READS_AND_ENDS = """
+import sys
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+Lake(sys.argv[1]).read(SITE_IMPRESSION)
+"""
+
+
+def test_a_process_that_reads_and_ends_at_once_ends_well(lake: Lake) -> None:
+    two_workspaces(lake)
+    arguments = [sys.executable, "-c", READS_AND_ENDS, lake.uri]
+    codes = [subprocess.run(arguments, check=False).returncode for _ in range(20)]
+    assert codes == [0] * 20
+
+
+def test_errors_of_the_lake_are_one_tree() -> None:
+    assert issubclass(DamagedError, LakeError)

@@ -1,0 +1,104 @@
+"""Lakes that earlier releases wrote: opened, read, written to, with the numbers that they had."""
+
+from __future__ import annotations
+
+import tarfile
+from datetime import date
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from gsc_pipeline.days import ONE_DAY
+from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.damage import damaged_files
+from gsc_pipeline.lake.duckdb_file import write_duckdb_file
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TABLES
+from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.version import LAKE_VERSION, version_of
+from gsc_pipeline.quality import schema_differences
+from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline_tests.lake.test_housekeeping import tend
+from gsc_pipeline_tests.world import NOON, World
+
+RELEASES = Path(__file__).parent / "releases"
+
+ROWS = {
+    "searchdata_site_impression": 194,
+    "searchdata_url_impression": 241,
+    "searchdata_hourly": 640,
+    "search_appearance": 200,
+    "properties": 4,
+    "sitemaps": 8,
+    "url_inspections": 25,
+    "sync_ledger": 15,
+    "sync_runs": 4,
+    "revisions": 1,
+    "standing_failures": 1,
+    "daily_performance": 10,
+    "index_coverage": 16,
+    "insight_refreshes": 2,
+}
+"""Of 0.1.0's lake; its other tables are empty."""
+SITE_SUMS = [("acme", 14, 117, 2353), ("globex", 14, 112, 1966)]
+URL_SUMS = [("acme", 15, 128, 2579), ("globex", 15, 123, 2101)]
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Lake:
+    with tarfile.open(RELEASES / "lake-0.1.0.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return Lake(str(tmp_path / "lake"))
+
+
+def sums(lake: Lake) -> list[list[tuple[object, ...]]]:
+    with connect(lake) as connection:
+        return [
+            connection.execute(
+                f"""SELECT workspace, sum(clicks), sum(impressions), sum({positions}) FROM {table}
+                    GROUP BY ALL ORDER BY ALL"""
+            ).fetchall()
+            for table, positions in (
+                ("searchdata_site_impression", "sum_top_position"),
+                ("searchdata_url_impression", "sum_position"),
+            )
+        ]
+
+
+def test_a_lake_of_0_1_0_reads_as_it_was_written(old: Lake, tmp_path: Path) -> None:
+    assert {table.name: rows for table in TABLES if (rows := old.read(table).num_rows)} == ROWS
+    assert sums(old) == [SITE_SUMS, URL_SUMS]
+    assert disagreements(old) == []
+    assert [damaged_files(old, table, deep=True) for table in TABLES] == [[]] * len(TABLES)
+    for _, difference in schema_differences(old):
+        assert "the next sync that writes the table adds it" in difference
+    with connect(old, (), whole=TABLES) as connection:
+        for name, rows in ROWS.items():
+            assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (rows,)
+    assert write_duckdb_file(old, tmp_path / "old.duckdb").keys() == {table.name for table in TABLES}
+    assert {version_of(old.open(table)) for table in TABLES} == {1}
+
+
+def test_a_lake_of_0_1_0_is_synced_and_upgraded(old: Lake, tmp_path: Path) -> None:
+    properties = [
+        SyntheticProperty("sc-domain:acme.com", rows_a_day=10, plants=False),
+        SyntheticProperty("https://shop.globex.example/", rows_a_day=10, plants=False),
+    ]
+    with World.serving(tmp_path, properties, now=NOON + 2 * ONE_DAY) as world:
+        world.lake = old
+        world.sync(world.workspace("globex", properties=("https://shop.globex.example/",)), world.last(4))
+    assert version_of(DeltaTable(old.table_uri(SITE_IMPRESSION))) == LAKE_VERSION
+    assert disagreements(old) == []
+    assert sums(old)[0][0] == SITE_SUMS[0]
+    days = set(old.read(SITE_IMPRESSION, workspace="globex")["data_date"].to_pylist())
+    assert (min(days), max(days)) == (date(2026, 11, 17), date(2026, 11, 22))
+
+
+def test_a_lake_of_0_1_0_is_tended(old: Lake) -> None:
+    done = tend(old, hours=0)
+    assert list(done) == [table.name for table in TABLES]
+    assert {one.kept_because for one in done.values()} == {""}
+    assert sums(old) == [SITE_SUMS, URL_SUMS]
+    assert {table.name: rows for table in TABLES if (rows := old.read(table).num_rows)} == ROWS
+    assert {version_of(old.open(table)) for table in TABLES} == {LAKE_VERSION}
