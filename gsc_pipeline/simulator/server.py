@@ -142,12 +142,13 @@ class Simulator:
     def _reply(self, call: Call, fault: Reply | None) -> Reply:
         if fault is not None and fault.body is not None:
             return fault
-        true = self._answer(call)
+        true = self.true_answer(call)
         if fault is None:
             return true
         return Reply(true.status, true.body, {**true.headers, **fault.headers}, fault.cut_after)
 
-    def _answer(self, call: Call) -> Reply:
+    def true_answer(self, call: Call) -> Reply:
+        """The answer that no fault has touched, for faults that begin with it."""
         if call.kind == "unknown":
             return google_error(404, "notFound", "Not Found")
         if call.kind == "token":
