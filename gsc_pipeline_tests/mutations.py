@@ -9,12 +9,12 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -71,10 +71,24 @@ _VALUES = [
 _ERROR = '{"error":{"code":403,"message":"Forbidden","errors":[{"reason":"forbidden"}]}}'
 _INSTEAD = [
     *("", " ", "null", "[]", "{}", "true", "12", '"text"', "[{}]", "[null]", '{"rows":null}', '{"rows":{}}'),
-    *('{"rows":[null]}', '{"rows":[{}]}', '{"rows":[[]]}', '{"rows":"none"}', '{"error":null}', '{"error":{}}'),
+    *(
+        '{"rows":[null]}',
+        '{"rows":[{}]}',
+        '{"rows":[[]]}',
+        '{"rows":"none"}',
+        '{"error":null}',
+        '{"error":{}}',
+    ),
     *("<!DOCTYPE html><html><body>Sign in</body></html>", "<html>", "Service unavailable", _ERROR),
     *('{"error":"invalid_grant"}', '{"error":{"code":503,"status":"UNAVAILABLE"}}', '{"siteEntry":{}}'),
-    *('{"siteEntry":null}', '{"siteEntry":[null]}', '{"kind":"something#else"}', "\ufeff{}", "\x00", "{" * 10_000),
+    *(
+        '{"siteEntry":null}',
+        '{"siteEntry":[null]}',
+        '{"kind":"something#else"}',
+        "\ufeff{}",
+        "\x00",
+        "{" * 10_000,
+    ),
     *("[" * 100_000 + "]" * 100_000, '{"access_token":"","expires_in":3599}', '{"access_token":null}'),
     *('{"access_token":"x\\r\\ny: z","expires_in":-1}', '{"access_token":["a"]}', '{"expires_in":3599}'),
 ]
@@ -265,11 +279,11 @@ def _may_be_true(row: Any, keys: int) -> bool:
     return _is_number(position) and 1 <= position <= MOST_POSITION
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[float]:
     return _is_number(value) and 0 <= value < MOST_COUNT and value == math.floor(value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 
@@ -320,8 +334,3 @@ def about(call: Call) -> str:
         return call.kind
     body = call.body
     return f"{call.site_url} {body['startDate']} by {','.join(body['dimensions'])} from {body['startRow']}"
-
-
-def doubted_days(calls: Iterator[Call]) -> set[tuple[str | None, str]]:
-    """Property and day of each call."""
-    return {(call.site_url, call.body["startDate"]) for call in calls}
