@@ -192,6 +192,23 @@ class Settings(BaseSettings):
     api_read_timeout_seconds: float = _variable(
         "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "how long the API may be silent", gt=0
     )
+    api_call_seconds: float = _variable(
+        "GSC_API_CALL_SECONDS", 300.0, "how long one try of a call may take in all", gt=0, le=3600
+    )
+    api_answer_megabytes: float = _variable(
+        "GSC_API_ANSWER_MEGABYTES",
+        64.0,
+        "the largest answer that is taken, unpacked; 25,000 rows have 5 to 20",
+        gt=0,
+        le=1024,
+    )
+    api_pages: int = _variable(
+        "GSC_API_PAGES",
+        4,
+        "pages of 25,000 rows after which an answer must have ended; Google's end after three",
+        ge=1,
+        le=1000,
+    )
     api_limit_factor: float = _variable(
         "GSC_API_LIMIT_FACTOR",
         1.0,

@@ -22,6 +22,7 @@ from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.token_breakers import TokenBreakers
+from gsc_pipeline.search_console.transport import MEGABYTE, Limits
 from gsc_pipeline.settings import Settings, state_address
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline.sync.everyone import OpenConsole
@@ -53,9 +54,14 @@ def console_opener(settings: Settings, clock: Clock = utc_now) -> OpenConsole:
             breaker=circuit_breaker(settings, store, clock),
             token_breaker=endpoints.at if endpoints else None,
             on_close=store.close,
-            connections=settings.api_concurrency,
-            connect_timeout_seconds=settings.api_connect_timeout_seconds,
-            read_timeout_seconds=settings.api_read_timeout_seconds,
+            limits=Limits(
+                connections=settings.api_concurrency,
+                connect_seconds=settings.api_connect_timeout_seconds,
+                silent_seconds=settings.api_read_timeout_seconds,
+                call_seconds=settings.api_call_seconds,
+                answer_bytes=int(settings.api_answer_megabytes * MEGABYTE),
+            ),
+            most_pages=settings.api_pages,
             clock=clock,
         )
 
@@ -121,7 +127,7 @@ def _breaker_figures(settings: Settings) -> dict[str, Any]:
         "failures": settings.breaker_failures,
         "seconds": settings.breaker_seconds,
         # Whatever may pass between the moment a call is let through and its end, with room to spare.
-        "probe_seconds": 2 * (settings.api_connect_timeout_seconds + settings.api_read_timeout_seconds),
+        "probe_seconds": settings.api_connect_timeout_seconds + settings.api_call_seconds + 60,
     }
 
 

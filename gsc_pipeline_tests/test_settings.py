@@ -59,6 +59,9 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "api_longest_wait_seconds": ("0", 0.0),
         "api_connect_timeout_seconds": ("0.5", 0.5),
         "api_read_timeout_seconds": ("30", 30.0),
+        "api_call_seconds": ("90", 90.0),
+        "api_answer_megabytes": ("8.5", 8.5),
+        "api_pages": ("6", 6),
         "checks_cron": ("@hourly", "@hourly"),
         "stale_after_hours": ("1.5", 1.5),
         "state": (

@@ -2,30 +2,33 @@
 
 Belongs here: what the wire's JSON means. Does not: what the numbers mean for a table (`sync.grains`).
 Arrow reads the JSON itself, outside Python's lock: 25,000 rows take half the CPU time that msgspec and
-lists take (`benchmarks/`), and threads decode side by side.
-Wire rules: no `rows` key when empty, `keys` absent without dimensions, `position` absent for feeds (and
-never read as 0 or 1), the first incomplete date and hour in either of their two spellings.
+lists take (`benchmarks/`), and threads decode side by side. `rows` says what the rows must be.
+Wire rules: no `rows` key when empty, `keys` absent without dimensions, `position` absent for feeds, the first
+incomplete date and hour in either of their two spellings. Fields that are new to this project are ignored.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 
-from gsc_pipeline.search_console.errors import ServiceUnavailableError
+from gsc_pipeline.search_console.errors import WrongAnswerError, printable
+from gsc_pipeline.search_console.json_answers import AnswerObject, Text, decode_strictly
+from gsc_pipeline.search_console.rows import METRICS, checked_rows, empty_rows
+from gsc_pipeline.search_console.search_types import SearchType
 
-METRICS = (
-    pa.field("clicks", pa.int64(), nullable=False),
-    pa.field("impressions", pa.int64(), nullable=False),
-    pa.field("position", pa.float64()),
-)
+log = logging.getLogger(__name__)
+
+__all__ = ["METRICS", "Answer", "Site", "decode_answer", "decode_sites", "empty_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,15 @@ class Answer:
 
     `rows` has one text column per dimension, as on the wire, then clicks and impressions (int64) and
     position (float64: average, one-based, weighted by impressions; null where the API gives none).
-    `first_incomplete_hour` is an aware moment, given for answers by hour.
+    `first_incomplete_hour` is an aware moment, given for answers by hour. `names_aggregation` tells whether
+    the answer has a `responseAggregationType`; a bare one has neither that nor `rows`.
     """
 
     rows: pa.Table
     first_incomplete_date: date | None = None
     first_incomplete_hour: datetime | None = None
+    names_aggregation: bool = True
+    is_bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,16 @@ class _Metadata(msgspec.Struct):
 
 
 class _SiteEntry(msgspec.Struct):
-    siteUrl: str
-    permissionLevel: str
+    siteUrl: Text
+    permissionLevel: Text
 
 
-class _Sites(msgspec.Struct):
-    siteEntry: list[_SiteEntry] = []
+class _Sites(AnswerObject):
+    siteEntry: list[_SiteEntry] = msgspec.field(default_factory=list)
+
+
+class _WithoutRows(AnswerObject):
+    rows: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
 _ROW = pa.struct(
@@ -87,42 +97,64 @@ _ANSWER = pa.struct(
     {
         "rows": pa.list_(_ROW),
         "metadata": pa.struct(dict.fromkeys(_Metadata.__struct_fields__, pa.string())),
+        "responseAggregationType": pa.string(),
+        # Of the type that only null has, so that Arrow refuses an answer which holds an error beside rows.
+        "error": pa.null(),
     }
 )
+_ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 _SITES = msgspec.json.Decoder(_Sites)
+_WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
+
+_LEVELS = frozenset({"siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnverifiedUser"})
 
 
-def decode_answer(body: bytes, dimensions: Sequence[str]) -> Answer:
-    """Decode the body of a searchAnalytics answer grouped by `dimensions`.
+def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType) -> Answer:
+    """Decode the body of a searchAnalytics answer for `search_type`, grouped by `dimensions`.
 
-    Raises ServiceUnavailableError where the body is cut short or is not such an answer.
+    Raises ServiceUnavailableError where the body is no JSON or cut short, WrongAnswerError where it is no
+    such answer or cannot be true.
     """
     try:
-        rows, metadata = _read(body).flatten()
-        columns = _columns(rows.flatten(), dimensions)
+        rows, metadata, aggregation, _ = _read(body).flatten()
         incomplete = msgspec.convert(metadata[0].as_py() or {}, _Metadata)
+        aggregation_type = aggregation[0].as_py()
     except (pa.ArrowException, msgspec.ValidationError, ValueError) as error:
-        cause = " ".join(str(error).split())
-        raise ServiceUnavailableError(f"the answer could not be read ({cause}; {len(body)} bytes)") from None
+        decode_strictly(_ANY_JSON, body, "the answer")
+        cause = f"{printable(str(error), 200)}; {len(body)} bytes"
+        raise WrongAnswerError(f"the answer could not be read ({cause})") from None
+    found = rows.flatten()
+    has_rows_key = True
+    if len(found) == 0:
+        # Arrow takes `null` for a list, and looks at nothing behind the object.
+        has_rows_key = decode_strictly(_WITHOUT_ROWS, body, "the answer").rows is not msgspec.UNSET
     return Answer(
-        columns,
+        checked_rows(found, dimensions, search_type) if len(found) else empty_rows(dimensions),
         incomplete.first_incomplete_date or incomplete.firstIncompleteDate,
         incomplete.first_incomplete_hour or incomplete.firstIncompleteHour,
+        names_aggregation=bool(aggregation_type),
+        is_bare=not has_rows_key and not aggregation_type,
     )
 
 
 def decode_sites(body: bytes) -> list[Site]:
-    """Decode the body of a sites.list answer. Raises ServiceUnavailableError where it is no such answer."""
-    try:
-        sites = _SITES.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ServiceUnavailableError(f"the list of properties could not be read ({error})") from None
-    return [Site(entry.siteUrl, entry.permissionLevel) for entry in sites.siteEntry]
+    """Decode the body of a sites.list answer.
+
+    Raises ServiceUnavailableError where it is no JSON, WrongAnswerError where it is no such answer.
+    """
+    entries = decode_strictly(_SITES, body, "the list of properties").siteEntry
+    urls = Counter(entry.siteUrl for entry in entries)
+    twice = [url for url, times in urls.most_common(1) if times > 1]
+    if twice:
+        raise WrongAnswerError(f"the list of properties names {printable(twice[0], 100)} twice")
+    for level in {entry.permissionLevel for entry in entries} - _LEVELS:
+        _log_once(printable(level, 100))
+    return [Site(entry.siteUrl, entry.permissionLevel) for entry in entries]
 
 
-def empty_rows(dimensions: Sequence[str]) -> pa.Table:
-    """No rows, in the shape of an answer grouped by `dimensions`."""
-    return _schema(dimensions).empty_table()
+@lru_cache(64)
+def _log_once(level: str) -> None:
+    log.info("properties are listed with a permission level that is not known yet: %s", level)
 
 
 def _read(body: bytes) -> pa.StructArray:
@@ -143,33 +175,3 @@ def _read(body: bytes) -> pa.StructArray:
     if len(answers) != 1 or answers.null_count:
         raise ValueError("not one JSON object")
     return answers
-
-
-def _columns(rows: pa.StructArray, dimensions: Sequence[str]) -> pa.Table:
-    keys, clicks, impressions, position = rows.flatten()
-    lengths = pc.unique(pc.fill_null(pc.list_value_length(keys), 0)).to_pylist()
-    wrong = [length for length in lengths if length != len(dimensions)]
-    if wrong:
-        raise ValueError(f"rows have {wrong[0]} keys, {len(dimensions)} were asked for")
-    arrays = [
-        *(pc.list_element(keys, i) for i in range(len(dimensions))),
-        _whole_numbers(clicks),
-        _whole_numbers(impressions),
-        position,
-    ]
-    table = pa.table(arrays, schema=_schema(dimensions))
-    missing = [f.name for f in table.schema if not f.nullable and table[f.name].null_count]
-    if missing:
-        raise ValueError(f"rows without {', '.join(missing)}")
-    # Arrow takes any bytes for text until asked to look.
-    table.validate(full=True)
-    return table
-
-
-def _schema(dimensions: Sequence[str]) -> pa.Schema:
-    return pa.schema([pa.field(name, pa.string(), nullable=False) for name in dimensions] + list(METRICS))
-
-
-def _whole_numbers(values: pa.Array) -> pa.Array:
-    """The wire writes counts as 12.0. Raises ArrowInvalid for 12.5."""
-    return values.cast(pa.int64())

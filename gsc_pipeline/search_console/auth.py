@@ -13,11 +13,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import google.auth.credentials
 import msgspec
-import urllib3
 from google.auth.exceptions import GoogleAuthError
 from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
@@ -26,15 +25,18 @@ from gsc_pipeline.days import Clock
 from gsc_pipeline.search_console.breaker import AlwaysClosed, Breaker
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
-    ServiceUnavailableError,
     classify,
     read_refusal,
 )
+from gsc_pipeline.search_console.json_answers import AnswerObject, decode_strictly
 from gsc_pipeline.search_console.key_files import warn_of_others
-from gsc_pipeline.search_console.transport import send, without_secrets
+from gsc_pipeline.search_console.transport import REFUSAL_BYTES, Response, Transport, without_secrets
 
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
+
+LONGEST_TOKEN_SECONDS = 7 * 86_400
+"""A token that claims to last longer is none of Google's, whose tokens last an hour, or twelve at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,13 @@ def token_uri_of(source: CredentialSource) -> str:
     return str(_key(source)["token_uri"])
 
 
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: int = 0
+class _Token(AnswerObject, kw_only=True):
+    # Visible ASCII, as it becomes a part of a header.
+    access_token: Annotated[str, msgspec.Meta(max_length=REFUSAL_BYTES, pattern=r"^[!-~]+\Z")]
+    expires_in: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TOKEN_SECONDS)] = 0
+
+
+_TOKEN = msgspec.json.Decoder(_Token, strict=False)
 
 
 class TokenSource:
@@ -121,12 +127,12 @@ class TokenSource:
     def __init__(
         self,
         source: CredentialSource,
-        http: urllib3.PoolManager,
+        transport: Transport,
         clock: Clock,
         breaker_at: Callable[[str], Breaker] | None = None,
     ) -> None:
         self._source = source
-        self._http = http
+        self._transport = transport
         self._clock = clock
         self._breaker_at = breaker_at or (lambda token_uri: AlwaysClosed())
         self._lock = threading.Lock()
@@ -161,7 +167,7 @@ class TokenSource:
     def _refresh(self, credentials: google.auth.credentials.Credentials) -> None:
         credentials.refresh(self._guarded)  # type: ignore[no-untyped-call]
 
-    def _guarded(self, url: str, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
+    def _guarded(self, url: str, *args: Any, **kwargs: Any) -> Response:
         with self._breaker_at(url).guard():
             return self._ask(url, *args, **kwargs)
 
@@ -171,24 +177,23 @@ class TokenSource:
         method: str = "GET",
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Response:
         """The transport google-auth calls. Raises our own errors instead of handing over a refusal.
 
         google-auth's own handling repeats refused calls with waits that nobody can set, forgets the status
         and Retry-After, and trips over an answer that is no JSON.
         """
         whom = f"the token endpoint {without_secrets(url)}"
-        response = send(self._http, method, url, body=body, headers=headers or {}, whom=whom)
+        response = self._transport.send(
+            method, url, body=body, headers=headers or {}, whom=whom, answer_bytes=REFUSAL_BYTES
+        )
         if response.status != 200:
             refusal = read_refusal(response.status, response.headers, response.data)
             error = classify(replace(refusal, at_token_endpoint=True), self._clock())
             if isinstance(error, CredentialUnusableError):
                 raise CredentialUnusableError(f"{self._source}: {error.cause}")
             raise error
-        try:
-            msgspec.json.decode(response.data, type=_Token, strict=False)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ServiceUnavailableError(f"no token in the answer of {whom}") from None
+        decode_strictly(_TOKEN, response.data, f"the token in the answer of {whom}")
         return response
 
 

@@ -1,7 +1,7 @@
 """The abstract Search Console, and its one live implementation over HTTPS.
 
-Belongs here: pooling, time-outs, compression, the order of what stands around a call: retries, circuit
-breaker, token, limiter. Does not: these themselves, paging and what to read (`sync`). The simulator in
+Belongs here: the order of what stands around a call: retries, circuit breaker, token, limiter, transport.
+Does not: these themselves, paging and what to read (`sync`). The simulator in
 `gsc_pipeline.simulator` speaks the same wire protocol, so this client is the one that tests and
 demonstrations use too.
 """
@@ -17,10 +17,9 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
-import urllib3
 from typing_extensions import override
 
-from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.search_console.answers import Answer, Site, decode_answer, decode_sites
 from gsc_pipeline.search_console.auth import CredentialSource, TokenSource
 from gsc_pipeline.search_console.breaker import AlwaysClosed, Breaker
@@ -28,16 +27,23 @@ from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
     QuotaError,
     TokenExpiredError,
+    WrongAnswerError,
     classify,
     read_refusal,
 )
 from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
 from gsc_pipeline.search_console.limits import Limiter, Unlimited
 from gsc_pipeline.search_console.quotas import Kind
-from gsc_pipeline.search_console.requests import AnalyticsRequest, request_body
+from gsc_pipeline.search_console.requests import (
+    PAGE_ROWS,
+    AnalyticsRequest,
+    DailyTotals,
+    HourlyTotals,
+    request_body,
+)
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.sitemaps import Sitemap, decode_sitemaps
-from gsc_pipeline.search_console.transport import send
+from gsc_pipeline.search_console.transport import Limits, Transport
 
 T = TypeVar("T")
 
@@ -58,6 +64,9 @@ class SearchConsole(ABC):
 
     Every method raises a SearchConsoleError (`errors`), transient ones after retries where it has any.
     """
+
+    most_pages: int = 4
+    """Pages of one answer after which reading it ends with an error: Google's answers have three at most."""
 
     @abstractmethod
     def sites(self) -> list[Site]:
@@ -114,9 +123,8 @@ class HttpSearchConsole(SearchConsole):
         breaker: Breaker | None = None,
         token_breaker: Callable[[str], Breaker] | None = None,
         on_close: Callable[[], None] = lambda: None,
-        connections: int = 4,
-        connect_timeout_seconds: float = 10.0,
-        read_timeout_seconds: float = 120.0,
+        limits: Limits | None = None,
+        most_pages: int = 4,
         clock: Clock = utc_now,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -125,15 +133,10 @@ class HttpSearchConsole(SearchConsole):
         self._breaker = breaker or AlwaysClosed()
         self._on_close = on_close
         self._clock = clock
-        self._http = urllib3.PoolManager(
-            maxsize=connections,
-            block=True,
-            retries=False,
-            timeout=urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds),
-            # Google compresses only for clients whose agent says gzip as well.
-            headers=urllib3.make_headers(accept_encoding="gzip", user_agent="gsc_pipeline (gzip)"),
-        )
-        self._tokens = TokenSource(credentials, self._http, clock, token_breaker)
+        self._transport = Transport(limits)
+        self._tokens = TokenSource(credentials, self._transport, clock, token_breaker)
+        self.most_pages = most_pages
+        self._names_aggregation_of_nothing = False
         self._lock = threading.Lock()
         self._usage = Usage()
 
@@ -143,10 +146,36 @@ class HttpSearchConsole(SearchConsole):
 
     @override
     def query(self, site_url: str, request: AnalyticsRequest, *, start_row: int = 0) -> Answer:
+        answer = self._query(site_url, request, start_row)
+        if answer.is_bare and not self._may_be_bare(site_url, request):
+            self._count(retries=1)
+            answer = self._query(site_url, request, start_row)
+            if answer.is_bare:
+                raise WrongAnswerError(
+                    "the answer is {}, and this API says in another way that there is nothing"
+                )
+        return answer
+
+    def _query(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         path = f"webmasters/v3/sites/{quote(site_url, safe='')}/searchAnalytics/query"
         body = request_body(request, start_row=start_row)
-        decode = partial(decode_answer, dimensions=request.dimensions)
-        return self._answer(_Call(Kind.SEARCH_ANALYTICS, site_url, "POST", path, decode, body))
+        decode = partial(decode_answer, dimensions=request.dimensions, search_type=request.search_type)
+        answer = self._answer(_Call(Kind.SEARCH_ANALYTICS, site_url, "POST", path, decode, body))
+        if answer.rows.num_rows == 0 and answer.names_aggregation:
+            self._names_aggregation_of_nothing = True
+        return answer
+
+    def _may_be_bare(self, site_url: str, request: AnalyticsRequest) -> bool:
+        """Whether this API says by `{}` that there is nothing, and not by an answer without rows.
+
+        Google names the aggregation even then; other servers leave it out. Where it is not known yet, one
+        question tells whose answer is empty for sure: the totals of one day from row 25,000 on.
+        """
+        if not self._names_aggregation_of_nothing:
+            control = DailyTotals(request.search_type, _one_day(request))
+            if self._query(site_url, control, PAGE_ROWS).rows.num_rows > 0:
+                raise WrongAnswerError("the totals of a single day have more than 25,000 rows")
+        return not self._names_aggregation_of_nothing
 
     @override
     def sitemaps(self, site_url: str) -> list[Sitemap]:
@@ -166,7 +195,7 @@ class HttpSearchConsole(SearchConsole):
 
     @override
     def close(self) -> None:
-        self._http.clear()
+        self._transport.close()
         self._on_close()
 
     def _answer(self, call: _Call[T]) -> T:
@@ -198,16 +227,11 @@ class HttpSearchConsole(SearchConsole):
 
     def _request(self, call: _Call[T], authorization: str) -> bytes:
         self._count(calls=1)
-        response = send(
-            self._http,
+        response = self._transport.send(
             call.method,
             f"{self._base_url}/{call.path}",
             body=None if call.body is None else msgspec.json.encode(call.body),
-            headers={
-                **self._http.headers,
-                "Authorization": authorization,
-                "Content-Type": "application/json",
-            },
+            headers={"Authorization": authorization, "Content-Type": "application/json"},
             whom=self._base_url,
         )
         if response.status == 200:
@@ -217,3 +241,9 @@ class HttpSearchConsole(SearchConsole):
     def _count(self, *, calls: int = 0, retries: int = 0) -> None:
         with self._lock:
             self._usage = Usage(self._usage.calls + calls, self._usage.retries + retries)
+
+
+def _one_day(request: AnalyticsRequest) -> Window:
+    if isinstance(request, DailyTotals | HourlyTotals):
+        return Window.inclusive(request.window.start, request.window.start)
+    return Window.inclusive(request.day, request.day)

@@ -15,6 +15,7 @@
         │   ├── DailyQuotaError
         │   └── NoFreeSlotError      our own limiter's word, nothing was sent
         ├── ServiceUnavailableError
+        ├── WrongAnswerError         an answer that cannot be true, or answers something else
         └── CircuitOpenError         our own circuit breaker's word, nothing was sent
 
 Rules: the error table in Google's documentation of the API, and what several connectors learnt the hard
@@ -23,10 +24,12 @@ way: a quota refusal may come as 403, and is then no lack of permission.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 import msgspec
@@ -35,6 +38,15 @@ from gsc_pipeline.days import ONE_DAY, PACIFIC
 
 LOAD_QUOTA_WAIT_SECONDS = 15 * 60.0
 """How long Google asks to wait after a load-quota refusal."""
+
+LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
+"""Retry-After is cut to this: no quota of Google's lasts longer than a day."""
+
+MESSAGE_CHARACTERS = 4_096
+REASONS = 32
+REASON_CHARACTERS = 100
+QUOTED_CHARACTERS = 300
+"""What is kept of a refusal's message and reasons before anything is searched in them, and then shown."""
 
 
 class SearchConsoleError(Exception):
@@ -166,14 +178,14 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
     try:
         document = msgspec.json.decode(body)
         error = document["error"]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         return Refusal(status, retry_after=retry_after)
     if isinstance(error, str):
-        message = str(document.get("error_description") or "")
-        return Refusal(status, message, frozenset({error}), retry_after, at_token_endpoint=True)
+        message = _message(document.get("error_description"))
+        return Refusal(status, message, _bounded([error]), retry_after, at_token_endpoint=True)
     if not isinstance(error, dict):
         return Refusal(status, retry_after=retry_after)
-    return Refusal(status, str(error.get("message") or ""), frozenset(_reasons(error)), retry_after)
+    return Refusal(status, _message(error.get("message")), _bounded(_reasons(error)), retry_after)
 
 
 def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
@@ -241,39 +253,62 @@ def _classify_at_token_endpoint(refusal: Refusal, cause: str) -> SearchConsoleEr
     return CredentialUnusableError(cause)
 
 
-def _reasons(error: dict[str, Any]) -> list[str]:
+def _message(value: object) -> str:
+    return value[:MESSAGE_CHARACTERS] if isinstance(value, str) else ""
+
+
+def _bounded(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word[:REASON_CHARACTERS] for word in islice(words, REASONS))
+
+
+def _reasons(error: dict[str, Any]) -> Iterator[str]:
     """Every word by which an error names itself: its status, its errors' reasons and domains, its details."""
-    entries = [entry for key in ("errors", "details") for entry in _dicts(error.get(key))]
-    words = [error.get("status")] + [entry.get(key) for entry in entries for key in ("reason", "domain")]
-    return [word for word in words if isinstance(word, str) and word]
+    entries = (entry for key in ("errors", "details") for entry in _dicts(error.get(key)))
+    words = (entry.get(key) for entry in entries for key in ("reason", "domain"))
+    return (word for word in chain([error.get("status")], words) if isinstance(word, str) and word)
 
 
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+def _dicts(value: object) -> Iterator[dict[str, Any]]:
+    return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else iter(())
 
 
+_SIGNED = re.compile(r"eyJ[\w-]++(\.[\w.-]+)?")
 _SECRETS = re.compile(
-    r"(?i:bearer)\s+\S+|ya29\.[\w.-]+|1//[\w-]+|GOCSPX-[\w-]+|eyJ[\w-]+\.[\w.-]+"
-    r"|(?s:-----BEGIN.*?(-----END[^-]*-----|$))"
+    r"(?i:bearer)\s++\S+|ya29\.[\w.-]+|1//[\w-]+|GOCSPX-[\w-]+|(?s:-----BEGIN.*?(-----END[^-]*-----|$))"
 )
-"""Access and refresh tokens, client secrets, signed assertions and keys, by the shapes in which Google issues
-them. A clumsy proxy or endpoint may repeat in its refusal what it was sent."""
+"""Signed assertions, and access and refresh tokens, client secrets and keys, by the shapes in which Google
+issues them. A clumsy proxy or endpoint may repeat in its refusal what it was sent. Both patterns consume
+whatever they looked at, so the work grows with the length of the text and no faster."""
+
+
+def masked(text: str) -> str:
+    """The text with everything that looks like a secret masked."""
+    signed_masked = _SIGNED.sub(lambda match: "[secret]" if match[1] else match[0], text)
+    return _SECRETS.sub("[secret]", signed_masked)
+
+
+def printable(text: str, most: int = QUOTED_CHARACTERS) -> str:
+    """The text on one line, cut to `most` characters, control characters escaped."""
+    # Escaping makes a text longer, so cutting first bounds the work and cutting again the result.
+    line = " ".join(text[: 4 * most].split())[:most]
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:most]
 
 
 def _cause(refusal: Refusal) -> str:
     where = "the token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
-    words = ", ".join(sorted(refusal.reasons - {"global"}))
+    words = printable(masked(", ".join(sorted(refusal.reasons - {"global"}))))
     answered = " ".join(part for part in (where, str(refusal.status), words and f"({words})") if part)
-    text = " ".join(_SECRETS.sub("[secret]", refusal.message).split())[:300].rstrip(".")
+    text = printable(masked(refusal.message[:MESSAGE_CHARACTERS])).rstrip(".")
     return f"{answered}: {text}" if text else answered
 
 
 def _seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds. Google sends seconds; its other form, a date, is left to the back-off."""
     try:
-        return max(0.0, float(retry_after)) if retry_after else None
+        seconds = float(retry_after[:REASON_CHARACTERS]) if retry_after else math.nan
     except ValueError:
         return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _seconds_to_pacific_midnight(now: datetime) -> float:

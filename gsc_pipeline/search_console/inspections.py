@@ -11,7 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from gsc_pipeline.search_console.errors import ServiceUnavailableError
+from gsc_pipeline.search_console.errors import WrongAnswerError
+from gsc_pipeline.search_console.json_answers import AnswerObject, decode_strictly
 from gsc_pipeline.search_console.moments import moment
 
 
@@ -73,7 +74,7 @@ class _Result(msgspec.Struct):
     richResultsResult: _RichResults = msgspec.field(default_factory=_RichResults)
 
 
-class _Answer(msgspec.Struct):
+class _Answer(AnswerObject, kw_only=True):
     inspectionResult: msgspec.Raw
 
 
@@ -82,13 +83,16 @@ _RESULT = msgspec.json.Decoder(_Result)
 
 
 def decode_inspection(body: bytes) -> Inspection:
-    """Decode the body of an inspection. Raises ServiceUnavailableError where it is no such answer."""
+    """Decode the body of an inspection.
+
+    Raises ServiceUnavailableError where it is no JSON, WrongAnswerError where it is no such answer.
+    """
+    raw = bytes(decode_strictly(_ANSWER, body, "the inspection").inspectionResult)
+    result = decode_strictly(_RESULT, raw, "the inspection")
     try:
-        raw = bytes(_ANSWER.decode(body).inspectionResult)
-        result = _RESULT.decode(raw)
         text = raw.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ServiceUnavailableError(f"the inspection could not be read ({error})") from None
+    except UnicodeDecodeError as error:
+        raise WrongAnswerError(f"the inspection could not be read ({error})") from None
     index, rich = result.indexStatusResult, result.richResultsResult
     types = (item.richResultType for item in rich.detectedItems)
     return Inspection(

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from gsc_pipeline.search_console.errors import ServiceUnavailableError
+from gsc_pipeline.search_console.json_answers import AnswerObject, Count, Text, decode_strictly
 from gsc_pipeline.search_console.moments import moment
 
 
@@ -40,24 +40,24 @@ class Sitemap:
 
 class _Content(msgspec.Struct):
     type: str = ""
-    submitted: int = 0
-    indexed: int = 0
+    submitted: Count = 0
+    indexed: Count = 0
 
 
 class _Sitemap(msgspec.Struct):
-    path: str
+    path: Text
     type: str = ""
     isSitemapsIndex: bool = False
     isPending: bool = False
     lastSubmitted: str = ""
     lastDownloaded: str = ""
-    warnings: int = 0
-    errors: int = 0
+    warnings: Count = 0
+    errors: Count = 0
     contents: list[_Content] = []
 
 
-class _Sitemaps(msgspec.Struct):
-    sitemap: list[_Sitemap] = []
+class _Sitemaps(AnswerObject):
+    sitemap: list[_Sitemap] = msgspec.field(default_factory=list)
 
 
 # Not strict, because the wire writes 64-bit counts as texts.
@@ -65,11 +65,11 @@ _SITEMAPS = msgspec.json.Decoder(_Sitemaps, strict=False)
 
 
 def decode_sitemaps(body: bytes) -> list[Sitemap]:
-    """Decode the body of a sitemaps.list answer; ServiceUnavailableError where it is no such answer."""
-    try:
-        answer = _SITEMAPS.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ServiceUnavailableError(f"the list of sitemaps could not be read ({error})") from None
+    """Decode the body of a sitemaps.list answer.
+
+    Raises ServiceUnavailableError where it is no JSON, WrongAnswerError where it is no such answer.
+    """
+    answer = decode_strictly(_SITEMAPS, body, "the list of sitemaps")
     return [
         Sitemap(
             path=entry.path,

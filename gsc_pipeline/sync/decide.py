@@ -18,7 +18,7 @@ HISTORY_MONTHS = 16
 """How far back Search Console shows data."""
 
 NO_QUERIES = "the list of queries came back empty, though earlier reads have rows with a query"
-"""The reason of a day whose rows were kept for that, to be read again by the next sync."""
+"""The reason of a day that was read so, to be read again by the next sync."""
 
 DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
 """The reason of a day that two syncs have read so: that is how Search Console counts it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest
 
 FULL_PAGE_SHARE = 0.9
@@ -28,7 +29,8 @@ class Pages:
 def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest) -> Pages:
     """Read every page of an answer. `startRow` advances by the rows received, whatever their number.
 
-    Raises the SearchConsoleError of the first call that fails.
+    Raises the SearchConsoleError of the first call that fails, and WrongAnswerError where the pages do not
+    end: Google's do after 50,000 rows.
     """
     pages: list[pa.Table] = []
     received = 0
@@ -37,6 +39,11 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
         received += pages[-1].num_rows
         if pages[-1].num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
             break
+        if len(pages) >= console.most_pages:
+            raise WrongAnswerError(
+                f"the answer by {', '.join(request.dimensions)} does not end: {received} rows on "
+                f"{len(pages)} pages, and the last is still full (GSC_API_PAGES)"
+            )
     # A full page is followed by another even where that is empty: then no row can have come twice.
     is_one_page = received == pages[0].num_rows
     rows = pages[0] if is_one_page else each_key_once(pa.concat_tables(pages), request.dimensions)

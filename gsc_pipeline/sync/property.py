@@ -310,9 +310,6 @@ class PropertySync:
 
     def _take(self, decision: Decision, read: DayRead) -> None:
         day, before, now = decision.day, self._records.get(decision.day), self._context.now
-        if read.lost_queries and before is not None and not self._is_doubted_before(before):
-            self._doubt(before, read)
-            return
         status, reason = _as_read(decision, read, before)
         self._batch.reads[day] = read
         self._batch.records[day] = DayRecord(
@@ -339,36 +336,6 @@ class PropertySync:
             seconds=read.seconds,
             truncated=read.truncated,
             reason=reason,
-        )
-
-    def _is_doubted_before(self, before: DayRecord) -> bool:
-        return before.reason == NO_QUERIES and before.run_id != self._context.run_id
-
-    def _doubt(self, before: DayRecord, read: DayRead) -> None:
-        """Keep the day's rows where its queries are gone, until another sync finds the same."""
-        day = before.data_date
-        is_whole = before.status in (Status.FINAL, Status.PROVISIONAL)
-        status = Status.PROVISIONAL if is_whole else Status.FAILED
-        record = replace(before, status=status, reason=NO_QUERIES, run_id=self._context.run_id)
-        self._batch.records[day] = record
-        self._add_outcome(
-            day,
-            Outcome.FAILED,
-            status,
-            before.totals or DayTotals(),
-            api_calls=read.api_calls,
-            reason=NO_QUERIES,
-        )
-        self.problems.append(
-            Problem(
-                NO_QUERIES,
-                self.site_url,
-                self._word,
-                (day,),
-                next_step="its rows stay, and the next sync reads it again",
-                transient=True,
-                deferred=True,
-            )
         )
 
     def _keep(self, record: DayRecord) -> None:
@@ -457,8 +424,11 @@ def _as_read(decision: Decision, read: DayRead, before: DayRecord | None) -> tup
     """The status and reason of a day that was read.
 
     A day whose rows do not add up is not called final at first, so that the next sync reads it again. If
-    they do not add up then either, that is how Search Console counts it, and the reason says so.
+    they do not add up then either, that is how Search Console counts it, and the reason says so. Likewise
+    for a day that has lost all its queries.
     """
+    if read.lost_queries:
+        return Status.PROVISIONAL, NO_QUERIES
     if read.adds_up:
         return decision.status, decision.reason
     if before is not None and before.reason in (DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP):

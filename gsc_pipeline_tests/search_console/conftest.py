@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.search_console.auth import CredentialSource, ServiceAccountFile, TokenSource
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.transport import Limits, Transport
 from gsc_pipeline.simulator import (
     Call,
     Reply,
@@ -95,9 +95,8 @@ class Wire:
         return self.stack.enter_context(closing(HttpSearchConsole(credentials or self.key, **options)))
 
     def tokens(self, credentials: CredentialSource | None = None) -> TokenSource:
-        http = urllib3.PoolManager(retries=False, timeout=5)
-        self.stack.callback(http.clear)
-        return TokenSource(credentials or self.key, http, utc_now)
+        transport = self.stack.enter_context(closing(Transport(Limits(silent_seconds=5))))
+        return TokenSource(credentials or self.key, transport, utc_now)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from gsc_pipeline.search_console.errors import (
     QuotaError,
     ServiceUnavailableError,
     TransientError,
+    WrongAnswerError,
 )
 from gsc_pipeline.simulator import (
     Reply,
@@ -323,9 +324,6 @@ def test_a_dead_credential_is_named_with_what_the_token_endpoint_said_of_it(
         Reply(400, {"error": "temporarily_unavailable"}),
         Reply(200, b"<!DOCTYPE html><title>Sign in to the network</title>"),
         Reply(200, b"\xff\xfe"),
-        Reply(200, {"token_type": "Bearer"}),
-        Reply(200, {"access_token": None}),
-        Reply(200, {"access_token": "t", "expires_in": "soon"}),
         Reply(cut_after=10),
     ],
 )
@@ -338,6 +336,37 @@ def test_a_token_endpoint_that_fails_for_now_is_asked_again_like_the_api(failure
     assert wire.count("token") == 3
     assert len(wire.waits) == 2
     assert console.usage() == Usage(calls=1, retries=2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"token_type": "Bearer"},
+        {"access_token": None},
+        {"access_token": ""},
+        {"access_token": "a token"},
+        {"access_token": "token\r\nX-Other: header"},
+        {"access_token": "token\n"},
+        {"access_token": "tökén"},
+        {"access_token": "t", "expires_in": "soon"},
+        {"access_token": "t", "expires_in": -1},
+        {"access_token": "t", "expires_in": 10**9},
+        {"access_token": "t", "error": "invalid_grant"},
+        {"access_token": "t" * 70_000},
+    ],
+)
+def test_an_answer_without_a_token_that_can_be_sent_is_asked_for_once_more(
+    answer: dict[str, object], wire: Wire
+) -> None:
+    wire.answer_instead("token", Reply(200, answer), None, *[Reply(200, answer)] * 5)
+
+    assert wire.console().sites()
+    with pytest.raises(WrongAnswerError, match="the token endpoint") as caught:
+        wire.console().sites()
+
+    assert wire.count("token") == 4
+    assert len(str(caught.value)) < 500
 
 
 def test_a_token_endpoint_that_stays_broken_leaves_the_credential_unjudged(wire: Wire) -> None:

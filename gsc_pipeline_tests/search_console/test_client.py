@@ -4,7 +4,10 @@ import gzip
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 
 from gsc_pipeline.days import Window, pacific_today, utc_now
 from gsc_pipeline.search_console.answers import Site
-from gsc_pipeline.search_console.client import Usage
+from gsc_pipeline.search_console.auth import ServiceAccountFile
+from gsc_pipeline.search_console.client import HttpSearchConsole, Usage
 from gsc_pipeline.search_console.errors import (
     ApiDisabledError,
     CredentialUnusableError,
@@ -24,6 +28,7 @@ from gsc_pipeline.search_console.errors import (
     QuotaError,
     SearchConsoleError,
     ServiceUnavailableError,
+    WrongAnswerError,
 )
 from gsc_pipeline.search_console.requests import (
     AnalyticsRequest,
@@ -35,7 +40,11 @@ from gsc_pipeline.search_console.requests import (
 )
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, QueryType, SearchType
-from gsc_pipeline.simulator import Reply, google_error
+from gsc_pipeline.search_console.transport import Limits
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline.simulator import Reply, google_error, write_service_account_key
+from gsc_pipeline.wiring import console_opener
+from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.search_console.conftest import DOMAIN, NOT_OURS, SHOP, UNVERIFIED, Wire
 
 TODAY = pacific_today(utc_now())
@@ -102,7 +111,7 @@ def test_reading_goes_on_from_the_row_that_is_asked_for(wire: Wire) -> None:
 
 @pytest.mark.parametrize("site_url", [DOMAIN, SHOP, "https://acme.com/a b/?ü&%2F#+/"])
 def test_a_property_is_one_path_segment_with_nothing_left_unencoded(site_url: str, wire: Wire) -> None:
-    wire.answer_instead("query", Reply(200, {}))
+    wire.answer_instead("query", Reply(200, {"rows": []}))
 
     wire.console().query(site_url, TOTALS)
 
@@ -145,7 +154,7 @@ def test_connections_are_used_again(wire: Wire) -> None:
 
 
 def test_many_threads_share_a_client_its_connections_and_its_token(wire: Wire) -> None:
-    console = wire.console(connections=3)
+    console = wire.console(limits=Limits(connections=3))
     expected = wire.console().query(DOMAIN, QUERIES).rows
     wire.simulator.exchanges.clear()
     wire.simulator.calls.clear()
@@ -334,7 +343,7 @@ def test_an_address_that_does_not_speak_tls_says_so(wire: Wire) -> None:
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for_forever(wire: Wire, silent_address: str) -> None:
-    console = wire.console(base_url=silent_address, read_timeout_seconds=0.05)
+    console = wire.console(base_url=silent_address, limits=Limits(silent_seconds=0.05))
 
     with pytest.raises(ServiceUnavailableError) as caught:
         console.query(DOMAIN, TOTALS)
@@ -353,9 +362,8 @@ def test_an_answer_that_does_not_come_is_not_waited_for_forever(wire: Wire, sile
         ),
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "Connection aborted: SSH-2.0-OpenSSH_9.6"),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
-            "Received response with content-encoding: gzip, but failed to decode it: "
-            "Error -3 while decompressing data: incorrect header check",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n{}",
+            "the answer cannot be unpacked: Error -3 while decompressing data: incorrect header check",
         ),
     ],
 )
@@ -399,3 +407,116 @@ def test_usage_is_counted_from_call_to_call(wire: Wire) -> None:
 
     assert before == Usage(calls=1, retries=0)
     assert console.usage() - before == Usage(calls=2, retries=1)
+
+
+BARE = Reply(200, {})
+NOTHING = Reply(200, {"responseAggregationType": "byProperty"})
+
+
+def questions(wire: Wire) -> list[tuple[list[str], int]]:
+    """What each query was grouped by, and the row it started from."""
+    bodies = [call.body for call in wire.simulator.calls if call.kind == "query"]
+    return [(body["dimensions"], body["startRow"]) for body in bodies]
+
+
+def test_a_bare_answer_of_an_api_that_names_the_aggregation_of_nothing_is_asked_for_again(
+    wire: Wire,
+) -> None:
+    truth = wire.console().query(DOMAIN, QUERIES)
+    wire.simulator.calls.clear()
+    wire.answer_instead("query", BARE, None, None)
+    console = wire.console()
+
+    assert console.query(DOMAIN, QUERIES) == truth
+
+    of_queries = ["query", "country", "device"]
+    assert questions(wire) == [(of_queries, 0), (["date"], 25_000), (of_queries, 0)]
+    assert console.usage() == Usage(calls=3, retries=1)
+    (control,) = [call.body for call in wire.simulator.calls if call.body.get("startRow") == 25_000]
+    assert control["startDate"] == control["endDate"] == DAY.isoformat()
+    assert control["type"] == "web"
+
+
+def test_an_api_that_keeps_answering_bare_against_its_habit_is_wrong(wire: Wire) -> None:
+    wire.answer_instead("query", BARE, NOTHING, BARE, BARE, BARE)
+    console = wire.console()
+
+    for _ in range(2):
+        with pytest.raises(WrongAnswerError, match=r"the answer is \{\}"):
+            console.query(DOMAIN, QUERIES)
+
+    # The second time its habit is known.
+    assert [start for _, start in questions(wire)] == [0, 25_000, 0, 0, 0]
+
+
+def test_an_api_that_always_answers_bare_when_there_is_nothing_is_believed_and_asked_each_time(
+    wire: Wire,
+) -> None:
+    wire.answer_instead("query", *[BARE] * 4)
+    console = wire.console()
+
+    for _ in range(2):
+        assert console.query(DOMAIN, TOTALS).rows.num_rows == 0
+
+    assert [start for _, start in questions(wire)] == [0, 25_000, 0, 25_000]
+
+
+def test_an_empty_answer_that_named_its_aggregation_is_remembered(wire: Wire) -> None:
+    wire.answer_instead("query", NOTHING, BARE, None)
+    console = wire.console()
+
+    assert console.query(DOMAIN, TOTALS).rows.num_rows == 0
+    assert console.query(DOMAIN, TOTALS).rows.num_rows > 0
+
+    assert [start for _, start in questions(wire)] == [0, 0, 0]
+
+
+def test_a_control_question_that_is_answered_by_rows_proves_the_api_wrong(wire: Wire) -> None:
+    rows = [{"keys": ["2026-11-20"], "clicks": 1, "impressions": 2, "position": 1}]
+    wire.answer_instead("query", BARE, Reply(200, {"rows": rows}))
+
+    with pytest.raises(WrongAnswerError, match="single day"):
+        wire.console().query(DOMAIN, TOTALS)
+
+
+def test_a_control_question_that_fails_fails_the_call(wire: Wire) -> None:
+    wire.answer_instead("query", BARE, DOWN, DOWN, DOWN)
+
+    with pytest.raises(ServiceUnavailableError):
+        wire.console().query(DOMAIN, TOTALS)
+
+
+def test_a_wrong_answer_is_asked_for_once_more(wire: Wire) -> None:
+    wrong = Reply(200, {"error": {"code": 503, "message": "Backend Error"}})
+    wire.answer_instead("query", wrong, None, *[wrong] * 5)
+    console = wire.console()
+
+    assert console.query(DOMAIN, TOTALS).rows.num_rows > 0
+    with pytest.raises(WrongAnswerError) as caught:
+        console.query(DOMAIN, TOTALS)
+
+    assert str(caught.value).endswith("; the next sync asks again; check GSC_API_URL if it lasts")
+    assert console.usage() == Usage(calls=4, retries=2)
+
+
+def test_the_settings_bound_what_a_client_takes(wire: Wire, tmp_path: Path, silent_address: str) -> None:
+    workspace = Workspace("acme", "Acme", wire.key, None, (QueryType.WEB,))
+
+    def console(**settings: object) -> HttpSearchConsole:
+        common: dict[str, object] = {
+            "state": str(tmp_path / "state.db"),
+            "api_url": wire.url,
+            "api_attempts": 1,
+        }
+        opened = console_opener(load_settings(**common | settings))(workspace)
+        return wire.stack.enter_context(closing(opened))
+
+    assert console(api_pages=7).most_pages == 7
+    assert console().query(DOMAIN, QUERIES).rows.num_rows > 0
+    with pytest.raises(WrongAnswerError, match=r"larger than 0\.001 MB"):
+        console(api_answer_megabytes=0.001).query(DOMAIN, QUERIES)
+    key = tmp_path / "silent.json"
+    write_service_account_key(key, base_url=silent_address, client_email="a@b.example")
+    workspace = replace(workspace, credentials=ServiceAccountFile(key))
+    with pytest.raises(ServiceUnavailableError, match=r"token endpoint .* within 0\.2 seconds"):
+        console(api_call_seconds=0.2).query(DOMAIN, QUERIES)

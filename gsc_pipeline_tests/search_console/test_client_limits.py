@@ -21,6 +21,7 @@ from gsc_pipeline.search_console.errors import (
     NoFreeSlotError,
     PropertyForbiddenError,
     ServiceUnavailableError,
+    WrongAnswerError,
 )
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.quotas import Kind
@@ -109,13 +110,32 @@ def test_when_the_five_minutes_are_over_and_it_is_still_down_one_call_finds_out(
 
 @pytest.mark.parametrize(
     "unreadable",
-    [Reply(200, b"<html>"), Reply(200, b'{"rows": "none"}'), Reply(200, b'{"rows": []}', cut_after=3)],
+    [Reply(200, b"<html>"), Reply(200, b'{"rows": "no'), Reply(200, b'{"rows": []}', cut_after=3)],
 )
 def test_an_answer_that_cannot_be_read_is_a_failure_of_the_api(unreadable: Reply, guarded: Guarded) -> None:
     guarded.wire.answer_instead("query", *[unreadable] * 5)
     with pytest.raises(CircuitOpenError):
         guarded.console(attempts=9).query(DOMAIN, TOTALS)
     assert guarded.wire.count("query") == 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Reply(200, {"rows": "none"}),
+        Reply(200, {"error": {"code": 503}}),
+        Reply(200, {"rows": [{"keys": ["2026-11-20"], "clicks": -1, "impressions": 1, "position": 1}]}),
+        Reply(200, b"{}", {"content-encoding": "br"}),
+    ],
+)
+def test_a_wrong_answer_opens_no_circuit_for_others(wrong: Reply, guarded: Guarded) -> None:
+    for _ in range(10):
+        guarded.wire.answer_instead("query", *[wrong] * 9)
+        with pytest.raises(WrongAnswerError):
+            guarded.console(attempts=9).query(DOMAIN, TOTALS)
+    assert guarded.wire.count("query") == 20
+    guarded.wire.instead.clear()
+    assert guarded.console().query(DOMAIN, TOTALS).rows.num_rows > 0
 
 
 def test_nobody_there_is_a_failure_of_the_api(guarded: Guarded, refusing_address: str) -> None:

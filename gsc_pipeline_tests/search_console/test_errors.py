@@ -22,6 +22,7 @@ from gsc_pipeline.search_console.errors import (
     ServiceUnavailableError,
     TokenExpiredError,
     TransientError,
+    WrongAnswerError,
     classify,
     read_refusal,
 )
@@ -150,6 +151,7 @@ def test_a_refusal_means_what_the_table_says(
         (LoadQuotaError, QuotaError),
         (DailyQuotaError, QuotaError),
         (ServiceUnavailableError, TransientError),
+        (WrongAnswerError, TransientError),
     ],
 )
 def test_errors_form_the_tree_that_callers_decide_by(
@@ -240,6 +242,11 @@ def test_the_daily_quota_asks_to_wait_until_midnight_in_california(
         ("0", 0.0),
         ("1.5", 1.5),
         ("-3", 0.0),
+        ("nan", None),
+        ("inf", 86_400.0),
+        ("-inf", 0.0),
+        ("1e300", 86_400.0),
+        ("9" * 5_000, 86_400.0),
         ("Fri, 20 Nov 2026 20:00:00 GMT", None),
         ("soon", None),
         ("", None),
@@ -340,6 +347,7 @@ def test_every_error_that_a_person_sees_has_a_next_step() -> None:
         LoadQuotaError,
         DailyQuotaError,
         ServiceUnavailableError,
+        WrongAnswerError,
     ]
 
     for kind in kinds:
@@ -371,3 +379,70 @@ def test_a_secret_that_a_refusal_repeats_is_not_repeated_again(secret: str) -> N
     assert "[secret]" in error.cause
     for part in secret.split():
         assert part == "PRIVATE" or part not in error.cause
+
+
+def test_a_secret_is_masked_among_the_reasons_too() -> None:
+    error = error_for(400, token("eyJhbGci.eyJpc3Mi.c2ln-x"))
+    assert error.cause == "the token endpoint answered 400 ([secret])"
+
+
+@pytest.mark.parametrize(
+    ("before", "secret", "after"),
+    [
+        ("eyJfoo", "1//0gFresh", ""),
+        ("eyJ", "GOCSPX-client", " eyJ"),
+        ("keyJson ", "ya29.eyJ.a", " keyJson"),
+        ("eyJfoo eyJ. ", "Bearer opaque", ""),
+        ("", "Bearer eyJhbGci.eyJpc3Mi/and=more", ""),
+        ("", "ya29.eyJhbGci.eyJpc3Mi", ""),
+        ("x-----BEGIN", "eyJa.b 1//x", "-----END x----- eyJ"),
+    ],
+)
+def test_a_secret_beside_what_only_looks_like_one_is_masked(before: str, secret: str, after: str) -> None:
+    cause = classify(Refusal(403, f"{before}{secret}{after}"), NOON).cause
+    assert "[secret]" in cause
+    assert secret not in cause
+    assert not any(part in cause for part in ("Fresh", "client", "opaque", "hbG", "and=more"))
+
+
+def test_what_only_looks_like_a_secret_is_left_readable() -> None:
+    assert error_for(400, google("badRequest", "no keyJson")).cause.endswith("no keyJson")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["eyJ", "eyJ.", "eyJa.", "-----BEGIN", "-----END", "-----BEGIN-----END", "-", "Bearer ", "bearer", " ",
+     "ya29.", "1//", "GOCSPX-", "exceeded ", "limit '", "Search Analytics load quota ", "x", "\x1b"],
+)  # fmt: skip
+def test_a_refusal_of_a_megabyte_is_cut_before_it_is_searched(unit: str) -> None:
+    long = unit * (1_000_000 // len(unit))
+    for body in (google(long, long, domain=long, status=long), modern(long, long, reason=long)):
+        refusal = read_refusal(403, {}, json.dumps(body).encode())
+        assert len(refusal.message) <= 4_096
+        assert all(len(reason) <= 100 for reason in refusal.reasons)
+        assert len(classify(refusal, NOON).cause) < 700
+    at_token = read_refusal(400, {}, json.dumps(token(long, long)).encode())
+    assert len(at_token.message) <= 4_096
+    assert len(classify(at_token, NOON).cause) < 700
+    # However it was made.
+    assert len(classify(Refusal(400, long), NOON).cause) < 400
+
+
+def test_of_many_reasons_the_first_are_kept() -> None:
+    errors = [{"reason": f"reason {n}", "domain": f"domain {n}"} for n in range(10_000)]
+    body = {"error": {"status": "PERMISSION_DENIED", "errors": errors, "details": errors}}
+
+    refusal = read_refusal(403, {}, json.dumps(body).encode())
+
+    assert len(refusal.reasons) == 32
+    assert {"PERMISSION_DENIED", "reason 0"} <= refusal.reasons
+    assert len(classify(refusal, NOON).cause) < 400
+
+
+def test_a_refusal_that_is_nested_deeply_leaves_its_status() -> None:
+    assert read_refusal(403, {}, b'{"error":' + b"[" * 100_000) == Refusal(403)
+
+
+def test_control_characters_of_a_refusal_are_escaped() -> None:
+    error = error_for(403, google("for\x1bbidden", "clear \x1b[2J\x00 and turn \u202e"))
+    assert error.cause == r"Search Console answered 403 (for\x1bbidden): clear \x1b[2J\x00 and turn \u202e"

@@ -17,6 +17,7 @@ from gsc_pipeline.search_console.errors import (
     QuotaError,
     ServiceUnavailableError,
     TransientError,
+    WrongAnswerError,
 )
 from gsc_pipeline.search_console.retries import RetryPolicy
 
@@ -91,6 +92,18 @@ def test_what_another_try_cannot_mend_is_raised_at_once(error: BaseException) ->
 
     assert caught.value is error
     assert (flaky.calls, waits) == (1, [])
+
+
+def test_a_call_is_repeated_once_after_a_wrong_answer() -> None:
+    assert len(waits_for(WrongAnswerError("x"))) == 1
+    assert len(waits_for(ServiceUnavailableError("x"), WrongAnswerError("x"), QuotaError("x"))) == 3
+
+    policy = RetryPolicy(sleep=lambda seconds: None)
+    for _ in range(2):
+        flaky = Flaky(ServiceUnavailableError("x"), *[WrongAnswerError(f"answer {n}") for n in range(5)])
+        with pytest.raises(WrongAnswerError, match="answer 1"):
+            policy.retrying(lambda: None)(flaky)
+        assert flaky.calls == 3
 
 
 @given(st.floats(0, 100), st.floats(0, 1_000), st.integers(1, 12))

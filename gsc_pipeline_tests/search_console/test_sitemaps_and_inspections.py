@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gsc_pipeline.search_console.errors import (
     IllegalRequestError,
     PropertyForbiddenError,
-    ServiceUnavailableError,
+    TransientError,
+    WrongAnswerError,
 )
 from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
 from gsc_pipeline.search_console.moments import moment
@@ -30,7 +31,7 @@ ENTRY = {
     "lastDownloaded": "2026-11-20T01:02:03Z",
     "warnings": "3",
     "errors": "0",
-    "contents": [{"type": "web", "submitted": "9007199254740993", "indexed": "0"}],
+    "contents": [{"type": "web", "submitted": "9007199254740991", "indexed": "0"}],
 }
 
 
@@ -53,7 +54,7 @@ def test_counts_that_are_texts_on_the_wire_become_the_whole_numbers_they_are() -
             last_downloaded=datetime(2026, 11, 20, 1, 2, 3, tzinfo=UTC),
             warnings=3,
             errors=0,
-            contents=(SitemapContent("web", 9007199254740993, 0),),
+            contents=(SitemapContent("web", 9007199254740991, 0),),
         )
     ]
     assert sitemaps({"sitemap": [{**ENTRY, "warnings": 3, "errors": 0}]})[0].warnings == 3
@@ -85,10 +86,25 @@ def test_words_that_are_new_are_kept_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [[], {"sitemap": {}}, {"sitemap": [{}]}, {"sitemap": [{**ENTRY, "errors": "many"}]}, "sitemap", None],
+    [
+        [],
+        {"sitemap": {}},
+        {"sitemap": None},
+        {"sitemap": [{}]},
+        {"sitemap": [{**ENTRY, "path": ""}]},
+        {"sitemap": [{**ENTRY, "errors": "many"}]},
+        {"sitemap": [{**ENTRY, "errors": -1}]},
+        {"sitemap": [{**ENTRY, "warnings": "-1"}]},
+        {"sitemap": [{**ENTRY, "contents": [{"submitted": str(2**53)}]}]},
+        {"sitemap": [{**ENTRY, "contents": [{"indexed": -1}]}]},
+        {"error": {"code": 503}},
+        {"error": None, "sitemap": [ENTRY]},
+        "sitemap",
+        None,
+    ],
 )
 def test_what_is_no_list_of_sitemaps_is_never_taken_for_one(document: Any) -> None:
-    with pytest.raises(ServiceUnavailableError, match="could not be read"):
+    with pytest.raises(WrongAnswerError, match="could not be read"):
         sitemaps(document)
 
 
@@ -144,11 +160,29 @@ def test_an_inspection_that_says_nothing_is_one_with_nothing_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, [], {"inspectionResult": []}, {"inspectionResult": {"ampResult": "PASS"}}]
+    "document",
+    [
+        {},
+        [],
+        None,
+        {"inspectionResult": []},
+        {"inspectionResult": None},
+        {"inspectionResult": "PASS"},
+        {"inspectionResult": {"ampResult": "PASS"}},
+        {"inspectionResult": {}, "error": {"code": 503}},
+    ],
 )
 def test_what_is_no_inspection_is_never_taken_for_one(document: Any) -> None:
-    with pytest.raises(ServiceUnavailableError, match="could not be read"):
+    with pytest.raises(WrongAnswerError, match="could not be read"):
         inspection(document)
+
+
+@pytest.mark.parametrize("key", ["sitemap", "inspectionResult", "novelty"])
+def test_what_is_nested_deeply_is_no_answer(key: str) -> None:
+    body = f'{{"{key}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
+    for decode in (decode_sitemaps, decode_inspection):
+        with pytest.raises(WrongAnswerError, match="could not be read"):
+            decode(body)
 
 
 @given(st.binary(max_size=40))
@@ -156,7 +190,7 @@ def test_broken_bytes_are_no_answer(body: bytes) -> None:
     for decode in (decode_sitemaps, decode_inspection):
         try:
             decode(body)
-        except ServiceUnavailableError:
+        except TransientError:
             continue
         assert json.loads(body) is not None
 

@@ -23,6 +23,7 @@ from gsc_pipeline.search_console.errors import (
 )
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.token_breakers import TokenBreakers
+from gsc_pipeline.search_console.transport import Limits
 from gsc_pipeline.simulator import Reply, token_error, write_service_account_key
 from gsc_pipeline.state.store import Store, open_store
 from gsc_pipeline_tests.search_console.conftest import CLIENT_EMAIL, Wire
@@ -110,7 +111,7 @@ def test_whatever_keeps_the_token_away_counts(
         key,
         retry=RetryPolicy(attempts=9, sleep=guarded.wire.waits.append),
         token_breaker=guarded.endpoints().at,
-        read_timeout_seconds=0.05,
+        limits=Limits(silent_seconds=0.05),
     )
     with pytest.raises(CircuitOpenError, match=f"token endpoint {address}/token failed 5 times"):
         console.sites()

@@ -159,7 +159,7 @@ class Interleaved(RuleBasedStateMachine):
 
     @rule(ago=st.integers(1, DAYS), numbers=some_numbers)
     def a_day_moves(self, ago: int, numbers: Numbers) -> None:
-        self.google.days[self.google.today - ago * ONE_DAY] = numbers
+        self.google.move(self.google.today - ago * ONE_DAY, numbers)
 
     @invariant()
     def every_final_day_agrees_with_its_rows(self) -> None:

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from gsc_pipeline.search_console.answers import Answer
+from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, HourlyPages
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.sync.paging import read_pages
@@ -34,9 +35,13 @@ def console(*pages: range) -> ScriptedConsole:
         ([range(PAGE_ROWS), range(PAGE_ROWS, PAGE_ROWS + 5)], [0, PAGE_ROWS]),
         ([range(23_000), range(23_000, 46_000)], [0, 23_000, 46_000]),
         ([range(PAGE_ROWS)], [0, PAGE_ROWS]),
+        (
+            [range(n * PAGE_ROWS, (n + 1) * PAGE_ROWS) for n in range(3)] + [range(75_000, 75_001)],
+            [0, PAGE_ROWS, 2 * PAGE_ROWS, 3 * PAGE_ROWS],
+        ),
         ([range(0)], [0]),
     ],
-    ids=["one short", "a full one", "nearly full ones", "exactly full", "nothing"],
+    ids=["one short", "a full one", "nearly full ones", "exactly full", "as many as are read", "nothing"],
 )
 def test_pages_are_read_until_one_is_short_and_start_where_the_last_ended(
     pages: list[range], starts: list[int]
@@ -51,3 +56,25 @@ def test_rows_that_come_twice_while_paging_are_kept_once() -> None:
     rows = read_pages(console(range(24_000), range(23_990, 24_010)), "a", REQUEST).rows
     assert sorted(rows["clicks"].to_pylist()) == list(range(24_010))
     assert rows.column_names == ["hour", "page", "clicks", "impressions", "position"]
+
+
+def test_pages_that_never_end_are_read_up_to_the_most() -> None:
+    same_page = range(PAGE_ROWS - 1_000)
+    double = console(*[same_page] * 9)
+
+    with pytest.raises(WrongAnswerError) as caught:
+        read_pages(double, "a", REQUEST)
+
+    assert len(double.asked) == 4
+    assert caught.value.cause == (
+        "the answer by hour, page does not end: 96000 rows on 4 pages, and the last is still full "
+        "(GSC_API_PAGES)"
+    )
+
+
+def test_the_most_pages_are_those_of_the_console() -> None:
+    double = console(*[range(PAGE_ROWS)] * 9)
+    double.most_pages = 2
+
+    with pytest.raises(WrongAnswerError, match="50000 rows on 2 pages"):
+        read_pages(double, "a", REQUEST)

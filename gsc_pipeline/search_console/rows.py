@@ -1,0 +1,197 @@
+"""The rows of an answer as Arrow columns, checked: counts are counts, positions are positions, each key
+comes once.
+
+Every check looks at whole columns, so a good page of 25,000 rows costs no Python object per row. Only a page
+that fails is looked at row by row, to name the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.search_console.errors import WrongAnswerError, printable
+from gsc_pipeline.search_console.json_answers import MOST, TEXT_CHARACTERS
+from gsc_pipeline.search_console.requests import PAGE_ROWS
+from gsc_pipeline.search_console.search_types import FeedType, SearchType
+
+MOST_POSITION = 10_000
+"""No average position is further down: Search Console counts no more results of a search than a thousand."""
+
+METRICS = (
+    pa.field("clicks", pa.int64(), nullable=False),
+    pa.field("impressions", pa.int64(), nullable=False),
+    pa.field("position", pa.float64()),
+)
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+def empty_rows(dimensions: Sequence[str]) -> pa.Table:
+    """No rows, in the shape of an answer grouped by `dimensions`."""
+    return _schema(dimensions).empty_table()
+
+
+def checked_rows(rows: pa.StructArray, dimensions: Sequence[str], search_type: SearchType) -> pa.Table:
+    """Rows of `keys`, `clicks`, `impressions` and `position` as columns, in the order they came.
+
+    Raises WrongAnswerError, naming the row, where one cannot be true.
+    """
+    return _Page(rows, dimensions).columns(search_type)
+
+
+class _Page:
+    def __init__(self, rows: pa.StructArray, dimensions: Sequence[str]) -> None:
+        self._keys, self._clicks, self._impressions, self._position = rows.flatten()
+        self._dimensions = dimensions
+
+    def columns(self, search_type: SearchType) -> pa.Table:
+        if len(self._clicks) > PAGE_ROWS:
+            raise WrongAnswerError(
+                f"{self._name()}: {len(self._clicks)} rows where {PAGE_ROWS} were asked for"
+            )
+        keys = self._key_columns()
+        clicks = self._counts("clicks", self._clicks)
+        impressions = self._counts("impressions", self._impressions)
+        self._check(clicks <= impressions, "clicks", clicks, "is more than its impressions")
+        self._check_sum("clicks", clicks)
+        self._check_sum("impressions", impressions)
+        # Feeds have no positions; some servers write 0 or 1 all the same.
+        is_feed = isinstance(search_type, FeedType)
+        position = pa.nulls(len(clicks), pa.float64()) if is_feed else self._positions(impressions)
+        arrays = [*keys, pa.array(clicks.astype(np.int64)), pa.array(impressions.astype(np.int64)), position]
+        return pa.table(arrays, schema=_schema(self._dimensions))
+
+    def _key_columns(self) -> list[pa.Array]:
+        of_row = len(self._dimensions)
+        lengths = pc.fill_null(pc.list_value_length(self._keys), 0)
+        if pc.unique(lengths).to_pylist() != [of_row]:
+            row = int(np.flatnonzero(lengths.to_numpy() != of_row)[0])
+            self._fail(row, f"{lengths[row].as_py()} keys where {of_row} were asked for")
+        if of_row == 0:
+            if len(self._keys) > 1:
+                self._fail(1, "a second row of an answer that has one")
+            return []
+        texts = self._keys.flatten()
+        if texts.null_count:
+            self._fail(_first(pc.is_null(texts).to_numpy(zero_copy_only=False)) // of_row, "a key is missing")
+        _, offsets_buffer, data = texts.buffers()
+        offsets = np.frombuffer(offsets_buffer, np.int32, len(texts) + 1, 4 * texts.offset)
+        self._check_texts(texts, offsets, data)
+        columns = [pc.list_element(self._keys, i) for i in range(of_row)]
+        self._check_each_once(offsets, data, columns)
+        return columns
+
+    def _check_texts(self, texts: pa.Array, offsets: npt.NDArray[np.int32], data: pa.Buffer | None) -> None:
+        # Bytes are at hand; characters, which are fewer, are counted only where the bytes are too many.
+        if (offsets[1:] - offsets[:-1]).max() > TEXT_CHARACTERS:
+            is_long = pc.greater(pc.utf8_length(texts), TEXT_CHARACTERS).to_numpy(zero_copy_only=False)
+            if is_long.any():
+                row = _first(is_long) // len(self._dimensions)
+                self._fail(row, f"a key of over {TEXT_CHARACTERS:,} characters")
+        # Arrow takes any bytes for text until asked to look, which takes ten times as long as to see that
+        # all of them are ASCII.
+        if data is not None and np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].max(initial=0) < 128:
+            return
+        try:
+            texts.validate(full=True)
+        except pa.ArrowInvalid:
+            row = next(i for i, text in enumerate(texts) if not _is_utf8(text)) // len(self._dimensions)
+            self._fail(row, "a key is not UTF-8 text")
+
+    def _check_each_once(
+        self, offsets: npt.NDArray[np.int32], data: pa.Buffer | None, columns: list[pa.Array]
+    ) -> None:
+        # The keys of a row lie side by side in memory, so all of them joined are one slice of it, at no cost.
+        # Where no two slices are equal, no two rows have the same keys. Where two are, the keys are compared
+        # one by one, as ("ab", "c") and ("a", "bc") are the same when joined.
+        ends = np.ascontiguousarray(offsets[:: len(columns)])
+        joined = pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), data])
+        if len(pc.unique(joined)) == len(joined):
+            return
+        seen = set()
+        for row, key in enumerate(zip(*(column.to_pylist() for column in columns), strict=True)):
+            if key in seen:
+                self._fail(row, "its keys have come before")
+            seen.add(key)
+
+    def _counts(self, name: str, column: pa.Array) -> Floats:
+        counts = _floats(column)
+        # NaN, which a missing value is as well, compares as false.
+        self._check(
+            (counts >= 0) & (counts < MOST) & (counts == np.floor(counts)), name, counts, "is no count"
+        )
+        return counts
+
+    def _positions(self, impressions: Floats) -> pa.Array:
+        position = _floats(self._position)
+        plausible = (position >= 1) & (position <= MOST_POSITION)
+        if not plausible.all():
+            # A row without impressions has no position, which is written in several ways.
+            is_none = np.zeros(len(position), bool)
+            if self._position.null_count:
+                is_none = self._position.is_null().to_numpy(zero_copy_only=False)
+            unshown = (impressions == 0) & (is_none | (position == 0))
+            self._check(plausible | unshown, "position", position, f"is not between 1 and {MOST_POSITION:,}")
+        self._check_sum("positions", (np.nan_to_num(position) - 1) * impressions)
+        return self._position
+
+    def _check(self, is_good: Flags, name: str, values: Floats, complaint: str) -> None:
+        if is_good.all():
+            return
+        row = _first(~is_good)
+        columns = {"clicks": self._clicks, "impressions": self._impressions, "position": self._position}
+        is_missing = not columns[name][row].is_valid
+        self._fail(row, f"no {name}" if is_missing else f"{name} {_shown_number(values[row])} {complaint}")
+
+    def _check_sum(self, name: str, values: Floats) -> None:
+        total = float(values.sum())
+        if not abs(total) < MOST:
+            raise WrongAnswerError(f"{self._name()}: the {name} of its rows sum to {_shown_number(total)}")
+
+    def _fail(self, row: int, complaint: str) -> NoReturn:
+        keys = self._keys[row].values
+        texts = [] if keys is None else [_shown(text) for text in keys[: len(self._dimensions) + 1]]
+        raise WrongAnswerError(f"{self._name()}, row {row} ({', '.join(texts)}): {complaint}")
+
+    def _name(self) -> str:
+        return f"the answer by {', '.join(self._dimensions)}" if self._dimensions else "the answer"
+
+
+def _schema(dimensions: Sequence[str]) -> pa.Schema:
+    return pa.schema([pa.field(name, pa.string(), nullable=False) for name in dimensions] + list(METRICS))
+
+
+def _floats(column: pa.Array) -> Floats:
+    """Without a copy where none is missing; what is missing becomes NaN."""
+    floats: Floats = column.to_numpy(zero_copy_only=column.null_count == 0)
+    return floats
+
+
+def _first(flags: Flags) -> int:
+    return int(np.flatnonzero(flags)[0])
+
+
+def _is_utf8(text: pa.StringScalar) -> bool:
+    try:
+        text.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shown_number(number: float) -> str:
+    return repr(float(number)).removesuffix(".0")
+
+
+def _shown(text: pa.StringScalar) -> str:
+    if not text.is_valid:
+        return "none"
+    shown = printable(text.as_buffer()[:200].to_pybytes().decode(errors="replace"), 30)
+    return f"'{shown}'"

@@ -1,0 +1,395 @@
+"""What a server can send without end, over real sockets: bytes, headers, time."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from socket import MSG_PEEK, create_server, socket
+from typing import Protocol
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from gsc_pipeline.search_console.errors import ServiceUnavailableError, WrongAnswerError
+from gsc_pipeline.search_console.transport import Limits, Response, Transport
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+class Serve(Protocol):
+    def __call__(self, answer: Callable[[socket], None], *, peek: bool = False) -> str: ...
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes an address where each connection, its request read or seen, is handed to a function."""
+    with ExitStack() as stack:
+
+        def make(answer: Callable[[socket], None], *, peek: bool = False) -> str:
+            listening = stack.enter_context(create_server(("127.0.0.1", 0)))
+
+            def accept() -> None:
+                with suppress(OSError):
+                    while True:
+                        threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
+
+            def talk(connection: socket) -> None:
+                with connection, suppress(OSError):
+                    connection.recv(65_536, MSG_PEEK if peek else 0)
+                    answer(connection)
+
+            threading.Thread(target=accept, daemon=True).start()
+            return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        yield make
+
+
+def whole(body: bytes, *headers: bytes, status: bytes = OK) -> bytes:
+    return (
+        status
+        + b"".join(one + b"\r\n" for one in (*headers, b"Content-Length: %d" % len(body)))
+        + b"\r\n"
+        + body
+    )
+
+
+def sending(*pieces: bytes) -> Callable[[socket], None]:
+    """Answers every request of a connection with these bytes."""
+
+    def answer(connection: socket) -> None:
+        while True:
+            for piece in pieces:
+                connection.sendall(piece)
+            if not connection.recv(65_536):
+                return
+
+    return answer
+
+
+def for_ever(first: bytes, then: bytes, pause: float) -> Callable[[socket], None]:
+    """Sends something, and then the same again and again: for half a minute, as a test has to end."""
+
+    def answer(connection: socket) -> None:
+        connection.sendall(first)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            connection.sendall(then)
+            if pause:
+                threading.Event().wait(pause)
+
+    return answer
+
+
+def get(url: str, **limits: float) -> Response:
+    with closing(Transport(Limits(**limits))) as transport:  # type: ignore[arg-type]
+        return send(transport, url)
+
+
+def send(transport: Transport, url: str, **options: int) -> Response:
+    return transport.send("GET", url, body=None, headers={}, whom="the API", **options)
+
+
+BODY = os.urandom(300_000) + b"a" * 300_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [
+        ((), BODY),
+        ((b"Content-Encoding: identity",), BODY),
+        ((b"Content-Encoding: gzip",), gzip.compress(BODY)),
+        ((b"Content-Encoding: GZIP",), gzip.compress(BODY)),
+        ((b"Content-Encoding: x-gzip",), gzip.compress(BODY[:400_000]) + gzip.compress(BODY[400_000:])),
+        (
+            (b"Content-Encoding: gzip",),
+            b"".join(gzip.compress(BODY[n : n + 1_000]) for n in range(0, 600_000, 1_000)),
+        ),
+    ],
+    ids=["plain", "identity", "gzip", "upper case", "two members", "many members"],
+)
+def test_a_body_arrives_whole(headers: tuple[bytes, ...], sent: bytes, serve: Serve) -> None:
+    assert get(serve(sending(whole(sent, *headers)))).data == BODY
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in (sent[:1], sent[1:70_000], sent[70_000:]))
+    chunked = OK + b"".join(one + b"\r\n" for one in headers) + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+    assert get(serve(sending(chunked + b"0\r\n\r\n"))).data == BODY
+
+
+@pytest.mark.parametrize("headers", [(), (b"Content-Encoding: gzip",)])
+def test_an_empty_body_is_one(headers: tuple[bytes, ...], serve: Serve) -> None:
+    assert get(serve(sending(whole(b"", *headers)))).data == b""
+
+
+def test_a_body_as_large_as_the_limit_is_taken_and_one_byte_more_is_not(serve: Serve) -> None:
+    for headers, pack in (((), bytes), ((b"Content-Encoding: gzip",), gzip.compress)):
+        assert (
+            len(get(serve(sending(whole(pack(b"x" * 200_000), *headers))), answer_bytes=200_000).data)
+            == 200_000
+        )
+        with pytest.raises(WrongAnswerError, match=r"^the answer of the API is larger than 0\.2 MB;"):
+            get(serve(sending(whole(pack(b"x" * 200_001), *headers))), answer_bytes=200_000)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (OK + b"\r\n", b"x" * 65_536),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
+        # Nothing comes of it, however much is sent.
+        (OK + b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"", mtime=0)),
+        (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x")[:10], b"\0\0\0\xff\xff" * 10_000),
+    ],
+    ids=["until it hangs up", "in chunks", "empty members", "empty blocks"],
+)
+def test_a_body_without_an_end_is_left_at_the_limit(first: bytes, then: bytes, serve: Serve) -> None:
+    with pytest.raises(WrongAnswerError, match=r"larger than 1 MB|more than 1000 gzip members"):
+        get(serve(for_ever(first, then, 0)), answer_bytes=1_000_000, call_seconds=60)
+
+
+BOMB = """
+import resource, sys
+from gsc_pipeline.search_console.errors import WrongAnswerError
+from gsc_pipeline.search_console.transport import Limits, Transport
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    Transport(Limits()).send("GET", sys.argv[1], body=None, headers={}, whom="the API")
+except WrongAnswerError as error:
+    print(error.cause)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1000)
+"""
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(serve: Serve) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    zeros = bytes(10_000_000)
+    first, again = (packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    # After a full flush the same bytes unpack to the same again.
+    bomb = first + 149 * again
+    assert len(bomb) < 1_600_000
+    address = serve(sending(whole(bomb, b"Content-Encoding: gzip")))
+
+    ended = subprocess.run([sys.executable, "-c", BOMB, address], capture_output=True, text=True, check=True)
+
+    said, megabytes = ended.stdout.splitlines()
+    assert said == "the answer of the API is larger than 64 MB"
+    assert int(megabytes) < 200
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "x\x1b" + "y" * 500])
+def test_an_encoding_that_was_not_asked_for_is_a_wrong_answer(encoding: str, serve: Serve) -> None:
+    with pytest.raises(WrongAnswerError, match="the answer of the API is encoded as") as caught:
+        get(serve(sending(whole(b"{}", b"Content-Encoding: " + encoding.encode()))))
+    assert len(caught.value.cause) < 150
+    assert caught.value.cause.isprintable()
+
+
+@pytest.mark.parametrize("lost", [1, 8, 20, 1_000, -1])
+def test_a_compressed_body_that_is_cut_short_or_followed_by_something_did_not_come(
+    lost: int, serve: Serve
+) -> None:
+    packed = gzip.compress(os.urandom(2_000))
+    sent = packed[:-lost] if lost > 0 else packed + b"trailing"
+    for answer in (
+        whole(sent, b"Content-Encoding: gzip"),
+        OK + b"Connection: close\r\nContent-Encoding: gzip\r\n\r\n" + sent,
+    ):
+        with pytest.raises(ServiceUnavailableError, match=r"no answer from the API .*cannot be unpacked"):
+            get(serve(lambda connection, answer=answer: connection.sendall(answer)))  # type: ignore[misc]
+
+
+REFUSED = b"HTTP/1.1 403 Forbidden\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent", "read"),
+    [
+        ((), b"x" * 1_000_000, 0),
+        ((b"Content-Encoding: gzip",), gzip.compress(b"x" * 10_000_000), 0),
+        ((b"Content-Encoding: br",), b"packed", 0),
+        ((b"Content-Encoding: gzip",), b"not packed", 0),
+        ((b"Content-Encoding: gzip",), gzip.compress(b"x" * 1_000), 1_000),
+        ((), b"x" * 65_536, 65_536),
+    ],
+)
+def test_a_refusal_that_is_too_long_or_broken_leaves_its_status(
+    headers: tuple[bytes, ...], sent: bytes, read: int, serve: Serve
+) -> None:
+    with closing(Transport(Limits(connections=1))) as transport:
+        url = serve(sending(whole(sent, *headers, status=REFUSED)))
+        # The one connection is given back, or there would be no second answer.
+        for _ in range(3):
+            response = send(transport, url)
+            assert response.status == 403
+            assert len(response.data) == read
+
+
+def test_a_refusal_without_an_end_is_left(serve: Serve) -> None:
+    assert get(serve(for_ever(REFUSED + b"\r\n", b"x" * 1_000, 0))).status == 403
+
+
+def test_connections_are_given_back_after_errors_and_used_again_after_answers(serve: Serve) -> None:
+    connections = []
+
+    def answer(connection: socket) -> None:
+        connections.append(connection)
+        sending(whole(gzip.compress(BODY), b"Content-Encoding: gzip"))(connection)
+
+    with closing(Transport(Limits(connections=1))) as transport:
+        url = serve(answer)
+        for _ in range(3):
+            assert send(transport, url).data == BODY
+        assert len(connections) == 1
+        for _ in range(3):
+            with pytest.raises(WrongAnswerError):
+                send(transport, url, answer_bytes=1_000)
+        assert send(transport, url).data == BODY
+
+
+DRIBBLES = {
+    "status line": (b"HTTP/1.1", b" "),
+    "headers": (OK + b"X: ", b"x"),
+    "interim answers": (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body of a known length": (OK + b"Content-Length: 999999\r\n\r\n", b"x"),
+    "body in chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "trailer": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+    "body that ends with its connection": (OK + b"Connection: close\r\n\r\n", b"x"),
+    "body of a refusal": (REFUSED + b"\r\n", b"x"),
+    "silence": (OK, b""),
+}
+
+
+@pytest.mark.parametrize(("first", "then"), DRIBBLES.values(), ids=DRIBBLES)
+def test_a_call_ends_in_time_however_slowly_its_answer_comes(first: bytes, then: bytes, serve: Serve) -> None:
+    with pytest.raises(ServiceUnavailableError) as caught:
+        get(serve(for_ever(first, then, 0.1)), call_seconds=0.5)
+    assert caught.value.cause == "no answer from the API within 0.5 seconds"
+
+
+def test_a_tls_handshake_ends_in_time(serve: Serve) -> None:
+    # The beginning of a record that is never whole.
+    address = serve(for_ever(b"\x16\x03\x03\x40\x00", b"\x02", 0.1)).replace("http:", "https:")
+    with pytest.raises(ServiceUnavailableError, match=r"within 0\.5 seconds"):
+        get(address, call_seconds=0.5)
+
+
+def test_a_connection_that_is_used_again_has_its_deadline_too(serve: Serve) -> None:
+    def answer(connection: socket) -> None:
+        connection.sendall(whole(b"first"))
+        connection.recv(65_536)
+        for_ever(OK + b"Content-Length: 999\r\n\r\n", b"x", 0.1)(connection)
+
+    with closing(Transport(Limits(call_seconds=0.5, connections=1))) as transport:
+        url = serve(answer)
+        assert send(transport, url).data == b"first"
+        with pytest.raises(ServiceUnavailableError, match=r"within 0\.5 seconds"):
+            send(transport, url)
+        assert send(transport, url).data == b"first"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's context for 127.0.0.1 that clients made from now on trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(alternative, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "tls.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+def test_a_deadline_holds_over_tls_and_the_connection_before_it_is_used_again(
+    certificate: ssl.SSLContext, serve: Serve
+) -> None:
+    ports = []
+
+    def answer(plain: socket) -> None:
+        ports.append(plain.getpeername()[1])
+        with certificate.wrap_socket(plain, server_side=True) as connection:
+            for _ in range(2):
+                connection.recv(65_536)
+                connection.sendall(whole(gzip.compress(BODY), b"Content-Encoding: gzip"))
+            connection.recv(65_536)
+            for_ever(OK + b"Content-Length: 999\r\n\r\n", b"x", 0.1)(connection)
+
+    with closing(Transport(Limits(call_seconds=2, connections=1))) as transport:
+        url = serve(answer, peek=True).replace("http:", "https:")
+        for _ in range(2):
+            assert send(transport, url).data == BODY
+        with pytest.raises(ServiceUnavailableError, match="within 2 seconds"):
+            send(transport, url)
+        assert len(ports) == 1
+        assert send(transport, url).data == BODY
+        assert len(ports) == 2
+
+
+def watching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "call deadlines"]
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Neither threads nor open files are more than before."""
+    descriptors = Path("/dev/fd")
+    files, threads = len(list(descriptors.iterdir())), watching()
+    yield
+    for thread in watching():
+        if thread not in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+    assert len(list(descriptors.iterdir())) <= files
+
+
+def test_calls_leave_neither_threads_nor_connections_behind(serve: Serve, refusing_address: str) -> None:
+    def answer(connection: socket) -> None:
+        connection.sendall(whole(b"fine"))
+
+    good, slow = serve(answer), serve(for_ever(OK, b"X: y\r\n", 0.01))
+    with nothing_left():
+        for _ in range(5):
+            with closing(Transport(Limits(call_seconds=0.2))) as transport:
+                send(transport, good)
+                for bad in (slow, refusing_address):
+                    with pytest.raises(ServiceUnavailableError):
+                        send(transport, bad)
+                assert len(watching()) <= 6
+        # Its server closes the connection when it finds it closed.
+        threading.Event().wait(0.3)
+
+
+def test_a_client_has_one_thread_that_watches_all_its_calls(serve: Serve) -> None:
+    url = serve(sending(whole(b"fine")))
+    with closing(Transport(Limits(connections=4))) as transport:
+        before = len(watching())
+        threads = [threading.Thread(target=send, args=(transport, url)) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(watching()) == before + 1
