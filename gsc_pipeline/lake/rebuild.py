@@ -92,13 +92,18 @@ def rebuild(lake: Lake, table: TableSpec, claims: Mapping[tuple[Any, ...], Claim
                 partition_by=list(table.partition_by),
                 name=table.name,
                 description=table.description,
-                configuration=table_properties(table),
+                configuration=_delta_properties(table),
             )
         else:
             lake.create(table)
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise cannot("rebuild", uri, error) from error
     return Rebuilt(table.name, len(files), sum(bad for bad, _, _ in done), sum(rows for _, rows, _ in done))
+
+
+def _delta_properties(table: TableSpec) -> dict[str, str]:
+    # This way of making a table takes no property of the project's own. The first write adds it.
+    return {name: value for name, value in table_properties(table).items() if name.startswith("delta.")}
 
 
 def remove_damaged(lake: Lake, table: TableSpec, files: Iterable[DamagedFile]) -> None:
@@ -145,10 +150,11 @@ def _rebuild_partition(
     read = {path: rows for path in paths if (rows := _rows_of(storage, table, path)) is not None}
     together = _REPLACED_TOGETHER.get(table.name, table.keys)
     chosen = _chosen(read, together, claims)
-    rows = pa.concat_tables(
-        [table.schema.empty_table()]
-        + [_only(rows, together, [unit for unit, at in chosen.items() if at == path]) for path, rows in read.items()]
-    )
+    kept = [
+        _only(rows, together, [unit for unit, at in chosen.items() if at == path])
+        for path, rows in read.items()
+    ]
+    rows = pa.concat_tables([table.schema.empty_table(), *kept])
     bad = len(paths) - len(read)
     if not rows.num_rows:
         return bad, 0, None
@@ -220,16 +226,19 @@ def _sums(rows: pa.Table, together: Sequence[str]) -> dict[tuple[Any, ...], Clai
     if not has_sums:
         return {unit: (count, None, None) for unit, count in zip(units, counts, strict=True)}
     more = (groups[f"{name}_sum"].to_pylist() for name in names)
-    return {unit: held for unit, *held in zip(units, counts, *more, strict=True)}  # type: ignore[misc]
+    return {unit: held for unit, *held in zip(units, counts, *more, strict=True)}
 
 
 def _only(rows: pa.Table, together: Sequence[str], units: Sequence[tuple[Any, ...]]) -> pa.Table:
     """The rows of some units. Of rows that are alone one of each key stays."""
     if not units:
         return rows.slice(0, 0)
+    keys = rows.select(list(together)).append_column("at", pa.array(range(rows.num_rows), pa.int64()))
     schema = pa.schema([rows.schema.field(name) for name in together])
     wanted = pa.table([list(values) for values in zip(*units, strict=True)], schema=schema)
-    return rows.join(wanted, keys=list(together), join_type="left semi").select(rows.column_names)
+    # Only the keys are joined, as Arrow joins no lists.
+    at = keys.join(wanted, keys=list(together), join_type="left semi")["at"].combine_chunks()
+    return rows.take(at.sort())
 
 
 def _stats(table: TableSpec, rows: pa.Table) -> str:

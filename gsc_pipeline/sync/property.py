@@ -234,6 +234,15 @@ class PropertySync:
             self._fail(day, self._damage[day].reason)
         elif decision.verdict is Verdict.UNCHANGED:
             self._keep(self._records[day])
+        elif decision.verdict is Verdict.CONFIRM:
+            record = replace(
+                self._records[day],
+                status=decision.status,
+                reason=decision.reason,
+                run_id=self._context.run_id,
+            )
+            self._batch.records[day] = record
+            self._keep(record)
         elif decision.verdict is Verdict.FORGET:
             self._batch.forgotten.add(day)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from gsc_pipeline.lake.damage import DamagedFile, damaged_files
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.parquet_source import sql_list
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION, TableSpec
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP
@@ -94,6 +95,17 @@ class Verification:
         """Whether nothing is wrong."""
         return not (self.logs or self.files or self.days)
 
+    def as_json(self) -> dict[str, Any]:
+        """The findings as JSON types, dates in ISO form."""
+        return {
+            "ok": self.is_good,
+            "days_compared": self.compared,
+            "findings": [
+                {k: str(v) if isinstance(v, date) else v for k, v in asdict(finding).items()}
+                for finding in self.findings()
+            ],
+        }
+
     def findings(self) -> list[Finding]:
         """What is wrong, a line each; days of one property and search type with the same fault share one."""
         logs = [
@@ -172,7 +184,7 @@ _SQL = f"""
                    WHEN coalesce(site.rows, 0) <> site_rows THEN 'SITE_ROWS'
                    WHEN coalesce(url.rows, 0) <> url_rows THEN 'URL_ROWS'
                    WHEN site_rows > 0 AND ledger.clicks IS NULL THEN 'UNRECORDED'
-                   WHEN reason NOT IN ('{DOES_NOT_ADD_UP}', '{DID_NOT_ADD_UP_ONCE}') AND site_rows > 0
+                   WHEN reason NOT IN ({sql_list([DOES_NOT_ADD_UP, DID_NOT_ADD_UP_ONCE])}) AND site_rows > 0
                         AND status IN ('final', 'provisional')
                         AND (site.clicks, site.impressions) <> (ledger.clicks, ledger.impressions)
                        THEN 'TOTALS'
@@ -199,11 +211,16 @@ def _compare(lake: Lake, files: Sequence[DamagedFile]) -> tuple[list[BadDay], in
         with closing(connect(lake, (), whole=COMPARED, without=without)) as connection:
             connection.execute(f"CREATE TEMP TABLE found AS {_SQL} SELECT * FROM days")
             found = connection.execute("SELECT * FROM found WHERE wrong IS NOT NULL ORDER BY ALL").fetchall()
-            (compared,) = connection.execute("SELECT count(*) FROM found").fetchall()
+            ((compared,),) = connection.execute("SELECT count(*) FROM found").fetchall()
     except (duckdb.Error, OSError) as error:
         cause = " ".join(str(error).split())[:300]
         raise LakeError(f"the days of {lake.uri} cannot be compared ({cause})") from error
-    return [BadDay(*row[:4], Wrong[row[4]], *row[5:]) for row in found], compared[0]
+    return [_bad_day(*row) for row in found], compared
+
+
+def _bad_day(*row: Any) -> BadDay:
+    workspace, site_url, search_type, day, wrong, *numbers = row
+    return BadDay(workspace, site_url, search_type, day, Wrong[wrong], *numbers)
 
 
 def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:

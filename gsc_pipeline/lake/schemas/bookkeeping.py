@@ -52,7 +52,7 @@ SYNC_LEDGER = TableSpec(
             column(
                 "url_clicks",
                 COUNT,
-                "Clicks of the day's rows in searchdata_url_impression; null where release 0.1.0 read the day",
+                "Clicks of the day's rows in searchdata_url_impression; null where release 0.1.0 read it",
                 nullable=True,
             ),
             column("url_impressions", COUNT, "Impressions of those rows, likewise", nullable=True),
