@@ -88,7 +88,7 @@ class Copied:
 
 
 def workspace(world: World, id_: str) -> Workspace:
-    return world.workspace(id_, properties=None)
+    return world.workspace(id_, properties=("sc-domain:none.com",) if id_ == "lost" else None)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         SyntheticProperty("https://shop.acme.com/", rows_a_day=12, plants=False),
     ]
     with World.serving(folder, properties) as world:
-        world.sync(world.workspace("lost", properties=("sc-domain:none.com",)), world.last(2))
+        world.sync(workspace(world, "lost"), world.last(2))
         for hours in (0, 24, 48):
             world.now += timedelta(hours=hours)
             for id_ in ("acme", "globex"):
