@@ -196,6 +196,59 @@ def housekeeping(
 
 
 @app.command()
+def verify(
+    workspaces: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORKSPACE", help="Ids of the workspaces file; the whole lake by default."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what files, rows and Search Console allow.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare every file and every day of the lake with its logs and its ledger; exit 1 if they disagree."""
+    import uuid
+
+    from gsc_pipeline.days import utc_now
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.structured_logs import configure_logging
+    from gsc_pipeline.sync.repair import repair as repair_lake
+    from gsc_pipeline.sync.verify import verify as verify_lake
+    from gsc_pipeline.terminal import print_repair, print_verification
+    from gsc_pipeline.wiring import workspace_syncer
+    from gsc_pipeline.workspaces import load_workspaces, named
+
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    if workspaces:
+        listed = load_workspaces(settings.workspaces_file)
+        workspaces = [named(listed, id_).id for id_ in workspaces]
+    lake = Lake(settings.lake)
+    found = left = verify_lake(lake, workspaces or None)
+    repaired: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    if repair and not found.is_good:
+        done = repair_lake(
+            lake,
+            found,
+            workspace_syncer(settings, lake),
+            workspaces=workspaces or None,
+            now=utc_now(),
+            run_id=uuid.uuid4().hex,
+        )
+        left, repaired, lost = done.left, done.done, done.lost
+        if not as_json:
+            print_repair(found, done)
+    if as_json:
+        typer.echo(json.dumps({**left.as_json(), "repaired": repaired, "lost": lost}))
+    else:
+        print_verification(left)
+        _warn_if_empty(lake)
+    if lost or not left.is_good:
+        sys.exit(FAILED)
+
+
+@app.command()
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8088,
     export: Annotated[

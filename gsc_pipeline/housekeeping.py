@@ -44,6 +44,8 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
             )
             freed["files_removed"] = sum(table.files_deleted for table in tables)
             freed["bytes_freed"] = sum(table.bytes_freed for table in tables)
+            if kept := [f"{table.table}: {table.kept_because}" for table in tables if table.kept_because]:
+                failures["the lake"] = "; ".join(kept)
 
         for half, tidy_half in {"the instance": tidy_instance, "the lake": tidy_lake}.items():
             try:

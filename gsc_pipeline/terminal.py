@@ -21,6 +21,8 @@ from gsc_pipeline.sync.report import Outcome, Progress, SyncReport, SyncSummary
 
 if TYPE_CHECKING:
     from gsc_pipeline.lake.housekeeping import TableHousekeeping
+    from gsc_pipeline.sync.repair import Repair
+    from gsc_pipeline.sync.verify import Finding, Verification
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often a sync that nobody watches says how far it is."""
@@ -203,6 +205,48 @@ def print_housekeeping(done: Sequence[TableHousekeeping]) -> None:
             files = f"{table.files_protected} files that are older than its log, which does not name them"
             print(f"{table.table} keeps {files}")  # noqa: T201
     print(f"{len(done) - len(kept)} tables tended, {freed:.1f} MB freed")  # noqa: T201
+
+
+def print_verification(found: Verification) -> None:
+    """A row for each finding, or that there is none."""
+    if found.is_good:
+        print(f"{found.compared} days compared: files, rows and ledger agree")  # noqa: T201
+        return
+    print_rows(
+        ["workspace", "property", "search type", "table", "days", "what", "next step"],
+        [
+            (
+                one.workspace,
+                one.site_url,
+                one.search_type,
+                one.table,
+                _days_of(one),
+                one.what,
+                one.next_step,
+            )
+            for one in found.findings()
+        ],
+        essential=("workspace", "table", "days", "what"),
+    )
+    print(f"{found.compared} days compared")  # noqa: T201
+
+
+def print_repair(found: Verification, done: Repair) -> None:
+    """What was wrong, what was done about it, and what is lost; what is left follows."""
+    print("Found")  # noqa: T201
+    print_verification(found)
+    print("\nRepaired")  # noqa: T201
+    for line in done.done:
+        print(f"  {line}")  # noqa: T201
+    for line in done.lost:
+        print(f"  lost: {line}; restore them from a backup")  # noqa: T201
+    print("\nLeft")  # noqa: T201
+
+
+def _days_of(finding: Finding) -> str:
+    if finding.days <= 1:
+        return str(finding.first_day or "")
+    return f"{finding.days} from {finding.first_day} to {finding.last_day}"
 
 
 def print_simulator(url: str, site_urls: Sequence[str], home: Path | None) -> None:

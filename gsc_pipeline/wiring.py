@@ -5,8 +5,10 @@ Nothing here does I/O: files and connections are opened when first used.
 
 from __future__ import annotations
 
+import logging
+import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import cache
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.audit import AuditLog
-from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.days import Clock, Window, pacific_today, utc_now
 from gsc_pipeline.heartbeat import beat
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.breaker import BreakerState, SharedBreaker
@@ -25,7 +27,7 @@ from gsc_pipeline.search_console.token_breakers import TokenBreakers
 from gsc_pipeline.search_console.transport import MEGABYTE, Limits
 from gsc_pipeline.settings import Settings, state_address
 from gsc_pipeline.state.store import Store, open_store
-from gsc_pipeline.sync.everyone import OpenConsole
+from gsc_pipeline.sync.everyone import OpenConsole, sync_isolated
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.telemetry import AutoSyncComplete, AutoSyncFailure, Telemetry
 from gsc_pipeline.workspaces import Workspace, load_workspaces
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from gsc_pipeline.alerts import Alerts
     from gsc_pipeline.health import HealthMonitor
     from gsc_pipeline.status import LeftAlone
+    from gsc_pipeline.sync.repair import SyncWorkspaces
+
+log = logging.getLogger(__name__)
 
 
 def console_opener(settings: Settings, clock: Clock = utc_now) -> OpenConsole:
@@ -145,6 +150,27 @@ def _limiter(settings: Settings, store: Store, clock: Clock) -> SharedLimiter | 
 def sync_options(settings: Settings, *, full: bool = False) -> SyncOptions:
     """How a sync is to go about it, as the settings say."""
     return SyncOptions(full=full, concurrency=settings.api_concurrency, commit_rows=settings.commit_rows)
+
+
+def workspace_syncer(settings: Settings, lake: Lake, clock: Clock = utc_now) -> SyncWorkspaces:
+    """What syncs the active ones of some workspaces up to yesterday; their problems go to the log."""
+
+    def sync(ids: Collection[str]) -> None:
+        listed = load_workspaces(settings.workspaces_file)
+        for workspace in (one for one in listed if one.active and one.id in ids):
+            report = sync_isolated(
+                workspace,
+                Window.last_complete(1, pacific_today(clock())),
+                console_opener(settings, clock),
+                lake,
+                options=sync_options(settings),
+                clock=clock,
+                run_id=uuid.uuid4().hex,
+            )
+            for problem in report.problems:
+                log.warning("workspace %s: %s", workspace.id, problem)
+
+    return sync
 
 
 def telemetry(settings: Settings, clock: Clock = utc_now) -> Telemetry:

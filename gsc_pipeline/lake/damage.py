@@ -83,15 +83,19 @@ def damaged_files(
     for which every file is read. None where the table does not exist. Raises DamagedError for a damaged
     log, LakeError where the storage does not answer.
     """
+    uri = lake.table_uri(table)
     try:
         named = _named(lake, table, workspace, None)
-        storage = storage_of(lake.table_uri(table))
+        # Delta opens a table although a commit is an empty file, and lacks that commit's rows.
+        if (in_log := log_damage(table, uri)) is not None:
+            raise in_log
+        storage = storage_of(uri)
         found = list(_misfits(storage, named))
         if deep:
             unfit = {file.path for file in found}
             found += _unreadable(storage, [file for file in named if file.path not in unfit])
     except (DeltaError, OSError) as error:
-        raise unreadable(lake.table_uri(table), error) from error
+        raise unreadable(uri, error) from error
     return sorted(found, key=lambda file: file.path)
 
 

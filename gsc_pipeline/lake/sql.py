@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,13 +12,18 @@ import pyarrow as pa
 from gsc_pipeline.lake.errors import DamagedError, LakeError, unreadable
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
+from gsc_pipeline.lake.storage import folder_of
 
 if TYPE_CHECKING:
     import duckdb
 
 
 def connect(
-    lake: Lake, tables: Sequence[TableSpec] = TABLES, *, whole: Sequence[TableSpec] = ()
+    lake: Lake,
+    tables: Sequence[TableSpec] = TABLES,
+    *,
+    whole: Sequence[TableSpec] = (),
+    without: Collection[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection in memory in which each of the lake's `tables` is a view of its own name.
 
@@ -26,7 +32,7 @@ def connect(
 
     `whole` are more tables, for SQL of this project that reads every file of them: of a lake in a folder
     DuckDB opens these itself, in a quarter of the time. That needs access to files, so such a connection
-    is not for anyone else's SQL.
+    is not for anyone else's SQL. `without` are files of theirs to leave out, by table and path below it.
     """
     # A tenth of a second to import, and every run of Dagster imports this module.
     import duckdb
@@ -37,7 +43,7 @@ def connect(
     for table in tables:
         _view(connection, lake, table)
     for table in whole:
-        _view_whole(connection, lake, table)
+        _view_whole(connection, lake, table, without)
     if not whole:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
@@ -80,12 +86,19 @@ def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -
     connection.register(table.name, table.schema.empty_table() if dataset is None else dataset)
 
 
-def _view_whole(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -> None:
+def _view_whole(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec, without: Collection[str]
+) -> None:
     files = lake.local_files(table)
+    if without:
+        left = (path for path in files.paths if not any(path.endswith(f"/{one}") for one in without))
+        files = replace(files, paths=tuple(left))
     if files.paths:
         connection.execute(
             f"""CREATE VIEW {table.name} AS SELECT {", ".join(table.schema.names)}
                 FROM {files.source()}"""
         )
+    elif without and folder_of(lake.uri) is not None:
+        connection.register(table.name, table.schema.empty_table())
     else:
         _view(connection, lake, table)

@@ -26,6 +26,11 @@ DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
 DID_NOT_ADD_UP_ONCE = f"{DOES_NOT_ADD_UP}: to be read again"
 """The reason of a day that one sync has read so: it may have moved while it was read."""
 
+REBUILT = "rebuilt from the rows in the tables"
+"""The reason of a provisional day whose record was lost and made again from its rows."""
+
+REBUILT_AND_CONFIRMED = f"{REBUILT}; Search Console shows the same totals"
+
 _IN_DOUBT = (NO_QUERIES, DID_NOT_ADD_UP_ONCE)
 
 _HISTORY_MARGIN = timedelta(days=7)
@@ -52,6 +57,8 @@ class Verdict(Enum):
     """It has no data: it loses any rows it had, and the ledger says so."""
     UNCHANGED = "unchanged"
     """What the ledger and the tables hold is still true."""
+    CONFIRM = "confirm"
+    """Its record was made from its rows, and Search Console agrees with it: it is final without a read."""
     FORGET = "forget"
     """It was never read and is not to be had, so it loses its record."""
 
@@ -107,8 +114,15 @@ def _decide_shown(
 ) -> Decision:
     final = probe.first_incomplete is None or day < probe.first_incomplete
     status = Status.FINAL if final else Status.PROVISIONAL
+    if not full and status is Status.FINAL and _is_rebuilt(record, totals):
+        return Decision(day, Verdict.CONFIRM, status, totals, REBUILT_AND_CONFIRMED)
     reason = _reason_to_read(totals, status, record, full)
     return Decision(day, Verdict.READ if reason else Verdict.UNCHANGED, status, totals, reason)
+
+
+def _is_rebuilt(record: DayRecord | None, totals: DayTotals) -> bool:
+    is_rebuilt = record is not None and record.reason == REBUILT and record.status is Status.PROVISIONAL
+    return is_rebuilt and record.totals is not None and record.totals.is_same(totals)  # type: ignore[union-attr]
 
 
 def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None, full: bool) -> str:

@@ -23,6 +23,7 @@ from gsc_pipeline.search_console.errors import (
     IllegalRequestError,
     SearchConsoleError,
     ServiceUnavailableError,
+    WrongAnswerError,
 )
 from gsc_pipeline.search_console.inspections import Inspection
 from gsc_pipeline.sync.ledger import Status
@@ -125,7 +126,7 @@ class _Inspections:
                     done.append(one)
             except IllegalRequestError as error:
                 self._illegal.append((url, error))
-            except ServiceUnavailableError as error:
+            except (ServiceUnavailableError, WrongAnswerError) as error:
                 self._tally.add_problem(error, about=url)
             except SearchConsoleError as error:
                 end = end or error
@@ -141,7 +142,7 @@ class _Inspections:
             inspection = self._context.console.inspect(self._tally.site_url, url)
         except IllegalRequestError:
             raise
-        except ServiceUnavailableError:
+        except (ServiceUnavailableError, WrongAnswerError):
             self._count_failure()
             raise
         except SearchConsoleError:

@@ -57,8 +57,9 @@ class DayTotals:
 class DayRecord:
     """What is known of one day of one property and search type.
 
-    `totals` are the probe's at the last good read, None when there was none. They, the row counts and
-    the read times outlive a failure, as the rows do.
+    `totals` are the probe's at the last good read, None when there was none; `url_clicks` and
+    `url_impressions` are sums of the URL table's rows. They, the row counts and the read times outlive a
+    failure, as the rows do.
     """
 
     data_date: date
@@ -72,6 +73,8 @@ class DayRecord:
     api_calls: int = 0
     reason: str = ""
     run_id: str = ""
+    url_clicks: int | None = None
+    url_impressions: int | None = None
 
     def failed(self, reason: str, run_id: str) -> DayRecord:
         """The same record after a failed read: what was known stays known."""

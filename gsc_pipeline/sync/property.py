@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
+import pyarrow.compute as pc
+
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.search_console.client import SearchConsole
@@ -232,6 +234,15 @@ class PropertySync:
             self._fail(day, self._damage[day].reason)
         elif decision.verdict is Verdict.UNCHANGED:
             self._keep(self._records[day])
+        elif decision.verdict is Verdict.CONFIRM:
+            record = replace(
+                self._records[day],
+                status=decision.status,
+                reason=decision.reason,
+                run_id=self._context.run_id,
+            )
+            self._batch.records[day] = record
+            self._keep(record)
         elif decision.verdict is Verdict.FORGET:
             self._batch.forgotten.add(day)
         else:
@@ -324,6 +335,8 @@ class PropertySync:
             api_calls=read.api_calls,
             reason=reason,
             run_id=self._context.run_id,
+            url_clicks=pc.sum(read.url_rows["clicks"]).as_py() or 0,
+            url_impressions=pc.sum(read.url_rows["impressions"]).as_py() or 0,
         )
         self._add_outcome(
             day,

@@ -21,6 +21,7 @@ from gsc_pipeline.search_console.errors import (
     SearchConsoleError,
     ServiceUnavailableError,
     TransientError,
+    WrongAnswerError,
 )
 from gsc_pipeline.sync.property import GIVE_UP_AFTER, STOPS_WORKSPACE
 from gsc_pipeline.sync.report import NO_PROPERTY, Problem
@@ -129,8 +130,9 @@ class Tally:
 def read_days(tally: Tally, days: Iterable[date], read: Callable[[date], int]) -> None:
     """Read these days of a part; `read` commits a day and answers how many rows it wrote.
 
-    A day that fails because Google's side does is reported and left for later, until several in a row have
-    failed. Raises any other SearchConsoleError, after which the days read so far are as they are.
+    A day that fails because Google's side does, or whose answer is wrong, is reported and left for the next
+    sync; after several in a row the rest is left too. Raises any other SearchConsoleError, after which the
+    days read so far are as they are.
     """
     failed_in_a_row = 0
     for day in days:
@@ -138,7 +140,7 @@ def read_days(tally: Tally, days: Iterable[date], read: Callable[[date], int]) -
             tally.rows += read(day)
             tally.read += 1
             failed_in_a_row = 0
-        except ServiceUnavailableError as error:
+        except (ServiceUnavailableError, WrongAnswerError) as error:
             failed_in_a_row += 1
             tally.add_problem(error, (day,))
             if failed_in_a_row == GIVE_UP_AFTER:

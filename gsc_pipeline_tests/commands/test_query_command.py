@@ -74,7 +74,7 @@ def test_a_lake_that_cannot_be_read_is_one_short_line(live: World, gsc: Gsc) -> 
     done = gsc("query", "SELECT 1", env=live.environment())
     assert done.code == 1
     (line,) = done.err.splitlines()
-    assert "check GSC_LAKE" in line
+    assert "sync_ledger is damaged: _delta_log/00000000000000000000.json is not JSON" in line
     assert "unknown>" not in line
 
 

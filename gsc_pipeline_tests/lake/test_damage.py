@@ -211,6 +211,13 @@ def test_an_empty_commit_is_noticed_by_a_lake_that_has_the_table_open(lake: Lake
         clicks_by_day(other)
 
 
+def test_an_empty_commit_of_long_ago_is_found_by_a_search_for_damage(lake: Lake) -> None:
+    log_file(filled(lake), 2).write_bytes(b"")
+    assert len(clicks_by_day(lake)) == 2
+    with pytest.raises(DamagedError, match=r"0+2\.json is empty"):
+        damaged_files(lake, SITE_IMPRESSION)
+
+
 @pytest.mark.parametrize("left", ["no folder", "an empty folder"])
 def test_a_table_whose_log_is_gone_is_neither_read_as_empty_nor_made_again(lake: Lake, left: str) -> None:
     files = [file for day in (OCTOBER, NOVEMBER) for file in data_files(filled(lake), month=day)]

@@ -194,7 +194,7 @@ def test_nothing_is_done_to_tables_that_disagree_with_the_ledger(
     assert {one.kept_because for one in done.values()} == {""}
 
 
-@pytest.mark.parametrize("what", ["missing", "shortened", "overwritten", "log"])
+@pytest.mark.parametrize("what", ["missing", "shortened", "overwritten", "log", "an empty commit"])
 def test_nothing_is_done_to_a_damaged_table_while_the_others_are_tended(lake: Lake, what: str) -> None:
     lake.append(REVISIONS, REVISIONS.schema.empty_table())
     file = files(with_runs(lake, FEW + 1))[0]
@@ -205,7 +205,8 @@ def test_nothing_is_done_to_a_damaged_table_while_the_others_are_tended(lake: La
     elif what == "overwritten":
         file.write_bytes(bytes(file.stat().st_size))
     else:
-        (Path(lake.table_uri(SYNC_RUNS)) / "_delta_log" / f"{2:020d}.json").unlink()
+        commit = Path(lake.table_uri(SYNC_RUNS)) / "_delta_log" / f"{2:020d}.json"
+        commit.unlink() if what == "log" else commit.write_bytes(b"")
     before = set(files(lake))
     done = tend(lake, hours=0)
     assert done[SYNC_RUNS.name].kept_because.startswith("sync_runs is damaged: ")

@@ -49,6 +49,13 @@ SYNC_LEDGER = TableSpec(
             column("api_calls", COUNT, "Calls its last read took"),
             column("reason", TEXT, "Why it was last read, or why it failed"),
             column("run_id", TEXT, "The sync that wrote this row"),
+            column(
+                "url_clicks",
+                COUNT,
+                "Clicks of the day's rows in searchdata_url_impression; null where release 0.1.0 read it",
+                nullable=True,
+            ),
+            column("url_impressions", COUNT, "Impressions of those rows, likewise", nullable=True),
         ]
     ),
     partition_by=("workspace",),

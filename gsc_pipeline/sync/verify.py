@@ -1,0 +1,249 @@
+"""Verifies the lake: every file that the tables' logs name, and every day of the ledger against the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from gsc_pipeline.lake.damage import DamagedFile, damaged_files
+from gsc_pipeline.lake.errors import DamagedError, LakeError
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.parquet_source import sql_list
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION, TableSpec
+from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP
+from gsc_pipeline.sync.ledger import DayTotals
+
+LARGE = (SITE_IMPRESSION, URL_IMPRESSION)
+COMPARED = (SYNC_LEDGER, *LARGE)
+
+
+class Wrong(StrEnum):
+    """What is wrong with a day."""
+
+    UNRECORDED = "the tables hold rows, the ledger has no record"
+    WRITING = "a sync has replaced its rows in part, or is about to"
+    SITE_ROWS = f"{SITE_IMPRESSION.name} holds another number of rows than the ledger says"
+    URL_ROWS = f"{URL_IMPRESSION.name} holds another number of rows than the ledger says"
+    TOTALS = f"the rows of {SITE_IMPRESSION.name} are not the day's totals"
+    URL_TOTALS = f"the rows of {URL_IMPRESSION.name} do not sum to what was read"
+
+
+@dataclass(frozen=True, slots=True)
+class BadDay:
+    """A day whose rows and record disagree. Counts of the ledger are None where it has no record.
+
+    `position` is the average of the rows in the site table, counted from one, None for feeds.
+    """
+
+    workspace: str
+    site_url: str
+    search_type: str
+    day: date
+    wrong: Wrong
+    site_rows: int
+    site_rows_recorded: int | None
+    url_rows: int
+    url_rows_recorded: int | None
+    clicks: int
+    clicks_recorded: int | None
+    impressions: int
+    impressions_recorded: int | None
+    position: float | None
+    url_clicks: int
+    url_impressions: int
+
+    @property
+    def totals(self) -> DayTotals:
+        """The day's totals, as the rows of the site table sum to."""
+        return DayTotals(self.clicks, self.impressions, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of what is wrong, with what to do about it. Empty fields do not apply."""
+
+    table: str
+    what: str
+    next_step: str
+    workspace: str = ""
+    site_url: str = ""
+    search_type: str = ""
+    days: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What is wrong with logs, files and days; and how many days of a property and search type were compared.
+
+    Where the log of a compared table is damaged, no day is compared.
+    """
+
+    logs: tuple[DamagedError, ...]
+    files: tuple[DamagedFile, ...]
+    days: tuple[BadDay, ...]
+    compared: int
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.logs or self.files or self.days)
+
+    def as_json(self) -> dict[str, Any]:
+        """The findings as JSON types, dates in ISO form."""
+        return {
+            "ok": self.is_good,
+            "days_compared": self.compared,
+            "findings": [
+                {k: str(v) if isinstance(v, date) else v for k, v in asdict(finding).items()}
+                for finding in self.findings()
+            ],
+        }
+
+    def findings(self) -> list[Finding]:
+        """What is wrong, a line each; days of one property and search type with the same fault share one."""
+        logs = [
+            Finding(error.table, str(error), "gsc verify --repair makes the log from the files")
+            for error in self.logs
+        ]
+        files = [
+            Finding(
+                file.table,
+                f"{file.path} {file.damage}",
+                "gsc verify --repair takes it out of the table and reads its days again",
+                workspace=file.workspace,
+            )
+            for file in self.files
+        ]
+        groups: dict[tuple[str, str, str, Wrong], list[BadDay]] = {}
+        for day in self.days:
+            groups.setdefault((day.workspace, day.site_url, day.search_type, day.wrong), []).append(day)
+        return [*logs, *files, *(_of_days(wrong, days) for (*_, wrong), days in sorted(groups.items()))]
+
+
+def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
+    """Look at every file and compare every day, of some workspaces or of all. Changes nothing.
+
+    Of the two large tables only the columns that are compared are read; the files of the others are read
+    whole. Raises LakeError where the storage does not answer.
+    """
+    logs, files = _look(lake, TABLES)
+    days: list[BadDay] = []
+    compared = 0
+    if not {error.table for error in logs} & {table.name for table in COMPARED}:
+        try:
+            days, compared = _compare(lake, files)
+        except LakeError:
+            more = [file for file in _look(lake, LARGE, deep=True)[1] if file not in files]
+            if not more:
+                raise
+            files += more
+            days, compared = _compare(lake, files)
+    return Verification(
+        tuple(logs),
+        tuple(file for file in files if workspaces is None or file.workspace in {"", *workspaces}),
+        tuple(day for day in days if workspaces is None or day.workspace in workspaces),
+        compared,
+    )
+
+
+def _look(
+    lake: Lake, tables: Sequence[TableSpec], *, deep: bool = False
+) -> tuple[list[DamagedError], list[DamagedFile]]:
+    """Logs and files that cannot be used. Files of the large tables are only read if `deep`."""
+    logs: list[DamagedError] = []
+    files: list[DamagedFile] = []
+    for table in tables:
+        try:
+            files += damaged_files(lake, table, deep=deep or table not in LARGE)
+        except DamagedError as error:
+            logs.append(error)
+    return logs, files
+
+
+_SQL = f"""
+    WITH site AS (
+        SELECT workspace, site_url, search_type, data_date, count(*) AS rows, sum(clicks) AS clicks,
+               sum(impressions) AS impressions, sum(sum_top_position) AS positions
+        FROM {SITE_IMPRESSION.name} GROUP BY ALL
+    ), url AS (
+        SELECT workspace, site_url, search_type, data_date, count(*) AS rows, sum(clicks) AS clicks,
+               sum(impressions) AS impressions
+        FROM {URL_IMPRESSION.name} GROUP BY ALL
+    ), days AS (
+        SELECT workspace, site_url, search_type, data_date,
+               CASE
+                   WHEN status IS NULL THEN 'UNRECORDED'
+                   WHEN status = 'writing' THEN 'WRITING'
+                   WHEN coalesce(site.rows, 0) <> site_rows THEN 'SITE_ROWS'
+                   WHEN coalesce(url.rows, 0) <> url_rows THEN 'URL_ROWS'
+                   WHEN site_rows > 0 AND ledger.clicks IS NULL THEN 'UNRECORDED'
+                   WHEN reason NOT IN ({sql_list([DOES_NOT_ADD_UP, DID_NOT_ADD_UP_ONCE])}) AND site_rows > 0
+                        AND status IN ('final', 'provisional')
+                        AND (site.clicks, site.impressions) <> (ledger.clicks, ledger.impressions)
+                       THEN 'TOTALS'
+                   WHEN (url.clicks, url.impressions) <> (url_clicks, url_impressions)
+                       THEN 'URL_TOTALS'
+               END AS wrong,
+               coalesce(site.rows, 0), site_rows, coalesce(url.rows, 0), url_rows,
+               coalesce(site.clicks, 0)::BIGINT, ledger.clicks,
+               coalesce(site.impressions, 0)::BIGINT, ledger.impressions,
+               site.positions / nullif(site.impressions, 0) + 1,
+               coalesce(url.clicks, 0)::BIGINT, coalesce(url.impressions, 0)::BIGINT
+        FROM {SYNC_LEDGER.name} AS ledger
+            FULL JOIN site USING (workspace, site_url, search_type, data_date)
+            FULL JOIN url USING (workspace, site_url, search_type, data_date)
+    )"""
+
+
+def _compare(lake: Lake, files: Sequence[DamagedFile]) -> tuple[list[BadDay], int]:
+    """The days whose rows and record disagree, and how many were compared. Damaged files count as empty."""
+    import duckdb
+
+    without = {f"{file.table}/{file.path}" for file in files}
+    try:
+        with closing(connect(lake, (), whole=COMPARED, without=without)) as connection:
+            connection.execute(f"CREATE TEMP TABLE found AS {_SQL} SELECT * FROM days")
+            found = connection.execute("SELECT * FROM found WHERE wrong IS NOT NULL ORDER BY ALL").fetchall()
+            ((compared,),) = connection.execute("SELECT count(*) FROM found").fetchall()
+    except (duckdb.Error, OSError) as error:
+        cause = " ".join(str(error).split())[:300]
+        raise LakeError(f"the days of {lake.uri} cannot be compared ({cause})") from error
+    return [_bad_day(*row) for row in found], compared
+
+
+def _bad_day(*row: Any) -> BadDay:
+    workspace, site_url, search_type, day, wrong, *numbers = row
+    return BadDay(workspace, site_url, search_type, day, Wrong[wrong], *numbers)
+
+
+def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:
+    ordered = sorted(day.day for day in days)
+    one = min(days, key=lambda day: day.day)
+    numbers: Any = {
+        Wrong.SITE_ROWS: (one.site_rows, one.site_rows_recorded),
+        Wrong.URL_ROWS: (one.url_rows, one.url_rows_recorded),
+        Wrong.TOTALS: (
+            f"{one.clicks} clicks and {one.impressions} impressions",
+            f"{one.clicks_recorded} and {one.impressions_recorded}",
+        ),
+    }.get(wrong)
+    example = f" ({one.day}: {numbers[0]} instead of {numbers[1]})" if numbers else ""
+    is_url = wrong in (Wrong.URL_ROWS, Wrong.URL_TOTALS)
+    return Finding(
+        URL_IMPRESSION.name if is_url else SITE_IMPRESSION.name,
+        f"{wrong.value}{example}",
+        "gsc verify --repair reads these days again, as far as Search Console still shows them",
+        workspace=one.workspace,
+        site_url=one.site_url,
+        search_type=one.search_type,
+        days=len(ordered),
+        first_day=ordered[0],
+        last_day=ordered[-1],
+    )

@@ -1,0 +1,265 @@
+"""Any file under the lake is deleted, cut, or replaced: the damage is named, and what can be is mended."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.housekeeping import compact_and_vacuum
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import (
+    PROPERTIES,
+    SEARCH_APPEARANCE,
+    SEARCHDATA_HOURLY,
+    SITE_IMPRESSION,
+    SITEMAPS,
+    STANDING_FAILURES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    URL_IMPRESSION,
+    URL_INSPECTIONS,
+    TableSpec,
+)
+from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline.sync.repair import Repair, repair
+from gsc_pipeline.sync.verify import Verification, verify
+from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.world import World, contents
+
+LARGE = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER)
+SMALL = (
+    SYNC_RUNS,
+    PROPERTIES,
+    SEARCHDATA_HOURLY,
+    SEARCH_APPEARANCE,
+    SITEMAPS,
+    STANDING_FAILURES,
+    URL_INSPECTIONS,
+)
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def cut(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def replace_by_nonsense(file: Path) -> None:
+    file.write_bytes(b"\x00nonsense" * (file.stat().st_size // 9 + 1))
+
+
+HARM: dict[str, Callable[[Path], None]] = {
+    one.__name__: one for one in (delete, cut, empty, replace_by_nonsense)
+}
+
+
+@dataclass
+class Copied:
+    """A copy of a lake that was synced three times, in a world that still serves the same numbers."""
+
+    world: World
+    lake: Lake
+
+    def folder(self, table: str) -> Path:
+        return Path(self.lake.uri) / table
+
+    def repair(self) -> Repair:
+        def sync(ids: Collection[str]) -> None:
+            self.world.lake = self.lake
+            for id_ in sorted(ids):
+                self.world.sync(workspace(self.world, id_), self.world.last(1))
+
+        found = verify(self.lake)
+        return repair(self.lake, found, sync, now=self.world.now, run_id="repair")
+
+
+def workspace(world: World, id_: str) -> Workspace:
+    return world.workspace(id_, properties=("sc-domain:none.com",) if id_ == "lost" else None)
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("damaged")
+    properties = [
+        SyntheticProperty("sc-domain:acme.com", rows_a_day=12, plants=False),
+        SyntheticProperty("https://shop.acme.com/", rows_a_day=12, plants=False),
+    ]
+    with World.serving(folder, properties) as world:
+        world.sync(workspace(world, "lost"), world.last(2))
+        for hours in (0, 24, 48):
+            world.now += timedelta(hours=hours)
+            for id_ in ("acme", "globex"):
+                world.sync(workspace(world, id_), world.last(6))
+        world.sync_more(workspace(world, "acme"))
+        assert verify(world.lake).is_good
+        yield world
+
+
+@pytest.fixture
+def copied(synced: World, tmp_path: Path) -> Iterator[Copied]:
+    shutil.copytree(synced.lake.uri, tmp_path / "lake")
+    original = synced.lake
+    yield Copied(synced, Lake(str(tmp_path / "lake")))
+    synced.lake = original
+
+
+def state(lake: Lake) -> dict[str, list[dict[str, object]]]:
+    """The rows of both tables; of the ledger the days with rows, without what tells how they were read."""
+    found = contents(lake)
+    left_out = ("api_calls", "position")
+    found[SYNC_LEDGER.name] = [
+        {name: value for name, value in row.items() if name not in left_out}
+        for row in found[SYNC_LEDGER.name]
+        if row["site_rows"]
+    ]
+    return found
+
+
+def data_file(folder: Path) -> Path:
+    """A data file that the log names: the newest."""
+    from deltalake import DeltaTable
+
+    return Path(sorted(DeltaTable(str(folder)).file_uris())[-1])
+
+
+def names_it(found: Verification, table: str) -> bool:
+    return any(finding.table == table or table in finding.what for finding in found.findings())
+
+
+def test_a_healthy_lake_has_nothing_to_report(copied: Copied) -> None:
+    found = verify(copied.lake)
+    assert found.is_good
+    assert found.compared == len(copied.lake.read(SYNC_LEDGER))
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
+def test_a_damaged_data_file_of_what_is_compared_is_named_and_its_days_come_back(
+    copied: Copied, table: TableSpec, harm: str
+) -> None:
+    before = state(copied.lake)
+    HARM[harm](data_file(copied.folder(table.name)))
+    found = verify(copied.lake)
+    assert any(file.table == table.name for file in found.files)
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert done.done
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_a_damaged_commit_of_what_is_compared_is_named_and_its_days_come_back(
+    copied: Copied, table: TableSpec, harm: str, which: str
+) -> None:
+    before = state(copied.lake)
+    commits = sorted((copied.folder(table.name) / "_delta_log").glob("*.json"))
+    HARM[harm](commits[0 if which == "first" else -1])
+    assert not verify(copied.lake).is_good
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("kind", ["*.checkpoint.parquet", "_last_checkpoint"])
+@pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
+def test_a_damaged_checkpoint_is_named_or_does_not_matter(
+    copied: Copied, table: TableSpec, kind: str, harm: str
+) -> None:
+    compact_and_vacuum(copied.lake, clock=lambda: copied.world.now)
+    before = state(copied.lake)
+    (file,) = (copied.folder(table.name) / "_delta_log").glob(kind)
+    HARM[harm](file)
+    found = verify(copied.lake)
+    if found.is_good:
+        assert state(copied.lake) == before
+        return
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize(
+    "table", [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER], ids=lambda table: table.name
+)
+@pytest.mark.parametrize("what", ["_delta_log", ""], ids=["its log", "all of it"])
+def test_a_table_that_is_gone_is_named_and_comes_back(copied: Copied, table: TableSpec, what: str) -> None:
+    before = state(copied.lake)
+    shutil.rmtree(copied.folder(table.name) / what)
+    assert not verify(copied.lake).is_good
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize("harm", ["delete", "replace_by_nonsense"])
+@pytest.mark.parametrize("part", ["data", "log"])
+@pytest.mark.parametrize("table", SMALL, ids=lambda table: table.name)
+def test_damage_of_a_smaller_table_is_named_and_the_table_can_be_used_again(
+    copied: Copied, table: TableSpec, part: str, harm: str
+) -> None:
+    rows = copied.lake.read(table).num_rows
+    assert rows
+    folder = copied.folder(table.name)
+    log = sorted((folder / "_delta_log").glob("*.json"))
+    HARM[harm](data_file(folder) if part == "data" else log[0])
+    found = verify(copied.lake)
+    assert names_it(found, table.name)
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert any(table.name in line for line in done.done)
+    kept = copied.lake.read(table).num_rows
+    if part == "log" and table is not STANDING_FAILURES:
+        assert kept == rows
+    assert kept <= rows
+
+
+def test_days_that_search_console_does_not_show_any_more_are_listed_after_a_repair(copied: Copied) -> None:
+    now = copied.world.now
+    copied.world.now += timedelta(days=600)
+    try:
+        data_file(copied.folder(URL_IMPRESSION.name)).unlink()
+        done = copied.repair()
+        assert not done.left.is_good
+        (finding,) = done.left.findings()
+        assert finding.table == URL_IMPRESSION.name
+        assert finding.days
+    finally:
+        copied.world.now = now
+
+
+def test_a_lost_ledger_is_made_from_the_rows_without_reading_the_days_again(copied: Copied) -> None:
+    before = state(copied.lake)
+    shutil.rmtree(copied.folder(SYNC_LEDGER.name))
+    calls = len(copied.world.queries())
+    assert copied.repair().left.is_good
+    assert state(copied.lake)[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
+    asked = [call for call in copied.world.queries()[calls:] if call.body["dimensions"] != ["date"]]
+    final = {row["data_date"] for row in before[SYNC_LEDGER.name] if row["status"] == "final"}
+    assert not {call.body["startDate"] for call in asked} & {str(day) for day in final}
+
+
+def test_nothing_under_the_lake_is_deleted_by_a_repair(copied: Copied) -> None:
+    shutil.rmtree(copied.folder(SITE_IMPRESSION.name) / "_delta_log")
+    data_file(copied.folder(URL_IMPRESSION.name)).write_bytes(b"nonsense")
+    before = {file for file in Path(copied.lake.uri).rglob("*.parquet") if "_delta_log" not in str(file)}
+    assert copied.repair().left.is_good
+    after = {Path(re.sub(r"\.damaged$", "", str(file))) for file in Path(copied.lake.uri).rglob("*")}
+    assert before <= after
+    assert disagreements(copied.lake) == []
