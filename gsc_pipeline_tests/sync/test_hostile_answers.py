@@ -19,7 +19,12 @@ provisional, as the day may just have moved, and the next sync reads it again.
 
 from __future__ import annotations
 
+import gzip
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -28,17 +33,25 @@ from typing import Any
 
 import pytest
 
+from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.search_console.client import HttpSearchConsole
+from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import QueryType
+from gsc_pipeline.search_console.transport import Limits
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, NO_QUERIES
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status, read_ledger
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
+from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces import Workspace
 from gsc_pipeline_tests.mutations import Effect, about, effect, mutated, true_body
+from gsc_pipeline_tests.search_console.test_transport import DRIBBLES, Serve, for_ever, serve
 from gsc_pipeline_tests.sync.test_truth import truth
 from gsc_pipeline_tests.world import World
+
+__all__ = ["serve"]
 
 SEEDS = range(4)
 WRONG_ANSWERS = 2_000
@@ -229,3 +242,83 @@ def properties(size: int) -> list[SyntheticProperty]:
 def sync(world: World, workspace: Workspace) -> SyncReport:
     """One thread, so that the same seed makes the same answers."""
     return world.sync(workspace, world.last(DAYS), SyncOptions(concurrency=1))
+
+
+BOMB_BYTES = 4_000_000_000
+MOST_MEMORY = 600_000_000
+
+SYNC_AND_TELL_MEMORY = """
+import resource, sys
+from gsc_pipeline.cli import main
+sys.argv = ["gsc", "sync", "--days", "2", "--json"]
+try:
+    main()
+finally:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(most if sys.platform == "darwin" else most * 1024, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """Few bytes that unpack to a list of rows of four gigabytes."""
+    row = b'{"keys":["' + b"a" * 980 + b'"],"clicks":1},'
+    piece = row * 64_000
+    again = gzip.compress(piece)
+    return gzip.compress(b'{"rows":[') + again * (BOMB_BYTES // len(piece))
+
+
+@pytest.mark.parametrize("target", ["token", "sites", "query"])
+def test_an_answer_that_unpacks_to_gigabytes_takes_no_more_memory_than_one_may(
+    tmp_path: Path, bomb: bytes, target: str
+) -> None:
+    with World.serving(tmp_path, properties(SIZES[0]), now=utc_now()) as world:
+        reply = Reply(200, bomb, {"content-encoding": "gzip"})
+        sent: list[Call] = []
+
+        def fault(call: Call) -> Reply | None:
+            if call.kind != target:
+                return None
+            sent.append(call)
+            return reply
+
+        world.faults.append(fault)
+        env = {**world.environment({"id": "acme", "properties": "all"}), "PATH": "/usr/bin:/bin"}
+        # The shell between is small: a process begins with the memory of the one that starts it.
+        shell = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", SYNC_AND_TELL_MEMORY]
+        done = subprocess.run(shell, env=env, cwd=tmp_path, capture_output=True, text=True)
+    *said, most = done.stderr.splitlines()
+    assert sent
+    assert int(most) < MOST_MEMORY
+    assert "is larger than" in " ".join(said)
+    assert "Traceback" not in done.stderr
+
+
+CALL_SECONDS = 0.3
+
+
+def test_no_answer_however_slowly_it_comes_keeps_a_sync_for_long(tmp_path: Path, serve: Serve) -> None:
+    with World.serving(tmp_path, properties(SIZES[0])) as world:
+        acme = world.workspace(properties=[DOMAIN, SHOP])
+        sync(world, acme)
+        before = rows_of(world, acme), records_of(world, acme)
+        for first, then in DRIBBLES.values():
+            console = HttpSearchConsole(
+                acme.credentials,
+                base_url=serve(for_ever(first, then, 0.05)),
+                retry=RetryPolicy(attempts=2, sleep=world.waits.append),
+                limits=Limits(call_seconds=CALL_SECONDS),
+                clock=lambda: world.now,
+            )
+            began = time.monotonic()
+            with closing(console):
+                report = sync_workspace(acme, world.last(DAYS), console, world.lake, clock=lambda: world.now)
+            # Two properties, two attempts each: a server that sends for half a minute would keep it for two.
+            assert time.monotonic() - began < 20
+            assert {problem.site_url for problem in report.problems} == {DOMAIN, SHOP}
+            assert all(f"within {CALL_SECONDS:g} seconds" in problem.cause for problem in report.problems)
+            assert rows_of(world, acme) == before[0]
+        assert not sync(world, acme).problems
+        assert {day: one.status for day, one in records_of(world, acme).items()} == {
+            day: one.status for day, one in before[1].items()
+        }
