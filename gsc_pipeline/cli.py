@@ -130,6 +130,9 @@ def status(
     except StateError as error:
         typer.echo(f"gsc: warning: whether calls are held back is not known: {error}", err=True)
         left_alone = []
+    for state in states:
+        for damage in state.damaged:
+            typer.echo(f"gsc: warning: {state.workspace}: {damage}", err=True)
     if as_json:
         shown = {
             "workspaces": [state.as_json() for state in states],

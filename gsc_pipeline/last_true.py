@@ -132,10 +132,16 @@ def _derived(look: Look, made: Mapping[str, datetime]) -> Iterator[Row]:
 
 
 def _failures(state: WorkspaceState, *, whole_only: bool = False) -> str:
-    """What fails now of a workspace, or only what stops all of it, each with its next step."""
+    """What fails now of a workspace, or only what stops all of it, each with its next step; and damage."""
     told = [f for f in state.failures if not (whole_only and f.site_url)]
     return "; ".join(
-        f"{f'{f.site_url} ({f.search_type}): ' if f.site_url else ''}{f.cause}; {f.next_step}" for f in told
+        [
+            *state.damaged,
+            *(
+                f"{f'{f.site_url} ({f.search_type}): ' if f.site_url else ''}{f.cause}; {f.next_step}"
+                for f in told
+            ),
+        ]
     )
 
 

@@ -6,12 +6,13 @@ Belongs here: the state of a workspace as `gsc status` and other watchers see it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
+from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS, TableSpec
 from gsc_pipeline.lake.sql import connect, reading
 from gsc_pipeline.sync.standing import StandingFailure, of_configured, read_standing
 from gsc_pipeline.workspaces import Workspace
@@ -67,6 +68,7 @@ class WorkspaceState:
     """One workspace: days by status (of a property and search type), first and last day read, what fails.
 
     `final_up_to` is the newest day that is final, `moved_at` when the last sync began that found news.
+    `damaged` says which files could not be read: what they tell of the workspace is left out.
     """
 
     workspace: str
@@ -85,6 +87,7 @@ class WorkspaceState:
     last_good_sync: datetime | None = None
     moved_at: datetime | None = None
     failures: tuple[StandingFailure, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON types, dates in ISO form."""
@@ -92,12 +95,18 @@ class WorkspaceState:
 
 
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
-    """The state of each listed workspace, in the file's order."""
+    """The state of each listed workspace, in the file's order.
+
+    Where files are damaged, each workspace is looked at by itself. Raises LakeError for anything else.
+    """
     tables = [SYNC_LEDGER, SYNC_RUNS]
-    with reading(lake, tables), connect(lake, (), whole=tables) as connection:
-        days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
-        runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
-    failures = of_configured(read_standing(lake), workspaces)
+    try:
+        with reading(lake, tables), connect(lake, (), whole=tables) as connection:
+            days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
+            runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
+        failures = of_configured(read_standing(lake), workspaces)
+    except DamagedError:
+        return [_state_apart(workspace, lake) for workspace in workspaces]
     return [
         _state(
             workspace,
@@ -107,6 +116,30 @@ def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[Worksp
         )
         for workspace in workspaces
     ]
+
+
+def _state_apart(workspace: Workspace, lake: Lake) -> WorkspaceState:
+    """The state of one workspace, as far as its files can be read."""
+    damaged: list[str] = []
+
+    def row_of(table: TableSpec, sql: str) -> Sequence[Any] | None:
+        try:
+            rows = lake.read(table, workspace=workspace.id)
+        except DamagedError as error:
+            damaged.append(str(error))
+            return None
+        with connect(lake, ()) as connection:
+            connection.register(table.name, rows)
+            found = connection.execute(sql).fetchone()
+        return found[1:] if found else None
+
+    days, runs = row_of(SYNC_LEDGER, _DAYS), row_of(SYNC_RUNS, _RUNS)
+    failures: list[StandingFailure] = []
+    try:
+        failures = of_configured(read_standing(lake, workspace.id), [workspace])
+    except DamagedError as error:
+        damaged.append(str(error))
+    return replace(_state(workspace, days, runs, tuple(failures)), damaged=tuple(damaged))
 
 
 def failure_cells(failure: StandingFailure) -> tuple[object, ...]:

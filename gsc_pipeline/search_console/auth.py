@@ -112,7 +112,11 @@ def token_uri_of(source: CredentialSource) -> str:
 class _Token(AnswerObject, kw_only=True):
     # Visible ASCII, as it becomes a part of a header.
     access_token: Annotated[str, msgspec.Meta(max_length=REFUSAL_BYTES, pattern=r"^[!-~]+\Z")]
-    expires_in: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TOKEN_SECONDS)] = 0
+    expires_in: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TOKEN_SECONDS)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    # Of OAuth users only, where the endpoint hands out another one with each token.
+    refresh_token: Annotated[str, msgspec.Meta(min_length=1)] | msgspec.UnsetType = msgspec.UNSET
 
 
 _TOKEN = msgspec.json.Decoder(_Token, strict=False)
@@ -193,8 +197,9 @@ class TokenSource:
             if isinstance(error, CredentialUnusableError):
                 raise CredentialUnusableError(f"{self._source}: {error.cause}")
             raise error
-        decode_strictly(_TOKEN, response.data, f"the token in the answer of {whom}")
-        return response
+        token = decode_strictly(_TOKEN, response.data, f"the token in the answer of {whom}")
+        # google-auth reads it once more, in another way: it fails on bytes that are not looked at here.
+        return replace(response, data=msgspec.json.encode(token))
 
 
 def _user(credentials: Any) -> str:

@@ -29,7 +29,8 @@ class Reply:
     """An answer to send instead of the true one.
 
     `body` is sent as it is when bytes, as JSON when a mapping; None keeps the true answer, its status
-    included. `headers` are added, or replace those of the same name. `cut_after` closes the connection
+    included. `headers` are added, or replace those of the same name; with a content-encoding the body is sent
+    as it is. `cut_after` closes the connection
     after so many bytes of the body, with the full length promised in the headers.
     """
 

@@ -142,12 +142,13 @@ class Simulator:
     def _reply(self, call: Call, fault: Reply | None) -> Reply:
         if fault is not None and fault.body is not None:
             return fault
-        true = self._answer(call)
+        true = self.true_answer(call)
         if fault is None:
             return true
         return Reply(true.status, true.body, {**true.headers, **fault.headers}, fault.cut_after)
 
-    def _answer(self, call: Call) -> Reply:
+    def true_answer(self, call: Call) -> Reply:
+        """The answer that no fault has touched, for faults that begin with it."""
         if call.kind == "unknown":
             return google_error(404, "notFound", "Not Found")
         if call.kind == "token":
@@ -240,12 +241,11 @@ async def _read(receive: Receive) -> bytes:
 async def _send(send: Send, reply: Reply, accepted: str) -> None:
     body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
     headers = {"content-type": "application/json; charset=UTF-8", "vary": "Origin, X-Origin, Referer"}
-    if "gzip" in accepted and len(body) >= _WORTH_ZIPPING:
+    given = {name.lower(): value for name, value in reply.headers.items()}
+    if "gzip" in accepted and len(body) >= _WORTH_ZIPPING and "content-encoding" not in given:
         body = gzip.compress(body, compresslevel=1, mtime=0)
         headers["content-encoding"] = "gzip"
-    headers |= {name.lower(): value for name, value in reply.headers.items()} | {
-        "content-length": str(len(body))
-    }
+    headers |= given | {"content-length": str(len(body))}
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
     # An answer left unfinished makes the web server drop the connection in the middle of the body.

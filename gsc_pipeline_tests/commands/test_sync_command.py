@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from gsc_pipeline.days import ONE_DAY, pacific_today, utc_now
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION
-from gsc_pipeline.simulator import Reply
+from gsc_pipeline.lake.schemas import (
+    SITE_IMPRESSION,
+    STANDING_FAILURES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    TableSpec,
+)
+from gsc_pipeline.simulator import Reply, SyntheticProperty
 from gsc_pipeline_tests.commands.conftest import Gsc, Result
 from gsc_pipeline_tests.sync.test_failures import FORBIDDEN, all_queries
 from gsc_pipeline_tests.world import World
@@ -139,6 +146,45 @@ def test_status_of_a_lake_that_is_not_there_yet_says_so_without_making_one(live:
     assert done.out.splitlines()[1].endswith("never")
     assert not (live.folder / "lake").exists()
     assert not (live.folder / "state.db").exists()
+
+
+@pytest.mark.parametrize("table", [SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES], ids=lambda table: table.name)
+def test_status_names_a_damaged_file_and_shows_what_the_others_hold(
+    live: World, gsc: Gsc, table: TableSpec
+) -> None:
+    lost = {"id": "acme", "properties": ["sc-domain:acme.com", "sc-domain:lost.com"]}
+    env = live.environment(lost, {"id": "globex", "properties": ["sc-domain:acme.com"]})
+    gsc("sync", "--days", "5", env=env)
+    whole = json.loads(gsc("status", "--json", env=env).out)["workspaces"]
+    file = Path(sorted(DeltaTable(live.lake.table_uri(table)).file_uris())[0])
+    file.write_bytes(file.read_bytes()[:-10])
+    done = gsc("status", env=env)
+    assert done.code == 0
+    warning = done.err.splitlines()[0]
+    assert warning.startswith(f"gsc: warning: acme: {table.name} is damaged: ")
+    assert file.name in warning
+    assert "gsc verify" in warning
+    acme, globex = json.loads(gsc("status", "--json", env=env).out)["workspaces"]
+    assert any(file.name in text for text in acme["damaged"])
+    assert globex["final"] == whole[1]["final"]
+    assert acme["final"] == (0 if table is SYNC_LEDGER else whole[0]["final"])
+
+
+def test_status_names_a_property_that_has_left_the_list_for_as_long_as_it_is_gone(
+    live: World, gsc: Gsc
+) -> None:
+    env = live.environment({"id": "acme", "properties": "all"})
+    gsc("sync", "--days", "2", env=env)
+    shop = "https://shop.acme.com/"
+    live.simulator.put(SyntheticProperty(shop, rows_a_day=20, readers={"somebody@else.com"}))
+    for _ in range(2):
+        assert "no longer among the properties" in gsc("sync", "--days", "2", env=env).err
+        lines = gsc("status", env=env).out.splitlines()
+        (failing,) = lines[lines.index("Fails now") + 2 :]
+        assert failing.split()[:2] == ["acme", shop]
+    live.simulator.put(SyntheticProperty(shop, rows_a_day=20))
+    gsc("sync", "--days", "2", env=env)
+    assert "Fails now" not in gsc("status", env=env).out
 
 
 def entry(more: str = "", id_: str = "acme") -> str:

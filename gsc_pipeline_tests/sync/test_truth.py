@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -47,8 +47,17 @@ def truth(world: World, prop: Property, kind: SearchType, days: list[date]) -> M
     }
 
 
-def assert_lake_is_true(world: World, days: list[date], kind: SearchType = QueryType.WEB) -> None:
+def assert_lake_is_true(
+    world: World,
+    days: list[date],
+    kind: SearchType = QueryType.WEB,
+    *,
+    site_urls: Collection[str] | None = None,
+) -> None:
+    """Of all properties of the simulator, or of these."""
     for prop in world.simulator.properties:
+        if site_urls is not None and prop.site_url not in site_urls:
+            continue
         for name, expected in truth(world, prop, kind, days).items():
             table = {SITE_IMPRESSION.name: SITE_IMPRESSION, URL_IMPRESSION.name: URL_IMPRESSION}[name]
             assert expected.num_rows, "the simulator shows nothing, so nothing would be compared"

@@ -1,0 +1,324 @@
+"""Thousands of wrong answers at syncs over the real wire: the lake stays true or says what it could not read.
+
+Each is made from the true answer to the very call (`mutations`). Left out are those that nobody can tell from
+a true answer, whatever is asked besides:
+
+- whole rows that a list of queries or of pages lacks, and another text, position or count in a row of one:
+  Search Console counts by query and by page in ways of their own, so they add up to nothing that is known;
+- another position, country or device in the totals by property, where the counts still sum to the same;
+- on a day's first read also a list of queries that is empty and names its aggregation, which is how a day
+  looks whose queries are all anonymised; and a probe that lacks a day or shows other numbers, which the next
+  probe corrects;
+- a property under another name, or with other permissions, in the list of properties; on a first sync, one
+  that is missing there;
+- an API that says by `{}` that there is nothing, once the question that tells this has been answered so.
+
+A list of totals by property that sums to something else contradicts the probe. Its rows are taken and called
+provisional, as the day may just have moved, and the next sync reads it again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from gsc_pipeline.days import utc_now
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.search_console.client import HttpSearchConsole
+from gsc_pipeline.search_console.retries import RetryPolicy
+from gsc_pipeline.search_console.search_types import QueryType
+from gsc_pipeline.search_console.transport import Limits
+from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
+from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, NO_QUERIES
+from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status, read_ledger
+from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.report import SyncReport
+from gsc_pipeline.sync.workspace import sync_workspace
+from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline_tests.mutations import Effect, about, effect, mutated, true_body
+from gsc_pipeline_tests.search_console.test_transport import DRIBBLES, Serve, for_ever, serve
+from gsc_pipeline_tests.sync.test_truth import truth
+from gsc_pipeline_tests.world import World
+
+__all__ = ["serve"]
+
+SEEDS = range(4)
+WRONG_ANSWERS = 2_000
+DOMAIN, SHOP = "sc-domain:acme.com", "https://shop.acme.com/"
+SIZES = (24, 36)
+"""Facts a day, in turn, so that every sync finds that every day has moved."""
+DAYS = 8
+_SHARED = ["data_date", "is_anonymized_query", "query", "country", "device", "clicks", "impressions"]
+COLUMNS = {
+    SITE_IMPRESSION.name: [*_SHARED, "sum_top_position"],
+    URL_IMPRESSION.name: [*_SHARED, "url", "sum_position"],
+}
+"""What is compared: everything that the facts decide."""
+
+TARGETS = [*["grains"] * 7, *["probe"] * 2, *["everything"] * 3, "sites", "token"]
+
+Day = tuple[str, date]
+Rows = Mapping[Day, Any]
+Records = Mapping[Day, DayRecord]
+
+
+@dataclass
+class Weather:
+    """What is answered wrongly in one sync, and what was: in words, with the days that may be in doubt."""
+
+    world: World
+    rng: Random
+    target: str
+    site_url: str | None
+    share: float
+    is_first_read: bool
+    sent: list[str] = field(default_factory=list)
+    doubted: set[Day] = field(default_factory=set)
+
+    def fault(self, call: Call) -> Reply | None:
+        if not self._is_meant(call) or self.rng.random() >= self.share:
+            return None
+        true = self.world.simulator.true_answer(call)
+        if true.status != 200:
+            return None
+        body = true_body(true)
+        for _ in range(20):
+            mutation = mutated(self.rng, body)
+            what = effect(call, body, mutation, is_first_read=self.is_first_read)
+            if what is not Effect.QUIET:
+                self.sent.append(f"{about(call)}: {mutation.how}")
+                if what is Effect.DOUBTED:
+                    self.doubted.add((str(call.site_url), date.fromisoformat(call.body["startDate"])))
+                return mutation.reply
+        return None
+
+    def _is_meant(self, call: Call) -> bool:
+        if self.site_url is not None and call.site_url not in (None, self.site_url):
+            return False
+        kind = call.kind
+        if kind == "query":
+            kind = "probe" if call.body["dimensions"] == ["date"] else "grains"
+        return self.target in (kind, "everything")
+
+    @property
+    def spares(self) -> set[str]:
+        """Properties about which nothing was answered wrongly."""
+        if self.target not in ("grains", "probe") or self.site_url is None:
+            return set()
+        return {DOMAIN, SHOP} - {self.site_url}
+
+
+def rows_of(world: World, workspace: Workspace) -> Rows:
+    """What both tables hold of each day of a workspace, in an order of its own, as far as it can be true."""
+    held: dict[Day, dict[str, list[Any]]] = {
+        (site_url, day): {table: [] for table in COLUMNS}
+        for site_url in (DOMAIN, SHOP)
+        for day in world.last(DAYS)
+    }
+    for table in (SITE_IMPRESSION, URL_IMPRESSION):
+        for row in world.lake.read(table, workspace=workspace.id).to_pylist():
+            of_day = held[row["site_url"], row["data_date"]][table.name]
+            of_day.append({name: row[name] for name in COLUMNS[table.name]})
+    return {day: in_order(tables) for day, tables in held.items()}
+
+
+def true_rows(world: World, size: int) -> Rows:
+    """What they must hold where the properties have that size, from the simulator's facts."""
+    return {
+        (prop.site_url, day): in_order(
+            {name: rows.to_pylist() for name, rows in truth(world, prop, QueryType.WEB, [day]).items()}
+        )
+        for prop in properties(size)
+        for day in world.last(DAYS)
+    }
+
+
+def in_order(tables: Mapping[str, list[dict[str, Any]]]) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Rows as tuples, sorted, so that two tables can be compared."""
+    return {
+        table: sorted((tuple(row[name] for name in COLUMNS[table]) for row in rows), key=repr)
+        for table, rows in tables.items()
+    }
+
+
+def records_of(world: World, workspace: Workspace) -> Records:
+    ledger: Mapping[LedgerKey, Mapping[date, DayRecord]] = read_ledger(
+        world.lake, workspace.id, world.last(DAYS)
+    )
+    return {(url, day): record for (url, _), its in ledger.items() for day, record in its.items()}
+
+
+def complaints(
+    weather: Weather,
+    report: SyncReport,
+    before: tuple[Rows, Records],
+    after: tuple[Rows, Records],
+    true: Rows,
+) -> list[str]:
+    """What must not be, after a sync that met wrong answers."""
+    found = [
+        f"an error of this project: {problem}"
+        for problem in report.problems
+        if "fault of gsc_pipeline" in str(problem) or "unexpected error" in str(problem)
+    ]
+    named = {problem.site_url for problem in report.problems}
+    (old, known), (now, records) = before, after
+    for day in true:
+        record = records.get(day)
+        if now[day] == true[day] and (record is None or record.status is not Status.EMPTY):
+            continue
+        is_as_before = now[day] == old[day]
+        if day[0] in weather.spares:
+            found.append(f"{day} was not read, though nothing was wrong with its property's answers")
+        elif is_as_before and record == known.get(day) and record and record.status is Status.PROVISIONAL:
+            continue
+        elif record is not None and record.status in (Status.FINAL, Status.EMPTY) and record != known[day]:
+            found.append(f"{day} is {record.status} beside rows that are not true")
+        elif is_as_before and not named & {"", day[0]}:
+            found.append(f"{day} was not read, and no problem says so")
+        elif not is_as_before and not (
+            day in weather.doubted
+            and record is not None
+            and (record.status, record.reason in (NO_QUERIES, DID_NOT_ADD_UP_ONCE))
+            == (Status.PROVISIONAL, True)
+        ):
+            found.append(f"{day} has rows that are neither true nor as before: {record}")
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_wrong_answers_leave_old_rows_or_true_ones_and_the_next_sync_is_true(
+    tmp_path: Path, seed: int
+) -> None:
+    rng, sent, number = Random(seed), 0, 0
+    with World.serving(tmp_path, properties(SIZES[0])) as world:
+        truths = [true_rows(world, size) for size in SIZES]
+        acme = world.workspace(properties=None)
+        sync(world, acme)
+        while sent < WRONG_ANSWERS // len(SEEDS):
+            number += 1
+            is_first_read = rng.random() < 0.1
+            workspace = world.workspace(f"new-{number}", properties=None) if is_first_read else acme
+            for prop in properties(SIZES[number % 2]):
+                world.simulator.put(prop)
+            true = truths[number % 2]
+            weather = Weather(
+                world,
+                rng,
+                rng.choice(TARGETS),
+                rng.choice([None, DOMAIN, SHOP]),
+                rng.choice([0.1, 0.5, 0.8, 1.0]),
+                is_first_read,
+            )
+            before = rows_of(world, workspace), records_of(world, workspace)
+            world.faults = [weather.fault]
+            report = sync(world, workspace)
+            world.faults = []
+            after = rows_of(world, workspace), records_of(world, workspace)
+            found = complaints(weather, report, before, after, true)
+            again = sync(world, workspace)
+            found += [f"the next sync says: {problem}" for problem in again.problems]
+            now = rows_of(world, workspace)
+            found += [f"{day} is not true after the next sync" for day in true if now[day] != true[day]]
+            assert not found, "\n".join([*found, "answered wrongly:", *weather.sent, report.reason])
+            sent += len(weather.sent)
+
+
+def properties(size: int) -> list[SyntheticProperty]:
+    return [SyntheticProperty(url, rows_a_day=size, plants=False) for url in (DOMAIN, SHOP)]
+
+
+def sync(world: World, workspace: Workspace) -> SyncReport:
+    """One thread, so that the same seed makes the same answers."""
+    return world.sync(workspace, world.last(DAYS), SyncOptions(concurrency=1))
+
+
+BOMB_BYTES = 4_000_000_000
+MOST_MEMORY = 600_000_000
+
+SYNC_AND_TELL_MEMORY = """
+import resource, sys
+from gsc_pipeline.cli import main
+sys.argv = ["gsc", "sync", "--days", "2", "--json"]
+try:
+    main()
+finally:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(most if sys.platform == "darwin" else most * 1024, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """Few bytes that unpack to a list of rows of four gigabytes."""
+    row = b'{"keys":["' + b"a" * 980 + b'"],"clicks":1},'
+    piece = row * 64_000
+    again = gzip.compress(piece)
+    return gzip.compress(b'{"rows":[') + again * (BOMB_BYTES // len(piece))
+
+
+@pytest.mark.parametrize("target", ["token", "sites", "query"])
+def test_an_answer_that_unpacks_to_gigabytes_takes_no_more_memory_than_one_may(
+    tmp_path: Path, bomb: bytes, target: str
+) -> None:
+    with World.serving(tmp_path, properties(SIZES[0]), now=utc_now()) as world:
+        reply = Reply(200, bomb, {"content-encoding": "gzip"})
+        sent: list[Call] = []
+
+        def fault(call: Call) -> Reply | None:
+            if call.kind != target:
+                return None
+            sent.append(call)
+            return reply
+
+        world.faults.append(fault)
+        env = {**world.environment({"id": "acme", "properties": "all"}), "PATH": "/usr/bin:/bin"}
+        # The shell between is small: a process begins with the memory of the one that starts it.
+        shell = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", SYNC_AND_TELL_MEMORY]
+        done = subprocess.run(shell, env=env, cwd=tmp_path, capture_output=True, text=True)
+    *said, most = done.stderr.splitlines()
+    assert sent
+    assert int(most) < MOST_MEMORY
+    assert "is larger than" in " ".join(said)
+    assert "Traceback" not in done.stderr
+
+
+CALL_SECONDS = 0.3
+
+
+def test_no_answer_however_slowly_it_comes_keeps_a_sync_for_long(tmp_path: Path, serve: Serve) -> None:
+    with World.serving(tmp_path, properties(SIZES[0])) as world:
+        acme = world.workspace(properties=[DOMAIN, SHOP])
+        sync(world, acme)
+        before = rows_of(world, acme), records_of(world, acme)
+        for first, then in DRIBBLES.values():
+            console = HttpSearchConsole(
+                acme.credentials,
+                base_url=serve(for_ever(first, then, 0.05)),
+                retry=RetryPolicy(attempts=2, sleep=world.waits.append),
+                limits=Limits(call_seconds=CALL_SECONDS),
+                clock=lambda: world.now,
+            )
+            began = time.monotonic()
+            with closing(console):
+                report = sync_workspace(acme, world.last(DAYS), console, world.lake, clock=lambda: world.now)
+            # Two properties, two attempts each: a server that sends for half a minute would keep it for two.
+            assert time.monotonic() - began < 20
+            assert {problem.site_url for problem in report.problems} == {DOMAIN, SHOP}
+            assert all(f"within {CALL_SECONDS:g} seconds" in problem.cause for problem in report.problems)
+            assert rows_of(world, acme) == before[0]
+        assert not sync(world, acme).problems
+        assert {day: one.status for day, one in records_of(world, acme).items()} == {
+            day: one.status for day, one in before[1].items()
+        }
