@@ -1,4 +1,4 @@
-"""The lake with tens of millions of rows: a window replaced, four weeks read, everything summed."""
+"""The lake with tens of millions of rows: a window replaced, four weeks read, everything summed, verified."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from benchmarks.scale.common import Part, Sizes, in_a_process, mib, s, timed, to
 from benchmarks.scale.filling import SITES, at_once, history, workspace_id
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.lake import Lake, Target
-from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SYNC_LEDGER, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status, write_ledger
+from gsc_pipeline.sync.verify import verify
 
 SITE = SITES[0]
 
@@ -38,6 +40,7 @@ def measure(folder: Path, sizes: Sizes) -> Part:
             read, lake.uri, middle, days[-28], TOP
         ),
         "all rows, clicks and impressions by month (SQL)": everything,
+        "every file and every day verified (`gsc verify`)": in_a_process(verified, lake.uri),
     }
     size = sum(file.stat().st_size for file in Path(lake.uri).rglob("*.parquet"))
     return Part(
@@ -52,6 +55,13 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     )
 
 
+def verified(uri: str) -> int:
+    """Verify the lake, whose ledger knows what was written."""
+    found = verify(Lake(uri))
+    assert found.is_good, found.findings()[:3]
+    return found.compared
+
+
 def _fill(first: Sequence[object], rest: Sequence[Sequence[object]]) -> None:
     write_rows(*first)  # type: ignore[arg-type]
     if rest:
@@ -59,8 +69,30 @@ def _fill(first: Sequence[object], rest: Sequence[Sequence[object]]) -> None:
 
 
 def write_rows(uri: str, number: int, rows_a_day: int, days: Sequence[date]) -> None:
-    """All days of one workspace, a file a month, in one commit."""
-    Lake(uri).append(URL_IMPRESSION, url_rows(workspace_id(number), rows_a_day, days))
+    """All days of one workspace, a file a month, in one commit, and what the ledger says of them."""
+    lake, rows = Lake(uri), url_rows(workspace_id(number), rows_a_day, days)
+    target = Target(workspace_id(number), SITE, "WEB", tuple(days))
+    # A table is only made beside a ledger that does not claim its rows yet.
+    lake.create(SYNC_LEDGER)
+    lake.append(URL_IMPRESSION, rows)
+    sums = rows.group_by("data_date").aggregate(
+        [("clicks", "sum"), ("impressions", "sum"), ("clicks", "count")]
+    )
+    write_ledger(
+        lake,
+        target,
+        [
+            DayRecord(
+                row["data_date"],
+                Status.FINAL,
+                DayTotals(row["clicks_sum"], row["impressions_sum"], 1.0),
+                url_rows=row["clicks_count"],
+                url_clicks=row["clicks_sum"],
+                url_impressions=row["impressions_sum"],
+            )
+            for row in sums.to_pylist()
+        ],
+    )
 
 
 def url_rows(workspace: str, rows_a_day: int, days: Sequence[date]) -> pa.Table:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from gsc_pipeline.lake.lake import Lake, unreadable
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 
 CLAIMS: Mapping[str, TableSpec] = {"site_rows": SITE_IMPRESSION, "url_rows": URL_IMPRESSION}
@@ -20,9 +19,6 @@ CLAIMS: Mapping[str, TableSpec] = {"site_rows": SITE_IMPRESSION, "url_rows": URL
 
 WRITING = "writing"
 """The ledger's status of a day whose rows are being replaced: its claims say nothing."""
-
-_Part = tuple[str, str]
-"""A workspace and a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +32,41 @@ class Disagreement:
     counted: int
 
 
-def disagreements(lake: Lake, workspace: str | None = None) -> list[Disagreement]:
+def disagreements(
+    lake: Lake, workspace: str | None = None, ledger: pa.Table | None = None
+) -> list[Disagreement]:
     """Where ledger and tables disagree, of one workspace or of all, in the order of tables and months.
 
-    Months with a day that is being written are left out. A sync that commits meanwhile can make ledger and
-    tables differ for a moment, so only what a second look confirms is reported. Raises LakeError.
+    `ledger` are the workspace's rows of the ledger, where the caller has read them. Months with a day that
+    is being written are left out. A sync that commits meanwhile can make ledger and tables differ for a
+    moment, so only what a second look confirms is reported. Raises LakeError.
     """
-    found = _look(lake, workspace)
-    return [one for one in _look(lake, workspace) if one in found] if found else []
+    found = _look(lake, workspace, ledger)
+    return [one for one in _look(lake, workspace, None) if one in found] if found else []
 
 
-def _look(lake: Lake, workspace: str | None) -> list[Disagreement]:
-    ledger = lake.read(SYNC_LEDGER, columns=["workspace", "month", "status", *CLAIMS], workspace=workspace)
+def _look(lake: Lake, workspace: str | None, ledger: pa.Table | None) -> list[Disagreement]:
+    if ledger is None:
+        columns = ["workspace", "month", "status", *CLAIMS]
+        ledger = lake.read(SYNC_LEDGER, columns=columns, workspace=workspace)
     writing = set(_parts(ledger.filter(pc.field("status") == WRITING)))
     sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in CLAIMS])
     found = []
     for name, table in CLAIMS.items():
         claimed = dict(zip(_parts(sums), sums[f"{name}_sum"].to_pylist(), strict=True))
-        counted = row_counts(lake, table, workspace)
+        counts = lake.row_counts(table)
+        counted = {
+            (id_, month): rows
+            for id_ in (counts if workspace is None else [workspace])
+            for month, rows in counts.get(id_, {}).items()
+        }
         found += [
             Disagreement(table.name, *part, claimed.get(part, 0), counted.get(part, 0))
-            for part in sorted(claimed.keys() | counted.keys())
+            for part in sorted({*claimed, *counted})
             if part not in writing and claimed.get(part, 0) != counted.get(part, 0)
         ]
     return found
 
 
-def row_counts(lake: Lake, table: TableSpec, workspace: str | None = None) -> dict[_Part, int]:
-    """Rows by workspace and month, as the log of one of the two large tables counts them."""
-    try:
-        files = pa.table(lake.open(table).get_add_actions(flatten=True))
-    except TableNotFoundError:
-        return {}
-    except (DeltaError, OSError) as error:
-        raise unreadable(lake.table_uri(table), error) from error
-    if workspace is not None:
-        files = files.filter(pc.field("partition.workspace") == workspace)
-    names = ["partition.workspace", "partition.month"]
-    sums = files.group_by(names).aggregate([("num_records", "sum")])
-    columns = (sums[name].to_pylist() for name in (*names, "num_records_sum"))
-    return {(id_, month): rows for id_, month, rows in zip(*columns, strict=True) if rows}
-
-
-def _parts(rows: pa.Table) -> list[_Part]:
+def _parts(rows: pa.Table) -> list[tuple[str, str]]:
     return list(zip(rows["workspace"].to_pylist(), rows["month"].to_pylist(), strict=True))

@@ -6,7 +6,7 @@ what the rows mean (`schemas`, `sync`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -109,6 +109,7 @@ class Lake:
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
         self._opened = OpenedTables()
+        self._row_counts: dict[str, tuple[tuple[object, int], Mapping[str, Mapping[str, int]]]] = {}
 
     def table_uri(self, table: TableSpec) -> str:
         """Where the table is, for any reader of Delta."""
@@ -242,6 +243,33 @@ class Lake:
             files = files.filter(pc.equal(files["partition.workspace"], workspace))
         paths = tuple(f"{folder}/{stored_path(path)}" for path in files["path"].to_pylist())
         return LocalFiles(table, paths, uneven)
+
+    def row_counts(self, table: TableSpec) -> Mapping[str, Mapping[str, int]]:
+        """Rows by workspace, then by month, as the log counts them, of a table that is partitioned by both.
+
+        Counted once for each version of the table. None where it does not exist yet.
+        """
+        try:
+            delta = self.open(table)
+        except TableNotFoundError:
+            return {}
+        version = delta.metadata().id, delta.version()
+        known = self._row_counts.get(table.name)
+        if known is not None and known[0] == version:
+            return known[1]
+        try:
+            files = pa.table(delta.get_add_actions(flatten=True))
+        except (DeltaError, OSError) as error:
+            raise unreadable(self.table_uri(table), error) from error
+        names = ["partition.workspace", "partition.month"]
+        sums = files.group_by(names).aggregate([("num_records", "sum")])
+        columns = (sums[name].to_pylist() for name in (*names, "num_records_sum"))
+        counts: dict[str, dict[str, int]] = {}
+        for workspace, month, rows in zip(*columns, strict=True):
+            if rows:
+                counts.setdefault(workspace, {})[month] = rows
+        self._row_counts[table.name] = version, counts
+        return counts
 
     def error_of(
         self,

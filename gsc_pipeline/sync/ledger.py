@@ -95,10 +95,15 @@ LedgerKey = tuple[str, str]
 """A property and a search type, as the ledger spells them."""
 
 
-def read_ledger(
-    lake: Lake, workspace: str, window: Window, also: Collection[date] = ()
+def read_rows(lake: Lake, workspace: str) -> pa.Table:
+    """All of a workspace's rows of the ledger: some hundred days for each property and search type."""
+    return lake.read(SYNC_LEDGER, workspace=workspace)
+
+
+def records_of(
+    rows: pa.Table, window: Window, also: Collection[date] = ()
 ) -> dict[LedgerKey, dict[date, DayRecord]]:
-    """A workspace's records, by property and search type, then by day.
+    """Records of a workspace's rows of the ledger, by property and search type, then by day.
 
     Those of the window's days and of the days in `also`, and those of any other day that is UNSETTLED.
     """
@@ -106,7 +111,15 @@ def read_ledger(
     where = days_between(window.start, window.last) | unsettled
     if also:
         where |= pc.field("data_date").isin(list(also))
-    return _by_key(lake.read(SYNC_LEDGER, where=where, workspace=workspace))
+    records: dict[LedgerKey, dict[date, DayRecord]] = {}
+    for row in rows.filter(where).to_pylist():
+        records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
+    return records
+
+
+def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, dict[date, DayRecord]]:
+    """A workspace's records of the window's days, and those of any other day that is UNSETTLED."""
+    return records_of(read_rows(lake, workspace), window)
 
 
 def read_records(lake: Lake, target: Target, snapshot: DeltaTable | None = None) -> dict[date, DayRecord]:
@@ -143,13 +156,6 @@ def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord], guard
     ]
     table = pa.Table.from_pylist(rows, schema=SYNC_LEDGER.schema)
     return lake.replace(SYNC_LEDGER, target, table, guard)
-
-
-def _by_key(rows: pa.Table) -> dict[LedgerKey, dict[date, DayRecord]]:
-    records: dict[LedgerKey, dict[date, DayRecord]] = {}
-    for row in rows.to_pylist():
-        records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
-    return records
 
 
 def _record(row: Mapping[str, object]) -> DayRecord:

@@ -35,9 +35,10 @@ from gsc_pipeline.sync.decide import (
 )
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, DayTotals, Status
-from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, PendingDay, has_data, probe
+from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, PendingDay, probe
 from gsc_pipeline.sync.report import DayOutcome, OnProgress, Outcome, Problem, Progress
 from gsc_pipeline.sync.revisions import find_revisions, write_revisions
+from gsc_pipeline.sync.witness import doubt_of
 from gsc_pipeline.workspaces import Workspace
 
 STANDING_DAYS = 14
@@ -123,7 +124,9 @@ class PropertySync:
         for decision in decisions:
             if decision.verdict is not Verdict.READ:
                 self._settle_without_reading(decision)
-        self._report_lost()
+        self._report_lost(
+            [one.day for one in decisions if one.verdict is Verdict.UNCHANGED and one.day in self._damage]
+        )
         self._read_all([d for d in decisions if d.verdict is Verdict.READ], executor)
         self._commit()
 
@@ -172,40 +175,27 @@ class PropertySync:
         )
 
     def _without_vanished(self, decisions: Sequence[Decision]) -> list[Decision]:
-        """The decisions, without those that clear a day with rows on the word of the probe alone.
-
-        Each such day is asked for again by itself, with other dimensions. Where that answer contradicts the
-        probe, or there is none, all of them stay as they are, and are reported.
-        """
-        vanished = [one for one in decisions if one.verdict is Verdict.CLEAR and self._may_have_rows(one.day)]
-        for i, decision in enumerate(vanished):
-            try:
-                is_there = has_data(self._context.console, self.site_url, self._search_type, decision.day)
-                cause = f"the answer by day does not show them, though a second one has {decision.day}"
-                transient = deferred = True
-            except STOPS_WORKSPACE:
-                raise
-            except SearchConsoleError as error:
-                is_there = True
-                cause = f"the answer by day does not show them, and a second look failed ({error.cause})"
-                transient, deferred = isinstance(error, TransientError), isinstance(error, DEFERRED)
-            if is_there:
-                doubtful = {one.day for one in vanished[i:]}
-                for day in sorted(doubtful, reverse=True):
-                    self._keep(self._records[day])
-                self.problems.append(
-                    Problem(
-                        cause,
-                        self.site_url,
-                        self._word,
-                        tuple(sorted(doubtful)),
-                        next_step="their rows stay, and the next sync asks again",
-                        transient=transient,
-                        deferred=deferred,
-                    )
-                )
-                return [one for one in decisions if one.day not in doubtful]
-        return list(decisions)
+        """The decisions, without those that clear a day with rows although no second answer agrees."""
+        vanished = [
+            one.day for one in decisions if one.verdict is Verdict.CLEAR and self._may_have_rows(one.day)
+        ]
+        doubt = doubt_of(self._context.console, self.site_url, self._search_type, vanished)
+        if doubt is None:
+            return list(decisions)
+        for day in reversed(doubt.days):
+            self._keep(self._records[day])
+        self.problems.append(
+            Problem(
+                doubt.cause,
+                self.site_url,
+                self._word,
+                doubt.days,
+                next_step="their rows stay, and the next sync asks again",
+                transient=doubt.transient,
+                deferred=doubt.deferred,
+            )
+        )
+        return [one for one in decisions if one.day not in doubt.days]
 
     def _may_have_rows(self, day: date) -> bool:
         record = self._records.get(day)
@@ -254,16 +244,15 @@ class PropertySync:
             self._batch.records[day] = record
             self._add_outcome(day, Outcome.EMPTY, decision.status, decision.totals, reason=decision.reason)
 
-    def _report_lost(self) -> None:
+    def _report_lost(self, lost: Sequence[date]) -> None:
         """Report damaged days that Search Console does not show any more."""
-        lost = tuple(sorted(self._damage.keys() & self._outcomes.keys() - self._batch.cleared))
         if lost:
             self.problems.append(
                 Problem(
                     f"{self._damage[lost[0]].reason}, and Search Console does not show the day any more",
                     self.site_url,
                     self._word,
-                    lost,
+                    tuple(sorted(lost)),
                     next_step=RESTORE,
                 )
             )

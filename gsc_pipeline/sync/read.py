@@ -107,16 +107,6 @@ def probe(console: SearchConsole, site_url: str, search_type: SearchType, window
     return Probe(totals, answer.first_incomplete_date)
 
 
-def has_data(console: SearchConsole, site_url: str, search_type: SearchType, day: date) -> bool:
-    """Ask for one day alone, by country and device, whether Search Console has anything of it.
-
-    A second witness where the probe does not show a day: another call, grouped by other dimensions.
-    """
-    with_device = search_type is not FeedType.GOOGLE_NEWS
-    rows = console.query(site_url, PropertyTotals(search_type, day, with_device=with_device)).rows
-    return bool(pc.any(pc.greater(rows["impressions"], 0)).as_py())
-
-
 class DayReader:
     """Reads days of one property and search type, the grains of a day side by side."""
 

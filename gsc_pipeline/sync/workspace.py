@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import date
 
+import pyarrow as pa
+
 from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.agreement import disagreements
@@ -19,7 +21,7 @@ from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
 from gsc_pipeline.sync.damage import RESTORE, Damages, find_damage
 from gsc_pipeline.sync.grains import search_type_in_tables
-from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_ledger
+from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_rows, records_of
 from gsc_pipeline.sync.properties import known_properties, once_readable, record_properties
 from gsc_pipeline.sync.property import (
     STOPS_WORKSPACE,
@@ -84,8 +86,9 @@ def sync_workspace(
 def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Problem]]:
     """Sync every property and search type; returns them, and the problems that are the workspace's own."""
     try:
-        damages = _find_damage(context)
-        ledger = read_ledger(context.lake, context.workspace.id, context.window, damages.all_days)
+        rows = read_rows(context.lake, context.workspace.id)
+        damages = _find_damage(context, rows)
+        ledger = records_of(rows, context.window, damages.all_days)
     except DamagedError as error:
         return [], [Problem(str(error))]
     problems = [Problem(str(error)) for error in damages.unreadable]
@@ -116,8 +119,8 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
     return parts, problems
 
 
-def _find_damage(context: SyncContext) -> Damages:
-    found = disagreements(context.lake, context.workspace.id)
+def _find_damage(context: SyncContext, ledger: pa.Table) -> Damages:
+    found = disagreements(context.lake, context.workspace.id, ledger)
     for one in found:
         log.warning(
             "workspace %s: %s holds %d rows of %s, the ledger says %d: the days that differ are read again",

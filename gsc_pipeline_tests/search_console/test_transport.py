@@ -225,6 +225,7 @@ REFUSED = b"HTTP/1.1 403 Forbidden\r\n"
         ((b"Content-Encoding: gzip",), gzip.compress(b"x" * 1_000), 1_000),
         ((), b"x" * 65_536, 65_536),
     ],
+    ids=["too long", "too long unpacked", "another packing", "not packed", "short", "as long as may be"],
 )
 def test_a_refusal_that_is_too_long_or_broken_leaves_its_status(
     headers: tuple[bytes, ...], sent: bytes, read: int, serve: Serve
