@@ -85,6 +85,11 @@ class _WithoutRows(AnswerObject):
     rows: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+LARGE_BYTES = 8_000_000
+MOST_COMMAS = 2_000_000
+"""An answer of more bytes and more commas than these is not read. A page of 25,000 rows has eight a row, and
+those of its texts. A list of `{},` instead took twenty times its size in memory, and minutes."""
+
 _ROW = pa.struct(
     {
         "keys": pa.list_(pa.string()),
@@ -115,6 +120,8 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
     Raises ServiceUnavailableError where the body is no JSON or cut short, WrongAnswerError where it is no
     such answer or cannot be true.
     """
+    if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
+        raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
     try:
         rows, metadata, aggregation, _ = _read(body).flatten()
         incomplete = msgspec.convert(metadata[0].as_py() or {}, _Metadata)

@@ -30,8 +30,8 @@ class Reply:
 
     `body` is sent as it is when bytes, as JSON when a mapping; None keeps the true answer, its status
     included. `headers` are added, or replace those of the same name; with a content-encoding the body is sent
-    as it is. `cut_after` closes the connection
-    after so many bytes of the body, with the full length promised in the headers.
+    as it is. `cut_after` closes the connection after so many bytes of the body, with the full length
+    promised in the headers.
     """
 
     status: int = 200
