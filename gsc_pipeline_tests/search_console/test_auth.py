@@ -315,14 +315,10 @@ def test_a_dead_credential_is_named_with_what_the_token_endpoint_said_of_it(
     assert wire.waits == []
 
 
-@pytest.mark.parametrize("beside", [b'"\xca"', b'"\x07"', b'"\\x"', b'"\\ud800"'])
-def test_a_token_is_taken_or_refused_whatever_else_stands_in_its_answer(beside: bytes, wire: Wire) -> None:
-    answer = Reply(200, b'{"access_token":"abc","expires_in":3599,"something":' + beside + b"}")
-    wire.answer_instead("token", answer)
-    try:
-        assert wire.tokens().header() == "Bearer abc"
-    except ServiceUnavailableError as error:
-        assert "could not be read" in error.cause
+def test_a_token_is_taken_whatever_bytes_stand_in_a_field_that_nobody_reads(wire: Wire) -> None:
+    body = b'{"access_token":"abc","expires_in":3599,"something":"\xca"}'
+    wire.answer_instead("token", Reply(200, body))
+    assert wire.tokens().header() == "Bearer abc"
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ COLUMNS = {
 }
 """What is compared: everything that the facts decide."""
 
+GRAINS = [
+    ["country", "device"],
+    ["page", "country", "device"],
+    ["query", "country", "device"],
+    ["page", "query", "country", "device"],
+]
 TARGETS = [*["grains"] * 7, *["probe"] * 2, *["everything"] * 3, "sites", "token"]
 
 Day = tuple[str, date]
@@ -85,6 +91,7 @@ class Weather:
     share: float
     is_first_read: bool
     sent: list[str] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
     doubted: set[Day] = field(default_factory=set)
 
     def fault(self, call: Call) -> Reply | None:
@@ -99,6 +106,7 @@ class Weather:
             what = effect(call, body, mutation, is_first_read=self.is_first_read)
             if what is not Effect.QUIET:
                 self.sent.append(f"{about(call)}: {mutation.how}")
+                self.kinds.add(",".join(call.body["dimensions"]) if call.kind == "query" else call.kind)
                 if what is Effect.DOUBTED:
                     self.doubted.add((str(call.site_url), date.fromisoformat(call.body["startDate"])))
                 return mutation.reply
@@ -202,7 +210,7 @@ def complaints(
 def test_wrong_answers_leave_old_rows_or_true_ones_and_the_next_sync_is_true(
     tmp_path: Path, seed: int
 ) -> None:
-    rng, sent, number = Random(seed), 0, 0
+    rng, sent, kinds, number = Random(seed), 0, set[str](), 0
     with World.serving(tmp_path, properties(SIZES[0])) as world:
         truths = [true_rows(world, size) for size in SIZES]
         acme = world.workspace(properties=None)
@@ -234,6 +242,9 @@ def test_wrong_answers_leave_old_rows_or_true_ones_and_the_next_sync_is_true(
             found += [f"{day} is not true after the next sync" for day in true if now[day] != true[day]]
             assert not found, "\n".join([*found, "answered wrongly:", *weather.sent, report.reason])
             sent += len(weather.sent)
+            kinds |= weather.kinds
+    assert sent * len(SEEDS) >= WRONG_ANSWERS
+    assert kinds == {"token", "sites", "date", *(",".join(grain) for grain in GRAINS)}
 
 
 def properties(size: int) -> list[SyntheticProperty]:
