@@ -126,7 +126,9 @@ class Batch:
 
     def _write_ledger(self, days: Collection[date], records: Mapping[date, DayRecord]) -> None:
         guard = self._guard(days, lambda ledger: ledger)
-        version = write_ledger(self.lake, self._target(days), records.values(), guard)
+        # The guard's check is what makes sure that days without a known record have none.
+        are_new = not any(day in self.known for day in days)
+        version = write_ledger(self.lake, self._target(days), records.values(), guard, are_new=are_new)
         # Nobody else's guarded commit lies between the snapshot and this one.
         self._checked = version, frozenset(days)
 
