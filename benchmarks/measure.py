@@ -81,7 +81,8 @@ def serving(
                 raise ProgramFailedError("the server did not start")
             yield Server(url, home, tuple(sites))
         finally:
-            process.terminate()
+            # It holds nothing worth keeping, and a test's process may have it ignore a request to end.
+            process.kill()
 
 
 def measure(command: Sequence[str], env: Mapping[str, str], log: Path, server: Server | None) -> Measurement:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MOST_DAYS = 3660
 """Ten years: well past anything Search Console shows."""
 
+MOST_NAMED = 3
+"""Workspaces that a line names; of more it says how many."""
+
 FAILED = 1
 MISUSED = 2
 
@@ -130,9 +133,13 @@ def status(
     except StateError as error:
         typer.echo(f"gsc: warning: whether calls are held back is not known: {error}", err=True)
         left_alone = []
+    damaged: dict[str, list[str]] = {}
     for state in states:
         for damage in state.damaged:
-            typer.echo(f"gsc: warning: {state.workspace}: {damage}", err=True)
+            damaged.setdefault(damage, []).append(state.workspace)
+    for damage, ids in damaged.items():
+        of = ", ".join(ids) if len(ids) <= MOST_NAMED else f"{len(ids)} workspaces"
+        typer.echo(f"gsc: warning: {of}: {damage}", err=True)
     if as_json:
         shown = {
             "workspaces": [state.as_json() for state in states],

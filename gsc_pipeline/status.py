@@ -6,10 +6,11 @@ Belongs here: the state of a workspace as `gsc status` and other watchers see it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
+from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS, TableSpec
@@ -68,7 +69,8 @@ class WorkspaceState:
     """One workspace: days by status (of a property and search type), first and last day read, what fails.
 
     `final_up_to` is the newest day that is final, `moved_at` when the last sync began that found news.
-    `damaged` says which files could not be read: what they tell of the workspace is left out.
+    `damaged` says which files could not be read, whose part of the numbers is left out, and in which months
+    the tables do not hold what the ledger counts.
     """
 
     workspace: str
@@ -105,6 +107,7 @@ def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[Worksp
             days = {row[0]: row[1:] for row in connection.execute(_DAYS).fetchall()}
             runs = {row[0]: row[1:] for row in connection.execute(_RUNS).fetchall()}
         failures = of_configured(read_standing(lake), workspaces)
+        unlike = disagreements(lake)
     except DamagedError:
         return [_state_apart(workspace, lake) for workspace in workspaces]
     return [
@@ -113,6 +116,7 @@ def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[Worksp
             days.get(workspace.id),
             runs.get(workspace.id),
             tuple(failure for failure in failures if failure.workspace == workspace.id),
+            tuple(str(one) for one in unlike if one.workspace == workspace.id),
         )
         for workspace in workspaces
     ]
@@ -137,9 +141,10 @@ def _state_apart(workspace: Workspace, lake: Lake) -> WorkspaceState:
     failures: list[StandingFailure] = []
     try:
         failures = of_configured(read_standing(lake, workspace.id), [workspace])
+        damaged += map(str, disagreements(lake, workspace.id))
     except DamagedError as error:
         damaged.append(str(error))
-    return replace(_state(workspace, days, runs, tuple(failures)), damaged=tuple(damaged))
+    return _state(workspace, days, runs, tuple(failures), tuple(dict.fromkeys(damaged)))
 
 
 def failure_cells(failure: StandingFailure) -> tuple[object, ...]:
@@ -169,6 +174,7 @@ def _state(
     days: Sequence[Any] | None,
     runs: Sequence[Any] | None,
     failures: tuple[StandingFailure, ...],
+    damaged: tuple[str, ...],
 ) -> WorkspaceState:
     final, provisional, empty, failed, truncated, *read = days or (0,) * 5 + (None,) * 5
     first_day, last_day, final_up_to, clicks, impressions = read
@@ -190,4 +196,5 @@ def _state(
         last_good_sync=last_good_sync,
         moved_at=moved_at,
         failures=failures,
+        damaged=damaged,
     )

@@ -31,6 +31,12 @@ class Disagreement:
     claimed: int
     counted: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.table} holds {self.counted} rows of {self.month}, the ledger says {self.claimed}: "
+            f"run gsc verify {self.workspace}"
+        )
+
 
 def disagreements(
     lake: Lake, workspace: str | None = None, ledger: pa.Table | None = None

@@ -168,10 +168,10 @@ class Lake:
             of = getattr(target, "workspace", None), getattr(target, "months", None)
             raise self.error_of("write", table, error, *of) from error
 
-    def append(self, table: TableSpec, rows: pa.Table) -> None:
-        """Add rows in one commit."""
+    def append(self, table: TableSpec, rows: pa.Table, guard: Guard | None = None) -> int:
+        """Add rows in one commit, guarded as a replacement is. Returns the table's version after it."""
         try:
-            self._write(table, rows, None, {"mode": "append"})
+            return self._write(table, rows, guard, {"mode": "append"})
         except (DeltaError, OSError) as error:
             # It reads no data file, so that none can be the cause.
             raise cannot("write", self.table_uri(table), error) from error

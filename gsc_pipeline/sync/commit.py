@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import pyarrow as pa
@@ -77,6 +77,7 @@ class Batch:
             marked = self._mark(replaced)
             in_site = self._replace(SITE_IMPRESSION, marked, lambda read: read.site_rows)
             self._replace(URL_IMPRESSION, in_site, lambda read: read.url_rows)
+            self._fail_damaged(in_site)
         self._complete()
         done = Committed(self._overtaken, self._damaged)
         self.reads, self.cleared, self.records, self.forgotten = {}, set(), {}, set()
@@ -105,21 +106,29 @@ class Batch:
 
         return self._for_each_still_ours(days, write)
 
+    def _fail_damaged(self, in_site: Collection[date]) -> None:
+        """Record days in damaged files as failed; those `in_site` have new rows in the site table already."""
+        for day, error in self._damaged.items():
+            record = self._known(day).failed(str(error), self.run_id)
+            if day in in_site:
+                rows = self.reads[day].site_rows.num_rows if day in self.reads else 0
+                record = replace(record, site_rows=rows)
+            self.records[day] = record
+
     def _complete(self) -> None:
         def write(left: set[date]) -> None:
             records = {day: self.records[day] for day in left if day in self.records}
             self._write_ledger(left, records)
             self.known = {day: record for day, record in self.known.items() if day not in left} | records
 
-        for day, error in self._damaged.items():
-            before = self.known.get(day) or DayRecord(day, Status.FAILED)
-            self.records[day] = before.failed(str(error), self.run_id)
         days = (self.records.keys() | self.forgotten) - self._overtaken.keys()
         self._for_each_still_ours(days, write)
 
     def _write_ledger(self, days: Collection[date], records: Mapping[date, DayRecord]) -> None:
         guard = self._guard(days, lambda ledger: ledger)
-        version = write_ledger(self.lake, self._target(days), records.values(), guard)
+        # The guard's check is what makes sure that days without a known record have none.
+        are_new = not any(day in self.known for day in days)
+        version = write_ledger(self.lake, self._target(days), records.values(), guard, are_new=are_new)
         # Nobody else's guarded commit lies between the snapshot and this one.
         self._checked = version, frozenset(days)
 

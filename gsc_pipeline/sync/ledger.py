@@ -136,10 +136,18 @@ def read_records(lake: Lake, target: Target, snapshot: DeltaTable | None = None)
     return {row["data_date"]: _record(row) for row in rows.to_pylist()}
 
 
-def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord], guard: Guard | None = None) -> int:
+def write_ledger(
+    lake: Lake,
+    target: Target,
+    records: Iterable[DayRecord],
+    guard: Guard | None = None,
+    *,
+    are_new: bool = False,
+) -> int:
     """Put the records in the place of those of the target's days. A day without a record loses its own.
 
-    Returns the ledger's version after the commit.
+    Records that `are_new`, of days without one, are added: that takes a quarter of the time. Returns the
+    ledger's version after the commit.
     """
     rows = [
         {
@@ -155,6 +163,8 @@ def write_ledger(lake: Lake, target: Target, records: Iterable[DayRecord], guard
         for record in records
     ]
     table = pa.Table.from_pylist(rows, schema=SYNC_LEDGER.schema)
+    if are_new:
+        return lake.append(SYNC_LEDGER, table, guard)
     return lake.replace(SYNC_LEDGER, target, table, guard)
 
 

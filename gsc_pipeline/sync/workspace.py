@@ -123,12 +123,9 @@ def _find_damage(context: SyncContext, ledger: pa.Table) -> Damages:
     found = disagreements(context.lake, context.workspace.id, ledger)
     for one in found:
         log.warning(
-            "workspace %s: %s holds %d rows of %s, the ledger says %d: the days that differ are read again",
+            "workspace %s: %s; the days that differ are read again",
             one.workspace,
-            one.table,
-            one.counted,
-            one.month,
-            one.claimed,
+            one,
             extra={"event": "lake.disagrees", **asdict(one)},
         )
     return find_damage(context.lake, context.workspace.id, found, context.now) if found else Damages()

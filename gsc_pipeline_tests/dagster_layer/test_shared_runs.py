@@ -101,7 +101,7 @@ def test_an_error_nobody_expected_stays_with_its_workspace(orchestra: Orchestra)
 
     orchestra.world.open_console = broken  # type: ignore[method-assign, assignment]
     result = orchestra.materialize(tags=shared(orchestra))
-    assert "acme: unexpected ZeroDivisionError: boom; please report it" in failure(result).error.message
+    assert "acme: a fault of gsc_pipeline (ZeroDivisionError: boom)" in failure(result).error.message
     assert set(orchestra.materialized()) == keys(orchestra.world.last(3), "globex")
     outcomes = orchestra.world.lake.read(SYNC_RUNS, columns=["workspace", "outcome"]).to_pylist()
     assert {row["workspace"]: row["outcome"] for row in outcomes} == {"acme": "failure", "globex": "success"}

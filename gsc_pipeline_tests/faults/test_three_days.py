@@ -132,7 +132,7 @@ class Size:
         home = plant.world.folder / "dagster"
         return cls(
             sum(file.stat().st_size for file in home.rglob("*") if file.is_file()),
-            sum(len(plant.world.lake.local_files(table)) for table in TABLES),
+            sum(len(plant.world.lake.local_files(table).paths) for table in TABLES),
             plant.resident_bytes(),
         )
 

@@ -540,7 +540,7 @@ def test_a_list_of_properties_that_is_nested_deeply_is_no_list() -> None:
 
 
 def test_a_permission_level_that_is_new_is_taken_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "gsc_pipeline")
     body = json.dumps({"siteEntry": [{**ENTRY, "permissionLevel": "siteMachine\x1b"}]}).encode()
 
     for _ in range(3):
