@@ -95,6 +95,8 @@ def ledger_rows(workspaces: Sequence[str], days: Sequence[date], today: date) ->
             "api_calls": [4] * len(days),
             "reason": ["never read"] * len(days),
             "run_id": ["0" * 32] * len(days),
+            "url_clicks": pa.nulls(len(days), pa.int64()),
+            "url_impressions": pa.nulls(len(days), pa.int64()),
         }
     )
     parts = [
