@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.agreement import Disagreement, disagreements
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS, TableSpec
@@ -116,7 +116,7 @@ def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[Worksp
             days.get(workspace.id),
             runs.get(workspace.id),
             tuple(failure for failure in failures if failure.workspace == workspace.id),
-            tuple(str(one) for one in unlike if one.workspace == workspace.id),
+            tuple(_with_next_step(one) for one in unlike if one.workspace == workspace.id),
         )
         for workspace in workspaces
     ]
@@ -141,10 +141,14 @@ def _state_apart(workspace: Workspace, lake: Lake) -> WorkspaceState:
     failures: list[StandingFailure] = []
     try:
         failures = of_configured(read_standing(lake, workspace.id), [workspace])
-        damaged += map(str, disagreements(lake, workspace.id))
+        damaged += map(_with_next_step, disagreements(lake, workspace.id))
     except DamagedError as error:
         damaged.append(str(error))
     return _state(workspace, days, runs, tuple(failures), tuple(dict.fromkeys(damaged)))
+
+
+def _with_next_step(one: Disagreement) -> str:
+    return f"{one}: run gsc verify {one.workspace}"
 
 
 def failure_cells(failure: StandingFailure) -> tuple[object, ...]:

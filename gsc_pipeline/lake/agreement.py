@@ -5,20 +5,13 @@ Both are read without opening a data file of the two large tables, so every sync
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
-
-CLAIMS: Mapping[str, TableSpec] = {"site_rows": SITE_IMPRESSION, "url_rows": URL_IMPRESSION}
-"""The ledger's columns that count rows, and the tables they count in."""
-
-WRITING = "writing"
-"""The ledger's status of a day whose rows are being replaced: its claims say nothing."""
+from gsc_pipeline.lake.schemas import CLAIMS, SYNC_LEDGER, WRITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +26,8 @@ class Disagreement:
 
     def __str__(self) -> str:
         return (
-            f"{self.table} holds {self.counted} rows of {self.month}, the ledger says {self.claimed}: "
-            f"run gsc verify {self.workspace}"
+            f"{self.table} holds {self.counted} rows of {self.workspace} in {self.month}, "
+            f"the ledger counts {self.claimed}"
         )
 
 

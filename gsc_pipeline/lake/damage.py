@@ -11,20 +11,16 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake import DeltaTable
 
-from gsc_pipeline.lake.errors import DamagedError, unreadable
+from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.lake.storage import storage_of, stored_path
-
-if TYPE_CHECKING:
-    from gsc_pipeline.lake.lake import Lake
 
 LOG = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
@@ -75,48 +71,46 @@ class _Named:
 
 
 def damaged_files(
-    lake: Lake, table: TableSpec, workspace: str | None = None, *, deep: bool = False
+    table: TableSpec, delta: DeltaTable, workspace: str | None = None, *, deep: bool = False
 ) -> list[DamagedFile]:
     """The table's data files that are missing or of another size than its log says.
 
     With `workspace`, those that may hold its rows. With `deep`, also those that cannot be read as Parquet,
-    for which every file is read. None where the table does not exist. Raises DamagedError for a damaged
-    log, LakeError where the storage does not answer.
+    for which every file is read. Raises DamagedError for a damaged log, and what the storage raises where
+    it does not answer.
     """
-    uri = lake.table_uri(table)
-    try:
-        named = _named(lake, table, workspace, None)
-        # Delta opens a table although a commit is an empty file, and lacks that commit's rows.
-        if (in_log := log_damage(table, uri)) is not None:
-            raise in_log
-        storage = storage_of(uri)
-        found = list(_misfits(storage, named))
-        if deep:
-            unfit = {file.path for file in found}
-            found += _unreadable(storage, [file for file in named if file.path not in unfit])
-    except (DeltaError, OSError) as error:
-        raise unreadable(uri, error) from error
+    named = _named(table, delta, workspace, None)
+    # Delta opens a table although a commit is an empty file, and lacks that commit's rows.
+    if (in_log := log_damage(table, delta.table_uri)) is not None:
+        raise in_log
+    storage = storage_of(delta.table_uri)
+    found = list(_misfits(storage, named))
+    if deep:
+        unfit = {file.path for file in found}
+        found += _unreadable(storage, [file for file in named if file.path not in unfit])
     return sorted(found, key=lambda file: file.path)
 
 
 def first_damage(
-    lake: Lake, table: TableSpec, workspace: str | None = None, months: Sequence[str] | None = None
+    table: TableSpec,
+    delta: DeltaTable,
+    workspace: str | None = None,
+    months: Sequence[str] | None = None,
 ) -> DamagedError | None:
     """What is wrong with the files that hold these rows; None where all of them can be read.
 
     Raises what the storage raises where it does not answer.
     """
-    named = _named(lake, table, workspace, months)
-    storage = storage_of(lake.table_uri(table))
+    named = _named(table, delta, workspace, months)
+    storage = storage_of(delta.table_uri)
     found = next(_misfits(storage, named), None) or next(_unreadable(storage, named), None)
     return None if found is None else found.error()
 
 
-def _named(lake: Lake, table: TableSpec, workspace: str | None, months: Sequence[str] | None) -> list[_Named]:
-    try:
-        files = pa.table(lake.open(table).get_add_actions(flatten=True))
-    except TableNotFoundError:
-        return []
+def _named(
+    table: TableSpec, delta: DeltaTable, workspace: str | None, months: Sequence[str] | None
+) -> list[_Named]:
+    files = pa.table(delta.get_add_actions(flatten=True))
     for name, values in (("workspace", workspace and [workspace]), ("month", months)):
         if values is not None and f"partition.{name}" in files.column_names:
             files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))

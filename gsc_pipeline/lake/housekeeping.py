@@ -28,12 +28,12 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.columns import schema_of, upgrade
-from gsc_pipeline.lake.damage import damaged_files
 from gsc_pipeline.lake.dataset import dataset_of
 from gsc_pipeline.lake.errors import DamagedError, cannot
 from gsc_pipeline.lake.lake import Lake, table_properties
 from gsc_pipeline.lake.parquet_source import sql_text
 from gsc_pipeline.lake.schemas import (
+    COMPARED,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
     SITE_IMPRESSION,
@@ -59,8 +59,6 @@ A replacement writes the whole of each file anew that holds one of its rows. Unt
 properties have a file each, and a sync of one leaves the others' files alone.
 """
 
-COMPARED = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER)
-"""The ledger and the tables whose rows it counts."""
 REPLACED_BY_DAY = (SITE_IMPRESSION, URL_IMPRESSION, SEARCHDATA_HOURLY, SEARCH_APPEARANCE, SYNC_LEDGER)
 
 
@@ -125,12 +123,8 @@ def _disagreement(lake: Lake) -> str:
         return f"cannot be compared with the ledger: {error}"
     if not found:
         return ""
-    first = found[0]
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return (
-        f"ledger and tables disagree: {first.table} holds {first.counted} rows of {first.workspace} in "
-        f"{first.month}, the ledger counts {first.claimed}{more}. Run gsc verify --repair"
-    )
+    return f"ledger and tables disagree: {found[0]}{more}. Run gsc verify --repair"
 
 
 def _kept(table: TableSpec, because: str, version: int = 0) -> TableHousekeeping:
@@ -144,7 +138,7 @@ def _tend(
     delta = lake.open(table)
     if disagreement:
         return _kept(table, disagreement, delta.version())
-    damaged = damaged_files(lake, table)
+    damaged = lake.damaged_files(table)
     if damaged:
         raise damaged[0].error()
     try:

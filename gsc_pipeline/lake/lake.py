@@ -21,15 +21,15 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
 from gsc_pipeline.lake.columns import as_held, is_uneven, schema_of, upgrade
-from gsc_pipeline.lake.creation import claimed_elsewhere
+from gsc_pipeline.lake.damage import DamagedFile
 from gsc_pipeline.lake.dataset import BOUNDED, dataset_of
+from gsc_pipeline.lake.errors import DamagedError, cannot
 from gsc_pipeline.lake.errors import LakeError as LakeError
-from gsc_pipeline.lake.errors import cannot
 from gsc_pipeline.lake.errors import unreadable as unreadable
 from gsc_pipeline.lake.opened import OpenedTables
 from gsc_pipeline.lake.parquet_source import LocalFiles, has_marks, sql_list
 from gsc_pipeline.lake.parquet_source import sql_text as sql_text
-from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.schemas import CLAIMS, SYNC_LEDGER, TableSpec
 from gsc_pipeline.lake.storage import folder_of, stored_path
 from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, refuse_newer
 
@@ -247,7 +247,7 @@ class Lake:
     def row_counts(self, table: TableSpec) -> Mapping[str, Mapping[str, int]]:
         """Rows by workspace, then by month, as the log counts them, of a table that is partitioned by both.
 
-        Counted once for each version of the table. None where it does not exist yet.
+        Counted once for each version of the table. Empty where it does not exist yet.
         """
         try:
             delta = self.open(table)
@@ -271,6 +271,20 @@ class Lake:
         self._row_counts[table.name] = version, counts
         return counts
 
+    def damaged_files(
+        self, table: TableSpec, workspace: str | None = None, *, deep: bool = False
+    ) -> list[DamagedFile]:
+        """The table's data files that cannot be used, as `damage.damaged_files` finds them.
+
+        None where the table does not exist yet. Raises DamagedError for a damaged log.
+        """
+        try:
+            return damage.damaged_files(table, self.open(table), workspace, deep=deep)
+        except TableNotFoundError:
+            return []
+        except (DeltaError, OSError) as error:
+            raise unreadable(self.table_uri(table), error) from error
+
     def error_of(
         self,
         action: str,
@@ -284,7 +298,7 @@ class Lake:
         A DamagedError where a look at the files concerned finds one that cannot be used.
         """
         try:
-            found = damage.first_damage(self, table, workspace, months)
+            found = damage.first_damage(table, self.open(table), workspace, months)
         except LakeError as worse:
             return worse
         except (DeltaError, OSError):
@@ -334,7 +348,7 @@ class Lake:
         try:
             return self.open(table)
         except TableNotFoundError:
-            claimed = claimed_elsewhere(self, table)
+            claimed = self._loss(table)
         if claimed is None:
             return self.create(table)
         try:
@@ -342,6 +356,27 @@ class Lake:
             return self.open(table)
         except TableNotFoundError:
             raise claimed from None
+
+    def _loss(self, table: TableSpec) -> DamagedError | None:
+        """The error to raise instead of creating a table that was lost; None where there was none before.
+
+        It was lost where the ledger counts rows in it. The ledger was, where the tables hold rows.
+        """
+        for column, counted in CLAIMS.items():
+            if table.name == counted.name:
+                rows = self.read(SYNC_LEDGER, columns=[column], where=pc.field(column) > 0)
+                if rows.num_rows:
+                    return _lost(table, f"although {SYNC_LEDGER.name} counts rows in it")
+            if table.name == SYNC_LEDGER.name and self.row_counts(counted):
+                return _lost(table, f"although {counted.name} holds rows")
+        return None
+
+
+def _lost(table: TableSpec, although: str) -> DamagedError:
+    return DamagedError(
+        f"{table.name} is missing {although}: restore its folder from a backup, or run gsc verify --repair",
+        table=table.name,
+    )
 
 
 def table_properties(table: TableSpec) -> dict[str, str]:

@@ -8,10 +8,10 @@ from datetime import date, datetime
 
 import pyarrow.compute as pc
 
-from gsc_pipeline.lake.agreement import CLAIMS, Disagreement
+from gsc_pipeline.lake.agreement import Disagreement
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.lake.schemas import CLAIMS, SYNC_LEDGER, TableSpec
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status
 
 RESTORE = "restore the lake from a backup, as docs/operations.md says"
@@ -97,7 +97,7 @@ def had_queries(lake: Lake, target: Target) -> bool:
         & pc.field("data_date").isin(list(target.days))
         & (pc.field("query") != "")
     )
-    for table in (SITE_IMPRESSION, URL_IMPRESSION):
+    for table in CLAIMS.values():
         rows = lake.read(
             table, columns=["query"], where=where, workspace=target.workspace, months=target.months
         )

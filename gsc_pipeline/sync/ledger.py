@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.lake import Guard, Lake, Target, days_between
-from gsc_pipeline.lake.schemas import SYNC_LEDGER
+from gsc_pipeline.lake.schemas import SYNC_LEDGER, WRITING
 
 
 class Status(StrEnum):
@@ -27,7 +27,7 @@ class Status(StrEnum):
     PROVISIONAL = "provisional"
     EMPTY = "empty"
     FAILED = "failed"
-    WRITING = "writing"
+    WRITING = WRITING
     """Its rows are being replaced, or the sync that replaced them ended before it was done."""
 
 

@@ -9,17 +9,26 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from gsc_pipeline.lake.damage import DamagedFile, damaged_files
+from gsc_pipeline.lake.damage import DamagedFile
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_list
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION, TableSpec
+from gsc_pipeline.lake.schemas import (
+    CLAIMS,
+    COMPARED,
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    TABLES,
+    URL_IMPRESSION,
+    WRITING,
+    TableSpec,
+)
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP
 from gsc_pipeline.sync.ledger import DayTotals
 
-LARGE = (SITE_IMPRESSION, URL_IMPRESSION)
-COMPARED = (SYNC_LEDGER, *LARGE)
+LARGE = tuple(CLAIMS.values())
+"""Tables of whose files only the compared columns are read."""
 
 
 class Wrong(StrEnum):
@@ -161,7 +170,7 @@ def _look(
     files: list[DamagedFile] = []
     for table in tables:
         try:
-            files += damaged_files(lake, table, deep=deep or table not in LARGE)
+            files += lake.damaged_files(table, deep=deep or table not in LARGE)
         except DamagedError as error:
             logs.append(error)
     return logs, files
@@ -180,7 +189,7 @@ _SQL = f"""
         SELECT workspace, site_url, search_type, data_date,
                CASE
                    WHEN status IS NULL THEN 'UNRECORDED'
-                   WHEN status = 'writing' THEN 'WRITING'
+                   WHEN status = '{WRITING}' THEN 'WRITING'
                    WHEN coalesce(site.rows, 0) <> site_rows THEN 'SITE_ROWS'
                    WHEN coalesce(url.rows, 0) <> url_rows THEN 'URL_ROWS'
                    WHEN site_rows > 0 AND ledger.clicks IS NULL THEN 'UNRECORDED'

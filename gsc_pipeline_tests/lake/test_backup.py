@@ -18,7 +18,6 @@ import typer
 from gsc_pipeline.cli import app
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.agreement import disagreements
-from gsc_pipeline.lake.damage import damaged_files
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TABLES
 from gsc_pipeline.lake.version import LAKE_VERSION, version_of
@@ -84,7 +83,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def assert_sound(lake: Lake) -> None:
-    assert [damaged_files(lake, table, deep=True) for table in TABLES] == [[]] * len(TABLES)
+    assert [lake.damaged_files(table, deep=True) for table in TABLES] == [[]] * len(TABLES)
     assert disagreements(lake) == []
 
 
@@ -96,7 +95,7 @@ def test_a_folder_is_backed_up_and_restored(operator: Operator) -> None:
     operator.run(idle)
     for file in Path(lake.uri).rglob("*.parquet"):
         file.unlink()
-    assert damaged_files(Lake(lake.uri), SITE_IMPRESSION)
+    assert Lake(lake.uri).damaged_files(SITE_IMPRESSION)
     operator.run(restore[:-1])
     assert contents(Lake(lake.uri)) == before
     operator.run(restore[-1:])
@@ -118,7 +117,7 @@ def test_a_backup_made_while_syncs_run_is_sound_and_caught_up_by_the_next_sync(o
     # The copy may hold days that were being replaced, which `gsc verify` names.
     operator.run([line for line in beside if "gsc verify" not in line], meanwhile=sync_on)
     copy = Lake(str(operator.backup))
-    assert [damaged_files(copy, table, deep=True) for table in TABLES] == [[]] * len(TABLES)
+    assert [copy.damaged_files(table, deep=True) for table in TABLES] == [[]] * len(TABLES)
     assert copy.read(SITE_IMPRESSION).num_rows
     operator.run([line for line in restore if "verify" not in line])
     world.now = utc_now()

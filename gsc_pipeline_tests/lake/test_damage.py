@@ -13,7 +13,6 @@ import pytest
 from deltalake import DeltaTable
 
 from gsc_pipeline.lake.agreement import disagreements
-from gsc_pipeline.lake.damage import damaged_files
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.files import FileByFile
 from gsc_pipeline.lake.lake import Lake, OfWorkspace
@@ -102,15 +101,15 @@ def test_damaged_files_are_listed_and_opened_only_where_asked(
     lake: Lake, harm: Callable[[Path], None]
 ) -> None:
     (file,) = data_files(two_workspaces(lake))
-    assert damaged_files(lake, SITE_IMPRESSION, deep=True) == []
+    assert lake.damaged_files(SITE_IMPRESSION, deep=True) == []
     harm(file)
-    (found,) = damaged_files(lake, SITE_IMPRESSION, deep=True)
+    (found,) = lake.damaged_files(SITE_IMPRESSION, deep=True)
     assert (found.workspace, found.month) == ("acme", NOVEMBER)
-    assert damaged_files(lake, SITE_IMPRESSION, "acme", deep=True) == [found]
-    assert damaged_files(lake, SITE_IMPRESSION, "globex", deep=True) == []
-    shallow = damaged_files(lake, SITE_IMPRESSION)
+    assert lake.damaged_files(SITE_IMPRESSION, "acme", deep=True) == [found]
+    assert lake.damaged_files(SITE_IMPRESSION, "globex", deep=True) == []
+    shallow = lake.damaged_files(SITE_IMPRESSION)
     assert shallow == ([found] if harm in (remove, shorten) else [])
-    assert damaged_files(lake, URL_IMPRESSION) == []
+    assert lake.damaged_files(URL_IMPRESSION) == []
 
 
 def test_sql_over_a_damaged_file_is_the_same_error(lake: Lake) -> None:
@@ -192,7 +191,7 @@ def test_a_damaged_log_is_named_by_its_file(lake: Lake, harm: Callable[[Lake], s
         lambda other: other.replace(SITE_IMPRESSION, target(DAYS[1]), rows(DAYS[1], 5)),
         lambda other: other.append(SITE_IMPRESSION, rows(DAYS[1], 5)),
         lambda other: other.local_files(SITE_IMPRESSION),
-        lambda other: damaged_files(other, SITE_IMPRESSION),
+        lambda other: other.damaged_files(SITE_IMPRESSION),
         disagreements,
     ]
     for attempt in attempts:
@@ -215,7 +214,7 @@ def test_an_empty_commit_of_long_ago_is_found_by_a_search_for_damage(lake: Lake)
     log_file(filled(lake), 2).write_bytes(b"")
     assert len(clicks_by_day(lake)) == 2
     with pytest.raises(DamagedError, match=r"0+2\.json is empty"):
-        damaged_files(lake, SITE_IMPRESSION)
+        lake.damaged_files(SITE_IMPRESSION)
 
 
 @pytest.mark.parametrize("left", ["no folder", "an empty folder"])

@@ -11,7 +11,6 @@ from deltalake import DeltaTable
 
 from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.lake.agreement import disagreements
-from gsc_pipeline.lake.damage import damaged_files
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TABLES
@@ -70,7 +69,7 @@ def test_a_lake_of_0_1_0_reads_as_it_was_written(old: Lake, tmp_path: Path) -> N
     assert {table.name: rows for table in TABLES if (rows := old.read(table).num_rows)} == ROWS
     assert sums(old) == [SITE_SUMS, URL_SUMS]
     assert disagreements(old) == []
-    assert [damaged_files(old, table, deep=True) for table in TABLES] == [[]] * len(TABLES)
+    assert [old.damaged_files(table, deep=True) for table in TABLES] == [[]] * len(TABLES)
     for _, difference in schema_differences(old):
         assert "the next sync that writes the table adds it" in difference
     with connect(old, (), whole=TABLES) as connection:

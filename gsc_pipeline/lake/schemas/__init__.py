@@ -6,6 +6,7 @@ from gsc_pipeline.lake.schemas.bookkeeping import (
     STANDING_FAILURES,
     SYNC_LEDGER,
     SYNC_RUNS,
+    WRITING,
 )
 from gsc_pipeline.lake.schemas.hourly import SEARCHDATA_HOURLY
 from gsc_pipeline.lake.schemas.impressions import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
@@ -43,9 +44,17 @@ TABLES = (
     INSIGHT_REFRESHES,
 )
 
+CLAIMS = {"site_rows": SITE_IMPRESSION, "url_rows": URL_IMPRESSION}
+"""The ledger's columns that count rows, and the two large tables that they count in."""
+
+COMPARED = (SYNC_LEDGER, *CLAIMS.values())
+"""The ledger and the tables whose rows it counts."""
+
 __all__ = [
     "ANOMALIES",
     "CANNIBALISATION",
+    "CLAIMS",
+    "COMPARED",
     "CONTENT_DECAY",
     "CTR_CURVE",
     "CTR_GAP",
@@ -69,5 +78,6 @@ __all__ = [
     "URL_IMPRESSION",
     "URL_INSPECTIONS",
     "WINNERS_AND_LOSERS",
+    "WRITING",
     "TableSpec",
 ]

@@ -20,6 +20,9 @@ from gsc_pipeline.lake.schemas.spec import (
     column,
 )
 
+WRITING = "writing"
+"""The ledger's status of a day whose rows are being replaced: its counts say nothing."""
+
 SYNC_LEDGER = TableSpec(
     "sync_ledger",
     "What is known of each day of each property and search type, how sure, and since when.",
