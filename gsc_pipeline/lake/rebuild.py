@@ -1,4 +1,4 @@
-"""Makes a table anew from its data files where its log is lost, and takes damaged files out of a table.
+"""Rebuilds a table from its data files where its log is lost, and takes damaged files out of a table.
 
 Old files stay beside the live ones until housekeeping deletes them, so the files alone do not say which rows
 are the table's. Rows that are replaced together (a day of a property, say) are taken from one file: from the

@@ -1,6 +1,6 @@
 """A limit on the whole of a call: a thread shuts down the connection of a call that is overdue.
 
-A socket's own time-out starts anew with every byte, so a server that sends a byte a second would keep a call
+A socket's own time-out starts again with every byte, so a server that sends a byte a second would keep a call
 for ever: in the TLS handshake, in the headers and in the body.
 """
 

@@ -153,6 +153,9 @@ class CircuitOpenError(TransientError):
     remedy = "the next sync after that tries again; check that address and the network if it lasts"
 
 
+FAILED_ANSWERS = (ServiceUnavailableError, WrongAnswerError)
+"""What is about one call: the next may be answered well."""
+
 DEFERRED = (LoadQuotaError, DailyQuotaError, NoFreeSlotError, CircuitOpenError)
 """What no wait within a sync outlasts: never repeated at once, left for the next sync."""
 

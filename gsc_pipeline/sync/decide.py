@@ -121,8 +121,11 @@ def _decide_shown(
 
 
 def _is_rebuilt(record: DayRecord | None, totals: DayTotals) -> bool:
-    is_rebuilt = record is not None and record.reason == REBUILT and record.status is Status.PROVISIONAL
-    return is_rebuilt and record.totals is not None and record.totals.is_same(totals)  # type: ignore[union-attr]
+    """Whether the record was made from the day's rows, and these are the totals that they sum to."""
+    if record is None or record.totals is None:
+        return False
+    is_rebuilt = record.status is Status.PROVISIONAL and record.reason == REBUILT
+    return is_rebuilt and record.totals.is_same(totals)
 
 
 def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None, full: bool) -> str:

@@ -16,7 +16,7 @@ from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.state.store import StateError
-from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.property import SyncOptions, fault_problem
 from gsc_pipeline.sync.report import OnProgress, Problem, SyncReport, SyncSummary, append_run
 from gsc_pipeline.sync.standing import record_standing
 from gsc_pipeline.sync.workspace import sync_workspace
@@ -135,11 +135,7 @@ def sync_isolated(
         raise
     except Exception as error:
         log.exception("workspace %s: unexpected error", workspace.id)
-        problem = Problem(
-            f"a fault of gsc_pipeline ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
-            next_step="please report it with the log",
-        )
-        return _stopped(workspace, window, lake, clock(), run_id, problem)
+        return _stopped(workspace, window, lake, clock(), run_id, fault_problem(error))
 
 
 def _stopped(

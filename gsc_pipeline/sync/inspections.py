@@ -20,10 +20,9 @@ from gsc_pipeline.lake.lake import Lake, days_between
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, URL_IMPRESSION, URL_INSPECTIONS
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
+    FAILED_ANSWERS,
     IllegalRequestError,
     SearchConsoleError,
-    ServiceUnavailableError,
-    WrongAnswerError,
 )
 from gsc_pipeline.search_console.inspections import Inspection
 from gsc_pipeline.sync.ledger import Status
@@ -126,7 +125,7 @@ class _Inspections:
                     done.append(one)
             except IllegalRequestError as error:
                 self._illegal.append((url, error))
-            except (ServiceUnavailableError, WrongAnswerError) as error:
+            except FAILED_ANSWERS as error:
                 self._tally.add_problem(error, about=url)
             except SearchConsoleError as error:
                 end = end or error
@@ -142,7 +141,7 @@ class _Inspections:
             inspection = self._context.console.inspect(self._tally.site_url, url)
         except IllegalRequestError:
             raise
-        except (ServiceUnavailableError, WrongAnswerError):
+        except FAILED_ANSWERS:
             self._count_failure()
             raise
         except SearchConsoleError:

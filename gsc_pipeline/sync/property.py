@@ -165,14 +165,7 @@ class PropertySync:
 
     def report_fault(self, error: Exception) -> None:
         """Report an error of this project itself. What was committed before it stays."""
-        self.problems.append(
-            Problem(
-                f"a fault of gsc_pipeline ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
-                self.site_url,
-                self._word,
-                next_step="please report it with the log; the next sync tries again",
-            )
-        )
+        self.problems.append(fault_problem(error, self.site_url, self._word))
 
     def _without_vanished(self, decisions: Sequence[Decision]) -> list[Decision]:
         """The decisions, without those that clear a day with rows although no second answer agrees."""
@@ -184,17 +177,16 @@ class PropertySync:
             return list(decisions)
         for day in reversed(doubt.days):
             self._keep(self._records[day])
-        self.problems.append(
-            Problem(
-                doubt.cause,
-                self.site_url,
-                self._word,
-                doubt.days,
-                next_step="their rows stay, and the next sync asks again",
-                transient=doubt.transient,
-                deferred=doubt.deferred,
-            )
+        problem = Problem(
+            doubt.cause,
+            self.site_url,
+            self._word,
+            doubt.days,
+            next_step="their rows stay, and the next sync asks again",
+            transient=doubt.transient,
+            deferred=doubt.deferred,
         )
+        self.problems.append(problem)
         return [one for one in decisions if one.day not in doubt.days]
 
     def _may_have_rows(self, day: date) -> bool:
@@ -247,15 +239,9 @@ class PropertySync:
     def _report_lost(self, lost: Sequence[date]) -> None:
         """Report damaged days that Search Console does not show any more."""
         if lost:
-            self.problems.append(
-                Problem(
-                    f"{self._damage[lost[0]].reason}, and Search Console does not show the day any more",
-                    self.site_url,
-                    self._word,
-                    tuple(sorted(lost)),
-                    next_step=RESTORE,
-                )
-            )
+            cause = f"{self._damage[lost[0]].reason}, and Search Console does not show the day any more"
+            days = tuple(sorted(lost))
+            self.problems.append(Problem(cause, self.site_url, self._word, days, next_step=RESTORE))
 
     def _read_all(self, decisions: Sequence[Decision], executor: ThreadPoolExecutor) -> None:
         is_backfill = len(self._context.window) > BACKFILL_DAYS
@@ -444,6 +430,16 @@ def _is_worth_going_on(error: SearchConsoleError, failed_in_a_row: int) -> bool:
         return True
     is_transient = isinstance(error, TransientError) and not isinstance(error, DEFERRED)
     return is_transient and failed_in_a_row < GIVE_UP_AFTER
+
+
+def fault_problem(error: Exception, site_url: str = "", search_type: str = "") -> Problem:
+    """What a report says of an error of this project itself."""
+    return Problem(
+        f"a fault of gsc_pipeline ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+        site_url,
+        search_type,
+        next_step="please report it with the log; the next sync tries again",
+    )
 
 
 def problem_of(

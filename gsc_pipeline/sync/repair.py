@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from gsc_pipeline.days import months_before, pacific_today
@@ -74,7 +74,7 @@ def _rebuild_logs(lake: Lake, found: Verification, done: list[str]) -> None:
         broken.append(INSIGHT_REFRESHES)
     for table in sorted(dict.fromkeys(broken), key=lambda table: table is not SYNC_LEDGER):
         rebuilt = rebuild(lake, table, _claims(lake, table))
-        text = f"{table.name}: log made anew from {rebuilt.files} files, {rebuilt.rows} rows"
+        text = f"{table.name}: log rebuilt from {rebuilt.files} files, {rebuilt.rows} rows"
         if table in MADE_AGAIN:
             text = f"{table.name}: emptied; the next sync or refresh makes it again"
         done.append(text + (f"; {rebuilt.unreadable} files cannot be read" if rebuilt.unreadable else ""))
@@ -124,17 +124,33 @@ def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
 
 def _record(lake: Lake, bad: Sequence[BadDay], now: datetime, run_id: str, done: list[str]) -> None:
     """Make the ledger say of each day what is true: failed, or for lost records what its rows sum to."""
-    for target, days in _by_target(bad):
-        known = read_records(lake, target)
-        batch = _batch(lake, target, run_id, known)
-        for day in days:
-            batch.records[day.day] = _record_of(day, known.get(day.day), now, run_id)
-        batch.commit()
+    _write_records(lake, bad, run_id, lambda day, known: _record_of(day, known, now, run_id))
     failed = sum(day.wrong is not Wrong.UNRECORDED for day in bad)
     if failed:
         done.append(f"{SYNC_LEDGER.name}: {failed} days recorded as failed, to be read again")
     if failed < len(bad):
         done.append(f"{SYNC_LEDGER.name}: {len(bad) - failed} days recorded by what their rows sum to")
+
+
+def _write_records(
+    lake: Lake,
+    bad: Iterable[BadDay],
+    run_id: str,
+    record_of: Callable[[BadDay, DayRecord | None], DayRecord | None],
+) -> int:
+    """Write what `record_of` makes of each day and its present record; returns how many it made."""
+    groups: dict[tuple[str, str, str], list[BadDay]] = {}
+    for day in bad:
+        groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
+    written = 0
+    for key, days in sorted(groups.items()):
+        known = read_records(lake, Target(*key, tuple(sorted({day.day for day in days}))))
+        batch = Batch(lake, *key, run_id, known)
+        made = {day.day: record_of(day, known.get(day.day)) for day in days}
+        batch.records.update({day: record for day, record in made.items() if record is not None})
+        written += len(batch.records)
+        batch.commit()
+    return written
 
 
 def _record_of(day: BadDay, known: DayRecord | None, now: datetime, run_id: str) -> DayRecord:
@@ -160,31 +176,13 @@ def _settle_beyond_history(
     """Records made from rows of days that Search Console shows no more: nothing better is to be had."""
     first_shown = months_before(pacific_today(now), HISTORY_MONTHS)
     old = [day for day in bad if day.wrong is Wrong.UNRECORDED and day.day < first_shown]
-    settled = 0
-    for target, days in _by_target(old):
-        known = read_records(lake, target)
-        batch = _batch(lake, target, run_id, known)
-        for day in days:
-            record = known.get(day.day)
-            if record is not None and record.reason == REBUILT:
-                reason = f"{REBUILT}; Search Console does not show the day any more"
-                batch.records[day.day] = replace(record, status=Status.FINAL, reason=reason)
-        settled += len(batch.records)
-        batch.commit()
-    if settled:
-        done.append(
-            f"{SYNC_LEDGER.name}: {settled} days older than {HISTORY_MONTHS} months are final by their rows"
-        )
 
+    def settled(day: BadDay, known: DayRecord | None) -> DayRecord | None:
+        if known is None or known.reason != REBUILT:
+            return None
+        reason = f"{REBUILT}; Search Console does not show the day any more"
+        return replace(known, status=Status.FINAL, reason=reason)
 
-def _batch(lake: Lake, target: Target, run_id: str, known: dict[date, DayRecord]) -> Batch:
-    return Batch(lake, target.workspace, target.site_url, target.search_type, run_id, known)
-
-
-def _by_target(bad: Iterable[BadDay]) -> list[tuple[Target, list[BadDay]]]:
-    groups: dict[tuple[str, str, str], list[BadDay]] = {}
-    for day in bad:
-        groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
-    return [
-        (Target(*key, tuple(sorted({day.day for day in days}))), days) for key, days in sorted(groups.items())
-    ]
+    if count := _write_records(lake, old, run_id, settled):
+        old_days = f"{count} days older than {HISTORY_MONTHS} months"
+        done.append(f"{SYNC_LEDGER.name}: {old_days} are final by their rows")

@@ -18,10 +18,9 @@ from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.search_console.errors import (
     DEFERRED,
+    FAILED_ANSWERS,
     SearchConsoleError,
-    ServiceUnavailableError,
     TransientError,
-    WrongAnswerError,
 )
 from gsc_pipeline.sync.property import GIVE_UP_AFTER, STOPS_WORKSPACE
 from gsc_pipeline.sync.report import NO_PROPERTY, Problem
@@ -140,7 +139,7 @@ def read_days(tally: Tally, days: Iterable[date], read: Callable[[date], int]) -
             tally.rows += read(day)
             tally.read += 1
             failed_in_a_row = 0
-        except (ServiceUnavailableError, WrongAnswerError) as error:
+        except FAILED_ANSWERS as error:
             failed_in_a_row += 1
             tally.add_problem(error, (day,))
             if failed_in_a_row == GIVE_UP_AFTER:

@@ -84,7 +84,9 @@ def record_standing(
         before = read_standing(lake, workspace)
     except DamagedError as error:
         # The list is made from this sync anyway; what is lost is since when each failure stands.
-        log.warning("workspace %s: its standing failures are recorded anew: %s", workspace, error)
+        log.warning(
+            "workspace %s: standing failures are recorded without their history: %s", workspace, error
+        )
         before = None
     after = standing_after(workspace, before or [], problems, waiting, now)
     if after == before:
