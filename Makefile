@@ -1,12 +1,14 @@
-# gsc_pipeline. `make demo` and `make test` need nothing but Python 3.11 to 3.13 and make.
+# gsc_pipeline. `make demo` and `make test` need nothing but Python 3.11 to 3.14 and make.
 
 PYTHON ?= python3
 PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
+# Three processes for two cores: many tests wait for another process.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo up test check bench format docs constraints clean
+.PHONY: help install demo up test soak cluster check bench format docs constraints clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -14,7 +16,7 @@ help: ## this list
 install: $(VENV)/.installed ## into .venv, nothing else
 
 demo: $(VENV)/.installed ## sync made-up workspaces into a lake and show them
-	@$(BIN)/python -m gsc_pipeline.demo
+	@$(BIN)/gsc demo
 
 # The instance's state stays out of the code: .dagster/ holds it, beside a link to dagster.yaml.
 # Without a workspaces file of your own, the demonstration's workspaces are served.
@@ -25,8 +27,14 @@ up: $(VENV)/.installed ## Dagster's UI, daemon and schedule, on port 3000 (PORT=
 	else DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/python -m gsc_pipeline.demo dagster dev --workspace workspace.yaml --port $(PORT); \
 	fi
 
-test: $(VENV)/.installed-dev ## all tests, with branch coverage
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+test: $(VENV)/.installed-dev ## the tests that a change needs, in minutes, with branch coverage
+	@$(PYTEST) -m "not soak" --cov --cov-report=term
+
+soak: $(VENV)/.installed-dev ## the long tests: three days, backfills, every case of a matrix
+	@$(PYTEST) -m soak
+
+cluster: $(VENV)/.installed-dev ## a tick on two Celery workers, PostgreSQL, Redis and a bucket (needs redis-server)
+	@$(BIN)/python -m gsc_pipeline_tests.cluster
 
 check: $(VENV)/.installed-dev ## lint, format and types
 	@$(BIN)/ruff check .
@@ -51,8 +59,8 @@ clean: ## remove the environment, the demonstration, the local instance and kept
 	rm -rf $(VENV) data/demo .dagster .benchmarks
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "gsc_pipeline needs Python 3.11 to 3.13: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+		|| { echo "gsc_pipeline needs Python 3.11 to 3.14: make PYTHON=python3.12 …" >&2; exit 1; }
 	@echo "Making $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
 

@@ -1,8 +1,4 @@
-"""The Pacific calendar that Search Console counts in: days, months and closed-open windows of days.
-
-Belongs here: arithmetic on dates that every layer shares. Does not: when a day is final (the API says
-so, `search_console`), or which days are worth reading (`sync`).
-"""
+"""Days, months and closed-open windows of days in Pacific time, which Search Console counts in."""
 
 from __future__ import annotations
 
@@ -15,28 +11,28 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 ONE_DAY = timedelta(days=1)
 
 Clock = Callable[[], datetime]
-"""Answers the present moment as an aware datetime. Injected wherever time matters, so tests set it."""
+"""Returns the current time as an aware datetime. Passed in wherever time matters, so tests can set it."""
 
 
 def utc_now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """The current time in UTC, aware."""
     return datetime.now(UTC)
 
 
 def pacific_today(now: datetime) -> date:
-    """The calendar day it is in California at the moment `now` (aware)."""
+    """The Pacific calendar day at `now` (aware)."""
     if now.tzinfo is None:
-        raise ValueError("a moment without a time zone has no Pacific day")
+        raise ValueError("a datetime without a time zone has no Pacific day")
     return now.astimezone(PACIFIC).date()
 
 
 def month_of(day: date) -> str:
-    """The month a day belongs to, as the tables' partition column spells it: `2026-11`."""
+    """The month of a day, as in the tables' partition column `month`: `2026-11`."""
     return f"{day:%Y-%m}"
 
 
 def months_before(day: date, months: int) -> date:
-    """The same day `months` calendar months earlier, or that month's last day when it is shorter."""
+    """The same day `months` calendar months earlier, or the last day of that month if it is shorter."""
     year, month0 = divmod(day.year * 12 + day.month - 1 - months, 12)
     first_of_next = date(year + (month0 + 1) // 12, (month0 + 1) % 12 + 1, 1)
     last = first_of_next - ONE_DAY
@@ -45,7 +41,7 @@ def months_before(day: date, months: int) -> date:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A run of days, closed-open: `start` is in it, `end` is not. Never empty."""
+    """Consecutive days, closed-open: `start` is included, `end` is not. Never empty."""
 
     start: date
     end: date
@@ -56,7 +52,7 @@ class Window:
 
     @classmethod
     def inclusive(cls, first: date, last: date) -> Window:
-        """The window from `first` to `last`, both in it, as people and Google's pages name ranges."""
+        """The window from `first` to `last`, both included."""
         return cls(first, last + ONE_DAY)
 
     @classmethod
@@ -66,7 +62,7 @@ class Window:
 
     @property
     def last(self) -> date:
-        """The last day in the window."""
+        """The last day of the window."""
         return self.end - ONE_DAY
 
     def __len__(self) -> int:

@@ -1,11 +1,10 @@
-"""The base of every error that ends a command in one clear line instead of a traceback.
+"""The base class of the errors that end a command with one line instead of a traceback.
 
-What fails within a sync without ending it (a refused property, say) is no such error: it is part of the
-sync's report.
+A failure that does not end a sync, such as a refused property, is not one of them: the sync reports it.
 """
 
 from __future__ import annotations
 
 
 class PipelineError(Exception):
-    """Something a person has to know: the text says what, where and what to do next, and holds no secret."""
+    """Needs a person's attention. Says what failed, where and what to do next, and contains no secret."""

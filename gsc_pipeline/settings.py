@@ -1,40 +1,64 @@
-"""Every environment variable the project reads: typed, validated once, all errors at once.
+"""The settings: every environment variable of the project, typed, with all errors reported at once.
 
-Belongs here: names, types, defaults and limits of the knobs. Does not: the workspaces file
-(`workspaces`), credentials (`search_console.auth` reads the variables a workspace names).
 Reading settings touches no file and no network.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.text.addresses import host_of, is_private
+from gsc_pipeline.text.secrets import keep_address, keep_passwords, masked
+
+PREFIX = "GSC_"
+_LIKENESS = 0.85
+"""How alike a variable and a setting are, from 0 to 1, for it to be taken for a mistyped one."""
 
 LAKE_SCHEMES = ("s3", "gs", "az", "abfss", "file")
 
 
 class ConfigurationError(PipelineError):
-    """What was configured cannot be used. `problems` holds one line per mistake, all of them at once."""
+    """The configuration is invalid. `problems` has one line per error, for all errors."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         self.source = source
-        self.problems = tuple(problems)
+        self.problems = tuple(map(masked, problems))
         super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
 
 
-def _api_url(value: str) -> str:
-    if not re.fullmatch(r"https?://(\[[\da-fA-F:]+\]|[^/\s:]+)(:\d+)?(/\S*)?", value):
+def _api_url(value: str, info: ValidationInfo) -> str:
+    if "@" in value:
+        raise ValueError("expected an address without user and password")
+    if not host_of(value) or re.search(r"[?#]", value):
         raise ValueError("expected an address such as https://searchconsole.googleapis.com/")
-    return value.rstrip("/") + "/"
+    return _private(value, info).rstrip("/") + "/"
+
+
+def _token_uris(value: str, info: ValidationInfo) -> str:
+    for address in value.split():
+        if "@" in address or not host_of(address):
+            raise ValueError(
+                "expected addresses such as https://oauth2.example.com/token, separated by spaces"
+            )
+        _private(address, info)
+    return value
+
+
+def _private(address: str, info: ValidationInfo) -> str:
+    if not (info.data.get("allow_http") or is_private(address)):
+        raise ValueError("expected https://, as others could read the tokens, or GSC_ALLOW_HTTP=true")
+    return address
 
 
 def _http_url(value: SecretStr) -> SecretStr:
@@ -44,10 +68,13 @@ def _http_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _lake(value: str) -> str:
-    scheme, _, _ = value.partition(":/")
-    if ":/" in value and (scheme not in LAKE_SCHEMES or not value.startswith(f"{scheme}://")):
+def folder_or_uri(value: str) -> str:
+    """The value, if it is a folder or the URI of a bucket or folder. Raises ValueError."""
+    scheme, _, rest = value.partition(":/")
+    if ":/" in value and (scheme not in LAKE_SCHEMES or not rest.startswith("/")):
         raise ValueError(f"expected a folder, or {', '.join(f'{one}://' for one in LAKE_SCHEMES)}")
+    if ":/" in value and scheme != "file" and not re.match(r"/[^/\s]", rest):
+        raise ValueError(f"expected the name of a bucket, as in {scheme}://bucket/folder")
     return value
 
 
@@ -55,7 +82,7 @@ _POSTGRES = re.compile(r"postgres(ql)?://([^\s/@:?#]*(:[^\s/@:?#]*)?@)?[^\s/@?#]
 
 
 def _state(value: str | None) -> str | None:
-    # Strict, so that the database's library never has to quote a part of a password as a bad port or host.
+    # Strict, so that psycopg2 never quotes a part of the password as a bad port or host.
     if value is not None and "://" in value and not _POSTGRES.fullmatch(value):
         raise ValueError(
             "expected the path of a file, or postgresql://user:password@host:5432/database, "
@@ -67,7 +94,7 @@ def _state(value: str | None) -> str | None:
 def _owners(value: str) -> str:
     for owner in value.split():
         if not re.fullmatch(r"team:\w+|[^\s@:]+@[^\s@:]+\.[^\s@:]+", owner):
-            raise ValueError("expected e-mail addresses or team:name, a space between")
+            raise ValueError("expected e-mail addresses or team:name, separated by spaces")
     return value
 
 
@@ -79,7 +106,7 @@ def _cron(value: str) -> str:
 
 
 def _day(value: object) -> object:
-    """Only the calendar's notation: the library would take 20260101 for seconds since 1970."""
+    """Accept ISO dates only: pydantic would take 20260101 for seconds since 1970."""
     if isinstance(value, str):
         try:
             return date.fromisoformat(value)
@@ -104,34 +131,45 @@ def _variable(
 
 
 class Settings(BaseSettings):
-    """The settings of one installation. Every field is read from the variable named in its alias."""
+    """The settings of an installation. Every field is read from the variable that its alias names."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False)
 
     workspaces_file: Path = _variable(
         "GSC_WORKSPACES_FILE", Path("workspaces.yaml"), "the file that lists the workspaces"
     )
-    lake: Annotated[str, AfterValidator(_lake)] = _variable(
+    lake: Annotated[str, AfterValidator(folder_or_uri)] = _variable(
         "GSC_LAKE", "data/lake", "where the tables are: a folder, `s3://`, `gs://`, `az://`"
     )
     state: Annotated[str | None, AfterValidator(_state)] = _variable(
         "GSC_STATE",
         None,
-        "what processes share of limits, circuit breakers and ticks: a file (`state.db` beside the lake "
-        "unless set), or a `postgresql://` URL for several machines",
+        "where processes share rate limits, circuit breakers, ticks and sent alerts: a file (by default "
+        "`state.db` beside the lake), or a `postgresql://` URL for several machines",
         secret=True,
+    )
+    allow_http: bool = _variable(
+        "GSC_ALLOW_HTTP",
+        False,
+        "whether keys and tokens may be sent over `http://` to other machines, where others can read them",
     )
     api_url: Annotated[str, AfterValidator(_api_url)] = _variable(
         "GSC_API_URL", "https://searchconsole.googleapis.com/", "Google's API, or a simulator"
     )
+    token_uris: Annotated[str, AfterValidator(_token_uris)] = _variable(
+        "GSC_TOKEN_URIS",
+        "",
+        "token endpoints, besides Google's, that keys may name as their `token_uri`: addresses, separated by "
+        "spaces",
+    )
 
     auto_sync_enabled: bool = _variable(
-        "GSC_AUTO_SYNC_ENABLED", False, "whether the schedule starts switched on"
+        "GSC_AUTO_SYNC_ENABLED", False, "whether the schedules are on by default"
     )
     auto_sync_cron: Annotated[str, AfterValidator(_cron)] = _variable(
         "GSC_AUTO_SYNC_CRON",
         "0 */6 * * *",
-        "when it fires, in UTC: five fields, or a nickname such as `@daily`",
+        "when the main schedule fires, in UTC: five cron fields, or a nickname such as `@daily`",
     )
     auto_sync_days: int = _variable(
         "GSC_AUTO_SYNC_DAYS", 14, "complete Pacific days that each sync verifies", ge=1, le=500
@@ -139,21 +177,21 @@ class Settings(BaseSettings):
     workspaces_per_run: int = _variable(
         "GSC_WORKSPACES_PER_RUN",
         1,
-        "workspaces that share a scheduled run: 20 make a tick of hundreds far cheaper",
+        "workspaces that share a scheduled run; 20 make a tick of hundreds of workspaces far cheaper",
         ge=1,
         le=100,
     )
     run_minutes: int = _variable(
         "GSC_RUN_MINUTES",
         10,
-        "how long a scheduled run may take for each of its workspaces; then Dagster ends it",
+        "how long a scheduled run may take for each of its workspaces before Dagster ends it",
         ge=1,
         le=350,
     )
     auto_sync_rollout: int = _variable(
         "GSC_AUTO_SYNC_ROLLOUT",
         100,
-        "percent of the workspaces that the schedules sync, the same ones each time; more only adds",
+        "percent of the workspaces that the schedules sync; a higher percentage only adds workspaces",
         ge=0,
         le=100,
     )
@@ -163,116 +201,129 @@ class Settings(BaseSettings):
     stale_after_hours: float = _variable(
         "GSC_STALE_AFTER_HOURS",
         12.0,
-        "a workspace without a good sync for this long is stale: twice the schedule's interval",
+        "a workspace without a complete sync for this long is stale; twice the schedule's interval",
         gt=0,
     )
     start_date: Annotated[date, BeforeValidator(_day)] = _variable(
         "GSC_START_DATE", date(2025, 1, 1), "Dagster's first daily partition"
     )
 
-    api_concurrency: int = _variable("GSC_API_CONCURRENCY", 4, "calls at once, per workspace", ge=1, le=64)
+    past_cap: bool = _variable(
+        "GSC_PAST_CAP", True, "ask for the rows of final days that the API cut off, by device and country"
+    )
+    past_cap_calls: int = _variable(
+        "GSC_PAST_CAP_CALLS", 200, "most such calls for one day of a property and search type", ge=10
+    )
+    api_concurrency: int = _variable(
+        "GSC_API_CONCURRENCY", 4, "concurrent API calls of a workspace", ge=1, le=64
+    )
     api_attempts: int = _variable(
-        "GSC_API_ATTEMPTS", 5, "tries of one call, in all, where trying again can help", ge=1, le=20
+        "GSC_API_ATTEMPTS", 5, "most attempts of one call, if a retry can help", ge=1, le=20
     )
     api_backoff_seconds: float = _variable(
         "GSC_API_BACKOFF_SECONDS",
         0.5,
-        "the first wait is drawn up to this; each next up to twice as long",
+        "the first wait is random up to this; the limit doubles with each retry",
         ge=0,
     )
     api_longest_wait_seconds: float = _variable(
         "GSC_API_LONGEST_WAIT_SECONDS",
         60.0,
-        "no wait is longer; where Google asks for more, the property is left for the next sync",
+        "the longest wait; if Google asks for more, the property is deferred to the next sync",
         ge=0,
     )
     api_connect_timeout_seconds: float = _variable(
-        "GSC_API_CONNECT_TIMEOUT_SECONDS", 10.0, "how long connecting may take", gt=0
+        "GSC_API_CONNECT_TIMEOUT_SECONDS", 10.0, "timeout for connecting", gt=0
     )
     api_read_timeout_seconds: float = _variable(
-        "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "how long the API may be silent", gt=0
+        "GSC_API_READ_TIMEOUT_SECONDS", 120.0, "timeout for the next byte of an answer", gt=0
     )
     api_call_seconds: float = _variable(
-        "GSC_API_CALL_SECONDS", 300.0, "how long one try of a call may take in all", gt=0, le=3600
+        "GSC_API_CALL_SECONDS", 300.0, "timeout for one attempt of a call as a whole", gt=0, le=3600
     )
     api_answer_megabytes: float = _variable(
         "GSC_API_ANSWER_MEGABYTES",
         64.0,
-        "the largest answer that is taken, unpacked; 25,000 rows have 5 to 20",
+        "the largest answer that is accepted, decompressed; 25,000 rows have 5 to 20 MB",
         gt=0,
         le=1024,
     )
     api_pages: int = _variable(
         "GSC_API_PAGES",
         4,
-        "pages of 25,000 rows after which an answer must have ended; Google's end after three",
+        "the most pages of 25,000 rows that one query may have; Google's answers end after three",
         ge=1,
         le=1000,
     )
     api_limit_factor: float = _variable(
         "GSC_API_LIMIT_FACTOR",
         1.0,
-        "how many times Google's published limits the calls may reach; 0 for no limiter at all",
+        "calls are limited to Google's published limits times this; 0 switches the limiter off",
         ge=0,
         le=100,
     )
     breaker_failures: int = _variable(
         "GSC_BREAKER_FAILURES",
         5,
-        "failures in a row of the API or a token endpoint that end calls to it for a while; 0 for never",
+        "calls given up in a row, of the API or a token endpoint, that open its circuit; 0 for never",
         ge=0,
     )
     breaker_seconds: float = _variable(
-        "GSC_BREAKER_SECONDS", 300.0, "how long that while is; then a single call tries", gt=0
+        "GSC_BREAKER_SECONDS", 300.0, "how long a circuit stays open before one call probes the address", gt=0
     )
     inspections_per_day: int = _variable(
         "GSC_INSPECTIONS_PER_DAY",
         500,
-        "URL inspections of a property a Pacific day; Google allows 2000, and 0 means none",
+        "URL inspections per property and Pacific day; Google allows 2000, 0 for none",
         ge=0,
         le=2000,
     )
     commit_rows: int = _variable(
-        "GSC_COMMIT_ROWS", 150_000, "rows gathered in memory before they are committed", ge=1
+        "GSC_COMMIT_ROWS", 150_000, "rows held in memory before they are committed", ge=1
     )
 
     keep_runs_days: int = _variable(
         "GSC_KEEP_RUNS_DAYS",
         30,
-        "for how long Dagster keeps runs that no asset's status rests on, and results of checks",
+        "how long Dagster keeps check results, and runs that no asset's status depends on",
         ge=1,
     )
-    reports: Path = _variable(
-        "GSC_REPORTS", Path("reports"), "the folder that `gsc report` and the asset write reports to"
+    reports: Annotated[str, AfterValidator(folder_or_uri)] = _variable(
+        "GSC_REPORTS",
+        "reports",
+        "where `gsc report` and the asset write reports to: a folder, `s3://`, `gs://`, `az://`",
     )
     owners: Annotated[str, AfterValidator(_owners)] = _variable(
         "GSC_OWNERS",
         "",
-        "who answers for the data, in Dagster's UI: e-mail addresses or `team:name`, a space between",
+        "the owners in Dagster's UI: e-mail addresses or `team:name`, separated by spaces",
     )
 
     vacuum_hours: int = _variable(
         "GSC_VACUUM_HOURS",
         168,
-        "how long housekeeping leaves files that no table needs any more to whoever still reads them",
+        "how long housekeeping keeps replaced files, for readers that still use them",
         ge=24,
     )
     log_format: Literal["text", "json"] = _variable(
-        "GSC_LOG_FORMAT", "text", "how the command writes its log to standard error: `text` or `json`"
+        "GSC_LOG_FORMAT", "text", "the form of the command's log on standard error: `text` or `json`"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _variable(
-        "GSC_LOG_LEVEL", "warning", "from which level on: `debug`, `info`, `warning`, `error`"
+        "GSC_LOG_LEVEL", "warning", "the lowest level in that log: `debug`, `info`, `warning`, `error`"
     )
     audit_log: str = _variable(
         "GSC_AUDIT_LOG",
         "logs/gsc_audit.log",
-        "the file that tells each automatic sync as JSON lines, or `off`",
+        "the file for the events of automatic syncs, as JSON lines; or `off`",
     )
     audit_log_megabytes: float = _variable(
-        "GSC_AUDIT_LOG_MEGABYTES", 10.0, "the size at which that file is rotated; ten are kept", gt=0
+        "GSC_AUDIT_LOG_MEGABYTES",
+        10.0,
+        "the size at which that file is rotated; ten rotated files are kept",
+        gt=0,
     )
     health_cache_seconds: float = _variable(
-        "GSC_HEALTH_CACHE_SECONDS", 15.0, "how long `gsc serve` answers from its last look", ge=0
+        "GSC_HEALTH_CACHE_SECONDS", 15.0, "how long `gsc serve` answers from its last observation", ge=0
     )
     metrics_by_workspace: bool = _variable(
         "GSC_METRICS_BY_WORKSPACE", False, "whether `/metrics` names the workspaces"
@@ -280,18 +331,17 @@ class Settings(BaseSettings):
     alert_urls: SecretStr = _variable(
         "GSC_ALERT_URLS",
         SecretStr(""),
-        "where alerts go: addresses as apprise writes them, a space between; a secret",
-    )
-    alert_memory: Path = _variable(
-        "GSC_ALERT_MEMORY", Path("data/alerts.json"), "the file that remembers what was alerted"
+        "the addresses for alerts, in apprise's notation, separated by spaces; a secret",
     )
     heartbeat_url: Annotated[SecretStr, AfterValidator(_http_url)] = _variable(
-        "GSC_HEARTBEAT_URL", SecretStr(""), "an address to call after each good tick; a secret"
+        "GSC_HEARTBEAT_URL",
+        SecretStr(""),
+        "an address to call after each tick that synced something; a secret",
     )
 
 
 def state_address(settings: Settings) -> str:
-    """Where the shared state is: as set, else beside a lake in a folder, else under the working directory."""
+    """The address of the shared state: GSC_STATE, else beside a lake in a folder, else in data/."""
     if settings.state is not None:
         return settings.state
     if "://" in settings.lake:
@@ -299,10 +349,27 @@ def state_address(settings: Settings) -> str:
     return str(Path(settings.lake).absolute().with_name("state.db"))
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Read the environment. `overrides` are field names, for callers that set some by hand.
+def is_folder(lake: str) -> bool:
+    """Whether a lake is in a folder of this machine, not in an object store."""
+    return "://" not in lake or lake.startswith("file://")
 
-    Raises ConfigurationError naming every variable whose value cannot be used.
+
+def unshared_storage(settings: Settings) -> list[str]:
+    """A line for each setting that keeps in a file of one machine what several machines have to share."""
+    problems = []
+    if not (settings.state or "").startswith(("postgresql://", "postgres://")):
+        where = "a file of each machine" if settings.state else "unset, so that each machine has a file"
+        problems.append(f"GSC_STATE is {where}: expected a postgresql:// URL")
+    if is_folder(settings.lake):
+        problems.append(f"GSC_LAKE is a folder ({settings.lake}): expected s3://, gs://, az:// or abfss://")
+    return problems
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment. `overrides` replace them, by field name.
+
+    Their secrets are masked from now on. Raises ConfigurationError with every variable whose value is
+    invalid, or whose name is almost a setting's.
     """
     aliases = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
     confidential = {
@@ -310,20 +377,45 @@ def load_settings(**overrides: Any) -> Settings:
         for name, field in Settings.model_fields.items()
         if field.annotation is SecretStr or not field.repr
     }
+    problems = _mistyped(os.environ, aliases.values())
+    settings = None
     try:
-        return Settings(**{aliases[name]: value for name, value in overrides.items()})
+        settings = Settings(**{aliases[name]: value for name, value in overrides.items()})
     except ValidationError as error:
-        problems = [
+        problems += [
             describe(details, confidential=str(details["loc"][0]) in confidential)
             for details in error.errors()
         ]
+    if settings is None or problems:
         raise ConfigurationError("environment", problems) from None
+    _keep_secrets(settings)
+    return settings
+
+
+def _keep_secrets(settings: Settings) -> None:
+    keep_passwords(settings.state or "")
+    for address in (
+        *settings.alert_urls.get_secret_value().split(),
+        settings.heartbeat_url.get_secret_value(),
+    ):
+        keep_address(address)
+
+
+def _mistyped(variables: Iterable[str], known: Iterable[str]) -> list[str]:
+    """An error for each variable that is none of ours but almost. Others are their users' own."""
+    names = list(known)
+    near = {
+        name: get_close_matches(name.upper(), names, n=1, cutoff=_LIKENESS)
+        for name in sorted(variables)
+        if name.upper().startswith(PREFIX) and name.upper() not in names
+    }
+    return [f"{name}: unknown variable, expected {found[0]}" for name, found in near.items() if found]
 
 
 def describe(details: ErrorDetails, *, keys: Sequence[str] = (), confidential: bool = False) -> str:
-    """One line for one validation error: path, value, what is expected.
+    """A validation error in one line: path, value, what is expected.
 
-    `keys` are those known where the error is. The value is left out when it is `confidential`.
+    `keys` are the valid keys at that place. A `confidential` value is omitted.
     """
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in details["loc"])
     path = "".join(steps).removeprefix(".")
@@ -336,7 +428,7 @@ def describe(details: ErrorDetails, *, keys: Sequence[str] = (), confidential: b
 
 
 def shown(value: object) -> str:
-    """A value as an error line quotes it: short, and of a mapping or a list only that it is one."""
+    """A value as an error line quotes it: short, without passwords and the content of mappings and lists."""
     match value:
         case None:
             return "empty"
@@ -346,7 +438,7 @@ def shown(value: object) -> str:
             return "a mapping" if value else "an empty mapping"
         case list():
             return "a list" if value else "an empty list"
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = re.sub(r"(?<=://)\S*@", "", repr(value) if isinstance(value, str) else str(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

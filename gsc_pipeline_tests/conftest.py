@@ -6,19 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.postgres import postgres_server, postgres_url, state_address
 from gsc_pipeline_tests.world import World
 
 __all__ = ["postgres_server", "postgres_url", "state_address"]
 
+# A busy machine is no failure.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no process is left alone with one at the end."""
+    """Run the slowest files first, so that no process has one left at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

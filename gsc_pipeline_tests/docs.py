@@ -6,9 +6,9 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from gsc_pipeline.lake.schemas import TABLES, TableSpec
+from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, TABLES, TableSpec
 from gsc_pipeline.settings import Settings
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,12 +52,12 @@ def _columns(table: TableSpec) -> str:
     rows = [
         (f"`{column.name}`", str(column.type), column.metadata[b"description"].decode())
         for column in table.schema
-        if not column.metadata[b"description"].startswith(b"Always null")
+        if column.name not in SEARCH_APPEARANCE_FLAGS
     ]
-    unset = [column for column in table.schema if column.metadata[b"description"].startswith(b"Always null")]
-    if unset:
-        names = ", ".join(f"`{column.name}`" for column in unset)
-        rows.append((names, "bool", unset[0].metadata[b"description"].decode()))
+    flags = [column for column in table.schema if column.name in SEARCH_APPEARANCE_FLAGS]
+    if flags:
+        names = ", ".join(f"`{column.name}`" for column in flags)
+        rows.append((names, "bool", flags[0].metadata[b"description"].decode()))
     return _table(("column", "type", "meaning"), rows)
 
 

@@ -1,4 +1,4 @@
-"""A hand-written Search Console for unit tests: it answers from a script and records what it was asked."""
+"""Doubles for unit tests, such as a Search Console that answers from a script and records the requests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 import pyarrow as pa
 from typing_extensions import override
 
+from gsc_pipeline.lake.lake import CommitGuard, Lake, LakeError
+from gsc_pipeline.lake.schemas import SYNC_RUNS, TableSpec
 from gsc_pipeline.search_console.answers import METRICS, Answer, Site
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.search_console.inspections import Inspection
 from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals, HourlyTotals
 from gsc_pipeline.search_console.sitemaps import Sitemap
-from gsc_pipeline.telemetry import Telemetry
+from gsc_pipeline.sync.telemetry import Telemetry
 
 Row = tuple[str | int | float | None, ...]
 
@@ -35,13 +37,13 @@ def answer(
 
 
 def unscripted(*asked: object) -> Any:
-    """Fails the test that asks for what it did not script."""
+    """Fails a test that sends a request for which it has no answer."""
     raise AssertionError(f"not in the script: {asked}")
 
 
 @dataclass
 class ScriptedConsole(SearchConsole):
-    """Answers by calling what it is made with; raises what that raises.
+    """Answers by calling a function; raises what that raises.
 
     `script(site_url, request, start_row)` answers queries, `sitemap_script(site_url)` lists of sitemaps,
     `inspection_script(site_url, url)` inspections. `asked` and `inspected` record what was asked.
@@ -91,9 +93,31 @@ class ScriptedConsole(SearchConsole):
         return list(dict.fromkeys(days))
 
 
+class FailingLake(Lake):
+    """Fails appends to `sync_runs` `before` or `after` they are done, the first `times` times."""
+
+    def __init__(self, uri: str, times: int, when: str) -> None:
+        super().__init__(uri)
+        self.times, self.when = times, when
+
+    @override
+    def for_run(self, run_id: str) -> Lake:
+        # The failures of all runs are counted here.
+        return self
+
+    @override
+    def append(self, table: TableSpec, rows: pa.Table, guard: CommitGuard | None = None) -> int:
+        if table is not SYNC_RUNS or not self.times:
+            return super().append(table, rows, guard)
+        self.times -= 1
+        if self.when == "after":
+            super().append(table, rows, guard)
+        raise LakeError("cannot write sync_runs: the bucket is gone")
+
+
 @dataclass
 class RecordingTelemetry(Telemetry):
-    """Keeps what it is told, in order; hands it to nobody."""
+    """Records the events in order."""
 
     emitted: list[tuple[str, dict[str, float], dict[str, Any]]] = field(default_factory=list)
 

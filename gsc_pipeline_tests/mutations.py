@@ -1,4 +1,4 @@
-"""Wrong answers made from true ones: what a broken server, a proxy or a stranger may send in their place.
+"""Wrong answers made from true ones, as a broken server, a proxy or an attacker may send them.
 
 `mutated` makes one, `effect` tells what may come of it. The judgement reads the answer in its own way, with
 none of the project's code, so that a mistake there cannot hide behind the same one here.
@@ -26,7 +26,7 @@ MOST_POSITION = 10_000
 
 @dataclass(frozen=True)
 class Mutation:
-    """A wrong answer, and how it was made, in words for whoever reads of a failing test."""
+    """A wrong answer, and how it was made, for the message of a failing test."""
 
     how: str
     reply: Reply
@@ -36,7 +36,7 @@ class Effect(Enum):
     """What may come of an answer."""
 
     TOLD = "told"
-    """It is refused, or it means what is true."""
+    """It is refused, or equivalent to the true answer."""
     DOUBTED = "doubted"
     """It may be true by itself and contradicts another one: the day may be held in doubt."""
     QUIET = "quiet"
@@ -55,7 +55,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 @dataclass(frozen=True)
 class _Raw:
-    """JSON as it is written, or what only looks like it."""
+    """JSON, or text that resembles it."""
 
     text: str
 

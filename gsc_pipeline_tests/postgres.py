@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,10 +20,14 @@ _NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
-    """The running server, whose `get_uri()` is a `postgresql://` URL over a Unix socket.
+    """The running server, whose `get_uri()` is a `postgresql://` URL over a Unix socket."""
+    with serving_postgres() as server:
+        yield server
 
-    Where the wheel is not to be had for the platform, the test is skipped.
-    """
+
+@contextmanager
+def serving_postgres() -> Iterator[Any]:
+    """Serve until the block ends. Where the wheel is not to be had for the platform, the test is skipped."""
     with warnings.catch_warnings():
         # Without a desktop there is no XDG_RUNTIME_DIR, and no need of one.
         warnings.simplefilter("ignore")
@@ -32,9 +37,11 @@ def postgres_server() -> Iterator[Any]:
     # Directly in the temporary folder: the path of a Unix socket may have 107 characters.
     folder = tempfile.mkdtemp(prefix="gsc-postgres-")
     server = wheel.get_server(folder, cleanup_mode="stop")
-    yield server
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield server
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

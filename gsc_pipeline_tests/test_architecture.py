@@ -1,4 +1,4 @@
-"""The house as the docs draw it: who imports whom, and that every module says what it is for."""
+"""The layout of the package: its rooms, who imports whom, and that every module says what it is for."""
 
 from __future__ import annotations
 
@@ -12,49 +12,57 @@ import gsc_pipeline
 ROOT = Path(gsc_pipeline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-# What each part of the core may import of the project, besides itself.
-MAY_IMPORT = {
+# What each room may import of the project, besides itself and `errors`. A room stands below all that
+# import it, so a room may name only rooms that stand above it in this list.
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "text": set(),
+    "errors": set(),
     "days": set(),
-    "settings": set(),
-    "footprint": set(),
-    "rollout": set(),
-    "state": set(),
-    "search_console": {"days", "state"},
-    "lake": {"days"},
-    "thresholds": set(),
-    "workspaces": {"settings", "search_console", "thresholds"},
-    "sync": {"days", "lake", "search_console", "state", "telemetry", "workspaces"},
-    "insights": {"days", "lake", "thresholds", "workspaces"},
-    "report": {"days", "insights", "lake", "thresholds", "workspaces"},
-    "telemetry": set(),
-    "audit": {"days"},
-    "structured_logs": set(),
-    "figures": {"lake", "sync", "workspaces"},
-    "health": {"days", "figures", "lake", "workspaces"},
-    "alerts": {"health"},
-    "heartbeat": set(),
-    "serving": {"alerts", "health"},
+    "settings": {"text"},
+    "state": {"text"},
+    "lake": {"days", "text"},
     "simulator": {"days"},
-    "status": {"lake", "sync", "workspaces"},
-    "last_true": {"days", "lake", "status"},
-    "printing": set(),
-    "quality": {"days", "lake"},
-    "terminal": {"lake", "printing", "status", "sync"},
-}
+    "demo": {"days", "simulator"},
+    "search_console": {"days", "state", "text"},
+    "workspaces": {"settings", "search_console"},
+    "sync": {"days", "lake", "search_console", "state", "workspaces"},
+    "insights": {"days", "lake", "workspaces"},
+    "monitoring": {"days", "lake", "search_console", "settings", "state", "sync", "text", "workspaces"},
+    "report": {"days", "insights", "lake", "monitoring", "sync", "text", "workspaces"},
+    "bootstrap": {"days", "lake", "monitoring", "search_console", "settings", "state", "sync", "workspaces"},
+    "defs": {
+        "bootstrap", "days", "insights", "lake", "monitoring", "report", "search_console", "settings",
+        "state", "sync", "workspaces",
+    },
+    "cli": {
+        "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "settings", "simulator", "state",
+        "sync", "text", "workspaces",
+    },
+    "definitions": {"defs"},
+}  # fmt: skip
+LOOSE = {"__init__", "bootstrap", "days", "definitions", "errors", "settings"}
+DAGSTER = {"defs", "definitions"}
 
 
 def imports(module: Path) -> set[str]:
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    """Every module that the file imports, at its top and inside functions, by its whole name."""
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (whole & NAMES) or {node.module}
     return found
 
 
-def part(module: Path) -> str:
+def dotted(module: Path) -> str:
+    parts = [ROOT.name, *module.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(module: Path) -> str:
     return module.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -62,18 +70,50 @@ def name(module: Path) -> str:
     return str(module.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part(m) in MAY_IMPORT], ids=name)
-def test_the_core_imports_only_what_lies_below_it_and_no_dagster(module: Path) -> None:
-    ours = {found.split(".")[1] for found in imports(module) if found.startswith("gsc_pipeline.")}
-    assert ours <= MAY_IMPORT[part(module)] | {part(module), "errors"}
-    assert not any(found.split(".")[0].startswith("dagster") for found in imports(module))
+NAMES = {dotted(module) for module in MODULES}
+IMPORTS = {module: imports(module) for module in MODULES}
+
+
+def test_every_module_stands_in_a_room() -> None:
+    assert {room(module) for module in MODULES} == set(MAY_IMPORT)
+    assert {module.stem for module in ROOT.glob("*.py")} == LOOSE
+
+
+def test_no_room_imports_one_that_stands_above_it() -> None:
+    rooms = list(MAY_IMPORT)
+    for position, allowed in enumerate(MAY_IMPORT.values()):
+        assert allowed <= set(rooms[:position])
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_a_module_imports_only_the_rooms_that_its_room_may(module: Path) -> None:
+    ours = {found.split(".")[1] for found in IMPORTS[module] if found.startswith("gsc_pipeline.")}
+    assert ours - {room(module), "errors"} <= MAY_IMPORT[room(module)]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) not in DAGSTER], ids=name)
+def test_dagster_is_imported_in_its_room_alone(module: Path) -> None:
+    assert not [found for found in IMPORTS[module] if found.split(".")[0].startswith("dagster")]
+
+
+def importers(prefix: str) -> set[str]:
+    return {name(m) for m in MODULES for found in IMPORTS[m] if found.startswith(prefix)}
 
 
 def test_what_dagster_does_not_promise_is_imported_in_one_place() -> None:
-    private = {
-        name(m) for m in MODULES for found in imports(m) if found.startswith(("dagster._", "dagster_"))
-    }
-    assert private == {"dagster_private.py"}
+    assert importers("dagster._") == {"defs/dagster_private.py"}
+
+
+def test_dagsters_extras_are_imported_where_they_are_needed_alone() -> None:
+    assert importers("dagster_celery") == {"defs/celery_launcher.py"}
+    assert importers("dagster_") <= {"defs/dagster_private.py", "defs/celery_launcher.py"}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    rest = {dotted(module): IMPORTS[module] & NAMES - {dotted(module)} for module in MODULES}
+    while free := {module for module, needed in rest.items() if not needed & rest.keys()}:
+        rest = {module: needed for module, needed in rest.items() if module not in free}
+    assert not rest
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name)

@@ -48,28 +48,28 @@ def utc(text: str) -> datetime:
         ("2027-01-01T07:59:59", date(2026, 12, 31)),
     ],
 )
-def test_today_is_the_day_it_is_in_california(moment: str, day: date) -> None:
+def test_today_is_the_pacific_day(moment: str, day: date) -> None:
     assert pacific_today(utc(moment)) == day
 
 
-def test_the_zone_of_the_moment_does_not_matter() -> None:
+def test_the_time_zone_of_the_datetime_does_not_matter() -> None:
     moment = utc("2026-11-20T07:30")
 
     for hours in (-11, 0, 5, 14):
         assert pacific_today(moment.astimezone(timezone(timedelta(hours=hours)))) == date(2026, 11, 19)
 
 
-def test_a_moment_without_a_zone_is_refused() -> None:
+def test_a_datetime_without_a_time_zone_is_rejected() -> None:
     with pytest.raises(ValueError, match="without a time zone"):
         pacific_today(datetime(2026, 11, 20, 12, 0))
 
 
-def test_the_clock_tells_an_aware_moment_in_utc() -> None:
+def test_the_clock_returns_an_aware_datetime_in_utc() -> None:
     assert utc_now().utcoffset() == timedelta(0)
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))
-def test_the_pacific_day_holds_the_moment(moment: datetime) -> None:
+def test_the_pacific_day_contains_the_datetime(moment: datetime) -> None:
     day = pacific_today(moment)
 
     start, end = (datetime.combine(d, datetime.min.time(), PACIFIC) for d in (day, day + ONE_DAY))
@@ -122,12 +122,12 @@ def test_a_window_holds_its_start_and_not_its_end() -> None:
 
 
 @pytest.mark.parametrize("end", [date(2026, 11, 18), date(2026, 11, 17)])
-def test_an_empty_or_reversed_window_is_refused(end: date) -> None:
+def test_an_empty_or_reversed_window_is_rejected(end: date) -> None:
     with pytest.raises(ValueError, match="must end after it starts"):
         Window(date(2026, 11, 18), end)
 
 
-def test_inclusive_takes_the_last_day_in() -> None:
+def test_inclusive_includes_the_last_day() -> None:
     one = date(2026, 2, 28)
 
     assert Window.inclusive(one, one) == Window(one, date(2026, 3, 1))
@@ -144,7 +144,7 @@ def test_the_last_complete_days_end_before_today() -> None:
             Window.last_complete(none, today)
 
 
-def test_a_window_reads_as_people_write_ranges() -> None:
+def test_a_window_prints_its_first_and_last_day() -> None:
     assert str(Window(date(2026, 11, 18), date(2026, 11, 19))) == "2026-11-18"
     assert str(Window(date(2026, 11, 18), date(2026, 11, 21))) == "2026-11-18 to 2026-11-20"
 

@@ -1,3 +1,5 @@
+"""The settings: defaults, variables, errors."""
+
 from __future__ import annotations
 
 import os
@@ -20,7 +22,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problems(**variables: str) -> list[str]:
-    """What loading says of an environment with these variables."""
+    """The errors of an environment with these variables."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in variables.items():
             environment.setenv(name, value)
@@ -30,7 +32,7 @@ def problems(**variables: str) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_without_any_variable_the_defaults_are_the_documented_ones() -> None:
+def test_without_variables_the_defaults_are_as_documented() -> None:
     settings = load_settings()
 
     assert settings.workspaces_file == Path("workspaces.yaml")
@@ -46,13 +48,17 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, tuple[str, object]] = {
         "workspaces_file": ("conf/tenants.yaml", Path("conf/tenants.yaml")),
         "lake": ("s3://bucket/lake", "s3://bucket/lake"),
+        "allow_http": ("true", True),
         "api_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+        "token_uris": ("https://a.example/token", "https://a.example/token"),
         "auto_sync_enabled": ("true", True),
         "auto_sync_cron": ("@daily", "@daily"),
         "auto_sync_days": ("500", 500),
         "workspaces_per_run": ("20", 20),
         "run_minutes": ("30", 30),
         "start_date": ("2025-07-01", date(2025, 7, 1)),
+        "past_cap": ("false", False),
+        "past_cap_calls": ("50", 50),
         "api_concurrency": ("64", 64),
         "api_attempts": ("1", 1),
         "api_backoff_seconds": ("0", 0.0),
@@ -75,7 +81,7 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "inspections_per_day": ("2000", 2000),
         "commit_rows": ("1", 1),
         "keep_runs_days": ("7", 7),
-        "reports": ("out/reports", Path("out/reports")),
+        "reports": ("out/reports", "out/reports"),
         "owners": ("seo@acme.com team:search", "seo@acme.com team:search"),
         "vacuum_hours": ("24", 24),
         "log_format": ("json", "json"),
@@ -85,7 +91,6 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "health_cache_seconds": ("0", 0.0),
         "metrics_by_workspace": ("true", True),
         "alert_urls": ("json://a/ json://b/", SecretStr("json://a/ json://b/")),
-        "alert_memory": ("state/alerts.json", Path("state/alerts.json")),
         "heartbeat_url": ("https://hc.example/uuid", SecretStr("https://hc.example/uuid")),
     }
     assert set(given) == set(Settings.model_fields)
@@ -99,7 +104,7 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_every_bad_variable_is_reported_at_once_with_its_value_and_what_is_expected() -> None:
+def test_every_invalid_variable_is_reported_at_once_with_its_value_and_what_is_expected() -> None:
     assert problems(
         GSC_API_URL="searchconsole.googleapis.com",
         GSC_AUTO_SYNC_ENABLED="maybe",
@@ -135,7 +140,7 @@ def test_every_bad_variable_is_reported_at_once_with_its_value_and_what_is_expec
 @pytest.mark.parametrize(
     "url", ["http://", "ftp://host/", "https://host:port/", "https://host/a b", "https://h/ "]
 )
-def test_an_api_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_api_address_is_refused(url: str) -> None:
     assert problems(GSC_API_URL=url) == [
         f"GSC_API_URL: {url!r}: expected an address such as https://searchconsole.googleapis.com/"
     ]
@@ -148,9 +153,10 @@ def test_an_api_address_that_is_none_is_refused(url: str) -> None:
         "http://localhost:8080",
         "http://[::1]:8080",
         "https://proxy/gsc",
+        "http://127.8.9.1:8080",
     ],
 )
-def test_an_api_address_with_and_without_final_slash_means_the_same(
+def test_a_final_slash_of_the_api_address_makes_no_difference(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GSC_API_URL", url)
@@ -161,19 +167,79 @@ def test_an_api_address_with_and_without_final_slash_means_the_same(
     assert without.api_url == url + "/"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://gsc.example", "http://10.0.0.1:8080/", "http://127.0.0.1.example/", "http://localhost.example"],
+)
+def test_tokens_go_over_http_to_this_machine_only_unless_that_is_allowed(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = "expected https://, as others could read the tokens, or GSC_ALLOW_HTTP=true"
+    assert problems(GSC_API_URL=url) == [f"GSC_API_URL: {url!r}: {expected}"]
+    assert problems(GSC_TOKEN_URIS=f"https://a/token {url}") == [
+        f"GSC_TOKEN_URIS: 'https://a/token {url}': {expected}"
+    ]
+
+    monkeypatch.setenv("GSC_ALLOW_HTTP", "true")
+    assert load_settings(api_url=url, token_uris=url).token_uris == url
+
+
+def test_an_address_with_a_password_is_refused_without_it() -> None:
+    expected = "expected an address without user and password"
+    for login in ("anna:s3cret-w0rd@", "anna:s3cret/w0rd@", "s3cret-w0rd@"):
+        (line,) = problems(GSC_API_URL=f"https://{login}gsc.example/")
+        assert line.endswith(expected)
+        assert "w0rd" not in line
+        assert "w0rd" not in "".join(problems(GSC_TOKEN_URIS=f"https://{login}gsc.example/"))
+
+
+def test_the_secrets_of_the_settings_are_masked_in_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSC_STATE", "postgresql://sync:pass-w0rd-of-state@db:5432/gsc")
+    monkeypatch.setenv("GSC_HEARTBEAT_URL", "https://hc.example/5f2c8e1a-heartbeat")
+    load_settings()
+    error = ConfigurationError("x", ["could not use pass-w0rd-of-state at 5f2c8e1a-heartbeat"])
+    assert str(error) == "x: could not use [secret] at [secret]"
+
+
 @pytest.mark.parametrize("cron", ["0 */6 * * *", "15,45 0-6 1 jan-jun mon", "@hourly"])
-def test_cron_expressions_and_nicknames_are_taken(cron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cron_expressions_and_nicknames_are_accepted(cron: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSC_AUTO_SYNC_CRON", cron)
 
     assert load_settings().auto_sync_cron == cron
 
 
 @pytest.mark.parametrize("cron", ['"0 */6 * * *"', "0 */6 * *", "0 0 */6 * * *", "@often"])
-def test_what_the_scheduler_would_not_understand_is_refused(cron: str) -> None:
+def test_an_invalid_cron_expression_is_refused(cron: str) -> None:
     assert len(problems(GSC_AUTO_SYNC_CRON=cron)) == 1
 
 
-def test_a_secret_that_cannot_be_used_is_not_repeated() -> None:
+def test_a_variable_that_is_almost_ours_is_an_error_and_others_are_their_users_own() -> None:
+    found = problems(
+        GSC_WORKSPACE_FILE="w.yaml",
+        GSC_LOGLEVEL="info",
+        GSC_ALERT_URL="json://user:secret@host",
+        GSC_AUTO_SYNC_DAYS="many",
+        GSC_ACME_KEY="{}",
+        GSC_API_KEY="x",
+        GSC_DATABASE_URL="x",
+        GSC_TEST_CLOCK="x",
+        GSC_STATE_PASSWORD="x",
+    )
+    assert found[:3] == [
+        "GSC_ALERT_URL: unknown variable, expected GSC_ALERT_URLS",
+        "GSC_LOGLEVEL: unknown variable, expected GSC_LOG_LEVEL",
+        "GSC_WORKSPACE_FILE: unknown variable, expected GSC_WORKSPACES_FILE",
+    ]
+    assert [line.split(":")[0] for line in found[3:]] == ["GSC_AUTO_SYNC_DAYS"]
+
+
+def test_no_setting_is_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields.values():
+        monkeypatch.setenv(str(field.validation_alias).lower(), "")
+    load_settings()
+
+
+def test_an_invalid_secret_is_not_repeated_in_the_error() -> None:
     assert problems(GSC_HEARTBEAT_URL="hc-ping.example/secret") == [
         "GSC_HEARTBEAT_URL: expected an address that begins with https://"
     ]
@@ -193,13 +259,13 @@ def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings() == defaults
 
 
-def test_long_values_are_cut_in_the_report() -> None:
+def test_long_values_are_shortened_in_errors() -> None:
     (line,) = problems(GSC_AUTO_SYNC_DAYS="9" * 59 + "x" * 1_000)
 
     assert line == f"GSC_AUTO_SYNC_DAYS: '{'9' * 56}...: expected a whole number"
 
 
-def test_what_a_caller_sets_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSC_AUTO_SYNC_DAYS", "3")
 
     assert load_settings(auto_sync_days=5, start_date=date(2026, 1, 1)).auto_sync_days == 5
@@ -254,7 +320,7 @@ def test_the_shared_state_is_beside_the_lake_unless_set(lake: str, where: str) -
         "postgresql://sync:pw@[::1]:5432/pipeline?sslmode=require",
     ],
 )
-def test_a_postgresql_url_is_taken_for_the_shared_state(url: str) -> None:
+def test_a_postgresql_url_is_accepted_for_the_shared_state(url: str) -> None:
     assert state_address(load_settings(state=url)) == url
 
 
@@ -262,7 +328,7 @@ def test_a_postgresql_url_is_taken_for_the_shared_state(url: str) -> None:
     "url",
     ["mysql://sync:s3cret@db/x", "postgresql://sync:s3cret/x@db/pipeline", "postgresql://s:s3cret@t@db/x"],
 )
-def test_an_address_of_the_shared_state_that_is_none_is_refused_without_its_password(url: str) -> None:
+def test_an_invalid_address_of_the_shared_state_is_refused_without_its_password(url: str) -> None:
     (problem,) = problems(GSC_STATE=url)
     assert problem == (
         "GSC_STATE: expected the path of a file, or postgresql://user:password@host:5432/database, "
@@ -270,6 +336,13 @@ def test_an_address_of_the_shared_state_that_is_none_is_refused_without_its_pass
     )
 
 
-def test_settings_shown_whole_keep_the_password_to_themselves() -> None:
+def test_settings_printed_as_a_whole_hide_the_password() -> None:
     settings = load_settings(state="postgresql://sync:s3cret@db/pipeline")
     assert "s3cret" not in f"{settings!r} {settings}"
+
+
+def test_a_lake_or_reports_in_a_store_without_a_bucket_are_refused() -> None:
+    assert problems(GSC_LAKE="s3:///lake", GSC_REPORTS="ftp://host/reports") == [
+        "GSC_LAKE: 's3:///lake': expected the name of a bucket, as in s3://bucket/folder",
+        "GSC_REPORTS: 'ftp://host/reports': expected a folder, or s3://, gs://, az://, abfss://, file://",
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -15,7 +15,7 @@ import yaml
 
 from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.retries import RetryPolicy
@@ -27,18 +27,19 @@ from gsc_pipeline.simulator import (
     Simulator,
     SyntheticProperty,
     serving,
-    write_service_account_key,
 )
-from gsc_pipeline.sync.appearance import sync_appearance
-from gsc_pipeline.sync.hourly import sync_hourly
-from gsc_pipeline.sync.inspections import sync_inspections
-from gsc_pipeline.sync.properties import sync_properties
+from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_rows, records_of
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
-from gsc_pipeline.sync.sitemaps import sync_sitemaps
-from gsc_pipeline.sync.sources import SourceReport
+from gsc_pipeline.sync.tables.appearance import sync_appearance
+from gsc_pipeline.sync.tables.hourly import sync_hourly
+from gsc_pipeline.sync.tables.inspections import sync_inspections
+from gsc_pipeline.sync.tables.properties import sync_properties
+from gsc_pipeline.sync.tables.runner import TableReport
+from gsc_pipeline.sync.tables.sitemaps import sync_sitemaps
 from gsc_pipeline.sync.workspace import sync_workspace
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline_tests.keys import write_key
 
 NOON = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 """Noon of 2026-11-21 in California."""
@@ -101,7 +102,7 @@ class World:
         """A workspace with a key of its own for this world's simulator."""
         key = self.folder / f"{id_}-key.json"
         if not key.exists():
-            write_service_account_key(key, base_url=self.url, client_email=f"{id_}@example.com")
+            write_key(key, base_url=self.url, client_email=f"{id_}@example.com")
         return Workspace(
             id=id_,
             name=id_,
@@ -111,7 +112,7 @@ class World:
         )
 
     def open_console(self, workspace: Workspace) -> HttpSearchConsole:
-        """The live client, which waits for nothing: `waits` records what it would have waited."""
+        """The live client without pauses: `waits` records how long it would have waited."""
         return HttpSearchConsole(
             workspace.credentials,
             base_url=self.url,
@@ -120,7 +121,11 @@ class World:
         )
 
     def sync(
-        self, workspace: Workspace, window: Window | None = None, options: SyncOptions | None = None
+        self,
+        workspace: Workspace,
+        window: Window | None = None,
+        options: SyncOptions | None = None,
+        run_id: str | None = None,
     ) -> SyncReport:
         """One sync of one workspace over the last five days, or `window`."""
         with closing(self.open_console(workspace)) as console:
@@ -131,13 +136,34 @@ class World:
                 self.lake,
                 options=options,
                 clock=lambda: self.now,
+                run_id=run_id,
             )
 
-    def sync_more(self, workspace: Workspace) -> list[SourceReport]:
-        """One sync of each of the tables that are kept by workspace alone."""
-        syncs = (sync_properties, sync_sitemaps, sync_hourly, sync_appearance, sync_inspections)
+    def synced(self, count: int, window: Window) -> list[Workspace]:
+        """Workspaces w00, w01, … whose days are in the lake: those of the first are read, and then copied."""
+        first, *others = [self.workspace(f"w{number:02d}") for number in range(count)]
+        self.sync(first, window)
+        for table in (SYNC_LEDGER, SITE_IMPRESSION, URL_IMPRESSION):
+            rows = self.lake.read(table, workspace=first.id)
+            index = table.schema.get_field_index("workspace")
+            copies = [
+                rows.set_column(index, table.schema.field(index), [[one.id] * rows.num_rows])
+                for one in others
+            ]
+            self.lake.append(table, pa.concat_tables(copies))
+        return [first, *others]
+
+    def sync_table(
+        self, sync: Callable[..., TableReport], workspace: Workspace, **options: Any
+    ) -> TableReport:
+        """One sync of one of the other tables, by its function in `sync.tables`."""
         with closing(self.open_console(workspace)) as console:
-            return [sync(workspace, console, self.lake, clock=lambda: self.now) for sync in syncs]
+            return sync(workspace, console, self.lake, clock=lambda: self.now, **options)
+
+    def sync_more(self, workspace: Workspace) -> list[TableReport]:
+        """One sync of each of the other tables."""
+        syncs = (sync_properties, sync_sitemaps, sync_hourly, sync_appearance, sync_inspections)
+        return [self.sync_table(sync, workspace) for sync in syncs]
 
     def last(self, days: int) -> Window:
         return Window.last_complete(days, self.today)
@@ -151,7 +177,7 @@ class World:
         entries = list(workspaces) or [{"id": "acme", "properties": ["sc-domain:acme.com"]}]
         for entry in entries:
             key = self.folder / f"{entry['id']}-key.json"
-            write_service_account_key(key, base_url=self.url, client_email=f"{entry['id']}@example.com")
+            write_key(key, base_url=self.url, client_email=f"{entry['id']}@example.com")
             entry.setdefault("credentials", {"service_account_file": key.name})
         file = self.folder / "workspaces.yaml"
         file.write_text(yaml.safe_dump({"workspaces": entries}), encoding="utf-8")
@@ -179,7 +205,7 @@ def sorted_rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def contents(lake: Lake) -> dict[str, list[dict[str, Any]]]:
-    """What a lake says of the days: both tables whole, and the ledger without when, why and by whom."""
+    """All rows of both tables, and the ledger without times, reasons and runs."""
     left_out = ("run_id", "first_read_at", "last_read_at", "reason")
     ledger = [c for c in SYNC_LEDGER.schema.names if c not in left_out]
     columns: dict[TableSpec, list[str] | None] = {SITE_IMPRESSION: None, URL_IMPRESSION: None}
@@ -187,3 +213,19 @@ def contents(lake: Lake) -> dict[str, list[dict[str, Any]]]:
         **{table.name: sorted_rows(lake.read(table, columns=names)) for table, names in columns.items()},
         SYNC_LEDGER.name: sorted_rows(lake.read(SYNC_LEDGER, columns=ledger)),
     }
+
+
+def versions(lake: Lake) -> dict[str, int]:
+    """The number of the newest commit of each table that exists."""
+    known = {table.name: lake.version_of(table) for table in TABLES}
+    return {name: version for name, version in known.items() if version is not None}
+
+
+def commits(lake: Lake, since: Mapping[str, int]) -> dict[str, int]:
+    """How many commits each table has had since `versions`; without tables that had none."""
+    return {name: now - since.get(name, -1) for name, now in versions(lake).items() if now != since.get(name)}
+
+
+def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, dict[date, DayRecord]]:
+    """A workspace's records of the window's days, and of any other day that is UNSETTLED."""
+    return records_of(read_rows(lake, workspace), window)

@@ -1,1 +1,1 @@
-"""The demonstration: made-up workspaces on a simulator, synced by the real commands, without an account."""
+"""The demonstration: made-up workspaces on a simulator, synced by the real commands."""

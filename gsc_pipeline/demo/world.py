@@ -1,12 +1,8 @@
-"""The demonstration's world: three made-up workspaces, the simulator that serves them, their files.
-
-Belongs here: who is in it and what each may read. Does not: what is done with it (`__main__`).
-"""
+"""The demonstration: three made-up workspaces, and the simulator that serves them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import yaml
 
 from gsc_pipeline.days import pacific_today, utc_now
 from gsc_pipeline.simulator import (
+    Property,
     ReplayedProperty,
     Simulator,
     SyntheticProperty,
@@ -23,9 +20,9 @@ from gsc_pipeline.simulator import (
 )
 
 EXPORT = Path(__file__).parent / "export"
-"""A made-up shop's Search Console export, as the export button gives it."""
+"""Search Console's export of a made-up shop, as the export button writes it."""
 
-_WORKSPACES: tuple[dict[str, Any], ...] = (
+WORKSPACES: tuple[dict[str, Any], ...] = (
     {
         "id": "acme",
         "name": "Acme Inc.",
@@ -40,44 +37,42 @@ _WORKSPACES: tuple[dict[str, Any], ...] = (
         "brand_terms": ["bluebird", "blue bird"],
     },
 )
+"""The demonstration's entries of a workspaces file, without credentials."""
 
 
 @contextmanager
-def demonstration(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Serve the demonstration while the context lasts.
+def demonstration(folder: Path) -> Iterator[dict[str, str]]:
+    """Serve the demonstration while the context lasts, and yield its settings as environment variables.
 
-    Writes the workspaces file and fresh keys to `folder`; yields the environment that points the
-    project's commands at it. The lake, in `folder` too, stays from one time to the next.
+    Writes the workspaces file and new keys to `folder`. The lake is in `folder` too, and is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with serving(_simulator()) as url:
+    with serving(Simulator(properties())) as url:
         yield {
-            **os.environ,
             "GSC_API_URL": url,
             "GSC_WORKSPACES_FILE": str(_write_files(folder, url)),
             "GSC_LAKE": str(folder / "lake"),
         }
 
 
-def _simulator() -> Simulator:
-    acme, globex, bluebird = (frozenset({_email(workspace["id"])}) for workspace in _WORKSPACES)
-    return Simulator(
-        [
-            SyntheticProperty("sc-domain:acme.example", readers=acme),
-            SyntheticProperty("https://shop.acme.example/", readers=acme),
-            SyntheticProperty("sc-domain:globex.example", readers=globex),
-            ReplayedProperty.from_export(EXPORT, until=pacific_today(utc_now()), readers=bluebird),
-        ]
-    )
+def properties() -> list[Property]:
+    """The properties of the workspaces, each readable by its workspace's account only."""
+    acme, globex, bluebird = (frozenset({_email(workspace["id"])}) for workspace in WORKSPACES)
+    return [
+        SyntheticProperty("sc-domain:acme.example", readers=acme),
+        SyntheticProperty("https://shop.acme.example/", readers=acme),
+        SyntheticProperty("sc-domain:globex.example", readers=globex),
+        ReplayedProperty.from_export(EXPORT, until=pacific_today(utc_now()), readers=bluebird),
+    ]
 
 
 def _email(workspace_id: str) -> str:
-    return f"{workspace_id}@demo.example"
+    return f"{workspace_id}@example.com"
 
 
 def _write_files(folder: Path, url: str) -> Path:
     entries = []
-    for workspace in _WORKSPACES:
+    for workspace in WORKSPACES:
         key = folder / f"{workspace['id']}-key.json"
         write_service_account_key(key, base_url=url, client_email=_email(workspace["id"]))
         entries.append({**workspace, "credentials": {"service_account_file": key.name}})

@@ -1,4 +1,4 @@
-"""What the numbers say: pure functions from frames to findings, and their way into the lake.
+"""Insights: findings computed from a workspace's rows, and the tables that hold them.
 
-One module per table. Knows nothing of the API, or of Dagster.
+A module per table holds its definition as a pure function of frames; `refresh` computes and stores them all.
 """

@@ -1,42 +1,44 @@
-"""anomalies: final days that stand out against the same weekday of the weeks before."""
+"""The table anomalies: final days far from the same weekday of the weeks before."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from gsc_pipeline.insights.frames import SERIES, require
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.insights.measures import SERIES, first_shown, require
+from gsc_pipeline.insights.tables import ranked
+from gsc_pipeline.lake.schemas import ANOMALIES
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 DAILY_INPUT = (*SERIES, "data_date", "as_of", "clicks", "impressions", "position")
-"""True totals of final days alone, `as_of` the last of them; no day twice."""
+"""Totals of final days, each day once; `as_of` is the last of them."""
 
 MAD_TO_DEVIATION = 1.4826
-"""What makes a median absolute deviation a standard deviation, where numbers are normally spread."""
+"""Scales a median absolute deviation to a standard deviation, for normally distributed numbers."""
 
 _LEAST_POSITION_SPREAD = 0.25
 
 
 def anomalies(daily: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Rows of anomalies among the last `window_days` days of each series, the newest first.
+    """Rows of anomalies, from the last `window_days` days of each series.
 
-    A day is compared with the median of the same weekday in the `anomaly_weeks` weeks before it, as far as
-    those days are final, by their median absolute deviation. The deviation is never taken for less than
-    chance alone makes: the square root of a count, a quarter of a position.
+    The expected value of a day is the median of the same weekday in the `anomaly_weeks` weeks before it; days
+    that are not final are left out. The spread is 1.4826 times their median absolute deviation, but at least
+    what chance alone causes: the square root of the expected count, or a quarter of a position. Days before
+    the first with impressions are no expectation, so the start of a site is not unusual.
     """
     days = require(daily, DAILY_INPUT)
+    days = days[days["data_date"] >= first_shown(days)].reset_index(drop=True)
     earlier = _same_weekdays(days, thresholds.anomaly_weeks)
     metrics = ("clicks", "impressions", "position")
     found = [_of_metric(days, earlier, metric, thresholds) for metric in metrics]
-    order = [*SERIES, "data_date", "metric"]
-    ascending = [True, True, False, True]
-    return pd.concat(found).sort_values(order, ascending=ascending, ignore_index=True)
+    return ranked(ANOMALIES, pd.concat(found))
 
 
 def _same_weekdays(days: pd.DataFrame, weeks: int) -> np.ndarray:
-    """For each row, where in `days` the same weekday of the weeks before it is, the nearest week first.
+    """For each row, the row numbers in `days` of the same weekday one week earlier, two weeks earlier, ...
 
-    Shape (rows, weeks); -1 where there is no such day.
+    Shape (rows, weeks); -1 if `days` has no such day.
     """
     keys = [*SERIES, "data_date"]
     index = pd.MultiIndex.from_frame(days[keys])
@@ -49,7 +51,7 @@ def _same_weekdays(days: pd.DataFrame, weeks: int) -> np.ndarray:
 
 def _of_metric(days: pd.DataFrame, earlier: np.ndarray, metric: str, thresholds: Thresholds) -> pd.DataFrame:
     value = days[metric].astype("float64")
-    # The last place, where -1 leads, holds no number.
+    # Index -1 selects the appended NaN.
     before = pd.DataFrame(np.append(value, np.nan)[earlier], index=days.index)
     expected = before.median(axis=1)
     deviation = MAD_TO_DEVIATION * before.sub(expected, axis=0).abs().median(axis=1)

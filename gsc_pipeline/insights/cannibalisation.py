@@ -1,11 +1,13 @@
-"""cannibalisation: queries whose clicks are split between pages of one property."""
+"""The table cannibalisation: queries whose clicks are split between pages of one property."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from gsc_pipeline.insights.frames import SERIES, average_position, ratio, require
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.insights.measures import SERIES, average_position, ratio, require
+from gsc_pipeline.insights.tables import ranked
+from gsc_pipeline.lake.schemas import CANNIBALISATION
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 QUERY_PAGES_INPUT = (
     *SERIES,
@@ -18,16 +20,16 @@ QUERY_PAGES_INPUT = (
     "impressions",
     "sum_position",
 )
-"""Sums of the window by query and page, counted by page: all pages of each query."""
+"""Sums over the window by query and page, for all pages of each query, counted by page."""
 
 _QUERY = [*SERIES, "query"]
 
 
 def cannibalisation(pages: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Rows of cannibalisation, the query with the most clicks first, its pages by clicks.
+    """Rows of cannibalisation: queries with two or more pages that share their clicks.
 
-    A query counts with `cannibalisation_clicks` and two pages that each have `cannibalisation_share` of
-    its clicks. The concentration (HHI) is over all its pages, and of impressions.
+    A query needs at least `cannibalisation_clicks` clicks, and each listed page at least
+    `cannibalisation_share` of them. The concentration (HHI) is that of impressions over all its pages.
     """
     every = require(pages, QUERY_PAGES_INPUT)
     every = every[every["query"] != ""]
@@ -41,6 +43,4 @@ def cannibalisation(pages: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame
     sharing = every[every["click_share"] >= thresholds.cannibalisation_share].copy()
     sharing["pages"] = sharing.groupby(_QUERY)["url"].transform("count")
     sharing["position"] = average_position(sharing["sum_position"], sharing["impressions"])
-    order = [*SERIES, "query_clicks", "query", "clicks", "url"]
-    ascending = [True, True, False, True, False, True]
-    return sharing[sharing["pages"] >= 2].sort_values(order, ascending=ascending, ignore_index=True)
+    return ranked(CANNIBALISATION, sharing[sharing["pages"] >= 2])

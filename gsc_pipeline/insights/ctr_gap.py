@@ -1,11 +1,14 @@
-"""ctr_gap: queries that get far fewer clicks than their positions give on this property."""
+"""The table ctr_gap: queries with far fewer clicks than the CTR curve predicts."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from gsc_pipeline.insights.frames import SERIES, average_position, ratio, require
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.insights.ctr_curve import EXPECTED_CTR
+from gsc_pipeline.insights.measures import SERIES, average_position, ratio, require
+from gsc_pipeline.insights.tables import ranked
+from gsc_pipeline.lake.schemas import CTR_GAP
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 QUERY_POSITIONS_INPUT = (
     *SERIES,
@@ -18,23 +21,21 @@ QUERY_POSITIONS_INPUT = (
     "impressions",
     "sum_position",
 )
-"""As the curve's input, by query too: non-brand queries only."""
-
-CURVE_INPUT = (*SERIES, "device", "position", "expected_ctr")
+"""The input of the curve, also by query; non-brand queries only."""
 
 _QUERY = [*SERIES, "as_of", "days", "query", "device"]
 
 
 def ctr_gap(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Rows of ctr_gap, the most clicks missing first; without `url`.
+    """Rows of ctr_gap, without the column `url`.
 
-    What is expected of a query is the curve's rate at each position it was shown at, weighted by
-    impressions. It is listed with `ctr_gap_impressions`, when it has at most `ctr_gap_share` of the
-    expected clicks, and `ctr_gap_significance` deviations (of a Poisson count) fewer than the expected.
-    Positions below the curve's reach do not count.
+    The expected CTR of a query is that of the curve at each of its positions, weighted by impressions.
+    Positions deeper than the curve are left out. A query is listed if it has at least `ctr_gap_impressions`
+    impressions, at most `ctr_gap_share` of the expected clicks, and at least `ctr_gap_significance` standard
+    deviations (of a Poisson count) fewer clicks than expected.
     """
     shown = require(queries, QUERY_POSITIONS_INPUT).merge(
-        require(curve, CURVE_INPUT), on=[*SERIES, "device", "position"]
+        require(curve, EXPECTED_CTR), on=[*SERIES, "device", "position"]
     )
     shown["expected_clicks"] = shown["impressions"] * shown["expected_ctr"]
     sums = ["clicks", "impressions", "sum_position", "expected_clicks"]
@@ -52,5 +53,4 @@ def ctr_gap(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) 
         & (found["clicks"] <= thresholds.ctr_gap_share * found["expected_clicks"])
         & (gap >= thresholds.ctr_gap_significance * found["expected_clicks"] ** 0.5)
     )
-    order = [*SERIES, "gap_clicks", "query", "device"]
-    return found[listed].sort_values(order, ascending=[True, True, False, True, True], ignore_index=True)
+    return ranked(CTR_GAP, found[listed])

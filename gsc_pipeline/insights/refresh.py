@@ -1,7 +1,4 @@
-"""Bringing one workspace's insights up to date: read, compute, replace; nothing where nothing moved.
-
-Belongs here: the order of it, and when there is nothing to do. Does not: definitions (a module each).
-"""
+"""Refresh the insights of one workspace if its data, thresholds, brand terms or definitions changed."""
 
 from __future__ import annotations
 
@@ -17,16 +14,17 @@ import pyarrow as pa
 from gsc_pipeline.days import month_of
 from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
-from gsc_pipeline.insights.coverage import index_coverage
+from gsc_pipeline.insights.content_decay import content_decay
+from gsc_pipeline.insights.ctr_curve import ctr_curve
 from gsc_pipeline.insights.ctr_gap import ctr_gap
-from gsc_pipeline.insights.curve import ctr_curve
-from gsc_pipeline.insights.daily import daily_performance
-from gsc_pipeline.insights.decay import content_decay
-from gsc_pipeline.insights.frames import SERIES, as_table
-from gsc_pipeline.insights.movers import winners_and_losers
-from gsc_pipeline.insights.source import LakeSource
-from gsc_pipeline.insights.striking import striking_distance
-from gsc_pipeline.lake.lake import Lake, OfWorkspace
+from gsc_pipeline.insights.daily_performance import daily_performance
+from gsc_pipeline.insights.index_coverage import index_coverage
+from gsc_pipeline.insights.inputs import Inputs
+from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.striking_distance import striking_distance
+from gsc_pipeline.insights.tables import as_table
+from gsc_pipeline.insights.winners_and_losers import winners_and_losers
+from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CANNIBALISATION,
@@ -41,16 +39,16 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-from gsc_pipeline.thresholds import Thresholds
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
-DEFINITIONS = 2
-"""To be raised with every change of a definition, so that all workspaces are made anew."""
+DEFINITIONS = 4
+"""Raise it with every change of a definition: all insights are then computed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class InsightsReport:
-    """What a refresh did: rows by table (those that are there, when nothing changed)."""
+    """The result of a refresh; `rows` counts the rows of each table, whether or not it changed."""
 
     workspace: str
     as_of: date | None
@@ -62,72 +60,71 @@ class InsightsReport:
 def refresh_insights(
     lake: Lake, workspace: Workspace, *, thresholds: Thresholds | None = None, now: datetime
 ) -> InsightsReport:
-    """Make the workspace's insights from what the lake holds, and put them in the place of its old ones.
+    """Compute the workspace's insights from the lake, and replace its rows in each table.
 
-    Does nothing when data, thresholds, brand terms and definitions are what they were. Each table is
-    replaced whole, in one commit; a refresh that was cut short is made anew by the next. `thresholds` are
-    the workspace's own unless given; `now` (aware) is noted. Raises LakeError where the lake does not do
-    its part.
+    Does nothing if data, thresholds, brand terms and definitions are unchanged. Each table is replaced in
+    one commit; an interrupted refresh is repeated by the next. `thresholds` default to the workspace's; `now`
+    (aware) is recorded. Raises LakeError if the lake cannot be read or written.
     """
     started = time.monotonic()
     thresholds = thresholds or workspace.thresholds
-    with LakeSource(lake, workspace.id, workspace.brand_terms, thresholds) as source:
-        newest = source.final["as_of"].max() if len(source.final) else None
+    with Inputs(lake, workspace.id, workspace.brand_terms, thresholds) as inputs:
+        newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
-        known = (DEFINITIONS, thresholds, workspace.brand_terms, source.fingerprint())
+        known = (DEFINITIONS, thresholds, workspace.brand_terms, inputs.fingerprint())
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            rows = _replace_all(lake, workspace.id, source, thresholds)
+            rows = _replace_all(lake, workspace.id, inputs, thresholds)
             if as_of is not None:
-                _note(lake, workspace.id, as_of, now, fingerprint)
+                _record(lake, workspace.id, as_of, now, fingerprint)
         else:
             rows = {table.name: _count(lake, table, workspace.id) for table in INSIGHTS}
     return InsightsReport(workspace.id, as_of, changed, rows, time.monotonic() - started)
 
 
-def _replace_all(lake: Lake, workspace: str, source: LakeSource, thresholds: Thresholds) -> dict[str, int]:
-    """Put what is found in the place of what was, table by table; rows by table."""
+def _replace_all(lake: Lake, workspace: str, inputs: Inputs, thresholds: Thresholds) -> dict[str, int]:
+    """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
-    for table, frame in _computed(source, thresholds):
+    for table, frame in _computed(inputs, thresholds):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
-        lake.replace(table, OfWorkspace(workspace), as_table(table, frame, workspace, month_of=month_of))
+        lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))
         counts[table.name] = len(frame)
     return counts
 
 
-def _computed(source: LakeSource, thresholds: Thresholds) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
-    """Each table's rows, one after another, so that memory holds the inputs of one."""
-    daily = daily_performance(source.ledger, source.named_by_day())
+def _computed(inputs: Inputs, thresholds: Thresholds) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
+    """Each table with its rows, one at a time, so that memory holds the inputs of one."""
+    daily = daily_performance(inputs.ledger, inputs.named_by_day())
     yield DAILY_PERFORMANCE, daily
-    yield ANOMALIES, anomalies(daily.merge(source.final, on=[*SERIES, "data_date"]), thresholds)
-    positions, query_positions = source.curve_positions()
+    yield ANOMALIES, anomalies(daily.merge(inputs.final, on=[*SERIES, "data_date"]), thresholds)
+    positions, query_positions = inputs.curve_positions()
     curve = ctr_curve(positions, thresholds)
     yield CTR_CURVE, curve
     gaps = ctr_gap(query_positions, curve, thresholds)
     del query_positions
-    striking = striking_distance(source.queries(), curve, thresholds)
-    shared, top_pages = source.query_pages(pd.concat([gaps, striking]))
+    striking = striking_distance(inputs.queries(), curve, thresholds)
+    shared, top_pages = inputs.query_pages(pd.concat([gaps, striking]))
     for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
         yield table, found.merge(top_pages, on=[*SERIES, "query"], how="left")
     yield CANNIBALISATION, cannibalisation(shared, thresholds)
-    pages = source.compared_pages()
+    pages = inputs.compared_pages()
     both = [
         pages.assign(compared_with="previous"),
-        source.pages_of_a_year().assign(compared_with="year_before"),
+        inputs.pages_of_a_year().assign(compared_with="year_before"),
     ]
     yield CONTENT_DECAY, content_decay(pd.concat(both).rename(columns={"item": "url"}), thresholds)
-    items = [source.compared_queries().assign(dimension="query"), pages.assign(dimension="page")]
+    items = [inputs.compared_queries().assign(dimension="query"), pages.assign(dimension="page")]
     yield WINNERS_AND_LOSERS, winners_and_losers(pd.concat(items), thresholds)
-    yield INDEX_COVERAGE, index_coverage(source.inspections(), source.sitemaps())
+    yield INDEX_COVERAGE, index_coverage(inputs.inspections(), inputs.sitemaps())
 
 
 def _last_fingerprint(lake: Lake, workspace: str) -> str | None:
-    noted = lake.read(INSIGHT_REFRESHES, columns=["fingerprint"], workspace=workspace).to_pylist()
-    return noted[0]["fingerprint"] if noted else None
+    recorded = lake.read(INSIGHT_REFRESHES, columns=["fingerprint"], workspace=workspace).to_pylist()
+    return recorded[0]["fingerprint"] if recorded else None
 
 
-def _note(lake: Lake, workspace: str, as_of: date, now: datetime, fingerprint: str) -> None:
+def _record(lake: Lake, workspace: str, as_of: date, now: datetime, fingerprint: str) -> None:
     row = {
         "workspace": workspace,
         "month": month_of(as_of),
@@ -136,7 +133,7 @@ def _note(lake: Lake, workspace: str, as_of: date, now: datetime, fingerprint: s
         "fingerprint": fingerprint,
     }
     rows = pa.Table.from_pylist([row], schema=INSIGHT_REFRESHES.schema)
-    lake.replace(INSIGHT_REFRESHES, OfWorkspace(workspace), rows)
+    lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), rows)
 
 
 def _count(lake: Lake, table: TableSpec, workspace: str) -> int:

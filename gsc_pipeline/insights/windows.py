@@ -1,41 +1,39 @@
-"""Which days an insight looks at: final ones only, in windows that end on the last of them.
-
-Belongs here: windows and pairs of windows, from the ledger. Does not: what is counted in them.
-"""
+"""The windows of the insights: final days only, up to the last final day of each series."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from gsc_pipeline.insights.frames import SERIES, require
+from gsc_pipeline.insights.measures import SERIES, require
 
 DAYS_INPUT = ("site_url", "search_type", "data_date", "status")
-"""The ledger's columns that decide on windows; data_date as datetime64."""
+"""The columns of the ledger that define windows; data_date is datetime64."""
 
 YEAR = 364
-"""Days from a window to the one of the year before: 52 weeks, so that weekdays meet, leap year or not."""
+"""Days between a window and that of the year before: 52 weeks, so that weekdays match in any year."""
 
-_KNOWN_FOR_GOOD = ("final", "empty")
+FINAL = ("final", "empty")
+"""Statuses of days that will not change any more."""
 
 
 def final_days(ledger: pd.DataFrame, window_days: int) -> pd.DataFrame:
-    """The days known for good, each with its series' last one as `as_of`: site_url, search_type, data_date.
+    """The final days, as site_url, search_type, data_date and as_of, the last final day of the series.
 
-    A day known to be empty is as good as final: it has zero clicks. A series whose last such day lies a
-    window or more behind the newest of all has no present, and is left out.
+    An empty day is final, with zero clicks. A series that ended `window_days` or more before the newest one
+    is left out.
     """
     days = require(ledger, DAYS_INPUT)
-    days = days[days["status"].isin(_KNOWN_FOR_GOOD)].drop(columns="status")
+    days = days[days["status"].isin(FINAL)].drop(columns="status")
     days["as_of"] = days.groupby(SERIES)["data_date"].transform("max")
-    is_present = days["as_of"] > days["as_of"].max() - pd.Timedelta(days=window_days)
-    present: pd.DataFrame = days[is_present]
-    return present.reset_index(drop=True)
+    is_current = days["as_of"] > days["as_of"].max() - pd.Timedelta(days=window_days)
+    current: pd.DataFrame = days[is_current]
+    return current.reset_index(drop=True)
 
 
 def window(final: pd.DataFrame, days: int, least_share: float) -> pd.DataFrame:
-    """The last `days` days of each series as far as they are final; `days` tells how many that is.
+    """The final days among the last `days` of each series; the column `days` counts them.
 
-    A series with less than `least_share` of them final has none. A young one has what it has.
+    A series is left out if less than `least_share` of them are final. Days before its first do not count.
     """
     age = (final["as_of"] - final["data_date"]).dt.days
     chosen = final[age < days].copy()
@@ -46,11 +44,11 @@ def window(final: pd.DataFrame, days: int, least_share: float) -> pd.DataFrame:
 
 
 def compared(final: pd.DataFrame, days: int, back: int, least_share: float) -> pd.DataFrame:
-    """Two equal windows of each series: days with `period` now or before, `back` days apart.
+    """Two equal windows of each series, `back` days apart: the column `period` is now or before.
 
-    A day counts only when the one `back` days from it is final too, so both windows have the same number
-    of days, and of each weekday when `back` is whole weeks; `days` is that number. A series with less than
-    `least_share` of `days` pairs is not compared.
+    A day is included only if its counterpart, `back` days away, is final as well. So both windows have the
+    same number of days (the column `days`) and, if `back` is whole weeks, of each weekday. A series with
+    fewer than `least_share` times `days` pairs is left out.
     """
     last = final[(final["as_of"] - final["data_date"]).dt.days < days]
     first = last.assign(data_date=last["data_date"] - pd.Timedelta(days=back))

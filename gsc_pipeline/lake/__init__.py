@@ -1,4 +1,1 @@
-"""The lake: Delta tables with declared schemas, replaced atomically, readable by anything that reads Delta.
-
-Knows nothing of the API, of what is worth reading, or of Dagster.
-"""
+"""The lake: Delta tables with declared schemas, replaced atomically, that any Delta reader can read."""

@@ -1,6 +1,6 @@
-"""Compares the rows that the ledger claims with the rows that Delta's log counts, by workspace and month.
+"""Compares the rows that the ledger counts with the rows in Delta's log, by workspace and month.
 
-Both are read without opening a data file of the two large tables, so every sync can afford it.
+It opens no data file of the two large tables, so every sync can afford it.
 """
 
 from __future__ import annotations
@@ -11,58 +11,66 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import CLAIMS, SYNC_LEDGER, WRITING
+from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, WRITING
+
+COMPARED_COLUMNS = ("workspace", "month", "status", *LEDGER_COUNTS)
+"""The ledger's columns that a comparison needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A month of a workspace in which a table holds another number of rows than its ledger claims."""
+    """A month of a workspace in which a table has another number of rows than the ledger counts."""
 
     table: str
     workspace: str
     month: str
-    claimed: int
-    counted: int
+    in_ledger: int
+    in_table: int
 
     def __str__(self) -> str:
         return (
-            f"{self.table} holds {self.counted} rows of {self.workspace} in {self.month}, "
-            f"the ledger counts {self.claimed}"
+            f"{self.table} has {self.in_table} rows of {self.workspace} in {self.month}, "
+            f"the ledger counts {self.in_ledger}"
         )
 
 
 def disagreements(
     lake: Lake, workspace: str | None = None, ledger: pa.Table | None = None
 ) -> list[Disagreement]:
-    """Where ledger and tables disagree, of one workspace or of all, in the order of tables and months.
+    """The disagreements of one workspace or of all, in the order of tables and months.
 
-    `ledger` are the workspace's rows of the ledger, where the caller has read them. Months with a day that
-    is being written are left out. A sync that commits meanwhile can make ledger and tables differ for a
-    moment, so only what a second look confirms is reported. Raises LakeError.
+    `ledger`: the workspace's ledger rows, if the caller has already read them. Months with a day that is
+    being written are skipped. A sync that commits at the same time can make ledger and tables differ
+    briefly, so a disagreement is reported only if a second comparison confirms it. Raises LakeError.
     """
-    found = _look(lake, workspace, ledger)
-    return [one for one in _look(lake, workspace, None) if one in found] if found else []
+
+    def read() -> pa.Table:
+        return lake.read(SYNC_LEDGER, columns=list(COMPARED_COLUMNS), workspace=workspace)
+
+    found = compare(lake, read() if ledger is None else ledger, workspace)
+    return [one for one in compare(lake, read(), workspace) if one in found] if found else []
 
 
-def _look(lake: Lake, workspace: str | None, ledger: pa.Table | None) -> list[Disagreement]:
-    if ledger is None:
-        columns = ["workspace", "month", "status", *CLAIMS]
-        ledger = lake.read(SYNC_LEDGER, columns=columns, workspace=workspace)
+def compare(lake: Lake, ledger: pa.Table, workspace: str | None = None) -> list[Disagreement]:
+    """Compare these rows of the ledger with the tables, once. Raises LakeError.
+
+    `ledger` has the COMPARED_COLUMNS of `workspace`, or of all; its rows may be sums of several days.
+    """
     writing = set(_parts(ledger.filter(pc.field("status") == WRITING)))
-    sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in CLAIMS])
+    sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in LEDGER_COUNTS])
     found = []
-    for name, table in CLAIMS.items():
-        claimed = dict(zip(_parts(sums), sums[f"{name}_sum"].to_pylist(), strict=True))
+    for name, table in LEDGER_COUNTS.items():
+        in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].to_pylist(), strict=True))
         counts = lake.row_counts(table)
-        counted = {
+        in_table = {
             (id_, month): rows
             for id_ in (counts if workspace is None else [workspace])
             for month, rows in counts.get(id_, {}).items()
         }
         found += [
-            Disagreement(table.name, *part, claimed.get(part, 0), counted.get(part, 0))
-            for part in sorted({*claimed, *counted})
-            if part not in writing and claimed.get(part, 0) != counted.get(part, 0)
+            Disagreement(table.name, *part, in_ledger.get(part, 0), in_table.get(part, 0))
+            for part in sorted({*in_ledger, *in_table})
+            if part not in writing and in_ledger.get(part, 0) != in_table.get(part, 0)
         ]
     return found
 

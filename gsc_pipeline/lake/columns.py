@@ -1,4 +1,4 @@
-"""The columns that a table has beside those that it is declared to have, and how one is made the other."""
+"""Compares a table's columns with the declared ones, and upgrades older tables."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, version_of
 
 ADDED_PROPERTY = "gsc_pipeline.columns_added"
-"""Of a table to which columns were added: its older files lack them."""
+"""The property of a table to which columns were added, and whose older files lack them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a table's columns are beside the declared ones.
+    """The actual schema of a table, and how it differs from the declared one.
 
-    `held` is the table's schema. `missing` are declared columns that it lacks, `extra` are its columns that
-    are not declared.
+    `missing`: declared columns that the table lacks. `extra`: columns of the table that are not declared.
     """
 
-    held: pa.Schema
+    actual: pa.Schema
     missing: tuple[pa.Field, ...]
     extra: tuple[pa.Field, ...]
 
 
 def schema_of(delta: DeltaTable) -> pa.Schema:
-    """The columns that the table has."""
+    """The actual schema of the table."""
     return pa.schema(delta.schema().to_arrow())
 
 
 def compared(table: TableSpec, delta: DeltaTable) -> Columns:
     """Compare the table's columns with the declared ones.
 
-    Raises LakeError for a declared column that has another type, and for one that is missing although it
-    may not be null.
+    Raises LakeError if a declared column has another type, or is missing and not nullable.
     """
-    held = schema_of(delta)
-    types = dict(zip(held.names, held.types, strict=True))
+    actual = schema_of(delta)
+    types = dict(zip(actual.names, actual.types, strict=True))
     missing = []
     for column in table.schema:
         if column.name not in types:
@@ -50,7 +48,7 @@ def compared(table: TableSpec, delta: DeltaTable) -> Columns:
         elif not types[column.name].equals(column.type):
             raise _mismatch(table, column, f"is of type {types[column.name]} instead of {column.type}")
     declared = set(table.schema.names)
-    return Columns(held, tuple(missing), tuple(column for column in held if column.name not in declared))
+    return Columns(actual, tuple(missing), tuple(column for column in actual if column.name not in declared))
 
 
 def _mismatch(table: TableSpec, column: pa.Field, what: str) -> LakeError:
@@ -61,9 +59,9 @@ def _mismatch(table: TableSpec, column: pa.Field, what: str) -> LakeError:
 
 
 def upgrade(table: TableSpec, delta: DeltaTable) -> Columns:
-    """Give an older table the present version and the declared columns that it lacks.
+    """Set the current version of an older table and add the declared columns that it lacks.
 
-    Does nothing to a table that has both. Raises CommitFailedError where another writer commits meanwhile.
+    Does nothing if the table is current. Raises CommitFailedError if another writer commits meanwhile.
     """
     columns = compared(table, delta)
     properties = {}
@@ -81,20 +79,20 @@ def upgrade(table: TableSpec, delta: DeltaTable) -> Columns:
     return compared(table, delta)
 
 
-def as_held(table: TableSpec, rows: pa.Table, columns: Columns) -> pa.Table:
-    """The rows with all columns that the table has, those that are not declared filled with null."""
+def with_actual_columns(table: TableSpec, rows: pa.Table, columns: Columns) -> pa.Table:
+    """The rows with all columns of the table. Undeclared columns are null."""
     for column in columns.extra:
         if not column.nullable:
             raise LakeError(
-                f"column {column.name} of {table.name} is not declared and may not be null: another program "
+                f"column {column.name} of {table.name} is not declared and is not nullable: another program "
                 "or another release added it. Drop it, or restore the table from a backup"
             )
         rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
-    # Delta refuses a column whose description is not the one that it has.
-    fields = [rows.schema.field(held.name).with_metadata(held.metadata) for held in columns.held]
-    return rows.select(columns.held.names).cast(pa.schema(fields))
+    # Delta refuses a column with another description than its own.
+    fields = [rows.schema.field(column.name).with_metadata(column.metadata) for column in columns.actual]
+    return rows.select(columns.actual.names).cast(pa.schema(fields))
 
 
-def is_uneven(table: TableSpec, delta: DeltaTable) -> bool:
+def has_incomplete_files(table: TableSpec, delta: DeltaTable) -> bool:
     """Whether some of the table's files lack declared columns."""
     return bool(compared(table, delta).missing) or ADDED_PROPERTY in delta.metadata().configuration

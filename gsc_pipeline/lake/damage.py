@@ -1,6 +1,6 @@
-"""Finds damage: data files that are missing or cannot be read, and logs that cannot.
+"""Finds damage: missing or unreadable data files, and damaged logs.
 
-Whether files are damaged is decided by looking at them, never by the text of an error.
+Damage is found by examining the files, never from the text of an error.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from gsc_pipeline.lake.dataset import data_files
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.schemas import TableSpec
-from gsc_pipeline.lake.storage import storage_of, stored_path
+from gsc_pipeline.lake.storage import storage_of
 
 LOG = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(\..+)?\.parquet")
 _LAST_CHECKPOINT = "_last_checkpoint"
 _STAGED = re.compile(r"#\d+$")
-"""The end of the name that a file in a folder has until it is written whole."""
+"""The end of a local file's name while it is being written."""
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedFile:
-    """A data file that cannot be used, and `damage`, what is wrong with it.
+    """A data file that cannot be used. `damage` is what is wrong with it, as "is missing".
 
-    `workspace` and `month` are empty where the table is not partitioned by them. `path` is relative to the
+    `workspace` and `month` are empty if the table is not partitioned by them. `path` is relative to the
     table.
     """
 
@@ -45,7 +45,7 @@ class DamagedFile:
     damage: str
 
     def error(self) -> DamagedError:
-        """The error to raise where this file is needed."""
+        """The error to raise if this file is needed."""
         command = " ".join(["gsc verify", *([self.workspace] if self.workspace else []), "--repair"])
         return DamagedError(
             f"{self.table} is damaged: {self.path} {self.damage}. Run {command}",
@@ -57,8 +57,8 @@ class DamagedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """A data file as the table's log names it."""
+class _LoggedFile:
+    """A data file as listed in the table's log."""
 
     table: str
     workspace: str
@@ -73,21 +73,20 @@ class _Named:
 def damaged_files(
     table: TableSpec, delta: DeltaTable, workspace: str | None = None, *, deep: bool = False
 ) -> list[DamagedFile]:
-    """The table's data files that are missing or of another size than its log says.
+    """The table's data files that are missing or have another size than in its log.
 
-    With `workspace`, those that may hold its rows. With `deep`, also those that cannot be read as Parquet,
-    for which every file is read. Raises DamagedError for a damaged log, and what the storage raises where
-    it does not answer.
+    With `workspace`, only files that may contain its rows. With `deep`, reads every file, and also lists
+    those that are not valid Parquet. Raises DamagedError if the log is damaged, or an error of the storage.
     """
-    named = _named(table, delta, workspace, None)
-    # Delta opens a table although a commit is an empty file, and lacks that commit's rows.
+    logged = _logged_files(table, delta, workspace, None)
+    # Delta opens a table with an empty commit file, without that commit's rows.
     if (in_log := log_damage(table, delta.table_uri)) is not None:
         raise in_log
     storage = storage_of(delta.table_uri)
-    found = list(_misfits(storage, named))
+    found = list(_missing_or_resized(storage, logged))
     if deep:
-        unfit = {file.path for file in found}
-        found += _unreadable(storage, [file for file in named if file.path not in unfit])
+        known = {file.path for file in found}
+        found += _unreadable(storage, [file for file in logged if file.path not in known])
     return sorted(found, key=lambda file: file.path)
 
 
@@ -97,42 +96,38 @@ def first_damage(
     workspace: str | None = None,
     months: Sequence[str] | None = None,
 ) -> DamagedError | None:
-    """What is wrong with the files that hold these rows; None where all of them can be read.
+    """The first damage in the files that contain these rows; None if all of them can be read.
 
-    Raises what the storage raises where it does not answer.
+    Raises an error of the storage.
     """
-    named = _named(table, delta, workspace, months)
+    logged = _logged_files(table, delta, workspace, months)
     storage = storage_of(delta.table_uri)
-    found = next(_misfits(storage, named), None) or next(_unreadable(storage, named), None)
+    found = next(_missing_or_resized(storage, logged), None) or next(_unreadable(storage, logged), None)
     return None if found is None else found.error()
 
 
-def _named(
+def _logged_files(
     table: TableSpec, delta: DeltaTable, workspace: str | None, months: Sequence[str] | None
-) -> list[_Named]:
-    files = pa.table(delta.get_add_actions(flatten=True))
-    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
-        if values is not None and f"partition.{name}" in files.column_names:
-            files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))
+) -> list[_LoggedFile]:
     return [
-        _Named(
+        _LoggedFile(
             table.name,
             row.get("partition.workspace") or "",
             row.get("partition.month") or "",
-            stored_path(row["path"]),
+            row["path"],
             row["size_bytes"],
         )
-        for row in files.to_pylist()
+        for row in data_files(delta, workspace=workspace, months=months).to_pylist()
     ]
 
 
-def _misfits(storage: pa_fs.FileSystem, named: Sequence[_Named]) -> Iterator[DamagedFile]:
-    """Files that are missing or of another size, without opening any."""
-    if not named:
+def _missing_or_resized(storage: pa_fs.FileSystem, logged: Sequence[_LoggedFile]) -> Iterator[DamagedFile]:
+    """Files that are missing or have another size. Opens none."""
+    if not logged:
         return
-    common = posixpath.commonpath([posixpath.dirname(file.path) for file in named])
+    common = posixpath.commonpath([posixpath.dirname(file.path) for file in logged])
     found = _files(storage, common)
-    for file in named:
+    for file in logged:
         size = found.get(file.path)
         if size is None:
             yield file.damaged("is missing")
@@ -140,15 +135,15 @@ def _misfits(storage: pa_fs.FileSystem, named: Sequence[_Named]) -> Iterator[Dam
             yield file.damaged(f"has {size} bytes instead of {file.size}")
 
 
-def _unreadable(storage: pa_fs.FileSystem, named: Iterable[_Named]) -> Iterator[DamagedFile]:
-    for file in named:
+def _unreadable(storage: pa_fs.FileSystem, logged: Iterable[_LoggedFile]) -> Iterator[DamagedFile]:
+    for file in logged:
         damage = _parquet_damage(storage, file.path)
         if damage is not None:
             yield file.damaged(damage)
 
 
 def _parquet_damage(storage: pa_fs.FileSystem, path: str) -> str | None:
-    """What is wrong with a Parquet file. Raises OSError where the storage does not give it."""
+    """What is wrong with a Parquet file, or None. Raises OSError if the storage fails."""
     try:
         with storage.open_input_file(path) as file:
             content = file.read_buffer()
@@ -158,7 +153,7 @@ def _parquet_damage(storage: pa_fs.FileSystem, path: str) -> str | None:
         if error.errno != errno.EIO:
             raise
         return "is unreadable"
-    # All of it is in memory now, so what fails from here on is the file and not the storage.
+    # The content is in memory now, so later errors come from the file and not from the storage.
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
     except (OSError, pa.ArrowException):
@@ -173,12 +168,12 @@ def _parquet_damage(storage: pa_fs.FileSystem, path: str) -> str | None:
 
 
 def has_files(uri: str) -> bool:
-    """Whether any file lies where the table is to be. Raises what the storage raises."""
+    """Whether there are files in the table's folder. Raises an error of the storage."""
     return any(not _STAGED.search(path) for path in _files(storage_of(uri), ""))
 
 
-def without_log(table: TableSpec, uri: str) -> DamagedError:
-    """The error to raise where a table's folder holds files and no log."""
+def missing_log(table: TableSpec, uri: str) -> DamagedError:
+    """The error to raise if a table's folder has files but no log."""
     return DamagedError(
         f"{table.name} is damaged: {uri} has files but no log. Restore {LOG} from a backup, "
         "or run gsc verify --repair",
@@ -188,7 +183,7 @@ def without_log(table: TableSpec, uri: str) -> DamagedError:
 
 
 def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
-    """What is wrong with the table's log; None where nothing is. Raises what the storage raises."""
+    """The error to raise if the table's log is damaged, or None. Raises an error of the storage."""
     found = _log_damage(storage_of(uri))
     if found is None:
         return None
@@ -202,7 +197,7 @@ def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
 
 
 def _log_damage(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
-    """A file of the log, and what is wrong with it."""
+    """The first damaged file of the log, and what is wrong with it."""
     (info,) = storage.get_file_info([LOG])
     if info.type is pa_fs.FileType.File:
         return None
@@ -237,7 +232,7 @@ def _commit_damage(storage: pa_fs.FileSystem, name: str) -> str | None:
 
 
 def _files(storage: pa_fs.FileSystem, folder: str) -> dict[str, int]:
-    """Sizes of all files under a folder, by path; none where the folder does not exist."""
+    """The sizes of all files under a folder, by path. Empty if the folder does not exist."""
     selector = pa_fs.FileSelector(folder, recursive=True, allow_not_found=True)
     found = storage.get_file_info(selector)
     return {info.path: info.size for info in found if info.type is pa_fs.FileType.File}

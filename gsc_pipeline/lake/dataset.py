@@ -1,34 +1,59 @@
-"""A table as an Arrow dataset, made of its list of files and of what Delta says is in each.
+"""Opens tables, lists their data files and makes Arrow datasets of them.
 
-Belongs here: which files can hold a row that is looked for. Does not: opening tables (`opened`), what is
-looked for. Delta's own way of making one takes 10 s of CPU at a thousand workspaces and 16 months, for it
-spells out the bounds of every column of every file; this takes a third of a second.
+At a thousand workspaces and 16 months, opening a table takes a quarter of a second of CPU, so tables stay
+open and follow new commits. Delta's own dataset takes 10 s there, because it writes out the bounds of every
+column of every file; this one takes a third of a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pa_fs
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
 
 from gsc_pipeline.lake.columns import compared, schema_of
 from gsc_pipeline.lake.schemas import TableSpec
-from gsc_pipeline.lake.storage import storage_of, stored_path
+from gsc_pipeline.lake.storage import storage_of
 
 if TYPE_CHECKING:
-    # Importing it takes a tenth of a second, which only readers of the lake have to spend.
+    # Importing it takes a tenth of a second, and only readers of the lake need it.
     import pyarrow.dataset as ds
 
 BOUNDED = ("data_date", "status", "last_read_at", "started_at")
-"""Columns whose least and greatest value in a file spare readers the file."""
+"""Columns whose bounds are used to skip files."""
 
 _ROUNDING = timedelta(milliseconds=1)
-"""Delta cuts the bounds of moments to milliseconds."""
+"""Delta truncates the bounds of timestamps to milliseconds."""
+
+
+def data_files(
+    delta: DeltaTable, *, workspace: str | None = None, months: Sequence[str] | None = None
+) -> pa.Table:
+    """The table's data files as listed in its log, one row each.
+
+    Columns: `path` (text, relative to the table), `size_bytes` and `num_records` (int64),
+    `partition.<column>` (text) for each partition column, and `min.<column>`, `max.<column>` and
+    `null_count.<column>` for each column whose bounds Delta keeps. With `workspace` or `months`, without the
+    files of other partitions; if the table is not partitioned by that column, all files.
+    """
+    files = pa.table(delta.get_add_actions(flatten=True))
+    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
+        if values is not None and f"partition.{name}" in files.column_names:
+            files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))
+    # The log has percent-encoded paths.
+    paths = pa.array(map(unquote, files["path"].to_pylist()), pa.string())
+    return files.set_column(files.column_names.index("path"), "path", paths)
 
 
 def dataset_of(
@@ -37,57 +62,54 @@ def dataset_of(
     *,
     workspace: str | None = None,
     months: Sequence[str] | None = None,
+    without: Collection[str] = (),
 ) -> ds.Dataset:
-    """The table's rows; with `workspace` or `months`, theirs only, without other partitions' files.
+    """The table as a dataset; with `workspace` or `months`, only their rows. `without`: files to leave out.
 
-    Under `table` they have its declared columns, those that the table lacks as null. Without it they have
-    the columns that the table has.
+    With `table`, the dataset has the declared columns, null where a file lacks them. Without, it has the
+    table's actual columns.
     """
     import pyarrow.dataset as ds
 
     schema = schema_of(delta) if table is None else table.schema
     if table is not None:
         compared(table, delta)
-    if delta.protocol().min_reader_version > 1:
-        # Written by others too, with features that only Delta's own reader knows.
-        others = delta.to_pyarrow_dataset(file_pruning_predicate=_predicate(workspace, months))
-        return others.replace_schema(schema)
-    files = pa.table(delta.get_add_actions(flatten=True))
-    partition_by = delta.metadata().partition_columns
-    rest: list[pc.Expression] = []
-    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
-        if values is None:
-            continue
-        if name in partition_by:
-            files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))
-        else:
-            rest.append(pc.field(name).isin(list(values)))
-    paths = map(stored_path, files["path"].to_pylist())
-    sizes = dict(zip(paths, files["size_bytes"].to_pylist(), strict=True))
+    files = data_files(delta, workspace=workspace, months=months)
+    if without:
+        files = files.filter(pc.invert(pc.is_in(files["path"], pa.array(without, pa.string()))))
+    sizes = dict(zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True))
     storage = storage_of(delta.table_uri, sizes)
+    if delta.protocol().min_reader_version > 1:
+        # Another program has enabled features that only Delta's own reader supports.
+        dataset: ds.Dataset = delta.to_pyarrow_dataset(
+            file_pruning_predicate=_predicate(workspace, months), filesystem=storage
+        )
+        return dataset.replace_schema(schema)
+    partition_by = delta.metadata().partition_columns
     form = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
     fragments = [
-        form.make_fragment(path, filesystem=storage, partition_expression=known)
-        for path, known in zip(sizes, _what_is_known(files, schema, partition_by), strict=True)
+        form.make_fragment(path, filesystem=storage, partition_expression=guarantee)
+        for path, guarantee in zip(sizes, _guarantees(files, schema, partition_by), strict=True)
     ]
-    dataset: ds.Dataset = ds.FileSystemDataset(fragments, schema, form, storage)
-    for condition in rest:
-        dataset = dataset.filter(condition)
+    dataset = ds.FileSystemDataset(fragments, schema, form, storage)
+    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
+        if values is not None and name not in partition_by:
+            dataset = dataset.filter(pc.field(name).isin(list(values)))
     return dataset
 
 
 def _predicate(workspace: str | None, months: Sequence[str] | None) -> list[tuple[str, str, Any]] | None:
-    """What `dataset_of` was asked for, as Delta's own reader is told."""
-    told: list[tuple[str, str, Any]] = []
+    """The selection in the form that Delta's own reader takes."""
+    conditions: list[tuple[str, str, Any]] = []
     if workspace is not None:
-        told.append(("workspace", "=", workspace))
+        conditions.append(("workspace", "=", workspace))
     if months is not None:
-        told.append(("month", "in", list(months)))
-    return told or None
+        conditions.append(("month", "in", list(months)))
+    return conditions or None
 
 
-def _what_is_known(files: pa.Table, schema: pa.Schema, partition_by: Sequence[str]) -> list[pc.Expression]:
-    """Of each file, what is true of all its rows."""
+def _guarantees(files: pa.Table, schema: pa.Schema, partition_by: Sequence[str]) -> list[pc.Expression]:
+    """For each file, an expression that is true for all its rows."""
     equals, between = cache(lambda name, value: pc.field(name) == value), cache(_between)
     known = [pc.scalar(True)] * files.num_rows
     for name in partition_by:
@@ -110,3 +132,61 @@ def _between(field: pa.Field, least: Any, greatest: Any, nulls: int | None) -> p
     column = pc.field(field.name)
     within = (column >= pa.scalar(least, field.type)) & (column <= pa.scalar(greatest, field.type))
     return within if nulls == 0 else within | column.is_null()
+
+
+_Commit = tuple[int, int, int | None]
+"""A commit: its version, and the size and time of its file, which never changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenTable:
+    table: DeltaTable
+    commit: _Commit | None
+
+
+class OpenTables:
+    """Open tables by URI. Each thread has its own, because Delta's objects are not thread-safe."""
+
+    def __init__(self) -> None:
+        self._threads = threading.local()
+
+    def newest(self, uri: str) -> DeltaTable:
+        """The newest version of the table. Raises TableNotFoundError, also if an open table was deleted.
+
+        A table that was deleted and created again is opened again.
+        """
+        tables: dict[str, _OpenTable] = self._threads.__dict__
+        storage = DeltaStorageHandler(uri)
+        known = tables.pop(uri, None)
+        table = _updated(known, storage) or DeltaTable(uri)
+        if (
+            known is None
+            or known.table is not table
+            or known.commit is None
+            or known.commit[0] != table.version()
+        ):
+            known = _OpenTable(table, _commit(storage, table.version()))
+        if known.commit is not None and known.commit[1] == 0:
+            # A power cut leaves empty files. Delta reads them as commits without changes.
+            raise DeltaError(f"the commit of version {known.commit[0]} is an empty file")
+        tables[uri] = known
+        return table
+
+
+def _updated(known: _OpenTable | None, storage: Any) -> DeltaTable | None:
+    """The open table, updated; None if it may not be the same table any more."""
+    if known is None or known.commit is None or _commit(storage, known.commit[0]) != known.commit:
+        return None
+    try:
+        known.table.update_incremental()
+    except DeltaError:
+        # Its log may have been shortened. Opening the table again shows whether anything is wrong.
+        return None
+    return known.table
+
+
+def _commit(storage: Any, version: int) -> _Commit | None:
+    (info,) = storage.get_file_info([f"_delta_log/{version:020d}.json"])
+    if info.type is not pa_fs.FileType.File:
+        return None
+    return version, info.size, info.mtime_ns

@@ -1,7 +1,7 @@
-"""What can go wrong with the lake.
+"""The errors of the lake.
 
 LakeError            the lake cannot be read or written
-├── DamagedError     some of a table's files cannot be used; other workspaces' files can
+├── DamagedError     some files of a table cannot be used; other workspaces may not be affected
 └── NewerLakeError   a newer release wrote the lake
 """
 
@@ -10,14 +10,18 @@ from __future__ import annotations
 import re
 
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.text.secrets import masked
 
 
 class LakeError(PipelineError):
-    """The lake cannot be read or written. Shared by every workspace, so nothing can go on."""
+    """The lake cannot be read or written. All workspaces share it, so the sync stops."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class DamagedError(LakeError):
-    """Files of a table are missing or cannot be read. `workspace` and `month` are empty where unknown."""
+    """Files of a table are missing or unreadable. `workspace` and `month` are empty if unknown."""
 
     def __init__(
         self, message: str, *, table: str, workspace: str = "", month: str = "", path: str = ""
@@ -30,16 +34,35 @@ class DamagedError(LakeError):
 
 
 class NewerLakeError(LakeError):
-    """A newer release wrote the lake, and this one does not know its form."""
+    """A newer release wrote the lake in a format that this release does not know."""
 
 
 def cannot(action: str, uri: str, error: Exception) -> LakeError:
-    """The error to raise where the storage does not let a table be read or written."""
-    # Delta's own backtrace says nothing to anyone here.
-    cause = re.split(r"\s+0: \S.*?\s+1: ", " ".join(str(error).split()))[0][:300]
-    return LakeError(f"cannot {action} {uri} ({cause}): check GSC_LAKE, its permissions and the space left")
+    """The error to raise if a table cannot be read or written. `action` is a verb, such as "write"."""
+    return LakeError(
+        f"cannot {action} {uri} ({cause_of(error)}): check GSC_LAKE, its permissions and the free space"
+    )
+
+
+def crowded_out(uri: str, attempts: int, error: Exception) -> LakeError:
+    """The error to raise if other commits came first in every attempt to commit."""
+    return LakeError(
+        f"cannot write {uri}: other commits came first in each of {attempts} attempts ({cause_of(error)}). "
+        "The next sync continues from there; fewer runs at once or more workspaces in a run "
+        "(GSC_WORKSPACES_PER_RUN) make fewer commits"
+    )
+
+
+def cause_of(error: Exception) -> str:
+    """The cause in an error of Delta or of an object store, in one short line."""
+    # Delta prints an error's causes below each other, with coloured arrows.
+    text = " ".join(re.sub(r"\s*\x1b\[\d+m↳\x1b\[0m\s*", ": ", str(error)).split())
+    without_backtrace = re.split(r"\s+0: \S.*?\s+1: ", text)[0]
+    without_query = re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", without_backtrace)
+    code = re.sub(r"<\?xml.*?<Code>(\w+)</Code>.*?(</Error>|$)", r"\1", without_query)
+    return code.replace("Server returned non-2xx status code: ", "")[:300]
 
 
 def unreadable(uri: str, error: Exception) -> LakeError:
-    """The error to raise where the storage does not let a table be read."""
+    """The error to raise if a table cannot be read."""
     return cannot("read", uri, error)

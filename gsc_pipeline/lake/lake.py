@@ -1,54 +1,63 @@
-"""Reading and replacing rows of the lake's Delta tables, safely beside other processes.
-
-Belongs here: creation on first write, atomic replacement by predicate, schema checks, conflicts. Does not:
-what the rows mean (`schemas`, `sync`).
-"""
+"""Reads and atomically replaces rows of the lake's Delta tables, safely beside other processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import tenacity
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
-from gsc_pipeline.lake.columns import as_held, is_uneven, schema_of, upgrade
+from gsc_pipeline.lake.columns import has_incomplete_files, schema_of, upgrade, with_actual_columns
 from gsc_pipeline.lake.damage import DamagedFile
-from gsc_pipeline.lake.dataset import BOUNDED, dataset_of
-from gsc_pipeline.lake.errors import DamagedError, cannot
+from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of
+from gsc_pipeline.lake.errors import DamagedError, cannot, crowded_out
 from gsc_pipeline.lake.errors import LakeError as LakeError
 from gsc_pipeline.lake.errors import unreadable as unreadable
-from gsc_pipeline.lake.opened import OpenedTables
-from gsc_pipeline.lake.parquet_source import LocalFiles, has_marks, sql_list
+from gsc_pipeline.lake.object_store import StoreCheck
+from gsc_pipeline.lake.parquet_source import LocalFiles, has_special_characters, sql_list
 from gsc_pipeline.lake.parquet_source import sql_text as sql_text
-from gsc_pipeline.lake.schemas import CLAIMS, SYNC_LEDGER, TableSpec
-from gsc_pipeline.lake.storage import folder_of, stored_path
+from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, TableSpec
+from gsc_pipeline.lake.storage import absolute, folder_of
 from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, refuse_newer
 
 if TYPE_CHECKING:
-    # Importing it takes a tenth of a second, which only readers of the lake have to spend.
+    # Importing it takes a tenth of a second, and only readers of the lake need it.
     import pyarrow.dataset as ds
 
 PROPERTY_COLUMNS = ("site_url", "search_type")
-"""With their bounds known, a replacement of one property's days leaves the files of others alone."""
+"""Their bounds are kept, so that replacing one property's days does not rewrite other properties' files."""
 FENCE_VERSION = 1
-"""The number of every transaction id. Delta compares ids alone when it looks for conflicts."""
+"""The version of every transaction id. Delta compares only the ids when it checks for conflicts."""
 LOG_RETENTION = "interval 7 days"
-"""How long a table's log keeps old commits: every open of a table lists them, and a month of a thousand
-workspaces makes 120,000. As long as housekeeping leaves replaced files, so that no version goes by half."""
+"""How long a table's log keeps old commits. Opening a table lists them: 120,000 a month of a thousand
+workspaces. The same as the retention of replaced files, so that an old version is complete or gone."""
+RUN_ID = "gsc_run_id"
+"""The key of the run's id in the metadata of a commit."""
+RETRIES_AT_ONCE = 1
+"""Delta repeats a commit so often without a wait. One brings the snapshot up to date, also where others
+commit faster than this commit writes its rows. With more, many writers mostly refuse one another."""
+ATTEMPTS = 20
+"""Attempts with back-off, each with Delta's retries."""
+LONGEST_WAIT = 60.0
+"""Seconds. With ten, fifty writers in a slow store used up all attempts."""
+
+WRITER = WriterProperties(max_row_group_size=131_072)
+"""A row group is in memory until it is full; by default that is a million rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The rows of some days of one property and search type: what a replacement replaces."""
+    """The rows of some days of one property and search type, as the target of a replacement."""
 
     workspace: str
     site_url: str
@@ -57,11 +66,11 @@ class Target:
 
     @property
     def months(self) -> list[str]:
-        """The months that the days belong to."""
+        """The months of the days, as YYYY-MM."""
         return sorted({month_of(day) for day in self.days})
 
     def predicate(self) -> str:
-        """The SQL that names these rows, partition columns first so that only their files are touched."""
+        """The SQL condition for these rows, with partition columns first to read only their files."""
         days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
         return (
             f"workspace = {sql_text(self.workspace)} AND month IN ({sql_list(self.months)}) "
@@ -71,68 +80,94 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class OfWorkspace:
-    """All rows of a workspace: what a replacement replaces in a table that is made anew as a whole."""
+class WorkspaceRows:
+    """All rows of a workspace, as the target of a replacement."""
 
     workspace: str
 
     def predicate(self) -> str:
-        """The SQL that names them."""
+        """The SQL condition for these rows."""
         return f"workspace = {sql_text(self.workspace)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """What must hold when a replacement is committed.
+class CommitGuard:
+    """A condition on a commit.
 
-    `check` is called with each snapshot before the commit made on it, again after every conflict, and stops
-    the replacement by raising. Of two commits with the same `name` on one snapshot, the second conflicts.
+    `check` is called with the snapshot before each attempt to commit on it, and can raise to stop the
+    commit. Of two commits with the same `name` on one snapshot, the second conflicts and is retried.
     """
 
     name: str
     check: Callable[[DeltaTable], None]
 
 
-class Rows(Protocol):
-    """Names rows of a table."""
+class RowSelection(Protocol):
+    """A selection of rows of a table."""
 
     def predicate(self) -> str:
-        """The SQL that is true of these rows, and of no others."""
+        """The SQL condition for these rows."""
 
 
 class Lake:
-    """The tables under one address: a folder, or `s3://`, `gs://`, `az://` (keys from the environment).
+    """The tables under one URI: a folder, or `s3://`, `gs://`, `az://` (with keys from the environment).
 
-    Every method raises LakeError, naming the table and the cause, where the storage does not do its part.
+    Every method raises LakeError, naming the table and the cause, if the storage fails. The first write of a
+    process to an object store checks that commits at once are safe there.
     """
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
-        self._opened = OpenedTables()
+        self.uri = absolute(uri)
+        self._open_tables = OpenTables()
         self._row_counts: dict[str, tuple[tuple[object, int], Mapping[str, Mapping[str, int]]]] = {}
+        self._store = StoreCheck(self.uri)
+        self._run_id = ""
+
+    def for_run(self, run_id: str) -> Lake:
+        """The same lake, whose commits carry the run's id in their metadata, as `gsc_run_id`."""
+        lake = copy(self)
+        lake._run_id = run_id
+        return lake
+
+    def refuse_unsafe_store(self) -> None:
+        """Raise LakeError if commits at once could lose rows in the lake's store."""
+        self._store.refuse_unsafe()
+
+    @property
+    def commit_metadata(self) -> dict[str, str] | None:
+        """What each commit carries: the id of its run, if there is one."""
+        return {RUN_ID: self._run_id} if self._run_id else None
 
     def table_uri(self, table: TableSpec) -> str:
-        """Where the table is, for any reader of Delta."""
+        """The URI of the table, for any Delta reader."""
         return f"{self.uri}/{table.name}"
 
     def open(self, table: TableSpec) -> DeltaTable:
-        """The table as it is now, to be read by this thread.
+        """The newest version of the table, for use by this thread.
 
-        Raises TableNotFoundError where it does not exist yet, DamagedError where its log is damaged or
-        missing beside its files, NewerLakeError where a newer release has written it.
+        Raises TableNotFoundError if it does not exist yet, DamagedError if its log is damaged or lost,
+        NewerLakeError if a newer release wrote it.
         """
         uri = self.table_uri(table)
         try:
-            delta = self._opened.newest(uri)
+            delta = self._open_tables.newest(uri)
         except TableNotFoundError:
-            delta = self._opened_between(table)
+            delta = self._open_or_find_loss(table)
         except (DeltaError, OSError) as error:
             raise self._log_error(table, error) from error
         refuse_newer(delta, self.uri)
         return delta
 
+    def version_of(self, table: TableSpec) -> int | None:
+        """The number of the table's newest commit; None where it does not exist yet. Raises LakeError."""
+        try:
+            return self.open(table).version()
+        except TableNotFoundError:
+            return None
+
     def create(self, table: TableSpec) -> DeltaTable:
-        """The table, made without rows where it does not exist, whatever lies there and the ledger claims."""
+        """The table, created without rows if it does not exist. Does not check whether it was lost."""
+        self.refuse_unsafe_store()
         return DeltaTable.create(
             self.table_uri(table),
             table.schema,
@@ -141,39 +176,40 @@ class Lake:
             name=table.name,
             description=table.description,
             configuration=table_properties(table),
-            # Delta does not know the project's own properties.
+            # Delta refuses unknown properties otherwise, such as the project's own.
             raise_if_key_not_exists=False,
+            commit_properties=CommitProperties(self.commit_metadata),
         )
 
     def schema_of(self, table: TableSpec) -> pa.Schema | None:
-        """The columns that the table has, whatever is declared; None where it does not exist yet."""
+        """The actual schema of the table; None if it does not exist yet."""
         try:
             return schema_of(self.open(table))
         except TableNotFoundError:
             return None
 
-    def replace(self, table: TableSpec, target: Rows, rows: pa.Table, guard: Guard | None = None) -> int:
-        """Put `rows` in the place of whatever `target` names, in one commit: all of it or nothing.
+    def replace(
+        self, table: TableSpec, target: RowSelection, rows: pa.Table, guard: CommitGuard | None = None
+    ) -> int:
+        """Replace the rows in `target` by `rows`, in one commit. Returns the table's new version.
 
-        Doing it twice is doing it once. Rows outside the target are refused, as is another schema. With a
-        `guard`, the commit is made only on a snapshot that passed its check, and only if no other guarded
-        commit of the same name came in between. Returns the table's version after the commit.
+        The replacement is atomic and idempotent. Rows outside the target and other schemas are refused. With
+        `guard`, the commit is made only on a snapshot that passed its check, and only if no other commit
+        guarded by the same name was made since.
         """
         how = {"mode": "overwrite", "predicate": target.predicate()}
         try:
             return self._write(table, rows, guard, how)
-        except CommitFailedError as error:
-            raise cannot("write", self.table_uri(table), error) from error
         except (DeltaError, OSError, pa.ArrowException) as error:
             of = getattr(target, "workspace", None), getattr(target, "months", None)
             raise self.error_of("write", table, error, *of) from error
 
-    def append(self, table: TableSpec, rows: pa.Table, guard: Guard | None = None) -> int:
-        """Add rows in one commit, guarded as a replacement is. Returns the table's version after it."""
+    def append(self, table: TableSpec, rows: pa.Table, guard: CommitGuard | None = None) -> int:
+        """Add rows in one commit, guarded as in `replace`. Returns the table's new version."""
         try:
             return self._write(table, rows, guard, {"mode": "append"})
         except (DeltaError, OSError) as error:
-            # It reads no data file, so that none can be the cause.
+            # Appending reads no data file, so the cause cannot be a damaged one.
             raise cannot("write", self.table_uri(table), error) from error
 
     def read(
@@ -185,9 +221,9 @@ class Lake:
         workspace: str | None = None,
         months: Sequence[str] | None = None,
     ) -> pa.Table:
-        """The rows that `where` selects; none where the table does not exist yet.
+        """The rows that match `where`. Empty if the table does not exist yet.
 
-        With `workspace` or `months`, their rows only, without looking at files that can hold none.
+        With `workspace` or `months`, only their rows; files without any are not read.
         """
         dataset = self.dataset(table, workspace=workspace, months=months)
         if dataset is None:
@@ -201,53 +237,58 @@ class Lake:
     def read_snapshot(
         self, table: TableSpec, delta: DeltaTable, *, workspace: str, where: pc.Expression
     ) -> pa.Table:
-        """The rows of one workspace in the snapshot that `delta` is, which a guard's check is given."""
+        """The rows of one workspace in the snapshot `delta`, which a guard's check receives."""
         try:
             return dataset_of(delta, table, workspace=workspace).to_table(filter=where)
         except (OSError, pa.ArrowException) as error:
             raise self.error_of("read", table, error, workspace) from error
 
     def dataset(
-        self, table: TableSpec, *, workspace: str | None = None, months: Sequence[str] | None = None
+        self,
+        table: TableSpec,
+        *,
+        workspace: str | None = None,
+        months: Sequence[str] | None = None,
+        without: Collection[str] = (),
     ) -> ds.Dataset | None:
-        """The table as it is now, for DuckDB, pandas and the like; None where it does not exist yet.
+        """The table as an Arrow dataset, for DuckDB, pandas and others. None if it does not exist yet.
 
-        With `workspace` or `months`, their rows only, made of files that may hold some.
+        With `workspace` or `months`, only their rows; files without any are left out. `without`: paths of
+        further files to leave out, such as damaged ones.
         """
         try:
-            return dataset_of(self.open(table), table, workspace=workspace, months=months)
+            return dataset_of(self.open(table), table, workspace=workspace, months=months, without=without)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
 
     def local_files(self, table: TableSpec, *, workspace: str | None = None) -> LocalFiles:
-        """The table's files, where they are in a folder and any reader of Parquet can tell their rows.
+        """The table's Parquet files, if they are in a folder and need no Delta reader; otherwise none.
 
-        With `workspace`, without files that a partition keeps for others; those left may hold others' rows.
+        With `workspace`, without the files of other workspaces' partitions. The remaining files may still
+        contain other workspaces' rows.
         """
         folder = folder_of(self.table_uri(table))
-        if folder is None or has_marks(str(folder)):
+        if folder is None or has_special_characters(str(folder)):
             return LocalFiles(table)
         try:
             delta = self.open(table)
             if delta.protocol().min_reader_version > 1:
                 return LocalFiles(table)
-            uneven = is_uneven(table, delta)
-            files = pa.table(delta.get_add_actions(flatten=True))
+            has_incomplete = has_incomplete_files(table, delta)
+            files = data_files(delta, workspace=workspace)
         except TableNotFoundError:
             return LocalFiles(table)
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
-        if workspace is not None and "partition.workspace" in files.column_names:
-            files = files.filter(pc.equal(files["partition.workspace"], workspace))
-        paths = tuple(f"{folder}/{stored_path(path)}" for path in files["path"].to_pylist())
-        return LocalFiles(table, paths, uneven)
+        paths = tuple(f"{folder}/{path}" for path in files["path"].to_pylist())
+        return LocalFiles(table, paths, has_incomplete)
 
     def row_counts(self, table: TableSpec) -> Mapping[str, Mapping[str, int]]:
-        """Rows by workspace, then by month, as the log counts them, of a table that is partitioned by both.
+        """The numbers of rows in the log by workspace and month, of a table that is partitioned by both.
 
-        Counted once for each version of the table. Empty where it does not exist yet.
+        Cached for each version of the table. Empty if it does not exist yet.
         """
         try:
             delta = self.open(table)
@@ -258,7 +299,7 @@ class Lake:
         if known is not None and known[0] == version:
             return known[1]
         try:
-            files = pa.table(delta.get_add_actions(flatten=True))
+            files = data_files(delta)
         except (DeltaError, OSError) as error:
             raise unreadable(self.table_uri(table), error) from error
         names = ["partition.workspace", "partition.month"]
@@ -274,9 +315,9 @@ class Lake:
     def damaged_files(
         self, table: TableSpec, workspace: str | None = None, *, deep: bool = False
     ) -> list[DamagedFile]:
-        """The table's data files that cannot be used, as `damage.damaged_files` finds them.
+        """The table's damaged data files, as found by `damage.damaged_files`.
 
-        None where the table does not exist yet. Raises DamagedError for a damaged log.
+        Empty if the table does not exist yet. Raises DamagedError if the log is damaged.
         """
         try:
             return damage.damaged_files(table, self.open(table), workspace, deep=deep)
@@ -293,9 +334,9 @@ class Lake:
         workspace: str | None = None,
         months: Sequence[str] | None = None,
     ) -> LakeError:
-        """The error to raise where these rows could not be read or written because of `error`.
+        """The error to raise after these rows could not be read or written because of `error`.
 
-        A DamagedError where a look at the files concerned finds one that cannot be used.
+        A DamagedError if one of the files concerned is damaged.
         """
         try:
             found = damage.first_damage(table, self.open(table), workspace, months)
@@ -309,66 +350,77 @@ class Lake:
         uri = self.table_uri(table)
         try:
             found = damage.log_damage(table, uri)
-        except OSError:
+        except (DeltaError, OSError):
             found = None
         return found or unreadable(uri, error)
 
-    def _opened_between(self, table: TableSpec) -> DeltaTable:
-        """A table that was not found: opened where another process has made it since."""
-        uri, lost = self.table_uri(table), False
+    def _open_or_find_loss(self, table: TableSpec) -> DeltaTable:
+        """Open a table that was not found, in case another process has created it since.
+
+        Raises DamagedError if the table has files but no log.
+        """
+        uri, has_files = self.table_uri(table), False
         try:
-            lost = damage.has_files(uri)
-            return self._opened.newest(uri)
+            has_files = damage.has_files(uri)
+            return self._open_tables.newest(uri)
         except TableNotFoundError as error:
-            if lost:
-                raise damage.without_log(table, uri) from error
+            if has_files:
+                raise damage.missing_log(table, uri) from error
             raise
         except (DeltaError, OSError) as error:
             raise self._log_error(table, error) from error
 
-    def _write(self, table: TableSpec, rows: pa.Table, guard: Guard | None, how: dict[str, Any]) -> int:
+    def _write(self, table: TableSpec, rows: pa.Table, guard: CommitGuard | None, how: dict[str, Any]) -> int:
         if not rows.schema.equals(table.schema):
             raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")
-        if guard is not None:
-            # Delta refuses a commit with the id of one made since the snapshot, whatever either wrote.
-            fence = CommitProperties(app_transactions=[Transaction(guard.name, FENCE_VERSION)])
-            how = {**how, "commit_properties": fence}
+        self.refuse_unsafe_store()
+        # Delta refuses a commit if one with the same id was made since the snapshot.
+        fences = [] if guard is None else [Transaction(guard.name, FENCE_VERSION)]
+        properties = CommitProperties(
+            self.commit_metadata, max_commit_retries=RETRIES_AT_ONCE, app_transactions=fences
+        )
         version = 0
-        for attempt in _on_conflict():
-            with attempt:
-                delta = self._opened_or_created(table)
-                columns = upgrade(table, delta)
-                if guard is not None:
-                    guard.check(delta)
-                write_deltalake(delta, as_held(table, rows, columns), **how)
-                version = delta.version()
+        try:
+            for attempt in _on_conflict():
+                with attempt:
+                    delta = self._open_or_create(table)
+                    columns = upgrade(table, delta)
+                    if guard is not None:
+                        guard.check(delta)
+                    data = with_actual_columns(table, rows, columns)
+                    write_deltalake(
+                        delta, data, writer_properties=WRITER, commit_properties=properties, **how
+                    )
+                    version = delta.version()
+        except CommitFailedError as error:
+            raise crowded_out(self.table_uri(table), ATTEMPTS, error) from error
         return version
 
-    def _opened_or_created(self, table: TableSpec) -> DeltaTable:
+    def _open_or_create(self, table: TableSpec) -> DeltaTable:
         try:
             return self.open(table)
         except TableNotFoundError:
-            claimed = self._loss(table)
-        if claimed is None:
+            loss = self._loss(table)
+        if loss is None:
             return self.create(table)
         try:
-            # Whoever made the claim made the table before it.
+            # Another process may have created it since: it creates the table before it counts its rows.
             return self.open(table)
         except TableNotFoundError:
-            raise claimed from None
+            raise loss from None
 
     def _loss(self, table: TableSpec) -> DamagedError | None:
-        """The error to raise instead of creating a table that was lost; None where there was none before.
+        """The error to raise instead of creating a table that was lost; None if it never existed.
 
-        It was lost where the ledger counts rows in it. The ledger was, where the tables hold rows.
+        A table was lost if the ledger counts rows in it. The ledger was lost if the tables have rows.
         """
-        for column, counted in CLAIMS.items():
+        for column, counted in LEDGER_COUNTS.items():
             if table.name == counted.name:
                 rows = self.read(SYNC_LEDGER, columns=[column], where=pc.field(column) > 0)
                 if rows.num_rows:
                     return _lost(table, f"although {SYNC_LEDGER.name} counts rows in it")
             if table.name == SYNC_LEDGER.name and self.row_counts(counted):
-                return _lost(table, f"although {counted.name} holds rows")
+                return _lost(table, f"although {counted.name} has rows")
         return None
 
 
@@ -385,13 +437,13 @@ def table_properties(table: TableSpec) -> dict[str, str]:
     return {
         VERSION_PROPERTY: str(LAKE_VERSION),
         "delta.logRetentionDuration": LOG_RETENTION,
-        # Of all columns by default: opening a table of many files would take four times as long.
+        # The default is all columns: opening a table with many files would take four times as long.
         "delta.dataSkippingStatsColumns": ",".join(bounded),
     }
 
 
 def days_between(first: date, last: date) -> pc.Expression:
-    """Rows whose data_date is from `first` to `last`, both included, without opening other months' files."""
+    """The condition for data_date from `first` to `last`, both included. Skips other months' files."""
     months = _months(first, last)
     return pc.field("month").isin(months) & (pc.field("data_date") >= first) & (pc.field("data_date") <= last)
 
@@ -402,10 +454,21 @@ def _months(first: date, last: date) -> list[str]:
 
 
 def _on_conflict() -> tenacity.Retrying:
-    """Repeat a commit that met another process's commit to the same rows, or to a table just being made."""
+    """Retries a commit that conflicts with another process's commit or creation of the table."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(CommitFailedError),
-        stop=tenacity.stop_after_attempt(10),
-        wait=tenacity.wait_random_exponential(0.05, 2.0),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=_back_off,
         reraise=True,
+    )
+
+
+def _back_off(state: tenacity.RetryCallState) -> float:
+    """A random wait that doubles with each attempt, from twice what an attempt takes on average.
+
+    Where many writers slow a store down, attempts take longer, and longer waits are needed to keep apart.
+    """
+    attempt_seconds = ((state.seconds_since_start or 0.0) - state.idle_for) / state.attempt_number
+    return random.uniform(
+        0.0, min(LONGEST_WAIT, max(0.2, 2 * attempt_seconds) * 2 ** (state.attempt_number - 1))
     )

@@ -1,4 +1,4 @@
-"""A table's Parquet files as DuckDB reads them by itself, and texts as SQL literals."""
+"""A table's Parquet files as a DuckDB source, and SQL literals."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from dataclasses import dataclass
 
 from gsc_pipeline.lake.schemas import TableSpec
 
-_MARKS = "*?[{="
-"""To DuckDB the first four of them stand for other letters of a path, and the last names a partition."""
+_SPECIAL = "*?[{="
+"""Characters with a meaning in DuckDB's paths: wildcards, and `=` for partitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """Files of a table in a folder. The partition columns are in their paths only.
+    """A table's files in a local folder. The partition columns are in their paths only.
 
-    Of an `uneven` table, some files may lack declared columns.
+    `has_incomplete_files`: some files may lack declared columns.
     """
 
     table: TableSpec
     paths: tuple[str, ...] = ()
-    uneven: bool = False
+    has_incomplete_files: bool = False
 
-    def source(self) -> str:
-        """What DuckDB selects the table's declared columns from; partition columns are texts."""
+    def source(self, *, with_names: bool = False) -> str:
+        """The SQL source of the table's declared columns. Partition columns are strings.
+
+        `with_names` adds the column `filename`, the path of each row's file.
+        """
         paths = sql_list(self.paths)
         options = "hive_partitioning = true, hive_types_autocast = false"
-        if not self.uneven:
+        if with_names:
+            options += ", filename = true"
+        if not self.has_incomplete_files:
             return f"read_parquet([{paths}], {options})"
-        # By name DuckDB opens each file before it begins, so only where it must.
+        # With union_by_name DuckDB opens every file first, so only if necessary.
         return (
             f"(FROM read_parquet([{paths}], union_by_name = true, {options}) "
             f"UNION ALL BY NAME SELECT {_nulls(self.table)} WHERE false)"
@@ -46,9 +51,9 @@ def _nulls(table: TableSpec) -> str:
         )
 
 
-def has_marks(path: str) -> bool:
-    """Whether DuckDB would not take the path as it is."""
-    return any(mark in path for mark in _MARKS)
+def has_special_characters(path: str) -> bool:
+    """Whether DuckDB would not take the path literally."""
+    return any(character in path for character in _SPECIAL)
 
 
 def sql_text(text: str) -> str:

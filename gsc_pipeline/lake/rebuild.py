@@ -1,8 +1,8 @@
-"""Rebuilds a table from its data files where its log is lost, and takes damaged files out of a table.
+"""Rebuilds a table whose log is lost from its data files, and removes damaged files from a table.
 
-Old files stay beside the live ones until housekeeping deletes them, so the files alone do not say which rows
-are the table's. Rows that are replaced together (a day of a property, say) are taken from one file: from the
-newest that holds as many as the ledger claims, else from the newest.
+Replaced files stay beside the current ones until housekeeping deletes them, so the files alone do not show
+which rows are current. Rows that are replaced together, such as a day of a property, are taken from one file:
+the newest with as many rows as the ledger counts, otherwise the newest.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from gsc_pipeline.lake.schemas import (
     STANDING_FAILURES,
     SYNC_LEDGER,
     URL_IMPRESSION,
+    WRITING,
     TableSpec,
 )
 from gsc_pipeline.lake.storage import storage_of
@@ -51,18 +52,18 @@ _REPLACED_TOGETHER: Mapping[str, tuple[str, ...]] = {
     ),
     SITEMAPS.name: ("workspace", "site_url", "observed_on"),
 }
-"""The columns whose values rows share that are replaced together. Of other tables each row is by itself."""
+"""The columns that identify rows which are replaced together. In other tables each row is separate."""
 
-MADE_AGAIN = (STANDING_FAILURES, INSIGHT_REFRESHES, *INSIGHTS)
-"""Tables that the next sync or refresh makes whole again: rebuilt without rows."""
+RECREATED = (STANDING_FAILURES, INSIGHT_REFRESHES, *INSIGHTS)
+"""Tables that the next sync or refresh writes completely, so they are rebuilt without rows."""
 
-Claim = tuple[int, int | None, int | None]
-"""Rows, clicks and impressions of a day, the sums None where unknown."""
+Counts = tuple[int, int | None, int | None]
+"""The rows, clicks and impressions of a day; clicks and impressions are None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a table was rebuilt from: files read, files that could not be, and rows of the new table."""
+    """The numbers of files that a table was rebuilt from, of unreadable files, and of its rows."""
 
     table: str
     files: int
@@ -70,17 +71,18 @@ class Rebuilt:
     rows: int
 
 
-def rebuild(lake: Lake, table: TableSpec, claims: Mapping[tuple[Any, ...], Claim]) -> Rebuilt:
-    """Make a table whose log is lost or damaged from its data files, in one commit.
+def rebuild(lake: Lake, table: TableSpec, in_ledger: Mapping[tuple[Any, ...], Counts]) -> Rebuilt:
+    """Rebuild a table whose log is lost or damaged from its data files, in one commit.
 
-    `claims` says what the ledger counts of each day, for the two large tables; a day with a claim of no
-    rows gets none. The old log is kept beside the new one, and no data file is deleted. Raises LakeError.
+    `in_ledger`: the ledger's counts of each day, for the two large tables. A day with a count of zero gets
+    no rows. The old log is kept beside the new one, and no data file is deleted. Raises LakeError.
     """
+    lake.refuse_unsafe_store()
     uri = lake.table_uri(table)
     storage = storage_of(uri)
     try:
-        files = [] if table in MADE_AGAIN else _data_files(storage)
-        done = [_rebuild_partition(storage, table, part, claims) for part in _by_partition(files)]
+        files = [] if table in RECREATED else _data_files(storage)
+        done = [_rebuild_partition(storage, table, part, in_ledger) for part in _by_partition(files)]
         _set_log_aside(storage)
         adds = [add for _, _, add in done if add is not None]
         if adds:
@@ -102,12 +104,12 @@ def rebuild(lake: Lake, table: TableSpec, claims: Mapping[tuple[Any, ...], Claim
 
 
 def _delta_properties(table: TableSpec) -> dict[str, str]:
-    # This way of making a table takes no property of the project's own. The first write adds it.
+    # create_table_with_add_actions refuses unknown properties. The first write adds the project's own.
     return {name: value for name, value in table_properties(table).items() if name.startswith("delta.")}
 
 
 def remove_damaged(lake: Lake, table: TableSpec, files: Iterable[DamagedFile]) -> None:
-    """Take damaged files out of a table. What is left of each stays under its name with `.damaged` added."""
+    """Remove damaged files from a table. What is left of each is renamed to end in `.damaged`."""
     uri = lake.table_uri(table)
     storage = storage_of(uri)
     try:
@@ -133,32 +135,35 @@ def _data_files(storage: pa_fs.FileSystem) -> list[pa_fs.FileInfo]:
     return sorted(files, key=lambda info: (info.mtime_ns or 0, info.path), reverse=True)
 
 
-def _by_partition(files: Sequence[pa_fs.FileInfo]) -> list[list[str]]:
-    parts: dict[str, list[str]] = {}
+def _by_partition(files: Sequence[pa_fs.FileInfo]) -> list[list[pa_fs.FileInfo]]:
+    parts: dict[str, list[pa_fs.FileInfo]] = {}
     for info in files:
-        parts.setdefault(posixpath.dirname(info.path), []).append(info.path)
+        parts.setdefault(posixpath.dirname(info.path), []).append(info)
     return [parts[folder] for folder in sorted(parts)]
 
 
 def _rebuild_partition(
     storage: pa_fs.FileSystem,
     table: TableSpec,
-    paths: Sequence[str],
-    claims: Mapping[tuple[Any, ...], Claim],
+    files: Sequence[pa_fs.FileInfo],
+    in_ledger: Mapping[tuple[Any, ...], Counts],
 ) -> tuple[int, int, AddAction | None]:
-    """Write one new file with a partition's rows. Returns how many files could not be read, and its rows."""
-    read = {path: rows for path in paths if (rows := _rows_of(storage, table, path)) is not None}
+    """Write a partition's rows to one new file. Returns the numbers of unreadable files and of rows."""
+    found = [(info, rows) for info in files if (rows := _rows_of(storage, table, info.path)) is not None]
+    if table is SYNC_LEDGER:
+        found.sort(key=_second_and_completion, reverse=True)
+    read = {info.path: rows for info, rows in found}
     together = _REPLACED_TOGETHER.get(table.name, table.keys)
-    chosen = _chosen(read, together, claims)
+    chosen = _chosen(read, together, in_ledger)
     kept = [
         _only(rows, together, [unit for unit, at in chosen.items() if at == path])
         for path, rows in read.items()
     ]
     rows = pa.concat_tables([table.schema.empty_table(), *kept])
-    bad = len(paths) - len(read)
+    bad = len(files) - len(read)
     if not rows.num_rows:
         return bad, 0, None
-    path = posixpath.join(posixpath.dirname(paths[0]), f"rebuilt-{uuid.uuid4()}.parquet")
+    path = posixpath.join(posixpath.dirname(files[0].path), f"rebuilt-{uuid.uuid4()}.parquet")
     with storage.open_output_stream(path) as stream:
         pq.write_table(rows.drop_columns(list(table.partition_by)), stream)
     (info,) = storage.get_file_info([path])
@@ -173,8 +178,17 @@ def _rebuild_partition(
     return bad, rows.num_rows, add
 
 
+def _second_and_completion(found: tuple[pa_fs.FileInfo, pa.Table]) -> tuple[int, bool]:
+    """A sort key: the second of a file of the ledger, and whether no day in it is being written.
+
+    A sync marks days and completes them within a second, and object stores keep times in whole seconds.
+    """
+    info, rows = found
+    return (info.mtime_ns or 0) // 10**9, not pc.any(pc.equal(rows["status"], WRITING)).as_py()
+
+
 def _rows_of(storage: pa_fs.FileSystem, table: TableSpec, path: str) -> pa.Table | None:
-    """A file's rows in the declared columns, None where the file cannot be read."""
+    """A file's rows in the declared columns; None if the file cannot be read."""
     values = dict(part.split("=", 1) for part in posixpath.dirname(path).split("/") if "=" in part)
     try:
         with storage.open_input_file(path) as file:
@@ -193,17 +207,17 @@ def _rows_of(storage: pa_fs.FileSystem, table: TableSpec, path: str) -> pa.Table
 
 
 def _chosen(
-    read: Mapping[str, pa.Table], together: Sequence[str], claims: Mapping[tuple[Any, ...], Claim]
+    read: Mapping[str, pa.Table], together: Sequence[str], in_ledger: Mapping[tuple[Any, ...], Counts]
 ) -> dict[tuple[Any, ...], str]:
-    """The file that each unit's rows are taken from. `read` has the newest file first."""
+    """The file from which each unit's rows are taken. `read` has the newest file first."""
     chosen: dict[tuple[Any, ...], str] = {}
     fits: set[tuple[Any, ...]] = set()
     for path, rows in read.items():
-        for unit, held in _sums(rows, together).items():
-            claim = claims.get(unit)
-            if unit in fits or (claim is not None and claim[0] == 0):
+        for unit, in_file in _sums(rows, together).items():
+            expected = in_ledger.get(unit)
+            if unit in fits or (expected is not None and expected[0] == 0):
                 continue
-            if claim is not None and _is_as_claimed(held, claim):
+            if expected is not None and _matches(in_file, expected):
                 fits.add(unit)
                 chosen[unit] = path
             else:
@@ -211,11 +225,11 @@ def _chosen(
     return chosen
 
 
-def _is_as_claimed(held: Claim, claim: Claim) -> bool:
-    return all(wanted is None or has == wanted for has, wanted in zip(held, claim, strict=True))
+def _matches(in_file: Counts, expected: Counts) -> bool:
+    return all(wanted is None or has == wanted for has, wanted in zip(in_file, expected, strict=True))
 
 
-def _sums(rows: pa.Table, together: Sequence[str]) -> dict[tuple[Any, ...], Claim]:
+def _sums(rows: pa.Table, together: Sequence[str]) -> dict[tuple[Any, ...], Counts]:
     sums: list[tuple[Any, str]] = [([], "count_all")]
     names = ["clicks", "impressions"]
     has_sums = all(name in rows.column_names and name not in together for name in names)
@@ -230,19 +244,19 @@ def _sums(rows: pa.Table, together: Sequence[str]) -> dict[tuple[Any, ...], Clai
 
 
 def _only(rows: pa.Table, together: Sequence[str], units: Sequence[tuple[Any, ...]]) -> pa.Table:
-    """The rows of some units. Of rows that are alone one of each key stays."""
+    """The rows of some units."""
     if not units:
         return rows.slice(0, 0)
     keys = rows.select(list(together)).append_column("at", pa.array(range(rows.num_rows), pa.int64()))
     schema = pa.schema([rows.schema.field(name) for name in together])
     wanted = pa.table([list(values) for values in zip(*units, strict=True)], schema=schema)
-    # Only the keys are joined, as Arrow joins no lists.
+    # Join only the keys, because Arrow cannot join tables with list columns.
     at = keys.join(wanted, keys=list(together), join_type="left semi")["at"].combine_chunks()
     return rows.take(at.sort())
 
 
 def _stats(table: TableSpec, rows: pa.Table) -> str:
-    """What Delta's log says of a file: its rows, and bounds of the columns that spare readers the file."""
+    """A file's statistics for Delta's log: its number of rows and the bounds of some columns."""
     bounded = [name for name in (*PROPERTY_COLUMNS, "data_date") if name in rows.column_names]
     bounds = {name: pc.min_max(rows[name]).as_py() for name in bounded if name not in table.partition_by}
     return json.dumps(
@@ -260,7 +274,7 @@ def _text(value: object) -> object:
 
 
 def _set_log_aside(storage: pa_fs.FileSystem) -> None:
-    """Move the log to a folder of another name, file by file as an object store must."""
+    """Move the log to another folder, file by file as object stores require."""
     aside = f"{LOG}.damaged-{uuid.uuid4().hex[:8]}"
     found = storage.get_file_info(pa_fs.FileSelector(LOG, recursive=True, allow_not_found=True))
     files = [info.path for info in found if info.type is pa_fs.FileType.File]

@@ -1,4 +1,4 @@
-"""SQL over the lake's tables, by DuckDB, read-only."""
+"""Read-only SQL over the lake's tables, with DuckDB."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from gsc_pipeline.lake import export_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError, unreadable
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
-from gsc_pipeline.lake.storage import folder_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,25 +25,27 @@ def connect(
     whole: Sequence[TableSpec] = (),
     without: Collection[str] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection in memory in which each of the lake's `tables` is a view of its own name.
+    """An in-memory DuckDB connection with a view for each of the lake's `tables`.
 
-    A table that does not exist yet is an empty view. The connection cannot change the lake: SQL may read
-    these views and nothing else, no other file, and no COPY over the lake's own.
+    A table that does not exist yet is an empty view. With the tables that it needs, there is also a view
+    `ExportLog`. SQL can read only these views: it cannot read or write files, nor change the lake.
 
-    `whole` are more tables, for SQL of this project that reads every file of them: of a lake in a folder
-    DuckDB opens these itself, in a quarter of the time. That needs access to files, so such a connection
-    is not for anyone else's SQL. `without` are files of theirs to leave out, by table and path below it.
+    `whole`: further tables, of which the project's own SQL reads every file. If the lake is in a folder,
+    DuckDB opens their files itself, in a quarter of the time. This needs access to files, so do not run
+    users' SQL on such a connection. `without`: files of these tables to skip, as `table/path`.
     """
-    # A tenth of a second to import, and every run of Dagster imports this module.
+    # Importing it takes a tenth of a second, and every Dagster run imports this module.
     import duckdb
 
     connection = duckdb.connect(":memory:")
-    # It would be drawn on standard output, into what a command prints there.
+    # The progress bar would be printed on standard output, between a command's output.
     connection.execute("SET enable_progress_bar = false")
     for table in tables:
-        _view(connection, lake, table)
+        _view(connection, lake, table, ())
     for table in whole:
         _view_whole(connection, lake, table, without)
+    if set(export_log.NEEDED) <= set(tables):
+        connection.execute(f"CREATE TEMP VIEW {export_log.NAME} AS {export_log.SQL}")
     if not whole:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
@@ -51,7 +53,7 @@ def connect(
 
 @contextmanager
 def reading(lake: Lake, tables: Sequence[TableSpec], workspace: str | None = None) -> Iterator[None]:
-    """Raise LakeError for what a query over these tables raises: DamagedError where a file is damaged."""
+    """Turn errors of queries over these tables into LakeError; DamagedError if a file is damaged."""
     import duckdb
 
     try:
@@ -69,7 +71,7 @@ def _error_of(lake: Lake, tables: Sequence[TableSpec], workspace: str | None, er
 
 
 def mistake_in_sql(error: str) -> str:
-    """What DuckDB says of a query it cannot run, in one line, with where to look."""
+    """DuckDB's error about a query on one line, with the next step."""
     said, _, place = error.partition("LINE ")
     said = " ".join(said.split()).rstrip(".!")
     line = place.partition(":")[0]
@@ -81,8 +83,10 @@ def mistake_in_sql(error: str) -> str:
     return said + where
 
 
-def _view(connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec) -> None:
-    dataset = lake.dataset(table)
+def _view(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec, without: Collection[str]
+) -> None:
+    dataset = lake.dataset(table, without=without)
     connection.register(table.name, table.schema.empty_table() if dataset is None else dataset)
 
 
@@ -90,15 +94,13 @@ def _view_whole(
     connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec, without: Collection[str]
 ) -> None:
     files = lake.local_files(table)
-    if without:
-        left = (path for path in files.paths if not any(path.endswith(f"/{one}") for one in without))
-        files = replace(files, paths=tuple(left))
-    if files.paths:
+    prefix = f"{table.name}/"
+    left = {path.removeprefix(prefix) for path in without if path.startswith(prefix)}
+    paths = tuple(path for path in files.paths if not any(path.endswith(f"/{prefix}{one}") for one in left))
+    if paths:
         connection.execute(
             f"""CREATE VIEW {table.name} AS SELECT {", ".join(table.schema.names)}
-                FROM {files.source()}"""
+                FROM {replace(files, paths=paths).source()}"""
         )
-    elif without and folder_of(lake.uri) is not None:
-        connection.register(table.name, table.schema.empty_table())
     else:
-        _view(connection, lake, table)
+        _view(connection, lake, table, left)

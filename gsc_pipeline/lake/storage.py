@@ -1,35 +1,119 @@
-"""A table's files as an Arrow file system: the native one for a folder, Delta's for an object store."""
+"""Files of a folder or an object store: as an Arrow file system to read, and written one at a time.
+
+An object store is reached through Delta's own access, with the variables that the tables need.
+"""
 
 from __future__ import annotations
 
+import atexit
+import time
+import uuid
+import weakref
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import pyarrow as pa
 import pyarrow.fs as pa_fs
+from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
+from typing_extensions import override
+
+_LONGEST_WAIT_SECONDS = 1.0
+"""How long the end of a process waits for Arrow's threads. A scan that was abandoned may never end."""
+
+
+def absolute(uri: str) -> str:
+    """The URI, or the absolute path of a folder, without a slash at its end."""
+    return uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
 
 
 def folder_of(uri: str) -> Path | None:
-    """The folder that a table or a lake is in; None for an object store."""
+    """The folder of a table or lake; None for an object store."""
     if "://" not in uri:
         return Path(uri)
     return Path(url2pathname(urlsplit(uri).path)) if uri.startswith("file://") else None
 
 
 def storage_of(uri: str, sizes: Mapping[str, int] | None = None) -> pa_fs.FileSystem:
-    """The files under `uri`, by paths relative to it. `sizes` spares an object store a call for each file.
+    """The files under `uri`, with paths relative to it. With `sizes`, an object store needs no call per file.
 
-    Arrow's threads may still call a Python file system while the interpreter ends, which aborts the
-    process. So a folder is never read by one.
+    A folder never uses a Python file system: Arrow's threads could call it during interpreter shutdown,
+    which aborts the process.
     """
     folder = folder_of(uri)
     if folder is not None:
         return pa_fs.SubTreeFileSystem(str(folder), pa_fs.LocalFileSystem())
-    return pa_fs.PyFileSystem(DeltaStorageHandler(uri, None, dict(sizes) if sizes else None))
+    return python_file_system(uri, sizes)
 
 
-def stored_path(logged: str) -> str:
-    """The path of a file in the storage. Delta's log holds it encoded as a part of a URI."""
-    return unquote(logged)
+def write_file(uri: str, name: str, content: bytes) -> str:
+    """Write a file under a folder, which is created if missing, or under the URI of an object store.
+
+    Readers see the earlier file or the whole new one. Returns its path or URI. Raises OSError.
+    """
+    folder = folder_of(uri)
+    if folder is None:
+        try:
+            _Files(uri).write(name, content)
+        except DeltaError as error:
+            raise OSError(str(error)) from error
+        return f"{uri.rstrip('/')}/{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f".{name}.{uuid.uuid4().hex}"
+    try:
+        made.write_bytes(content)
+        made.replace(folder / name)
+    finally:
+        made.unlink(missing_ok=True)
+    return str(folder / name)
+
+
+def python_file_system(uri: str, sizes: Mapping[str, int] | None = None) -> pa_fs.PyFileSystem:
+    """Delta's files under `uri`. Before the process ends, it waits until Arrow's threads released them."""
+    found = pa_fs.PyFileSystem(_Files(uri, None, dict(sizes) if sizes else None))
+    _file_systems.append(found)
+    while _opened and _opened[0]() is None:
+        _opened.popleft()
+    return found
+
+
+class _Files(DeltaStorageHandler):
+    """Remembers the files that Arrow has opened."""
+
+    @override
+    def open_input_file(self, path: str) -> pa.PythonFile:
+        file = self._handler.open_input_file(path)
+        # Without a callback: that would run Python in the thread that releases the file.
+        _opened.append(weakref.ref(file))
+        return pa.PythonFile(file)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write an object, which appears when its stream is closed: not at all if that fails."""
+        # Arrow's stream would hand over its own buffers, which Delta's does not take.
+        stream = self._handler.open_output_stream(path, None)
+        stream.write(content)
+        stream.close()  # type: ignore[attr-defined]
+
+
+_opened: deque[weakref.ref[Any]] = deque()
+_file_systems: deque[pa_fs.PyFileSystem] = deque(maxlen=100)
+"""Kept, so that none of Arrow's threads is the last to release one."""
+
+
+@atexit.register
+def wait_for_arrow(longest_seconds: float = _LONGEST_WAIT_SECONDS) -> bool:
+    """Wait until Arrow has released all files of Python file systems. Returns whether it has.
+
+    Arrow's threads release a file shortly after the scan that read it has returned. A thread that does so
+    during interpreter shutdown aborts the process.
+    """
+    deadline = time.monotonic() + longest_seconds
+    while is_open := any(file() is not None for file in _opened):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.001)
+    return not is_open

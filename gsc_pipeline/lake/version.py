@@ -1,4 +1,4 @@
-"""The version of the lake's form, which each table carries as a table property."""
+"""The version of the lake's format, stored as a table property."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from deltalake import DeltaTable
 from gsc_pipeline.lake.errors import NewerLakeError
 
 LAKE_VERSION = 2
-"""To be raised when an older release would read or write a table wrongly."""
+"""Increase it when an older release would read or write a table wrongly."""
 VERSION_PROPERTY = "gsc_pipeline.lake_version"
 
 
 def version_of(delta: DeltaTable) -> int:
-    """The table's version: 1 without the property, as release 0.1.0 made its tables."""
+    """The table's version. Without the property it is 1, as in tables of release 0.1.0."""
     text = delta.metadata().configuration.get(VERSION_PROPERTY) or ""
     return int(text) if text.isdecimal() else 1
 
 
 def refuse_newer(delta: DeltaTable, lake_uri: str) -> None:
-    """Raise NewerLakeError where a newer release has written the table."""
+    """Raise NewerLakeError if a newer release wrote the table."""
     version = version_of(delta)
     if version > LAKE_VERSION:
         raise NewerLakeError(

@@ -1,152 +1,210 @@
-"""Charts as inline SVG without scripts, in the page's own colours and type.
-
-Belongs here: drawing. Does not: what is drawn. Colours are names that become the page's CSS variables, so a
-chart follows light, dark and print; text stays text.
-"""
+"""Clicks and impressions over time as SVG: inline in the page, or as an image of its own."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from itertools import count, groupby
+from typing import Any, Self
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+import pandas as pd
+from markupsafe import Markup
 
-# Colours that nothing else has: the drawing knows no CSS, so they are replaced in its text.
-_VARIABLES = {
-    "#0a0b01": "var(--ink)",
-    "#0a0b02": "var(--faint)",
-    "#0a0b03": "var(--clicks)",
-    "#0a0b04": "var(--impressions)",
-    "#0a0b05": "var(--provisional)",
+from gsc_pipeline.report.templates import environment
+
+_LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 40, 6, 22, 22, 30
+"""Margins of a chart, and the space between its two panels."""
+_LETTER = 6.2
+"""Average width of a character of a label; text cannot be measured here."""
+_LABEL = 60
+"""Width reserved for each date."""
+_DAY_STEPS = (1, 2, 3, 7, 14)
+_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
+
+PAGE_COLOURS = {name: f"var(--{name})" for name in ("ink", "faint", "clicks", "impressions", "provisional")}
+"""The page's CSS variables, so that a chart follows light, dark and print."""
+IMAGE_COLOURS = {
+    "ink": "#768390",
+    "faint": "#8b949e55",
+    "clicks": "#1f6feb",
+    "impressions": "#8250c4",
+    "provisional": "#d9a92b33",
 }
-_INK, _FAINT, _CLICKS, _IMPRESSIONS, _PROVISIONAL = _VARIABLES
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.size": 11,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
-WIDE, NARROW = (9.2, 3.4), (4.0, 3.4)
-"""Sizes in inches of 72 points: for a page, and for a telephone."""
+"""Colours for an image, which has no CSS: readable on light and on dark backgrounds."""
+
+
+_Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """Clicks and impressions at days; from `provisional_from` on they may still change."""
+class Size:
+    """The size of a chart in SVG units; its font size is 11."""
 
-    days: Sequence[date]
-    clicks: Sequence[float]
-    impressions: Sequence[float]
+    width: int
+    height: int
+
+
+WIDE, NARROW = Size(662, 245), Size(288, 245)
+"""Sizes for large screens and paper, and for telephones."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Clicks and impressions by day or week, without missing dates; NaN means no data.
+
+    Numbers from `provisional_from` on may still change.
+    """
+
+    frame: pd.DataFrame
     provisional_from: date | None = None
 
+    @classmethod
+    def of(cls, daily: pd.DataFrame) -> Self:
+        """Sums by day of rows of daily_performance; a day without a row has no data."""
+        days = daily.groupby("data_date")[["clicks", "impressions"]].sum().astype("float64").asfreq("D")
+        last_final = daily.loc[daily["is_final"], "data_date"].max()
+        later = days.index if pd.isna(last_final) else days.index[days.index > last_final]
+        return cls(days, later[0].date() if len(later) else None)
 
-def over_time(series: Series, size: tuple[float, float], *, name: str) -> str:
-    """Clicks above impressions over the same days. `name` is the chart's own on the page."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=size)
-        width, height = size
-        # In inches, with room for the longest label; measuring each text takes as long as all the drawing.
-        figure.subplots_adjust(
-            left=0.56 / width, right=1 - 0.1 / width, bottom=0.3 / height, top=1 - 0.3 / height, hspace=0.34
+    @property
+    def days(self) -> list[date]:
+        """The day of each row; the first day of a week."""
+        return [day.date() for day in self.frame.index]
+
+
+def over_time(series: Series, size: Size, *, label: str, colours: dict[str, str] = PAGE_COLOURS) -> Markup:
+    """A chart of clicks above one of impressions. `label` is the text for screen readers."""
+    days = series.days
+    step = days[1] - days[0] if len(days) > 1 else timedelta(1)
+    left, right = _LEFT, size.width - _RIGHT
+    scale = (right - left) / (days[-1] - days[0] + step).days
+
+    def x_of(day: date) -> float:
+        """The middle of the day, or of the week that begins on it."""
+        return left + scale * ((day - days[0]) / timedelta(1) + step.days / 2)
+
+    final = sum(series.provisional_from is None or day < series.provisional_from for day in days)
+    places = [x_of(day) for day in days]
+    # The band begins at the last final day, like the dashed line.
+    band = places[final - 1] if final else left
+    height = (size.height - _TOP - _BOTTOM - _BETWEEN) / 2
+    panels = [
+        _panel(name, _TOP + row * (height + _BETWEEN), height, places, series.frame[name].tolist(), final)
+        for row, name in enumerate(("clicks", "impressions"))
+    ]
+    template = environment().get_template("chart.svg.j2")
+    return Markup(
+        template.render(
+            width=size.width,
+            height=size.height,
+            left=left,
+            right=right,
+            label=label,
+            colours=colours,
+            band=(_round(band), _round(right - band)) if final < len(days) else None,
+            panels=panels,
+            dates=_dates(days, x_of, size),
         )
-        axes = figure.subplots(2, 1, sharex=True)
-        for place, (label, values, colour) in enumerate(
-            (
-                ("Clicks", series.clicks, _CLICKS),
-                ("Impressions", series.impressions, _IMPRESSIONS),
-            )
-        ):
-            _panel(axes[place], series, values, label, colour)
-        axes[1].xaxis.set_major_formatter(_dates(axes[1], 8 if size[0] > 6 else 4))
-        return _svg(figure, name)
-
-
-_COLOURS = {
-    "var(--ink)": "#5a6675",
-    "var(--faint)": "#c3cad3",
-    "var(--clicks)": "#1f6feb",
-    "var(--impressions)": "#8250c4",
-    "var(--provisional)": "#d9a92b33",
-}
-"""For a chart that stands alone: readable on a light and on a dark ground."""
-
-
-def as_image(svg: str) -> str:
-    """The chart as a file of its own: with a size, a font and colours that need no page around it."""
-    for variable, colour in _COLOURS.items():
-        svg = svg.replace(variable, colour)
-    view = re.match(r'<svg viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    assert view is not None
-    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    own = f'<svg {spaces} width="{view[1]}" height="{view[2]}" font-family="sans-serif" '
-    return svg.replace("<svg ", own, 1)
-
-
-def _panel(axes: Axes, series: Series, values: Sequence[float], label: str, colour: str) -> None:
-    split = len(series.days)
-    if series.provisional_from is not None:
-        split = sum(day < series.provisional_from for day in series.days)
-        axes.axvspan(series.days[max(split - 1, 0)], series.days[-1], color=_PROVISIONAL, linewidth=0)  # type: ignore[arg-type]
-    final, rest = slice(0, split), slice(max(split - 1, 0), None)
-    axes.fill_between(series.days[final], values[final], color=colour, alpha=0.14, linewidth=0)  # type: ignore[arg-type]
-    axes.plot(series.days[final], values[final], color=colour, linewidth=1.8)  # type: ignore[arg-type]
-    if split < len(series.days):
-        axes.plot(series.days[rest], values[rest], color=colour, linewidth=1.6, linestyle=(0, (2, 2)))  # type: ignore[arg-type]
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.01)
-    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    axes.set_title(label, loc="left", fontsize=11, color=colour, fontweight="bold")
+    )
 
 
 def short(value: float) -> str:
-    """A number as an axis shows it: 950, 1.2k, 30k, 4.5M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    """A short form of the number: 950, 1.2k, 30k, 4.5M."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:.1f}".removesuffix(".0") + unit
+            return f"{value / size:.2f}".rstrip("0").rstrip(".") + unit
     return f"{value:.0f}"
 
 
-def _dates(axes: Axes, most: int) -> ConciseDateFormatter:
-    locator = AutoDateLocator(minticks=2, maxticks=most)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    return ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+def value_ticks(highest: float) -> list[int]:
+    """Round whole numbers from 0 up to `highest`, at most three above 0."""
+    steps = (int(factor * 10**power) for power in count() for factor in (1, 2, 2.5, 5))
+    step = next(step for step in steps if highest < 4 * step)
+    return list(range(0, int(highest) + 1, step))
 
 
-def _svg(figure: Figure, name: str) -> str:
-    """The drawing alone: no prolog, no metadata, no size or font of its own, ids that no other chart has."""
-    file = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(file, metadata=nothing)  # type: ignore[no-untyped-call]
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(
-        r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, count=1
-    )
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r'\b(id="|url\(#|href="#)', rf"\1{name}-", text)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, variable)
-    return text
+def date_ticks(first: date, last: date, most: int) -> list[date]:
+    """At most `most` days from `first` to `last`: evenly spaced days, Mondays or first days of months."""
+    days = [first + timedelta(age) for age in range((last - first).days + 1)]
+    for step in _DAY_STEPS:
+        # Ordinal 1 is a Monday.
+        chosen = [day for day in days if day.toordinal() % step == 1 % step]
+        if len(chosen) <= most:
+            return chosen
+    firsts = [day for day in days if day.day == 1]
+    for step in _MONTH_STEPS:
+        chosen = [day for day in firsts if (12 * day.year + day.month - 1) % step == 0]
+        if len(chosen) <= most:
+            return chosen
+    return []
+
+
+def _panel(
+    name: str, top: float, height: float, places: Sequence[float], values: Sequence[float], final: int
+) -> dict[str, Any]:
+    """The chart of one measure, of which the first `final` values are final."""
+    highest = 1.06 * max((value for value in values if not math.isnan(value)), default=0)
+    highest = max(highest, 1)
+    bottom = top + height
+
+    def y_of(value: float) -> float:
+        return bottom - height * value / highest
+
+    points = [
+        None if math.isnan(value) else (_round(x), _round(y_of(value)))
+        for x, value in zip(places, values, strict=True)
+    ]
+    solid = _runs(points[:final])
+    known = [None, *points, None]
+    return {
+        "title": name.title(),
+        "colour": name,
+        "top": _round(top),
+        "height": _round(height),
+        "bottom": _round(bottom),
+        "ticks": [(_round(y_of(tick)), short(tick)) for tick in value_ticks(highest)],
+        "areas": [_text([(run[0][0], _round(bottom)), *run, (run[-1][0], _round(bottom))]) for run in solid],
+        "lines": [_text(run) for run in solid],
+        # From the last final point on, to join the solid line.
+        "dashed": [_text(run) for run in _runs(points[max(final - 1, 0) :])],
+        "dots": [
+            point
+            for before, point, after in zip(known, known[1:], known[2:], strict=False)
+            if point and not before and not after
+        ],
+    }
+
+
+def _runs(points: Sequence[_Point | None]) -> list[list[_Point]]:
+    """The parts of the line between gaps, with at least two points each."""
+    parts = [
+        [point for point in part if point]
+        for is_gap, part in groupby(points, lambda point: point is None)
+        if not is_gap
+    ]
+    return [part for part in parts if len(part) > 1]
+
+
+def _dates(days: Sequence[date], x_of: Callable[[date], float], size: Size) -> list[tuple[float, float, str]]:
+    """The position of each tick, the middle of its label, and the label. A new year is named."""
+    ticks = date_ticks(days[0], days[-1], (size.width - _LEFT - _RIGHT) // _LABEL)
+    are_months = len(days) > 1 and all(day.day == 1 for day in ticks)
+    found, year = [], None
+    for day in ticks:
+        text = f"{day:%b}" if are_months else f"{day.day} {day:%b}"
+        text = text if day.year == year else f"{text} {day.year}"
+        half = _LETTER * len(text) / 2
+        x = x_of(day)
+        found.append((_round(x), _round(min(x, size.width - half)), text))
+        year = day.year
+    return found
+
+
+def _text(points: Sequence[_Point]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)
+
+
+def _round(value: float) -> float:
+    return round(value, 1)

@@ -1,7 +1,4 @@
-"""Everything one report shows, read out of the lake at once.
-
-Belongs here: reading, and choosing what adds up. Does not: how it looks (`page`, `charts`).
-"""
+"""The data of a report, read from the lake."""
 
 from __future__ import annotations
 
@@ -11,22 +8,26 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from gsc_pipeline.errors import PipelineError
-from gsc_pipeline.insights.changes import with_change
-from gsc_pipeline.insights.source import LakeSource
+from gsc_pipeline.insights.inputs import Inputs
+from gsc_pipeline.insights.measures import SERIES, with_change
+from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TableSpec
+from gsc_pipeline.lake.quality import DarkProperty, dark_properties
+from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SITE_IMPRESSION, SYNC_LEDGER, TableSpec
+from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.report.findings import FINDINGS
 from gsc_pipeline.report.totals import Headline, headline, outermost
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.sync.failures import StandingFailure, is_configured, of_configured
+from gsc_pipeline.workspaces.registry import Workspace
 
 
 class ReportError(PipelineError):
-    """There is nothing to report on. The text says what to do first."""
+    """There is nothing to report, or the report cannot be written. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PropertyFigures:
-    """One property and search type: its figures, and whether the headline counts it."""
+    """The figures of a property and search type, and whether the headline includes them."""
 
     site_url: str
     search_type: str
@@ -36,7 +37,10 @@ class PropertyFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReportData:
-    """What one report is made of. `daily` has the rows that the headline counts, day by day."""
+    """The data of one report, without properties and search types that are no longer configured.
+
+    `daily` holds the rows of daily_performance that the headline includes.
+    """
 
     workspace: Workspace
     made_at: datetime
@@ -47,28 +51,30 @@ class ReportData:
     devices: pd.DataFrame
     countries: pd.DataFrame
     findings: dict[TableSpec, pd.DataFrame]
-    failing: pd.DataFrame
+    failing: tuple[StandingFailure, ...]
+    dark: tuple[DarkProperty, ...]
     last_good_sync: datetime | None
 
     @property
     def window(self) -> pd.DataFrame:
-        """The rows of `daily` in the headline's window."""
+        """The rows of `daily` in the window of the headline."""
         first, last = pd.Timestamp(self.figures.first), pd.Timestamp(self.figures.last)
         return self.daily[self.daily["data_date"].between(first, last) & self.daily["is_final"]]
 
     @property
     def provisional_from(self) -> date | None:
-        """The first day after the window that has numbers, which may still change."""
+        """The first day after the window; its numbers may still change."""
         later = self.daily.loc[self.daily["data_date"] > pd.Timestamp(self.figures.last), "data_date"]
         return None if later.empty else later.min().date()
 
 
 def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportData:
-    """Read what the report of `workspace` shows; insights as they were last made.
+    """Read the data of the workspace's report. Insights are read as they are, without a refresh.
 
-    Raises ReportError when no day of the workspace is final yet, LakeError when the lake cannot be read.
+    Raises ReportError if the workspace has no final day yet, LakeError if the lake cannot be read.
     """
-    daily = _frame(lake, DAILY_PERFORMANCE, workspace)
+    stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
+    daily = configured(stored, workspace)
     figures = [
         PropertyFigures(str(site_url), str(search_type), made, is_counted=False)
         for (site_url, search_type), rows in daily.groupby(["site_url", "search_type"], sort=True)
@@ -77,19 +83,20 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
     newest = max((one.figures.last for one in figures), default=None)
     if newest is None:
         raise ReportError(
-            f"{workspace.id}: nothing to report on, no day of it is final in {lake.uri}: run gsc sync first"
+            f"{workspace.id}: nothing to report, because no day is final in {lake.uri}. Run gsc sync first"
         )
-    # One that ended long ago has no present to be told of.
+    # Leave out properties whose data ended before the current window.
     oldest = newest - timedelta(days=workspace.thresholds.window_days)
-    present = [one for one in figures if one.figures.last > oldest]
-    main = _main_search_type(present)
-    outer = outermost([one.site_url for one in present if one.search_type == main])
+    current = [one for one in figures if one.figures.last > oldest]
+    main = _main_search_type(current)
+    outer = outermost([one.site_url for one in current if one.search_type == main])
     is_counted = (daily["search_type"] == main) & daily["site_url"].isin(outer)
     total = headline(daily[is_counted], workspace.thresholds)
     assert total is not None
+    state = workspace_state(workspace, lake)
     tables = (SITE_IMPRESSION, SYNC_LEDGER)
-    with LakeSource(lake, workspace.id, (), workspace.thresholds, tables=tables) as source:
-        parts = source.compared_parts()
+    with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables) as inputs:
+        parts = inputs.compared_parts()
     parts = parts[(parts["search_type"] == main) & parts["site_url"].isin(outer)]
     return ReportData(
         workspace=workspace,
@@ -103,20 +110,36 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
                 one.figures,
                 is_counted=one.search_type == main and one.site_url in outer,
             )
-            for one in present
+            for one in current
         ),
         daily=daily[is_counted].reset_index(drop=True),
         devices=_summed(parts, "device"),
         countries=_summed(parts, "country"),
-        findings={one.table: _frame(lake, one.table, workspace) for one in FINDINGS},
-        failing=_failing(lake, workspace),
-        last_good_sync=_last_good_sync(lake, workspace),
+        findings={
+            table: configured(read_ranked(lake, table, workspace.id), workspace)
+            for table in {one.table for one in FINDINGS}
+        },
+        dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),
+        failing=tuple(failure for failure in state.failures if failure.days),
+        last_good_sync=state.last_good_sync,
     )
 
 
-def _main_search_type(present: list[PropertyFigures]) -> str:
+def configured(rows: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
+    """The rows of properties and search types that the workspace still has."""
+    keys = [name for name in SERIES if name in rows.columns]
+    kept = [is_configured(workspace, *key) for key in rows[keys].itertuples(index=False, name=None)]
+    return rows[pd.Series(kept, index=rows.index, dtype=bool)].reset_index(drop=True)
+
+
+def has_brand_terms(workspace: Workspace) -> bool:
+    """Whether brand queries can be told from others."""
+    return any(term.strip() for term in workspace.brand_terms)
+
+
+def _main_search_type(current: list[PropertyFigures]) -> str:
     clicks: dict[str, int] = {}
-    for one in present:
+    for one in current:
         clicks[one.search_type] = clicks.get(one.search_type, 0) + one.figures.totals.clicks
     return "WEB" if "WEB" in clicks else max(clicks, key=lambda name: (clicks[name], name))
 
@@ -127,27 +150,3 @@ def _summed(parts: pd.DataFrame, by: str) -> pd.DataFrame:
     return found.sort_values(
         ["clicks", "impressions", "item"], ascending=[False, False, True], ignore_index=True
     )
-
-
-def _failing(lake: Lake, workspace: Workspace) -> pd.DataFrame:
-    columns = ["site_url", "search_type", "data_date", "status", "reason"]
-    days = _frame(lake, SYNC_LEDGER, workspace, columns)
-    failed = days[days["status"] == "failed"].sort_values("data_date")
-    return failed.groupby(["site_url", "search_type"], as_index=False).agg(
-        days=("data_date", "count"), since=("data_date", "min"), reason=("reason", "last")
-    )
-
-
-def _last_good_sync(lake: Lake, workspace: Workspace) -> datetime | None:
-    runs = _frame(lake, SYNC_RUNS, workspace, ["started_at", "outcome"])
-    good = runs.loc[runs["outcome"] == "success", "started_at"]
-    return None if good.empty else good.max().to_pydatetime()
-
-
-def _frame(
-    lake: Lake, table: TableSpec, workspace: Workspace, columns: list[str] | None = None
-) -> pd.DataFrame:
-    frame: pd.DataFrame = lake.read(table, columns=columns, workspace=workspace.id).to_pandas(
-        date_as_object=False
-    )
-    return frame

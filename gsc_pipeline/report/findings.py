@@ -1,12 +1,7 @@
-"""The insights as a reader meets them: what each table is called, what to do about it, what to show first.
-
-Belongs here: titles, advice, columns and their order of importance. Does not: what is found (`insights`),
-HTML (`page`).
-"""
+"""The findings of the report: titles, explanations, advice and columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,15 +18,12 @@ from gsc_pipeline.lake.schemas import (
 )
 
 SHOWN = 10
-"""Rows of each finding that the page shows; the rest is in the CSV."""
+"""Rows of each finding on the page, and of a preview; the CSV has all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column on the page: its heading, and how its values are written.
-
-    `kind` is text, url, count, change, share (of one, as percent), decimal or day.
-    """
+    """A column on the page. `kind` says how values are written: text, url, count, share, day, ..."""
 
     name: str
     heading: str
@@ -40,31 +32,22 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One insight on the page. `rank` takes the table's rows to those worth showing, the foremost first."""
+    """A section of the page: all rows of a table, or those with one of the `values` in the column `only`.
+
+    `meaning` and `advice` may use the names of thresholds in braces.
+    """
 
     table: TableSpec
     title: str
     meaning: str
     advice: str
     columns: tuple[Column, ...]
-    rank: Callable[[pd.DataFrame], pd.DataFrame]
+    only: str = ""
+    values: tuple[str | bool, ...] = ()
 
-
-def _by(column: str, *, ascending: bool = False, only: str = "") -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-        chosen = rows.query(only) if only else rows
-        return chosen.sort_values(column, ascending=ascending, kind="stable")
-
-    return ranked
-
-
-def _largest_changes(kinds: tuple[str, ...]) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-        chosen = rows[rows["kind"].isin(kinds)]
-        weight = chosen["change"].abs() + (chosen["impressions"] + chosen["impressions_before"]) / 1e9
-        return chosen.assign(weight=weight).sort_values("weight", ascending=False, kind="stable")
-
-    return ranked
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows that the finding shows, in the order of the table."""
+        return rows[rows[self.only].isin(self.values)] if self.only else rows
 
 
 _QUERY, _URL = Column("query", "Query", "text"), Column("url", "Page", "url")
@@ -78,109 +61,134 @@ FINDINGS = (
     Finding(
         STRIKING_DISTANCE,
         "Within striking distance",
-        "Queries without the brand at positions 4 to 20 that many people see.",
-        "Strengthen the page for the query and link to it from related pages: a place in the top three would "
-        "bring about the extra clicks shown.",
+        "Non-brand queries with an average position from {striking_position_from} to "
+        "{striking_position_to} and at least {striking_impressions} impressions.",
+        "Strengthen the page for the query, and link to it from related pages. At position "
+        "{striking_target_position} it would get about the extra clicks shown.",
         (_QUERY, _URL, _IMPRESSIONS, _POSITION, _CLICKS, Column("potential_clicks", "Extra clicks", "count")),
-        _by("potential_clicks", only="not is_brand"),
+        only="is_brand",
+        values=(False,),
     ),
     Finding(
         CTR_GAP,
         "Seen, but not clicked",
-        "Queries with far fewer clicks than this site's own results get at the same positions.",
-        "Rewrite the page's title and description so that they answer the query, then watch the CTR.",
+        "Non-brand queries with at least {ctr_gap_impressions} impressions in {curve_days} days and at most "
+        "{ctr_gap_share} of the clicks that other results of this site get at the same positions.",
+        "Rewrite the title and description of the page so that they answer the query, then watch the CTR.",
         (
             _QUERY,
             Column("device", "Device", "device"),
             _URL,
             _IMPRESSIONS,
             Column("ctr", "CTR", "share"),
-            Column("expected_ctr", "Expected", "share"),
+            Column("expected_ctr", "Expected CTR", "share"),
             Column("gap_clicks", "Missing clicks", "count"),
         ),
-        _by("gap_clicks"),
     ),
     Finding(
         CANNIBALISATION,
         "Pages that compete with each other",
-        "Queries without the brand whose clicks are split between several pages.",
-        "Choose the one page that should answer, link to it from the others, or merge them.",
+        "Non-brand queries with at least {cannibalisation_clicks} clicks, of which several pages have at "
+        "least {cannibalisation_share} each. A concentration of 1 means one page, 0.5 two equal pages.",
+        "Choose the page that should rank for the query, and link to it from the others, or merge them.",
         (
             _QUERY,
             _URL,
             _CLICKS,
-            Column("click_share", "Of the clicks", "share"),
+            Column("click_share", "Share of clicks", "share"),
             _POSITION,
             Column("hhi", "Concentration", "decimal2"),
         ),
-        _by("query_clicks", only="not is_brand"),
+        only="is_brand",
+        values=(False,),
     ),
     Finding(
         CONTENT_DECAY,
-        "Pages that lose ground",
-        "Pages that lost a fifth of their clicks or more, against the window before or the year before.",
-        "Bring these pages up to date, beginning at the top, and see what now stands above them.",
-        (_URL, Column("compared_with", "Against", "words"), _BEFORE, _CLICKS, _CHANGE, _SHARE),
-        _by("change", ascending=True),
+        "Pages that lose clicks",
+        "Pages that lost at least {decay_share} of {decay_clicks} clicks or more, against the previous "
+        "window or the year before.",
+        "Update these pages, starting at the top, and check which results now rank above them.",
+        (_URL, Column("compared_with", "Compared with", "words"), _BEFORE, _CLICKS, _CHANGE, _SHARE),
     ),
     Finding(
         WINNERS_AND_LOSERS,
         "Winners",
-        "Queries and pages with clearly more clicks than in the window before.",
-        "Find out what worked, and do it again elsewhere.",
+        "Queries and pages with at least {change_impressions} impressions in this and the previous window, "
+        "and at least {change_share} more clicks, which is more than chance.",
+        "Find out what worked, and repeat it elsewhere.",
         _MOVED,
-        _largest_changes(("winner",)),
+        only="kind",
+        values=("winner",),
     ),
     Finding(
         WINNERS_AND_LOSERS,
         "Losers",
-        "Queries and pages with clearly fewer clicks than in the window before.",
-        "See whether the position fell (someone is better) or only the clicks (the result page changed).",
+        "Queries and pages with at least {change_impressions} impressions in this and the previous window, "
+        "and at least {change_share} fewer clicks, which is more than chance.",
+        "Check the position. If it got worse, other results rank higher now; if not, the result page may "
+        "have changed.",
         _MOVED,
-        _largest_changes(("loser",)),
+        only="kind",
+        values=("loser",),
     ),
     Finding(
         WINNERS_AND_LOSERS,
         "New and lost",
-        "Queries and pages that were shown in one of the two windows only.",
-        "Make sure that nothing lost was wanted: a removed page needs a redirect.",
+        "Queries and pages with at least {change_impressions} impressions in one of these windows, and none "
+        "in the other.",
+        "Check that nothing important was lost: a removed page needs a redirect.",
         (
             *_MOVED[:1],
-            Column("kind", "What", "words"),
+            Column("kind", "Type", "words"),
             Column("clicks_before", "Clicks before", "count"),
             Column("clicks", "Clicks now", "count"),
-            Column("impressions_before", "Shown before", "count"),
-            Column("impressions", "Shown now", "count"),
+            Column("impressions_before", "Impressions before", "count"),
+            Column("impressions", "Impressions now", "count"),
         ),
-        _largest_changes(("new", "lost")),
+        only="kind",
+        values=("new", "lost"),
     ),
     Finding(
         ANOMALIES,
         "Unusual days",
-        "Days far from the same weekday of the weeks before.",
-        "Match each with what happened that day: a release, an outage, a campaign, the news.",
+        "Days of the last {window_days} that differ by at least {anomaly_share} from the same weekday in the "
+        "{anomaly_weeks} weeks before, and by more than is usual.",
+        "Compare each day with what happened on it: a release, an outage, a campaign, news.",
         (
             Column("data_date", "Day", "day"),
             Column("site_url", "Property", "text"),
-            Column("metric", "What", "words"),
-            Column("value", "Was", "number"),
-            Column("expected", "Usual", "number"),
+            Column("metric", "Measure", "words"),
+            Column("value", "Value", "number"),
+            Column("expected", "Expected", "number"),
             Column("robust_z", "Deviations", "decimal"),
         ),
-        _by("data_date"),
     ),
     Finding(
         INDEX_COVERAGE,
-        "In Google's index, or not",
-        "States of inspected pages and sitemaps that someone should look at.",
-        "Open the example in Search Console's URL inspection, mend the cause, and ask for indexing again.",
+        "Index problems",
+        "Index states of inspected pages, and sitemaps, that need attention.",
+        "Open the example in the URL inspection of Search Console, fix the cause, and request indexing.",
         (
             Column("item", "State or sitemap", "text"),
             Column("pages", "Pages", "count"),
             Column("errors", "Errors", "count"),
             Column("example_url", "Example", "url"),
         ),
-        _by("pages", only="is_problem"),
+        only="is_problem",
+        values=(True,),
     ),
 )
 """In the order of the page."""
+
+
+_LAST = ("site_url", "search_type")
+_LEFT_OUT = ("workspace", "month", "as_of", "days")
+
+
+def preview_columns(table: TableSpec) -> list[str]:
+    """The columns for a preview of the table: those of its findings if it has any, with the property last."""
+    findings = [one for one in FINDINGS if one.table == table]
+    shown = {column.name for one in findings for column in one.columns} | {one.only for one in findings}
+    names = [name for name in table.schema.names if name not in (*_LAST, *_LEFT_OUT)]
+    chosen = [name for name in names if name in shown or not findings]
+    return [*chosen, *(name for name in _LAST if name in table.schema.names)]

@@ -1,21 +1,57 @@
-"""What a reader must know of the numbers before trusting them, in plain sentences.
-
-Belongs here: choosing and wording the notes. Does not: reading (`data`), HTML (`page`).
-"""
+"""The notes of the report: what limits its numbers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date
+
 import pandas as pd
 
-from gsc_pipeline.report.data import ReportData
-from gsc_pipeline.report.faults import FAULTS
+from gsc_pipeline.lake.quality import DarkProperty
+from gsc_pipeline.report.data import ReportData, has_brand_terms
+from gsc_pipeline.report.words import words
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssue:
+    """An error in Google's own numbers, from `first` to `last`, both included; None means until now."""
+
+    first: date
+    last: date | None
+    description: str
+    source: str
+
+    def overlaps(self, first: date, last: date) -> bool:
+        """Whether any of its days is from `first` to `last`."""
+        return self.first <= last and (self.last is None or self.last >= first)
+
+    def __str__(self) -> str:
+        days = f"since {self.first}" if self.last is None else f"{self.first} to {self.last}"
+        return f"{days}: {self.description} (Source: {self.source}.)"
+
+
+KNOWN_ISSUES = (
+    KnownIssue(
+        date(2025, 5, 13),
+        date(2026, 4, 27),
+        "An error in Google's logging counted too many impressions, and Google corrected them later. "
+        "Impressions and CTR of these days may differ from earlier reports; clicks are not affected.",
+        "Google, Search Console Help: Data anomalies in Search Console",
+    ),
+)
+"""Published by Google or the trade press; kept by hand, in the order of their first days."""
+
+
+def warnings(data: ReportData) -> list[str]:
+    """What the client has to know first: properties whose numbers fell to nothing."""
+    return [_went_dark(one) for one in data.dark]
 
 
 def notes(data: ReportData) -> list[str]:
-    """The notes that apply, the gravest first."""
+    """The notes that apply, the most important first."""
     return [
         *_failing(data),
-        *_faults(data),
+        *_known_issues(data),
         *_cut(data),
         *_provisional(data),
         *_anonymised(data),
@@ -23,39 +59,51 @@ def notes(data: ReportData) -> list[str]:
     ]
 
 
+def _went_dark(one: DarkProperty) -> str:
+    clicks = f"{one.clicks_before:,} {'click' if one.clicks_before == 1 else 'clicks'}"
+    days = _days(one.final_days_without)
+    return (
+        f"{one.site_url} ({words(one.search_type)}) has had no impressions since "
+        f"{one.last_day_with_impressions}, for {days}. In the four weeks before, it had {clicks} and "
+        f"{one.impressions_before:,} impressions. Check that the site can be reached, and that Google may "
+        "crawl and index it."
+    )
+
+
 def _failing(data: ReportData) -> list[str]:
     found = [
-        f"{row.site_url} ({row.search_type}) cannot be read now: {row.days} days since {row.since:%Y-%m-%d}. "
-        f"Last answer: {row.reason}"
-        for row in data.failing.itertuples()
+        f"{f'{one.site_url} ({words(one.search_type)})' if one.site_url else 'All properties'}: "
+        f"the newest numbers of {_days(one.days)} since {one.first_day} are missing."
+        for one in data.failing
     ]
+    explained = {(one.site_url, one.search_type) for one in data.failing}
     late = [
-        f"{one.site_url} ({one.search_type}) is final only until {one.figures.last}, others until "
-        f"{data.figures.last}: its windows end earlier."
+        f"{one.site_url} ({words(one.search_type)}) is final only until {one.figures.last}, other properties "
+        f"until {data.figures.last}. Its windows end earlier."
         for one in data.properties
         if one.figures.last < data.figures.last
+        and not {(one.site_url, one.search_type), ("", "")} & explained
     ]
     return found + late
 
 
-def _faults(data: ReportData) -> list[str]:
+def _known_issues(data: ReportData) -> list[str]:
     if data.daily.empty:
         return []
     first, last = data.daily["data_date"].min().date(), data.figures.last
-    return [
-        f"{fault.days}: {fault.what} (Source: {fault.source}.)"
-        for fault in FAULTS
-        if fault.touches(first, last)
-    ]
+    return [str(issue) for issue in KNOWN_ISSUES if issue.overlaps(first, last)]
 
 
 def _cut(data: ReportData) -> list[str]:
-    cut = int(data.window["truncated"].sum())
+    window = data.window
+    cut = window.loc[window["truncated"].astype(bool), "data_date"].nunique()
     if not cut:
         return []
+    clicks, beyond = int(window["clicks"].sum()), window["cut_clicks"].sum(min_count=1)
+    share = f" for {float(beyond) / clicks:.0%} of the clicks" if clicks and not pd.isna(beyond) else ""
     return [
-        f"On {cut} {'day' if cut == 1 else 'days'} of the window Google's limit of 50,000 rows a day was "
-        "reached: totals are right, rare queries are counted as anonymised."
+        f"On {_days(cut)} of the window, Google's limit of 50,000 rows a day cut off rare queries{share}. "
+        "Totals are correct; lists of queries and pages lack these."
     ]
 
 
@@ -63,7 +111,8 @@ def _provisional(data: ReportData) -> list[str]:
     if data.provisional_from is None:
         return []
     return [
-        f"Days from {data.provisional_from} on may still change: they are drawn dashed, and in no window."
+        f"Days from {data.provisional_from} on may still change. They are dashed in the chart and are not "
+        "part of any window."
     ]
 
 
@@ -74,11 +123,11 @@ def _anonymised(data: ReportData) -> list[str]:
     if clicks and hidden.notna().any():
         share = float(hidden.sum()) / clicks
         found.append(
-            f"Google does not name the queries behind {share:.0%} of the clicks, because few people asked "
-            "them. Totals include them; lists of queries cannot."
+            f"Google does not name the queries behind {share:.0%} of the clicks, because few people searched "
+            "for them. Totals include these clicks; lists of queries do not."
         )
-    if not [term for term in data.workspace.brand_terms if term.strip()]:
-        found.append("No brand terms are set for this workspace, so every query counts as non-brand.")
+    if not has_brand_terms(data.workspace):
+        found.append("Brand queries are not told apart: every query counts as non-brand.")
     return found
 
 
@@ -87,4 +136,8 @@ def _sums(data: ReportData) -> list[str]:
     if not inner:
         return []
     names = ", ".join(pd.unique(pd.Series([one.site_url for one in inner])))
-    return [f"The totals do not add {names}: another property of this report holds it already."]
+    return [f"The totals leave out {names}, because another property of this report includes the same pages."]
+
+
+def _days(count: object) -> str:
+    return f"{count} {'day' if count == 1 else 'days'}"

@@ -1,92 +1,67 @@
-"""The page itself: figures, charts and findings through one template, with every text escaped.
-
-Belongs here: how values are written, and what the template is given. Does not: what is shown (`data`).
-"""
+"""The HTML page of the report. Every text is escaped."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import date
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import jinja2
 import pandas as pd
 from babel.core import get_global
 from markupsafe import Markup
 
+from gsc_pipeline.insights.daily_performance import PARTS
+from gsc_pipeline.lake.schemas import ANOMALIES
 from gsc_pipeline.report.charts import NARROW, WIDE, Series, over_time
-from gsc_pipeline.report.data import ReportData
+from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
-from gsc_pipeline.report.notes import notes
+from gsc_pipeline.report.notes import notes, warnings
+from gsc_pipeline.report.templates import environment
+from gsc_pipeline.report.words import words
 
 RECENT_DAYS = 91
 LONGEST = 160
-"""Characters of a text that the page shows; all of it is in the CSV."""
+"""Characters of a text on the page; the CSV has all of it."""
 ROWS_OF_PARTS = 8
 _LEVEL = 0.005
-"""A change that rounds to no percent is neither good nor bad."""
-
-_WORDS = {
-    "previous": "window before",
-    "year_before": "year before",
-    "DESKTOP": "Desktop",
-    "MOBILE": "Mobile",
-    "TABLET": "Tablet",
-    "WEB": "Web search",
-    "IMAGE": "Images",
-    "VIDEO": "Videos",
-    "NEWS": "News tab",
-    "DISCOVER": "Discover",
-    "GOOGLE_NEWS": "Google News",
-    "zzz": "Unknown",
-}
+"""A smaller change rounds to 0% and is neither good nor bad."""
 
 _TEXTS = ("text", "url", "words", "device", "day")
-"""Kinds of columns that are no numbers."""
+"""The kinds of columns that are not numbers."""
 
 
 def page(data: ReportData) -> str:
-    """The report as one HTML document that refers to nothing outside of itself."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gsc_pipeline.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+    """The report as one HTML document without external resources."""
+    templates, brand = environment(), _brand(data)
+    templates.filters.update(
+        count=_count, share=_share, decimal=_decimal, signed=_signed, words=words, cell=_cell
     )
-    environment.filters.update(
-        count=_count, share=_share, decimal=_decimal, signed=_signed, words=_words, cell=_cell
-    )
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
         data=data,
         tiles=_tiles(data),
         charts=_charts(data),
-        brand=_brand(data),
-        parts=[_part("Devices", data.devices, _words), _part("Countries", data.countries, _country)],
+        brand=brand,
+        has_cut=any(row["shares"][-1] for row in brand),
+        parts=[_part("Devices", data.devices, words), _part("Countries", data.countries, _country)],
         findings=[_found(one, data) for one in FINDINGS],
         texts=_TEXTS,
+        warnings=warnings(data),
         notes=notes(data),
         window_days=data.workspace.thresholds.window_days,
     )
 
 
 def _tiles(data: ReportData) -> list[dict[str, Any]]:
-    totals = data.figures.totals
-    values = (
-        ("clicks", "Clicks", _count(totals.clicks)),
-        ("impressions", "Impressions", _count(totals.impressions)),
-        ("ctr", "CTR", _share(totals.ctr)),
-        ("position", "Average position", _decimal(totals.position)),
-    )
+    titles = {"clicks": "Clicks", "impressions": "Impressions", "ctr": "CTR", "position": "Average position"}
     return [
         {
             "title": title,
-            "value": value,
+            "value": _WRITERS[measure](getattr(data.figures.totals, measure)),
             "changes": [_versus(data, measure, span) for span in ("previous", "year")],
         }
-        for measure, title, value in values
+        for measure, title in titles.items()
     ]
 
 
@@ -97,9 +72,13 @@ def _versus(data: ReportData, measure: str, span: str) -> dict[str, Any]:
         if span == "previous"
         else (data.figures.year, "year before")
     )
-    change = comparison.change(measure) if comparison else None
+    if comparison is None:
+        return {"text": "–", "mood": "", "against": f"{against}: unknown"}
+    change = comparison.change(measure)
     if change is None:
-        return {"text": "–", "mood": "", "against": f"{against}: not known"}
+        before = getattr(comparison.before, measure)
+        known = _WRITERS[measure](before) if comparison.before.impressions else "no impressions"
+        return {"text": "–", "mood": "", "against": f"{against}: {known}"}
     if measure == "position":
         text, is_level, is_better = f"{change:+.1f}".replace("-", "−"), abs(change) < 0.05, change < 0
     else:
@@ -112,41 +91,40 @@ def _versus(data: ReportData, measure: str, span: str) -> dict[str, Any]:
 
 
 def _charts(data: ReportData) -> list[dict[str, Any]]:
-    days = data.daily.groupby("data_date")[["clicks", "impressions"]].sum()
-    days = days.asfreq("D", fill_value=0)
-    since = data.provisional_from
+    series = Series.of(data.daily)
+    days, since = series.frame, series.provisional_from
     recent = days.tail(RECENT_DAYS)
-    drawn = [_drawn("recent", f"The last {len(recent)} days", recent, since)]
+    drawn = [
+        _drawn(f"The last {len(recent)} days" if len(recent) > 1 else "The last day", Series(recent, since))
+    ]
     if len(days) >= 2 * RECENT_DAYS:
         final = days if since is None else days[days.index < pd.Timestamp(since)]
         weeks = final.iloc[len(final) % 7 :]
-        summed = weeks.groupby(pd.RangeIndex(len(weeks)) // 7).sum().set_axis(weeks.index[::7])
-        drawn.append(_drawn("history", f"All {len(summed)} weeks", summed, None))
+        # A week with an unknown day is unknown, rather than too small.
+        summed = weeks.groupby(pd.RangeIndex(len(weeks)) // 7).sum(min_count=7).set_axis(weeks.index[::7])
+        drawn.append(_drawn(f"All {len(summed)} weeks", Series(summed)))
     return drawn
 
 
-def _drawn(name: str, title: str, frame: pd.DataFrame, since: date | None) -> dict[str, Any]:
-    days = [day.date() for day in frame.index]
-    series = Series(days, frame["clicks"].tolist(), frame["impressions"].tolist(), since)
-    label = (
-        f"{title}, {days[0]} to {days[-1]}: {_count(frame['clicks'].sum())} clicks, "
-        f"{_count(frame['impressions'].sum())} impressions"
-    )
-    wide, narrow = (Markup(over_time(series, size, name=f"{name}-{size[0]:.0f}")) for size in (WIDE, NARROW))
+def _drawn(title: str, series: Series) -> dict[str, Any]:
+    clicks, impressions = (_count(series.frame[name].sum()) for name in ("clicks", "impressions"))
+    label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks} clicks, {impressions} impressions"
     return {
         "title": title,
-        "label": label,
-        "wide": wide,
-        "narrow": narrow,
-        "has_provisional": since is not None,
+        "wide": over_time(series, WIDE, label=label),
+        "narrow": over_time(series, NARROW, label=label),
+        "has_provisional": series.provisional_from is not None,
+        "has_gaps": bool(series.frame.isna().any(axis=None)),
     }
 
 
 def _brand(data: ReportData) -> list[dict[str, Any]]:
-    """The three parts of clicks and impressions; empty for feeds."""
+    """The shares of the parts of daily_performance; empty for feeds, and without brand terms."""
     window, rows = data.window, []
+    if not has_brand_terms(data.workspace):
+        return []
     for measure in ("clicks", "impressions"):
-        sums = [window[f"{part}_{measure}"].sum(min_count=1) for part in ("brand", "non_brand", "anonymised")]
+        sums = [window[f"{part}_{measure}"].sum(min_count=1) for part in PARTS]
         total = sum(value for value in sums if not pd.isna(value))
         if total:
             rows.append({"title": measure.title(), "shares": [float(value) / total for value in sums]})
@@ -169,10 +147,24 @@ def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[s
 
 
 def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
-    every = data.findings[finding.table]
-    ranked = finding.rank(every) if len(every) else every
-    rows = ranked.head(SHOWN).to_dict("records")
-    return {"finding": finding, "rows": rows, "total": len(ranked)}
+    rows = finding.of(data.findings[finding.table])
+    thresholds = {name: _threshold(name, value) for name, value in asdict(data.workspace.thresholds).items()}
+    nothing = "Nothing found"
+    if finding.table == ANOMALIES and data.dark:
+        nothing = "Nothing found beside what stands at the top of this page"
+    return {
+        "finding": finding,
+        "meaning": finding.meaning.format(**thresholds),
+        "advice": finding.advice.format(**thresholds),
+        "rows": rows.head(SHOWN).to_dict("records"),
+        "total": len(rows),
+        "nothing": nothing,
+    }
+
+
+def _threshold(name: str, value: float) -> str:
+    """The threshold as the workspace sets it; a share in percent."""
+    return f"{100 * value:.10g}%" if name.endswith("_share") else f"{value:,.10g}"
 
 
 def _is_missing(value: Any) -> bool:
@@ -197,16 +189,14 @@ def _signed(value: Any) -> str:
     return "0%" if abs(value) < _LEVEL else f"{value:+,.0%}".replace("-", "−")
 
 
-def _words(value: Any) -> str:
-    return _WORDS.get(str(value), str(value).replace("_", " "))
-
-
 def _country(code: Any) -> str:
-    """The country's English name; its code where babel knows none."""
+    """The English name of the country, or its code if Babel has no name."""
     from babel import Locale
 
     short = get_global("territory_aliases").get(str(code).upper(), ())
-    return _WORDS.get(str(code)) or Locale("en").territories.get(short[0] if short else "", str(code).upper())
+    if code == "zzz":
+        return words(code)
+    return str(Locale("en").territories.get(short[0] if short else "", str(code).upper()))
 
 
 def _text(value: Any) -> str:
@@ -214,13 +204,22 @@ def _text(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "clicks": _count,
+    "impressions": _count,
+    "ctr": _share,
+    "position": _decimal,
+}
+"""How each measure is written."""
+
+
 def _cell(row: Mapping[str, Any], column: Any) -> Markup:
-    """One cell as HTML, its text escaped. Only addresses of the web are made links."""
+    """One cell as HTML. Only http and https addresses become links."""
     value = row[column.name]
     if column.kind in _TEXTS:
         if _is_missing(value):
             return Markup('<td class="word" data-label="{}">–</td>').format(column.heading)
-        text = _words(value) if column.kind in ("words", "device") else _text(value)
+        text = words(value) if column.kind in ("words", "device") else _text(value)
         if column.kind == "url":
             text = _text(str(value).removeprefix("https://"))
         if column.kind == "day":

@@ -1,34 +1,26 @@
-"""Findings as CSV that is safe to open in a spreadsheet.
-
-Belongs here: writing, and disarming cells. Does not: which tables there are (`findings`).
-"""
+"""CSV files that are safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+import io
 
 import pandas as pd
 
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from gsc_pipeline.text.spreadsheets import csv_row
 
 
-def write_csv(path: Path, rows: pd.DataFrame) -> None:
-    """Write the rows with a header, UTF-8 with the mark that Excel needs to see that it is.
-
-    A text that a spreadsheet would take for a formula gets a leading apostrophe: queries are typed by
-    strangers. Numbers, negative ones too, stay numbers.
-    """
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(rows.columns)
-        for row in rows.itertuples(index=False):
-            writer.writerow([_cell(value) for value in row])
+def csv_file(rows: pd.DataFrame) -> bytes:
+    """A header and the rows, in UTF-8 with the byte order mark that Excel needs."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(rows.columns)
+    for row in rows.itertuples(index=False):
+        writer.writerow(csv_row(_value(cell) for cell in row))
+    return text.getvalue().encode("utf-8-sig")
 
 
-def _cell(value: object) -> object:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_BEGINS_A_FORMULA) else value
-    if pd.isna(value):  # type: ignore[call-overload]
+def _value(cell: object) -> object:
+    if pd.api.types.is_scalar(cell) and pd.isna(cell):  # type: ignore[call-overload]
         return ""
-    return value.date() if isinstance(value, pd.Timestamp) else value
+    return cell.date() if isinstance(cell, pd.Timestamp) else cell

@@ -1,7 +1,4 @@
-"""Totals of a window against the window before and the year before, for the properties that add up.
-
-Belongs here: sums over days and properties, and their changes. Does not: which days are final (`insights`).
-"""
+"""The headline figures: totals of a window, compared with the previous window and the year before."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from gsc_pipeline.insights.frames import SERIES
+from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What some days sum to; `position` is None where there is none (feeds)."""
+    """Sums over days; `position` is the average, or None without impressions and for feeds."""
 
     clicks: int
     impressions: int
@@ -27,19 +24,19 @@ class Totals:
 
     @property
     def ctr(self) -> float | None:
-        """Clicks by impressions; None unless shown."""
+        """Clicks divided by impressions; None without impressions."""
         return self.clicks / self.impressions if self.impressions else None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two equal windows."""
+    """The totals of two equal windows."""
 
     now: Totals
     before: Totals
 
     def change(self, measure: str) -> float | None:
-        """The change as a part of what was before (of a position: in places); None where nothing was."""
+        """The change as a share of the earlier value (of a position, the difference); None if unknown."""
         now, before = getattr(self.now, measure), getattr(self.before, measure)
         if now is None or before is None or (measure != "position" and not before):
             return None
@@ -48,7 +45,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The figures of a window, and what they are compared with where that is known."""
+    """The totals from `first` to `last`; a comparison is None if its days are not complete."""
 
     first: date
     last: date
@@ -58,15 +55,15 @@ class Headline:
 
 
 def outermost(site_urls: Sequence[str]) -> list[str]:
-    """The properties that no other of them holds: theirs are the totals that may be added."""
+    """The properties that are not part of another one in the list, so that their totals can be added."""
     every = sorted(set(site_urls))
     return [one for one in every if not any(_holds(other, one) for other in every if other != one)]
 
 
 def headline(daily: pd.DataFrame, thresholds: Thresholds) -> Headline | None:
-    """The figures over these rows of daily_performance, of series that may be added; None without days.
+    """The figures over rows of daily_performance whose series can be added; None without final days.
 
-    A comparison is made of the series that have all of it; it is None unless they all have.
+    A comparison is None unless every series has the days for it.
     """
     final = final_days(
         daily.assign(status=daily["is_final"].map({True: "final", False: "provisional"})),
@@ -94,7 +91,7 @@ def headline(daily: pd.DataFrame, thresholds: Thresholds) -> Headline | None:
 
 
 def totals_of(daily: pd.DataFrame, days: pd.DataFrame) -> Totals:
-    """The sums over the rows of these days of these series; positions weighted by impressions."""
+    """The totals of the rows whose series and day are in `days`; positions are weighted by impressions."""
     rows = daily.merge(days[[*SERIES, "data_date"]], on=[*SERIES, "data_date"])
     placed = rows[rows["position"].notna()]
     shown = int(placed["impressions"].sum())
@@ -103,7 +100,7 @@ def totals_of(daily: pd.DataFrame, days: pd.DataFrame) -> Totals:
 
 
 def _holds(outer: str, inner: str) -> bool:
-    """Whether every page of `inner` is one of `outer`."""
+    """Whether every page of `inner` belongs to `outer`."""
     if not outer.startswith("sc-domain:"):
         return inner.startswith(outer)
     domain = outer.removeprefix("sc-domain:")

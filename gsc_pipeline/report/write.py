@@ -1,64 +1,65 @@
-"""One workspace's report as files.
-
-Belongs here: bringing insights up to date, and writing. Does not: what is in the files (`page`, `findings`).
-"""
+"""Write the report of a workspace, and its insights as CSV."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.tables import read_ranked
+from gsc_pipeline.lake.errors import cause_of
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS
-from gsc_pipeline.report.data import ReportData, ReportError, report_data
-from gsc_pipeline.report.spreadsheets import write_csv
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.lake.schemas import INSIGHTS
+from gsc_pipeline.lake.storage import folder_of, write_file
+from gsc_pipeline.report.data import ReportData, ReportError, configured, report_data
+from gsc_pipeline.report.page import page
+from gsc_pipeline.report.spreadsheets import csv_file
+from gsc_pipeline.workspaces.registry import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file of a report: its path, or its URI in an object store, and its size in bytes."""
+
+    address: str
+    size: int
 
 
 def write_report(
-    lake: Lake, workspace: Workspace, folder: Path, *, now: datetime, as_csv: bool = False
-) -> list[Path]:
-    """Bring the workspace's insights up to date and write `<id>.html`; with `as_csv` also a CSV per insight.
+    lake: Lake, workspace: Workspace, place: str, *, now: datetime, as_csv: bool = False
+) -> list[WrittenFile]:
+    """Refresh the workspace's insights and write `<id>.html`, and with `as_csv` a CSV file for each insight.
 
-    Returns the files, the page first. Raises ReportError when there is nothing to report on, or a file
-    cannot be written; LakeError where the lake does not do its part.
+    `place` is a folder or the URI of an object store. Each file appears as a whole. Returns the files, the
+    page first. Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if
+    the lake cannot be read or written.
     """
     refresh_insights(lake, workspace, now=now)
     data = report_data(lake, workspace, now=now)
-    file = write_page(data, folder)
-    try:
-        return [file, *(_tables(lake, data, folder) if as_csv else ())]
-    except OSError as error:
-        raise _unwritable(data, folder, error) from None
-
-
-def write_page(data: ReportData, folder: Path) -> Path:
-    """Write `<id>.html` into the folder, which is made if need be. Raises ReportError where it cannot be."""
-    # Only now, because drawing takes time and memory that a workspace without a report need not spend.
-    from gsc_pipeline.report.page import page
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{data.workspace.id}.html"
-        file.write_text(page(data), encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(data, folder, error) from None
-    return file
-
-
-def _unwritable(data: ReportData, folder: Path, error: OSError) -> ReportError:
-    cause = f"{data.workspace.id}: the report cannot be written to {folder} ({error.strerror})"
-    return ReportError(f"{cause}: name another folder")
-
-
-def _tables(lake: Lake, data: ReportData, folder: Path) -> list[Path]:
-    files = []
-    for table in INSIGHTS:
-        rows = lake.read(table, workspace=data.workspace.id).to_pandas(date_as_object=False)
-        if table is DAILY_PERFORMANCE:
-            # The others are one file, in their order; this one is a file per month.
-            rows = rows.sort_values(list(table.keys))
-        files.append(folder / f"{data.workspace.id}-{table.name}.csv")
-        write_csv(files[-1], rows.drop(columns=["workspace", "month"]))
+    files = [write_page(data, place)]
+    for table in INSIGHTS if as_csv else ():
+        rows = configured(read_ranked(lake, table, workspace.id), workspace)
+        content = csv_file(rows.drop(columns=["workspace", "month"]))
+        files.append(_write(data, place, f"{workspace.id}-{table.name}.csv", content))
     return files
+
+
+def write_page(data: ReportData, place: str) -> WrittenFile:
+    """Write `<id>.html` to a folder, which is created if missing, or to an object store.
+
+    Raises ReportError if that fails.
+    """
+    return _write(data, place, f"{data.workspace.id}.html", page(data).encode())
+
+
+def _write(data: ReportData, place: str, name: str, content: bytes) -> WrittenFile:
+    try:
+        return WrittenFile(write_file(place, name, content), len(content))
+    except OSError as error:
+        next_step = "check GSC_REPORTS, and that the bucket exists, answers and may be written to"
+        if folder_of(place) is not None:
+            next_step = "name another folder"
+        cause = error.strerror or cause_of(error)
+        raise ReportError(
+            f"{data.workspace.id}: the report cannot be written to {place} ({cause}): {next_step}"
+        ) from None

@@ -1,4 +1,1 @@
-"""The Search Console API: credentials, legal requests, answers as Arrow columns, errors, retries.
-
-Knows nothing of the lake, of what is worth reading, or of Dagster.
-"""
+"""A client of the Search Console API: credentials, requests, answers, errors, retries, limits, breakers."""

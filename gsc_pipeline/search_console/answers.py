@@ -1,10 +1,9 @@
-"""Answers of the API decoded straight into Arrow columns, without a Python object per row.
+"""Decodes the API's answers into Arrow columns, without a Python object per row.
 
-Belongs here: what the wire's JSON means. Does not: what the numbers mean for a table (`sync.grains`).
-Arrow reads the JSON itself, outside Python's lock: 25,000 rows take half the CPU time that msgspec and
-lists take (`benchmarks/`), and threads decode side by side. `rows` says what the rows must be.
-Wire rules: no `rows` key when empty, `keys` absent without dimensions, `position` absent for feeds, the first
-incomplete date and hour in either of their two spellings. Fields that are new to this project are ignored.
+Arrow parses the JSON itself, without the GIL: 25,000 rows take half the CPU time of msgspec and lists
+(`benchmarks/`), and threads decode in parallel. In the API's JSON, `rows` is absent if there are none, `keys`
+is absent without dimensions, `position` is absent for feeds, and the first incomplete date and hour have two
+spellings. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated
 
@@ -28,17 +27,17 @@ from gsc_pipeline.search_console.search_types import SearchType
 
 log = logging.getLogger(__name__)
 
-__all__ = ["METRICS", "Answer", "Site", "decode_answer", "decode_sites", "empty_rows"]
+__all__ = ["METRICS", "Answer", "Site", "decode_answer", "decode_sites", "empty_rows", "parse_time"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One page of an answer.
 
-    `rows` has one text column per dimension, as on the wire, then clicks and impressions (int64) and
-    position (float64: average, one-based, weighted by impressions; null where the API gives none).
-    `first_incomplete_hour` is an aware moment, given for answers by hour. `names_aggregation` tells whether
-    the answer has a `responseAggregationType`; a bare one has neither that nor `rows`.
+    `rows` has one text column per dimension, as the API writes it, then clicks and impressions (int64) and
+    position (float64: average, one-based, weighted by impressions; null if the API gives none).
+    `first_incomplete_hour` has a time zone; only answers by hour have it. `names_aggregation`: the answer
+    has a `responseAggregationType`. `is_bare`: it has neither that nor `rows`.
     """
 
     rows: pa.Table
@@ -50,26 +49,26 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A property the credential can see, with the credential's permission level there."""
+    """A property that the credential can see, and its permission level there."""
 
     site_url: str
     permission_level: str
 
     @property
     def is_readable(self) -> bool:
-        """Unverified users see the property in the list, and none of its data."""
+        """Whether its data can be read. Unverified users only see the property in the list."""
         return self.permission_level != "siteUnverifiedUser"
 
 
-AwareMoment = Annotated[datetime, msgspec.Meta(tz=True)]
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Metadata(msgspec.Struct):
-    # The guide and the discovery document spell it differently.
+    # The API's guide and its discovery document spell these differently.
     first_incomplete_date: date | None = None
     firstIncompleteDate: date | None = None
-    first_incomplete_hour: AwareMoment | None = None
-    firstIncompleteHour: AwareMoment | None = None
+    first_incomplete_hour: _Time | None = None
+    firstIncompleteHour: _Time | None = None
 
 
 class _SiteEntry(msgspec.Struct):
@@ -87,8 +86,8 @@ class _WithoutRows(AnswerObject):
 
 LARGE_BYTES = 8_000_000
 MOST_COMMAS = 2_000_000
-"""An answer of more bytes and more commas than these is not read. A page of 25,000 rows has eight a row, and
-those of its texts. A list of `{},` instead took twenty times its size in memory, and minutes."""
+"""An answer with more bytes and more commas is not parsed. A page of 25,000 rows has eight commas a row, and
+those in its texts. Parsing a list of `{},` of this size took minutes and twenty times its size in memory."""
 
 _ROW = pa.struct(
     {
@@ -103,7 +102,7 @@ _ANSWER = pa.struct(
         "rows": pa.list_(_ROW),
         "metadata": pa.struct(dict.fromkeys(_Metadata.__struct_fields__, pa.string())),
         "responseAggregationType": pa.string(),
-        # Of the type that only null has, so that Arrow refuses an answer which holds an error beside rows.
+        # The null type, so that Arrow refuses an answer with both rows and an error.
         "error": pa.null(),
     }
 )
@@ -117,8 +116,8 @@ _LEVELS = frozenset({"siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnv
 def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType) -> Answer:
     """Decode the body of a searchAnalytics answer for `search_type`, grouped by `dimensions`.
 
-    Raises ServiceUnavailableError where the body is no JSON or cut short, WrongAnswerError where it is no
-    such answer or cannot be true.
+    Raises ServiceUnavailableError if the body is not JSON or incomplete, WrongAnswerError if it has another
+    form or cannot be true.
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
@@ -133,7 +132,7 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
     found = rows.flatten()
     has_rows_key = True
     if len(found) == 0:
-        # Arrow takes `null` for a list, and looks at nothing behind the object.
+        # Arrow accepts `null` as a list and ignores what follows the object.
         has_rows_key = decode_strictly(_WITHOUT_ROWS, body, "the answer").rows is not msgspec.UNSET
     return Answer(
         checked_rows(found, dimensions, search_type) if len(found) else empty_rows(dimensions),
@@ -147,7 +146,7 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
 def decode_sites(body: bytes) -> list[Site]:
     """Decode the body of a sites.list answer.
 
-    Raises ServiceUnavailableError where it is no JSON, WrongAnswerError where it is no such answer.
+    Raises ServiceUnavailableError if it is not JSON, WrongAnswerError if it has another form.
     """
     entries = decode_strictly(_SITES, body, "the list of properties").siteEntry
     urls = Counter(entry.siteUrl for entry in entries)
@@ -159,18 +158,29 @@ def decode_sites(body: bytes) -> list[Site]:
     return [Site(entry.siteUrl, entry.permissionLevel) for entry in entries]
 
 
+def parse_time(text: str) -> datetime | None:
+    """The time that an RFC 3339 text stands for, in UTC; None if it is empty or not a time."""
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 @lru_cache(64)
 def _log_once(level: str) -> None:
-    log.info("properties are listed with a permission level that is not known yet: %s", level)
+    log.info(
+        "the list of properties has an unknown permission level, which is treated as readable: %s", level
+    )
 
 
 def _read(body: bytes) -> pa.StructArray:
-    """The answer as an array of one. Raises ArrowInvalid or ValueError where it is no such JSON object."""
-    # Wrapped, so that it is one document whatever the body is: Arrow crashes on a document that is null.
+    """The answer as an array of one. Raises ArrowInvalid or ValueError if it is not such a JSON object."""
+    # Wrapped in an object, because Arrow crashes if the document is null.
     document = b'{"answer":' + body + b"}"
     table = pyarrow.json.read_json(
         pa.BufferReader(document),
-        # In one block, as it is one document; in this thread, as several answers are read side by side.
+        # One block, because it is one document. One thread, because several answers are decoded in parallel.
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(document) + 1),
         parse_options=pyarrow.json.ParseOptions(
             explicit_schema=pa.schema({"answer": _ANSWER}),

@@ -1,19 +1,25 @@
-"""Where a workspace's credential comes from, and the access tokens made from it, by google-auth.
+"""Reads a workspace's credential and gets access tokens for it, with google-auth.
 
-Belongs here: reading keys, and one lock-guarded token per credential. Does not: which properties a
-credential may read (`client`). No text made here holds a secret: errors name files and variables only.
+Errors and log lines name files and environment variables only. Keys and tokens are masked in all other text.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import logging
 import os
+import re
+import shlex
+import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 import google.auth.credentials
 import msgspec
@@ -22,21 +28,34 @@ from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from gsc_pipeline.days import Clock
-from gsc_pipeline.search_console.breaker import AlwaysClosed, Breaker
+from gsc_pipeline.search_console.breakers import SharedBreaker
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
+    TokenEndpointError,
     classify,
+    printable,
     read_refusal,
 )
 from gsc_pipeline.search_console.json_answers import AnswerObject, decode_strictly
-from gsc_pipeline.search_console.key_files import warn_of_others
 from gsc_pipeline.search_console.transport import REFUSAL_BYTES, Response, Transport, without_secrets
+from gsc_pipeline.search_console.unanswered import CallId
+from gsc_pipeline.text.addresses import host_of, is_loopback
+from gsc_pipeline.text.secrets import keep
+
+log = logging.getLogger(__name__)
 
 SCOPE = "https://www.googleapis.com/auth/webmasters.readonly"
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
 
 LONGEST_TOKEN_SECONDS = 7 * 86_400
-"""A token that claims to last longer is none of Google's, whose tokens last an hour, or twelve at most."""
+"""The longest lifetime that is accepted. Google's tokens last an hour, at most twelve."""
+
+SHORTEST_TOKEN_SECONDS = 300
+"""A token that claims a shorter lifetime is used as if it had this one, or until it is refused. google-auth
+renews a token 225 seconds early, so it would request one for every call."""
+
+KEY_FILE_BYTES = 64 * 1024
+"""The largest key file that is read. Google's have 2,400 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +91,55 @@ class OAuthEnvironment:
 CredentialSource = ServiceAccountFile | ServiceAccountEnvironment | OAuthEnvironment
 
 
+@dataclass(frozen=True, slots=True)
+class TokenEndpoints:
+    """The token endpoints that credentials may be sent to: Google's, and those in `listed`.
+
+    `loopback` adds those on this machine, for simulators.
+    """
+
+    listed: Collection[str] = ()
+    loopback: bool = False
+
+    def check(self, source: CredentialSource, address: str) -> None:
+        """Raise TokenEndpointError if the credential may not be sent to the address."""
+        if _GOOGLE.fullmatch(address) or address in self.listed:
+            return
+        if self.loopback and is_loopback(address):
+            return
+        host = printable(host_of(address), 100) or "an invalid address"
+        raise TokenEndpointError(
+            f"{source} names a token_uri at {host}, which is neither Google's nor in GSC_TOKEN_URIS"
+        )
+
+
+_GOOGLE = re.compile(
+    r"https://(oauth2\.googleapis\.com/token|accounts\.google\.com/o/oauth2/token"
+    r"|www\.googleapis\.com/oauth2/v\d/token)"
+)
+_OTHER_READERS = stat.S_IRGRP | stat.S_IROTH
 _OAUTH_FIELDS = ("refresh_token", "client_id", "client_secret", "token_uri")
 _SERVICE_ACCOUNT_FIELDS = ("client_email", "private_key", "token_uri")
+_SECRET_FIELDS = ("private_key", "refresh_token", "client_secret", "assertion")
+_PEM_LINE = re.compile(r"-----[^-]*-----")
+
+
+def read_key(source: CredentialSource) -> dict[str, Any]:
+    """The credential's content, its private key untried. Raises CredentialUnusableError if it is no key."""
+    info = _key(source)
+    fields = _OAUTH_FIELDS if isinstance(source, OAuthEnvironment) else _SERVICE_ACCOUNT_FIELDS
+    missing = [field for field in fields if not (isinstance(info.get(field), str) and info[field])]
+    if missing:
+        raise CredentialUnusableError(f"{source} lacks {', '.join(missing)}")
+    keep(*(_PEM_LINE.sub("", info[field]) for field in fields if field in _SECRET_FIELDS))
+    return info
 
 
 def load_credentials(source: CredentialSource) -> google.auth.credentials.Credentials:
-    """Read the credential. Raises CredentialUnusableError where it is missing or is not a key."""
-    info = _key(source)
-    fields = _OAUTH_FIELDS if isinstance(source, OAuthEnvironment) else _SERVICE_ACCOUNT_FIELDS
-    lacking = [field for field in fields if not (isinstance(info.get(field), str) and info[field])]
-    if lacking:
-        raise CredentialUnusableError(f"{source} lacks {', '.join(lacking)}")
+    """Read the credential. Raises CredentialUnusableError if it is missing or is not a key."""
+    info = read_key(source)
     if isinstance(source, OAuthEnvironment):
-        # No scopes: asked for readonly, Google refuses a token that was granted the wider scope only.
+        # Without scopes: Google refuses to narrow a refresh token that was granted only the wider scope.
         return user_credentials.Credentials(  # type: ignore[no-untyped-call]
             token=None,
             refresh_token=info["refresh_token"],
@@ -96,26 +151,26 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
         credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
             info, scopes=[SCOPE]
         )
-        # A private key of another kind than RSA is only found out by signing.
+        # Only signing shows that a private key is not an RSA key.
         credentials.sign_bytes(b"")
     except (ValueError, TypeError, GoogleAuthError):
-        # The library's own text may quote the key, so it is not passed on.
+        # The library's error may quote the key.
         raise CredentialUnusableError(f"{source} holds no usable private key") from None
     return credentials  # type: ignore[no-any-return]
 
 
 def token_uri_of(source: CredentialSource) -> str:
-    """The token endpoint that the key names. Raises CredentialUnusableError where there is no key."""
+    """The token endpoint in the key. Raises CredentialUnusableError if the key cannot be read."""
     return str(_key(source)["token_uri"])
 
 
 class _Token(AnswerObject, kw_only=True):
-    # Visible ASCII, as it becomes a part of a header.
+    # Visible ASCII, because it becomes part of a header.
     access_token: Annotated[str, msgspec.Meta(max_length=REFUSAL_BYTES, pattern=r"^[!-~]+\Z")]
     expires_in: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TOKEN_SECONDS)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
-    # Of OAuth users only, where the endpoint hands out another one with each token.
+    # Only for OAuth users, if the endpoint rotates refresh tokens.
     refresh_token: Annotated[str, msgspec.Meta(min_length=1)] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -123,9 +178,10 @@ _TOKEN = msgspec.json.Decoder(_Token, strict=False)
 
 
 class TokenSource:
-    """The `Authorization` header of one credential, renewed when it is due. Safe for many threads.
+    """The access token of one credential, refreshed when it expires. Thread-safe.
 
-    Every request to the token endpoint passes the breaker that `breaker_at` has for its address.
+    Every request to a token endpoint passes the breaker that `breaker_at` returns for its URL, if given. The
+    credential is sent only to `endpoints`.
     """
 
     def __init__(
@@ -133,29 +189,34 @@ class TokenSource:
         source: CredentialSource,
         transport: Transport,
         clock: Clock,
-        breaker_at: Callable[[str], Breaker] | None = None,
+        breaker_at: Callable[[str], SharedBreaker] | None = None,
+        endpoints: TokenEndpoints = TokenEndpoints(),
     ) -> None:
         self._source = source
+        self._endpoints = endpoints
         self._transport = transport
         self._clock = clock
-        self._breaker_at = breaker_at or (lambda token_uri: AlwaysClosed())
+        self._breaker_at = breaker_at
         self._lock = threading.Lock()
         self._credentials: google.auth.credentials.Credentials | None = None
 
-    def header(self) -> str:
-        """`Bearer …`. Raises CredentialError when the credential is dead, TransientError when unreachable."""
+    def header(self, *, is_retry: bool = False) -> str:
+        """The `Authorization` header; `is_retry` if the call that needs it has failed before.
+
+        Raises CredentialError or TransientError.
+        """
         with self._lock:
             if self._credentials is None:
                 self._credentials = load_credentials(self._source)
             if not self._credentials.valid:
-                self._refresh(self._credentials)
+                self._refresh(self._credentials, is_retry=is_retry)
             return f"Bearer {self._credentials.token}"
 
     def user(self) -> str:
-        """What Google counts this credential's calls under, hashed: nobody learns the credential from it.
+        """A hash that identifies the user whose quota this credential's calls count against.
 
-        Workspaces that share a service account share its quota, whichever key they were given. Raises
-        CredentialError when there is no credential to name.
+        All keys of a service account share its quota. Raises CredentialError if the credential cannot be
+        read.
         """
         with self._lock:
             if self._credentials is None:
@@ -163,17 +224,20 @@ class TokenSource:
             return _user(self._credentials)
 
     def renew(self, refused_header: str) -> None:
-        """Make a new token unless another thread has done so since `refused_header` was handed out."""
+        """Refresh the token, unless another thread has done so since it returned `refused_header`."""
         with self._lock:
             if self._credentials is not None and refused_header == f"Bearer {self._credentials.token}":
                 self._refresh(self._credentials)
 
-    def _refresh(self, credentials: google.auth.credentials.Credentials) -> None:
-        credentials.refresh(self._guarded)  # type: ignore[no-untyped-call]
+    def _refresh(self, credentials: google.auth.credentials.Credentials, *, is_retry: bool = False) -> None:
+        call = CallId(_user(credentials), "token")
 
-    def _guarded(self, url: str, *args: Any, **kwargs: Any) -> Response:
-        with self._breaker_at(url).guard():
-            return self._ask(url, *args, **kwargs)
+        def ask(url: str, *args: Any, **kwargs: Any) -> Response:
+            self._endpoints.check(self._source, url)
+            with self._breaker_at(url).guard(call, is_retry=is_retry) if self._breaker_at else nullcontext():
+                return self._ask(url, *args, **kwargs)
+
+        credentials.refresh(ask)  # type: ignore[no-untyped-call]
 
     def _ask(
         self,
@@ -182,23 +246,29 @@ class TokenSource:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """The transport google-auth calls. Raises our own errors instead of handing over a refusal.
+        """The transport for google-auth. Raises our own errors instead of returning a refusal.
 
-        google-auth's own handling repeats refused calls with waits that nobody can set, forgets the status
-        and Retry-After, and trips over an answer that is no JSON.
+        google-auth would retry refused calls with fixed waits, drop the status and Retry-After, and fail on
+        an answer that is not JSON.
         """
-        whom = f"the token endpoint {without_secrets(url)}"
+        endpoint = f"the token endpoint {without_secrets(url)}"
+        sent = dict(parse_qsl((body or b"").decode()))
+        keep(*(sent[field] for field in _SECRET_FIELDS if field in sent))
         response = self._transport.send(
-            method, url, body=body, headers=headers or {}, whom=whom, answer_bytes=REFUSAL_BYTES
+            method, url, body=body, headers=headers or {}, server=endpoint, answer_bytes=REFUSAL_BYTES
         )
         if response.status != 200:
-            refusal = read_refusal(response.status, response.headers, response.data)
-            error = classify(replace(refusal, at_token_endpoint=True), self._clock())
+            now = self._clock()
+            refusal = read_refusal(response.status, response.headers, response.data, now)
+            error = classify(replace(refusal, at_token_endpoint=True), now)
             if isinstance(error, CredentialUnusableError):
                 raise CredentialUnusableError(f"{self._source}: {error.cause}")
             raise error
-        token = decode_strictly(_TOKEN, response.data, f"the token in the answer of {whom}")
-        # google-auth reads it once more, in another way: it fails on bytes that are not looked at here.
+        token = decode_strictly(_TOKEN, response.data, f"the token in the answer of {endpoint}")
+        keep(token.access_token, token.refresh_token or "")
+        if token.expires_in is not msgspec.UNSET:
+            token.expires_in = max(token.expires_in, SHORTEST_TOKEN_SECONDS)
+        # google-auth decodes it again and fails on bytes that our decoder skips, so pass only the token on.
         return replace(response, data=msgspec.json.encode(token))
 
 
@@ -216,16 +286,50 @@ def _key(source: CredentialSource) -> dict[str, Any]:
 
 def _text(source: CredentialSource) -> str:
     if isinstance(source, ServiceAccountFile):
-        warn_of_others(source.path)
+        _warn_of_other_readers(source.path)
         try:
-            return source.path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            cause = error.strerror if isinstance(error, OSError) else "not text"
+            return _content(source.path).decode("utf-8-sig")
+        except (OSError, ValueError) as error:
+            not_text = isinstance(error, UnicodeDecodeError)
+            cause = "not text" if not_text else getattr(error, "strerror", None) or error
             raise CredentialUnusableError(f"{source} cannot be read ({cause})") from None
     text = os.environ.get(source.name)
     if not text:
-        raise CredentialUnusableError(f"{source}: the variable is not set, or empty")
+        raise CredentialUnusableError(f"{source}: the variable is not set or is empty")
     return text
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a key file. Raises ValueError if it is not a regular file or too large.
+
+    Opening or reading a pipe would wait for ever, and some devices have no end.
+    """
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(KEY_FILE_BYTES + 1)
+    if len(content) > KEY_FILE_BYTES:
+        raise ValueError(f"larger than {KEY_FILE_BYTES // 1024} KB")
+    return content
+
+
+@functools.cache
+def _warn_of_other_readers(path: Path) -> None:
+    """Log a warning, once per process, if the file's group or others may read it. Does nothing on Windows."""
+    if os.name != "posix":
+        return
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return
+    if mode & _OTHER_READERS:
+        log.warning(
+            "the key file %s can be read by other users (mode %03o): run chmod 600 %s",
+            path,
+            mode,
+            shlex.quote(str(path)),
+            extra={"event": "key_file.readable_by_others", "key_file": str(path), "mode": f"{mode:03o}"},
+        )
 
 
 def _json_object(source: CredentialSource, text: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A limit on the whole of a call: a thread shuts down the connection of a call that is overdue.
+"""A deadline for a whole call: a thread shuts down the connection of a call that is late.
 
-A socket's own time-out starts again with every byte, so a server that sends a byte a second would keep a call
-for ever: in the TLS handshake, in the headers and in the body.
+A socket's timeout starts again with every byte, so a server that sends a byte a second could keep a call
+waiting for ever: in the TLS handshake, the headers or the body.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing_extensions import override
 
 
 class Deadline:
-    """One call under way: until when it may last, and whether it lasted longer."""
+    """The deadline of one call in progress. `is_over` is true once it has passed."""
 
     def __init__(self, due: float) -> None:
         self.due = due
@@ -26,22 +26,22 @@ class Deadline:
         self._sockets: list[socket.socket] = []
 
     def cover(self, connection: socket.socket) -> None:
-        """Shut this connection down once the call is overdue, at once if it is already."""
-        # A duplicate is the same connection, and stays usable when TLS takes the socket over or the library
-        # closes it while the answer is still read.
+        """Shut this connection down at the deadline, or at once if it has passed."""
+        # A duplicate stays valid when TLS takes the socket over, or the library closes it while the answer is
+        # still being read.
         self._sockets.append(socket.fromfd(connection.fileno(), connection.family, connection.type))
         if self.is_over:
             self.expire()
 
     def expire(self) -> None:
-        """Whoever waits for a byte of the call finds the connection closed."""
+        """Shut the call's connections down, which ends its reads."""
         self.is_over = True
         for one in list(self._sockets):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """The call is over, one way or the other."""
+        """Release the sockets after the call."""
         for one in self._sockets:
             one.close()
 
@@ -50,20 +50,20 @@ _calls = threading.local()
 
 
 class Deadlines:
-    """The calls under way of one client, each in a thread of its own. Safe for many threads.
+    """The deadlines of one client's calls, each in its own thread. Thread-safe.
 
-    The thread that watches them starts with the first call, and ends when it wakes up and finds none.
+    The watching thread starts with the first call, and ends when it wakes up and no call is in progress.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._under_way: set[Deadline] = set()
+        self._in_progress: set[Deadline] = set()
         self._wakes_at = 0.0
         self._thread: threading.Thread | None = None
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Deadline]:
-        """The calling thread makes a call that may last so long."""
+        """Limit the call that the current thread makes in this block."""
         deadline = Deadline(time.monotonic() + seconds)
         self._add(deadline)
         _calls.deadline = deadline
@@ -72,19 +72,19 @@ class Deadlines:
         finally:
             _calls.deadline = None
             with self._changed:
-                self._under_way.discard(deadline)
+                self._in_progress.discard(deadline)
             deadline.end()
 
     def close(self) -> None:
-        """End the thread, unless calls are under way."""
+        """End the watching thread, unless calls are in progress."""
         with self._changed:
             self._wakes_at = 0.0
             self._changed.notify()
 
     def _add(self, deadline: Deadline) -> None:
         with self._changed:
-            self._under_way.add(deadline)
-            # A process that was forked has the object and not the thread.
+            self._in_progress.add(deadline)
+            # A forked process has this object but not the thread.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._watch, name="call deadlines", daemon=True)
                 self._thread.start()
@@ -93,23 +93,23 @@ class Deadlines:
 
     def _watch(self) -> None:
         with self._changed:
-            while self._under_way:
+            while self._in_progress:
                 now = time.monotonic()
-                for overdue in [one for one in self._under_way if one.due <= now]:
-                    self._under_way.discard(overdue)
+                for overdue in [one for one in self._in_progress if one.due <= now]:
+                    self._in_progress.discard(overdue)
                     overdue.expire()
-                self._wakes_at = min((one.due for one in self._under_way), default=now)
-                if self._under_way:
+                self._wakes_at = min((one.due for one in self._in_progress), default=now)
+                if self._in_progress:
                     self._changed.wait(self._wakes_at - now)
             self._thread = None
 
 
 class _Covered(urllib3.connection.HTTPConnection):
-    """A connection that tells the calling thread's deadline which socket it goes over."""
+    """A connection that registers its socket with the deadline of the current thread."""
 
     @override
     def _new_conn(self) -> socket.socket:
-        # Before a TLS handshake, which is a part of the call.
+        # Before the TLS handshake, which is part of the call.
         return _cover(super()._new_conn())
 
     @override

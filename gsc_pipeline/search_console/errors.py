@@ -1,60 +1,66 @@
-"""What can go wrong with Search Console, and the one function that tells which it is.
+"""The errors of Search Console calls, and the function that classifies a refusal.
 
     SearchConsoleError
-    ├── IllegalRequestError          our own request is wrong: loud, never retried
+    ├── IllegalRequestError          our request is wrong; never retried
     ├── PropertyError                this property only; never retried
     │   ├── PropertyForbiddenError
     │   └── PropertyNotFoundError
     ├── CredentialError              the whole workspace; never retried
     │   ├── CredentialUnusableError  missing, not a key, revoked, refused
+    │   │   └── TokenEndpointError   would be sent to an address that is not Google's
     │   └── ApiDisabledError
-    ├── TokenExpiredError            renewed once, and the call repeated once
-    └── TransientError               worth another try, after `retry_after` seconds where given
+    ├── TokenExpiredError            the token is refreshed and the call retried, once
+    └── TransientError               may be retried, after `retry_after` seconds if given
         ├── QuotaError
         │   ├── LoadQuotaError
         │   ├── DailyQuotaError
-        │   └── NoFreeSlotError      our own limiter's word, nothing was sent
+        │   └── NoFreeSlotError      raised by our rate limiter; nothing was sent
         ├── ServiceUnavailableError
-        ├── WrongAnswerError         an answer that cannot be true, or answers something else
-        └── CircuitOpenError         our own circuit breaker's word, nothing was sent
+        │   └── UnansweredError      raised by our circuit breaker for one property; nothing was sent
+        ├── WrongAnswerError         an answer that cannot be true
+        └── CircuitOpenError         raised by our circuit breaker; nothing was sent
 
-Rules: the error table in Google's documentation of the API, and what several connectors learnt the hard
-way: a quota refusal may come as 403, and is then no lack of permission.
+The rules are those of the error table in the API's documentation, with one addition: a quota refusal can have
+status 403, which then does not mean that a permission is missing.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import chain, islice
 from typing import Any, ClassVar
 
 import msgspec
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC
+from gsc_pipeline.text.printing import escaped
+from gsc_pipeline.text.secrets import masked
 
 LOAD_QUOTA_WAIT_SECONDS = 15 * 60.0
-"""How long Google asks to wait after a load-quota refusal."""
+"""How long Google asks clients to wait after a load-quota refusal."""
 
 LONGEST_RETRY_AFTER_SECONDS = 24 * 3600.0
-"""Retry-After is cut to this: no quota of Google's lasts longer than a day."""
+"""The longest Retry-After that is accepted: no quota lasts longer than a day."""
 
 MESSAGE_CHARACTERS = 4_096
 REASONS = 32
 REASON_CHARACTERS = 100
 QUOTED_CHARACTERS = 300
-"""What is kept of a refusal's message and reasons before anything is searched in them, and then shown."""
+"""Limits on a refusal's message and reasons: what is kept for matching, and what errors quote."""
 
 
 class SearchConsoleError(Exception):
-    """A call that failed. `remedy` says what a person can do about it; neither text holds a secret."""
+    """A failed call. `remedy` is the next step for the user. Secrets in the cause are masked."""
 
     remedy: ClassVar[str] = ""
 
     def __init__(self, cause: str) -> None:
+        cause = masked(cause)
         super().__init__(cause)
         self.cause = cause
 
@@ -63,9 +69,9 @@ class SearchConsoleError(Exception):
 
 
 class IllegalRequestError(SearchConsoleError):
-    """The API says our request is wrong: a fault of this project, or of GSC_API_URL."""
+    """The API calls our request invalid: a bug in this project, or a wrong GSC_API_URL."""
 
-    remedy = "this is a fault of gsc_pipeline or of GSC_API_URL, please report it"
+    remedy = "check GSC_API_URL; if it is right, this is a bug in gsc_pipeline: please report it"
 
 
 class PropertyError(SearchConsoleError):
@@ -73,7 +79,7 @@ class PropertyError(SearchConsoleError):
 
 
 class PropertyForbiddenError(PropertyError):
-    """The credential may not read this property, or the property is spelled differently."""
+    """The credential may not read this property, or the property is misspelled."""
 
     remedy = "add the credential as a user of the property, and check the property's exact spelling"
 
@@ -85,13 +91,19 @@ class PropertyNotFoundError(PropertyError):
 
 
 class CredentialError(SearchConsoleError):
-    """The workspace's credential works for none of its properties."""
+    """The workspace's credential cannot be used for any property."""
 
 
 class CredentialUnusableError(CredentialError):
     """The credential is missing, is not a key, was revoked, or is refused."""
 
-    remedy = "check the workspace's credentials entry and issue a new key if need be"
+    remedy = "check the workspace's credentials entry and create a new key if necessary"
+
+
+class TokenEndpointError(CredentialUnusableError):
+    """The credential names a token endpoint that it may not be sent to. Nothing was sent."""
+
+    remedy = "create a new key at Google, or list the address in GSC_TOKEN_URIS if you trust it"
 
 
 class ApiDisabledError(CredentialError):
@@ -101,71 +113,87 @@ class ApiDisabledError(CredentialError):
 
 
 class TokenExpiredError(SearchConsoleError):
-    """The access token is no longer taken."""
+    """The access token is no longer accepted."""
 
 
 class TransientError(SearchConsoleError):
-    """A failure that another try may not meet. `retry_after` in seconds, None where unknown."""
+    """A failure that may pass. `retry_after` is in seconds, None if unknown.
 
-    def __init__(self, cause: str, retry_after: float | None = None) -> None:
+    `retry_at` (UTC) is set if no call can succeed before that time: the call is deferred, not retried.
+    """
+
+    def __init__(
+        self, cause: str, retry_after: float | None = None, *, retry_at: datetime | None = None
+    ) -> None:
         super().__init__(cause)
         self.retry_after = retry_after
+        self.retry_at = retry_at
 
 
 class QuotaError(TransientError):
     """Too many calls in a short time."""
 
-    remedy = "the next sync goes on; lower GSC_API_CONCURRENCY if it happens often"
+    remedy = "the next sync continues; if it happens often, lower GSC_API_CONCURRENCY"
 
 
 class LoadQuotaError(QuotaError):
-    """The queries asked for too much work in ten minutes or a day."""
+    """The queries caused too much load in ten minutes or in a day."""
 
 
 class DailyQuotaError(QuotaError):
-    """The day's calls are used up until midnight Pacific."""
+    """The day's calls are used up. The quota is reset at midnight Pacific time."""
 
 
 class ServiceUnavailableError(TransientError):
-    """Google's side, or the way to it, is broken for now."""
+    """Google, or the network to it, does not work at the moment."""
 
-    remedy = "the next sync tries again; check GSC_API_URL and the network if it lasts"
+    remedy = "the next sync retries; if it persists, check GSC_API_URL and the network"
+    on_give_up: Callable[[], None] | None = None
+    """Set by the circuit breaker: to be called if the call is not retried."""
+
+
+class UnansweredError(ServiceUnavailableError):
+    """Not sent: earlier calls of the same property or day failed, and nothing was answered since."""
 
 
 class WrongAnswerError(TransientError):
-    """An answer that came and cannot be true, or is no answer to what was asked.
+    """An answer that cannot be true, or that does not belong to the request.
 
-    Whoever sends it is there, so the circuit breaker counts it as an answer.
+    The server is reachable, so the circuit breaker counts it as an answer.
     """
 
-    remedy = "the next sync asks again; check GSC_API_URL if it lasts"
+    remedy = "the next sync retries; if it persists, check GSC_API_URL"
 
 
 class NoFreeSlotError(QuotaError):
-    """Not sent: within what the quota allows, the next call would be due later than a call may wait."""
+    """Not sent: the rate limiter would delay the call for longer than a call may wait."""
 
-    remedy = "the next sync goes on; lower GSC_API_CONCURRENCY or the runs at a time if it happens often"
+    remedy = (
+        "the next sync continues; if it happens often, lower GSC_API_CONCURRENCY or run fewer syncs at once"
+    )
 
 
 class CircuitOpenError(TransientError):
-    """Not sent: what it would go to failed several times in a row, and is left alone for a while."""
+    """Not sent: the circuit is open after several calls in a row failed."""
 
-    remedy = "the next sync after that tries again; check that address and the network if it lasts"
+    remedy = "a sync after that time retries; if it persists, check that address and the network"
 
 
 FAILED_ANSWERS = (ServiceUnavailableError, WrongAnswerError)
-"""What is about one call: the next may be answered well."""
+"""Failures of a single call. The next call may succeed."""
 
 DEFERRED = (LoadQuotaError, DailyQuotaError, NoFreeSlotError, CircuitOpenError)
-"""What no wait within a sync outlasts: never repeated at once, left for the next sync."""
+"""Errors that last longer than a sync can wait: not retried within it, deferred to the next sync."""
+
+NOT_SENT = (NoFreeSlotError, CircuitOpenError, UnansweredError)
+"""Errors of calls that were not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a refusing answer said: its status and whatever could be read of its body.
+    """A refusing answer: its status and what could be read of its body.
 
-    `at_token_endpoint` is true for answers of the OAuth token endpoint, known by an `error` that is a
-    string.
+    `at_token_endpoint` is true for answers of an OAuth token endpoint, whose `error` is a string.
     """
 
     status: int
@@ -175,9 +203,12 @@ class Refusal:
     at_token_endpoint: bool = False
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
-    """Read a refusing answer; a body that is not Google's JSON (HTML, nothing) leaves only the status."""
-    retry_after = _seconds(headers.get("Retry-After"))
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Refusal:
+    """Read a refusing answer. If the body is not Google's JSON (HTML, or empty), only its status is used.
+
+    `now` (with a time zone) is what a Retry-After with a date is compared with.
+    """
+    retry_after = _seconds(headers.get("Retry-After"), now)
     try:
         document = msgspec.json.decode(body)
         error = document["error"]
@@ -192,7 +223,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
 
 
 def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
-    """The error that a refusal means. `now` (aware) tells how far Pacific midnight is."""
+    """The error for a refusal. `now` (with a time zone) is used for the time until midnight Pacific."""
     cause = _cause(refusal)
     if refusal.status == 408 or refusal.status >= 500:
         return ServiceUnavailableError(cause, refusal.retry_after)
@@ -214,8 +245,8 @@ def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
     return IllegalRequestError(cause)
 
 
-# Each kind is known by its reasons or, because `errors` may be missing, by its text. Whole phrases: the
-# address of a property may hold any word, and be in the text of a refusal for lack of permission.
+# Refusals are recognised by their reasons, or by their text if `errors` is missing. Texts are matched by
+# whole phrases, because the message can quote the property's URL, which may contain any word.
 _DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
 _DISABLED_TEXT = "has not been used in project"
 _WRONG_SCOPE = frozenset({"ACCESS_TOKEN_SCOPE_INSUFFICIENT"})
@@ -242,9 +273,11 @@ def _is_quota(refusal: Refusal) -> bool:
 
 def _classify_quota(refusal: Refusal, cause: str, now: datetime) -> QuotaError:
     if refusal.reasons & _DAILY or _DAILY_TEXT.search(refusal.message):
-        return DailyQuotaError(cause, _seconds_to_pacific_midnight(now))
+        seconds = _seconds_to_pacific_midnight(now)
+        return DailyQuotaError(cause, seconds, retry_at=now + timedelta(seconds=seconds))
     if "load quota" in refusal.message.lower():
-        return LoadQuotaError(cause, max(refusal.retry_after or 0.0, LOAD_QUOTA_WAIT_SECONDS))
+        seconds = max(refusal.retry_after or 0.0, LOAD_QUOTA_WAIT_SECONDS)
+        return LoadQuotaError(cause, seconds, retry_at=now + timedelta(seconds=seconds))
     return QuotaError(cause, refusal.retry_after)
 
 
@@ -265,7 +298,7 @@ def _bounded(words: Iterable[str]) -> frozenset[str]:
 
 
 def _reasons(error: dict[str, Any]) -> Iterator[str]:
-    """Every word by which an error names itself: its status, its errors' reasons and domains, its details."""
+    """All words that classify an error: its status, and the reasons and domains in `errors` and `details`."""
     entries = (entry for key in ("errors", "details") for entry in _dicts(error.get(key)))
     words = (entry.get(key) for entry in entries for key in ("reason", "domain"))
     return (word for word in chain([error.get("status")], words) if isinstance(word, str) and word)
@@ -275,42 +308,35 @@ def _dicts(value: object) -> Iterator[dict[str, Any]]:
     return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else iter(())
 
 
-_SIGNED = re.compile(r"eyJ[\w-]++(\.[\w.-]+)?")
-_SECRETS = re.compile(
-    r"(?i:bearer)\s++\S+|ya29\.[\w.-]+|1//[\w-]+|GOCSPX-[\w-]+|(?s:-----BEGIN.*?(-----END[^-]*-----|$))"
-)
-"""Signed assertions, and access and refresh tokens, client secrets and keys, by the shapes in which Google
-issues them. A clumsy proxy or endpoint may repeat in its refusal what it was sent. Both patterns consume
-whatever they looked at, so the work grows with the length of the text and no faster."""
-
-
-def masked(text: str) -> str:
-    """The text with everything that looks like a secret masked."""
-    signed_masked = _SIGNED.sub(lambda match: "[secret]" if match[1] else match[0], text)
-    return _SECRETS.sub("[secret]", signed_masked)
-
-
 def printable(text: str, most: int = QUOTED_CHARACTERS) -> str:
-    """The text on one line, cut to `most` characters, control characters escaped."""
-    # Escaping makes a text longer, so cutting first bounds the work and cutting again the result.
-    line = " ".join(text[: 4 * most].split())[:most]
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:most]
+    """The text on one line of at most `most` characters: secrets masked, control characters escaped."""
+    # Masked before it is cut to `most`. Cut before that to bound the work.
+    line = " ".join(masked(text[:MESSAGE_CHARACTERS]).split())[:most]
+    return escaped(line)[:most]
 
 
 def _cause(refusal: Refusal) -> str:
     where = "the token endpoint answered" if refusal.at_token_endpoint else "Search Console answered"
-    words = printable(masked(", ".join(sorted(refusal.reasons - {"global"}))))
+    words = printable(", ".join(sorted(refusal.reasons - {"global"})))
     answered = " ".join(part for part in (where, str(refusal.status), words and f"({words})") if part)
-    text = printable(masked(refusal.message[:MESSAGE_CHARACTERS])).rstrip(".")
+    text = printable(refusal.message).rstrip(".")
     return f"{answered}: {text}" if text else answered
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds. Google sends seconds; its other form, a date, is left to the back-off."""
-    try:
-        seconds = float(retry_after[:REASON_CHARACTERS]) if retry_after else math.nan
-    except ValueError:
+def _seconds(retry_after: str | None, now: datetime) -> float | None:
+    """Retry-After, a number of seconds or an HTTP date, in seconds from now; None if it is neither."""
+    if not retry_after:
         return None
+    text = retry_after[:REASON_CHARACTERS]
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+            # Without a zone (the date ends in -0000) it is in UTC, as every HTTP date.
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
     return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_RETRY_AFTER_SECONDS)
 
 

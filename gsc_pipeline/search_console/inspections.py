@@ -1,7 +1,6 @@
-"""What Google's index knows of one page, as the API's URL inspection answers it.
+"""Decodes URL inspections.
 
-Belongs here: what the wire's JSON means. Does not: which pages are inspected (`sync.inspections`).
-Enumerations stay the words they are on the wire, so a word that is new to Google's list is kept.
+Enumerations stay strings, so that new values of Google's are kept.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from datetime import datetime
 
 import msgspec
 
+from gsc_pipeline.search_console.answers import parse_time
 from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.json_answers import AnswerObject, decode_strictly
-from gsc_pipeline.search_console.moments import moment
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The result of one inspection. What the answer does not say is None; `raw` is its whole JSON."""
+    """The result of one inspection. Missing values are None; `raw` is the whole result as JSON."""
 
     verdict: str | None
     coverage_state: str | None
@@ -85,7 +84,7 @@ _RESULT = msgspec.json.Decoder(_Result)
 def decode_inspection(body: bytes) -> Inspection:
     """Decode the body of an inspection.
 
-    Raises ServiceUnavailableError where it is no JSON, WrongAnswerError where it is no such answer.
+    Raises ServiceUnavailableError if it is not JSON, WrongAnswerError if it has another form.
     """
     raw = bytes(decode_strictly(_ANSWER, body, "the inspection").inspectionResult)
     result = decode_strictly(_RESULT, raw, "the inspection")
@@ -102,7 +101,7 @@ def decode_inspection(body: bytes) -> Inspection:
         indexing_state=index.indexingState,
         page_fetch_state=index.pageFetchState,
         crawled_as=index.crawledAs,
-        last_crawled_at=moment(index.lastCrawlTime or ""),
+        last_crawled_at=parse_time(index.lastCrawlTime or ""),
         google_canonical=index.googleCanonical,
         user_canonical=index.userCanonical,
         sitemaps=tuple(index.sitemap),

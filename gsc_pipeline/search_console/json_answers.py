@@ -1,6 +1,4 @@
-"""Small answers of the API and of token endpoints, read strictly: what is no such answer is told apart from
-what is no JSON at all.
-"""
+"""Strict decoding of small JSON answers, of the API and of token endpoints."""
 
 from __future__ import annotations
 
@@ -13,30 +11,30 @@ from gsc_pipeline.search_console.errors import ServiceUnavailableError, WrongAns
 T = TypeVar("T")
 
 TEXT_CHARACTERS = 10_000
-"""The longest text that is taken for a key or an address; those that are indexed are shorter."""
+"""The longest text that is accepted as a key or URL. URLs in Google's index are shorter."""
 
-MOST = 2**53
-"""Counts are below this. From here on a number as the wire writes it no longer tells which integer it was."""
+COUNT_LIMIT = 2**53
+"""Counts are below this. From here on, a JSON number may stand for several integers."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARACTERS)]
-Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=COUNT_LIMIT)]
 
 
 class AnswerObject(msgspec.Struct):
-    """What every answer is: an object. One that holds an `error` is a refusal, whatever its status says."""
+    """The base of all answers. An answer with an `error` is a refusal, whatever its status."""
 
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.error is not msgspec.UNSET:
-            raise ValueError("it holds an error")
+            raise ValueError("it contains an error")
 
 
 def decode_strictly(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
-    """Decode `body`.
+    """Decode `body`. Errors name it as `what`.
 
-    Raises ServiceUnavailableError where it is no JSON or cut short, WrongAnswerError where it is JSON and
-    no such answer, both naming `what`.
+    Raises ServiceUnavailableError if it is not JSON or incomplete, WrongAnswerError if it is JSON of another
+    form.
     """
     size = f"{len(body)} bytes"
     try:

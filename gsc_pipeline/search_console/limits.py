@@ -1,12 +1,9 @@
-"""How fast calls may be sent: Google's limits, shared by all processes, and lower real ones as learnt.
+"""The rate limiter: Google's limits on calls, shared by all processes and lowered where Google refuses.
 
-Belongs here: which limits a call counts under, when it is due, what a refusal teaches. Does not: the figures
-(`quotas`), repeating what was refused (`retries`), where the shared rows are kept (`state`).
-
-Each limit is a generic cell rate algorithm, the virtual-scheduling form of the leaky bucket (ITU-T I.371):
-one row holds when the next call would be due were calls evenly spaced, and a call may come earlier than
-that by as much as a burst takes. A call's slot is where all its limits agree, reserved in one transaction;
-so the figures hold exactly over any number of processes, in whatever order they come to use their slots.
+Each limit is a generic cell rate algorithm, the virtual-scheduling form of the leaky bucket (ITU-T I.371): a
+row stores when the next call is due if calls are evenly spaced, and a call may be sent earlier than that by
+the duration of a burst. A call waits for the latest of its limits' times. It reserves them in one
+transaction, so the limits hold over any number of processes.
 """
 
 from __future__ import annotations
@@ -15,48 +12,93 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import UTC, datetime
+from enum import StrEnum
 
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.search_console.errors import NoFreeSlotError, QuotaError
-from gsc_pipeline.search_console.quotas import PER_SITE, PER_USER, Kind, Limit
 from gsc_pipeline.state.store import Execute, Store
 
 log = logging.getLogger(__name__)
 
+MARGIN = 0.95
+"""The fraction of a limit that is used: calls arrive at Google less evenly than they were sent."""
+
+BURST = 0.1
+"""The fraction of that which may be sent at once. The rest is spread over the limit's period."""
+
+SAME_REFUSAL_SECONDS = 5.0
+"""Refusals closer together than this count as one: the calls were under way when the first one came."""
+
+SAME_REFUSAL = 0.25
+"""The same as a fraction of the limit's period, if that is longer: Google counts earlier calls until the
+period is over, so refusals continue for a while after calls have slowed down."""
+
 LEAST_SHARE = 0.01
-"""However often refused, a limit is never taken to be lower than this part of the configured one."""
+"""The lowest fraction of a limit that refusals can reduce it to."""
 
 DOUBLING_SECONDS = 3600.0
-"""How long the learnt rate takes to double while nothing is refused."""
+"""How long a reduced rate takes to double while nothing is refused."""
 
 LONGEST_PAUSE_SECONDS = 900.0
-"""A Retry-After holds for everyone, but no longer than this: then one call finds out anew."""
+"""The longest Retry-After that is applied to all calls."""
 
 
-class Limiter(Protocol):
-    """Says when a call may be sent. Safe for many threads."""
+class QuotaGroup(StrEnum):
+    """The groups of API methods that Google limits separately."""
 
-    def wait(self, kind: Kind, user: str, site_url: str | None) -> None:
-        """Return when the call is due. `user` stands for the credential and holds no secret."""
-
-    def refused(self, kind: Kind, user: str, site_url: str | None, error: QuotaError) -> None:
-        """Take note that Google refused the call."""
+    SEARCH_ANALYTICS = "searchAnalytics"
+    URL_INSPECTION = "urlInspection"
+    OTHER = "other"
 
 
-class Unlimited:
-    """The limiter of a client that has none."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `calls` within any `seconds`."""
 
-    def wait(self, kind: Kind, user: str, site_url: str | None) -> None:
-        """Return at once."""
+    calls: float
+    seconds: float
 
-    def refused(self, kind: Kind, user: str, site_url: str | None, error: QuotaError) -> None:
-        """Nothing to learn."""
+    def scaled(self, factor: float) -> Limit:
+        """The limit times `factor`, at least two calls: a single call has no rate."""
+        return Limit(max(2.0, self.calls * factor), self.seconds)
+
+    @property
+    def burst(self) -> float:
+        """Calls that may be sent at once after a pause."""
+        return max(1.0, self.calls * MARGIN * BURST)
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between calls in the long run.
+
+        A period that begins with a full burst has at most `calls` calls: burst + seconds / spacing.
+        """
+        return self.seconds / (max(self.calls * MARGIN, 2.0) - self.burst)
+
+    @property
+    def same_refusal_seconds(self) -> float:
+        """How long after a refusal further ones count as the same."""
+        return max(SAME_REFUSAL_SECONDS, self.seconds * SAME_REFUSAL)
+
+
+PER_USER = {
+    QuotaGroup.SEARCH_ANALYTICS: (Limit(1_200, 60.0),),
+    QuotaGroup.URL_INSPECTION: (),
+    QuotaGroup.OTHER: (Limit(20, 1.0), Limit(200, 60.0)),
+}
+PER_SITE = {
+    QuotaGroup.SEARCH_ANALYTICS: (Limit(1_200, 60.0),),
+    QuotaGroup.URL_INSPECTION: (Limit(600, 60.0),),
+    QuotaGroup.OTHER: (),
+}
+"""Google's published usage limits of the API. Those of a Cloud project (40,000 a minute) are higher than what
+one credential may use, so they are not kept. Daily limits are not kept either: Google refuses the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """One limit that a call counts under: the key of its row, and the figure."""
+    """One limit that applies to a call, and the key of its row."""
 
     key: str
     limit: Limit
@@ -64,8 +106,8 @@ class _Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A row of `gsc_api_limits`, as of now."""
+class _StoredLimit:
+    """A limit's row in `gsc_api_limits`. Times are seconds since the epoch."""
 
     next_at: float
     not_before: float
@@ -73,19 +115,19 @@ class _Row:
     share_at: float | None
 
     def early(self, limit: Limit) -> float:
-        """How long before it is due a call may be sent: what a burst takes. Never more for a lower share."""
+        """How many seconds before its due time a call may be sent: a burst, shorter at a lower share."""
         return (max(1.0, limit.burst * self.share) - 1.0) * limit.spacing / self.share
 
     def slot(self, limit: Limit) -> float:
-        """The earliest moment at which a call may be sent."""
+        """The earliest time at which a call may be sent."""
         return max(self.next_at - self.early(limit), self.not_before)
 
 
 class SharedLimiter:
-    """The limits that processes share through a store.
+    """A limiter that processes share through a store. Thread-safe.
 
-    `factor` scales Google's figures, for a project with other ones. A call that would have to wait longer
-    than `longest_wait_seconds` raises NoFreeSlotError instead, and takes no slot.
+    `factor` scales Google's limits, for a Cloud project with other quotas. A call that would have to wait
+    longer than `longest_wait_seconds` raises NoFreeSlotError and reserves nothing.
     """
 
     def __init__(
@@ -103,59 +145,64 @@ class SharedLimiter:
         self._clock = clock
         self._sleep = sleep
 
-    def wait(self, kind: Kind, user: str, site_url: str | None) -> None:
-        """Reserve the call's slot, and sleep until then. Raises NoFreeSlotError, StateError."""
-        counted = self._counted(kind, user, site_url)
+    def wait(self, group: QuotaGroup, user: str, site_url: str | None) -> None:
+        """Reserve a time for the call and sleep until then.
+
+        `user` identifies the credential and contains no secret. Raises NoFreeSlotError, StateError.
+        """
+        counted = self._counted(group, user, site_url)
         if not counted:
             return
-        seconds = self._store.run(lambda execute: self._reserve(execute, counted, kind))
+        seconds = self._store.run(lambda execute: self._reserve(execute, counted, group))
         if seconds > 0:
             self._sleep(seconds)
 
-    def refused(self, kind: Kind, user: str, site_url: str | None, error: QuotaError) -> None:
-        """Halve the rate that is taken to be granted, once for refusals close together, and slow down all.
+    def refused(self, group: QuotaGroup, user: str, site_url: str | None, error: QuotaError) -> None:
+        """Halve the rate of the limits that the refusal may be for, once for refusals close together.
 
-        Only for refusals of a rate: a load quota is about the work that queries make, a daily one about
-        the day, and no spacing of calls helps with either. Raises StateError.
+        Only for refusals of the rate. Slower calls do not help with a load quota, which counts the work of
+        queries, or with a daily quota. Raises StateError.
         """
         if type(error) is not QuotaError:
             return
-        counted = [one for one in self._counted(kind, user, site_url) if _may_mean(error, one)]
-        self._store.run(lambda execute: self._learn(execute, counted, error.retry_after or 0.0))
+        counted = [one for one in self._counted(group, user, site_url) if _may_mean(error, one)]
+        self._store.run(lambda execute: self._slow_down(execute, counted, error.retry_after or 0.0))
 
-    def _counted(self, kind: Kind, user: str, site_url: str | None) -> Sequence[_Counted]:
-        """What the call counts under, in the order in which rows are locked: the same everywhere."""
-        owners = [(f"user {user}", PER_USER[kind], False), (f"site {site_url}", PER_SITE[kind], True)]
+    def _counted(self, group: QuotaGroup, user: str, site_url: str | None) -> Sequence[_Counted]:
+        """The limits that apply to the call, always in the same order, so that locks cannot deadlock."""
+        owners = [(f"user {user}", PER_USER[group], False), (f"site {site_url}", PER_SITE[group], True)]
         return [
-            _Counted(f"{owner} {kind} {limit.seconds:g}", limit.scaled(self._factor), is_per_site)
+            _Counted(f"{owner} {group} {limit.seconds:g}", limit.scaled(self._factor), is_per_site)
             for owner, limits, is_per_site in owners
             for limit in limits
         ]
 
-    def _reserve(self, execute: Execute, counted: Sequence[_Counted], kind: Kind) -> float:
+    def _reserve(self, execute: Execute, counted: Sequence[_Counted], group: QuotaGroup) -> float:
         rows = [self._lock(execute, one) for one in counted]
         now = self._clock().timestamp()
         rows = [self._as_of(row, one.limit, now) for row, one in zip(rows, counted, strict=True)]
         slot = max(now, *(row.slot(one.limit) for row, one in zip(rows, counted, strict=True)))
         if slot - now > self._longest_wait:
             raise NoFreeSlotError(
-                f"the next {kind} call within the quota is due in {slot - now:.0f} seconds", slot - now
+                f"not sent: the rate limit allows the next {group} call in {slot - now:.0f} seconds",
+                slot - now,
+                retry_at=datetime.fromtimestamp(slot, UTC),
             )
         for row, one in zip(rows, counted, strict=True):
             next_at = max(row.next_at, slot) + one.limit.spacing / row.share
             execute("UPDATE gsc_api_limits SET next_at = :at WHERE key = :key", at=next_at, key=one.key)
-        # To the millisecond: additions of moments are off by microseconds, not worth a sleep.
+        # Rounded to milliseconds: sums of times have errors of microseconds.
         return round(slot - now, 3)
 
-    def _learn(self, execute: Execute, counted: Sequence[_Counted], retry_after: float) -> None:
+    def _slow_down(self, execute: Execute, counted: Sequence[_Counted], retry_after: float) -> None:
         for one in counted:
             row = self._lock(execute, one)
             now = self._clock().timestamp()
             row = self._as_of(row, one.limit, now)
-            if row.share_at is None or now - row.share_at >= one.limit.lesson_seconds:
-                row = _Row(row.next_at, row.not_before, max(LEAST_SHARE, row.share / 2), now)
+            if row.share_at is None or now - row.share_at >= one.limit.same_refusal_seconds:
+                row = _StoredLimit(row.next_at, row.not_before, max(LEAST_SHARE, row.share / 2), now)
                 log.warning(
-                    "Search Console refused a call for its rate: %s is taken to allow %.0f calls in %g s now",
+                    "Search Console refused a call for its rate: %s slows down to %.0f calls in %g seconds",
                     one.key,
                     one.limit.calls * row.share,
                     one.limit.seconds,
@@ -163,7 +210,7 @@ class SharedLimiter:
             execute(
                 "UPDATE gsc_api_limits SET next_at = :next_at, not_before = :not_before, share = :share, "
                 "share_at = :share_at WHERE key = :key",
-                # No burst until fewer calls than allowed have been sent for a while.
+                # No burst until the calls have stayed below the limit for a while.
                 next_at=max(row.next_at, now + row.early(one.limit)),
                 not_before=max(row.not_before, now + min(retry_after, LONGEST_PAUSE_SECONDS)),
                 share=row.share,
@@ -171,29 +218,29 @@ class SharedLimiter:
                 key=one.key,
             )
 
-    def _lock(self, execute: Execute, one: _Counted) -> _Row:
-        """The row of this limit, made if need be, and nobody else's to change until the transaction ends."""
+    def _lock(self, execute: Execute, one: _Counted) -> _StoredLimit:
+        """Create the limit's row if it is missing, lock it until the transaction ends, and read it."""
         ((next_at, not_before, share, share_at),) = execute(
             "INSERT INTO gsc_api_limits (key) VALUES (:key) "
             "ON CONFLICT (key) DO UPDATE SET key = excluded.key "
             "RETURNING next_at, not_before, share, share_at",
             key=one.key,
         )
-        return _Row(next_at, not_before, share, share_at)
+        return _StoredLimit(next_at, not_before, share, share_at)
 
-    def _as_of(self, row: _Row, limit: Limit, now: float) -> _Row:
-        """The row with the share recovered by now, and without what no clock that goes on could have written.
+    def _as_of(self, row: _StoredLimit, limit: Limit, now: float) -> _StoredLimit:
+        """The limit as of now: the share has recovered, and times too far in the future are discarded.
 
-        A machine that once started with its clock years ahead must not stop calls for years.
+        A machine whose clock was years ahead would otherwise stop calls for years.
         """
         farthest = now + max(self._longest_wait, LONGEST_PAUSE_SECONDS) + limit.seconds / LEAST_SHARE
         if row.share_at is None:
             share, share_at = row.share, None
         else:
-            passed = now - row.share_at - limit.lesson_seconds
+            passed = now - row.share_at - limit.same_refusal_seconds
             share = min(1.0, row.share * 2.0 ** (max(0.0, passed) / DOUBLING_SECONDS))
             share_at = min(row.share_at, now)
-        return _Row(
+        return _StoredLimit(
             row.next_at if row.next_at <= farthest else now,
             row.not_before if row.not_before <= farthest else now,
             share,
@@ -202,7 +249,7 @@ class SharedLimiter:
 
 
 def _may_mean(error: QuotaError, one: _Counted) -> bool:
-    """Whether the refusal may be for this limit. Where Google does not say for which, it is for all."""
+    """Whether the refusal may be for this limit. If Google does not name a limit, it may be any."""
     text = error.cause.lower()
     if "per site" in text:
         return one.is_per_site

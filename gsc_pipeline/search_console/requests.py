@@ -1,44 +1,84 @@
-"""The legal searchAnalytics requests, as types that cannot express an illegal combination.
+"""The searchAnalytics requests that the API accepts, as types that cannot express an illegal combination.
 
-A request names what is wanted (a window's daily totals, one day's rows at a grain); dimensions,
-aggregation and data state follow from its type and its search type, so none of the combinations that the
-API refuses with 400 can be written down. Does not belong here: sending (`client`), paging (`sync.read`).
+A request says what it is for: a window's daily totals, or one day's rows at a grain. Its dimensions,
+aggregation and data state follow from its type and its search type.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 
 PAGE_ROWS = 25_000
-"""Rows asked for at once, the most the API allows."""
+"""Rows per page, the most that the API allows."""
 
 DAY_ROWS_CAP = 50_000
-"""Rows the API exposes per day, search type and property, by clicks; what lies beyond is not to be had."""
+"""The most rows that the API gives per day, search type and property, those with the most clicks first."""
+
+CUT_ROWS = 49_900
+"""An answer of at least this many rows counts as cut: the API's cap is not met to the row."""
+
+EXPRESSION_CHARACTERS = 4_096
+"""The longest expression of a filter that the API accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellFilter:
+    """Keeps the rows of one country or device; with `is_excluded`, the rows of all others.
+
+    `value` is spelled as in the answers, since the API compares upper and lower case.
+    """
+
+    dimension: Literal["country", "device"]
+    value: str
+    is_excluded: bool = False
+
+    def as_json(self) -> dict[str, str]:
+        """As the API spells it."""
+        operator = "notEquals" if self.is_excluded else "equals"
+        return {"dimension": self.dimension, "operator": operator, "expression": self.value}
+
+
+@dataclass(frozen=True, slots=True)
+class PageFilter:
+    """Keeps the pages whose URL has a match of `pattern` (RE2); with `is_excluded`, all others."""
+
+    pattern: str
+    is_excluded: bool = False
+
+    def as_json(self) -> dict[str, str]:
+        """As the API spells it."""
+        operator = "excludingRegex" if self.is_excluded else "includingRegex"
+        return {"dimension": "page", "operator": operator, "expression": self.pattern}
+
+
+CellFilters = tuple[CellFilter, ...]
+PageFilters = tuple[CellFilter | PageFilter, ...]
+"""Filters that all have to hold. The API refuses a filter by page when it counts by property."""
 
 
 @dataclass(frozen=True, slots=True)
 class DailyTotals:
-    """Each day's totals for the whole property over a window, incomplete days included: the probe."""
+    """The probe: each day's totals of the property over a window, incomplete days included."""
 
     search_type: SearchType
     window: Window
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("date",)
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyTotals:
-    """One day by country and device, counted by property. Feeds are answered by page only.
+    """One day by country and device, aggregated by property; by page for feeds.
 
-    `with_device` only matters for googleNews, for which sources disagree whether device is taken.
+    `with_device` matters only for googleNews: sources disagree on whether the API accepts device there.
     """
 
     search_type: SearchType
@@ -47,94 +87,110 @@ class PropertyTotals:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return _country_and_device(self.search_type, self.with_device)
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyQueries:
-    """One day by query, country and device, counted by property. Leaves anonymised queries out."""
+    """One day by query, country and device, aggregated by property. Has no anonymised queries."""
 
     search_type: QueryType
     day: date
+    filters: CellFilters = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("query", *_country_and_device(self.search_type))
 
 
 @dataclass(frozen=True, slots=True)
 class PageTotals:
-    """One day by page, country and device, counted by page. `with_device` as in PropertyTotals."""
+    """One day by page, country and device, aggregated by page. `with_device` as in PropertyTotals."""
 
     search_type: SearchType
     day: date
     with_device: bool = True
+    filters: PageFilters = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("page", *_country_and_device(self.search_type, self.with_device))
 
 
 @dataclass(frozen=True, slots=True)
 class PageQueries:
-    """One day by page, query, country and device, counted by page. Leaves anonymised queries out."""
+    """One day by page, query, country and device, aggregated by page. Has no anonymised queries."""
+
+    search_type: QueryType
+    day: date
+    filters: PageFilters = ()
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The dimensions of the rows, in the order of their keys."""
+        return ("page", "query", *_country_and_device(self.search_type))
+
+
+@dataclass(frozen=True, slots=True)
+class CellTotals:
+    """One day by country and device, aggregated by page: the sums of PageTotals, which may be cut."""
 
     search_type: QueryType
     day: date
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
-        return ("page", "query", *_country_and_device(self.search_type))
+        """The dimensions of the rows, in the order of their keys."""
+        return _country_and_device(self.search_type)
 
 
 @dataclass(frozen=True, slots=True)
 class HourlyTotals:
-    """Each hour's totals for the whole property over a window of the last ten days, today included."""
+    """Each hour's totals of the property over a window within the last ten days, today included."""
 
     search_type: SearchType
     window: Window
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("hour",)
 
 
 @dataclass(frozen=True, slots=True)
 class HourlyPages:
-    """One day by hour and page, counted by page; one of the last ten days."""
+    """One of the last ten days by hour and page, aggregated by page."""
 
     search_type: SearchType
     day: date
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("hour", "page")
 
 
 @dataclass(frozen=True, slots=True)
 class AppearanceTotals:
-    """One day by search appearance, which the API groups by alone."""
+    """One day by search appearance. The API accepts no other dimension beside it."""
 
     search_type: SearchType
     day: date
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("searchAppearance",)
 
 
 @dataclass(frozen=True, slots=True)
 class AppearancePages:
-    """One day's results of one search appearance by page, counted by page.
+    """One day's results of one search appearance by page, aggregated by page.
 
-    `appearance` is a word that AppearanceTotals answered.
+    `appearance` is a value from the answer to AppearanceTotals.
     """
 
     search_type: SearchType
@@ -143,20 +199,22 @@ class AppearancePages:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What the rows are grouped by, in the order of their keys."""
+        """The dimensions of the rows, in the order of their keys."""
         return ("page",)
 
 
-DayRequest = PropertyTotals | PropertyQueries | PageTotals | PageQueries
+DayRequest = PropertyTotals | PropertyQueries | PageTotals | PageQueries | CellTotals
+CutRequest = PropertyQueries | PageTotals | PageQueries
+"""Requests whose answer may be cut, and which can be asked again in parts, by filters."""
 HourlyRequest = HourlyTotals | HourlyPages
 AppearanceRequest = AppearanceTotals | AppearancePages
 AnalyticsRequest = DailyTotals | DayRequest | HourlyRequest | AppearanceRequest
 
 
 def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, Any]:
-    """The JSON body the API takes for `request`, from row `start_row` on.
+    """The JSON body for `request`, starting at row `start_row`.
 
-    The one place that turns a closed-open window into the API's inclusive `endDate`.
+    The only place that converts a closed-open window to the API's inclusive `endDate`.
     """
     window = (
         request.window
@@ -177,23 +235,23 @@ def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, 
 
 
 def _aggregation(request: AnalyticsRequest) -> str:
-    if isinstance(request, PageTotals | PageQueries | HourlyPages | AppearancePages):
+    if isinstance(request, PageTotals | PageQueries | CellTotals | HourlyPages | AppearancePages):
         return "byPage"
-    # byProperty is refused for feeds; auto gives them what they have, by page. Appearances are counted
-    # as Search Console's own report counts them.
+    # The API refuses byProperty for feeds; auto aggregates them by page. For appearances, auto is what Search
+    # Console's own report uses.
     is_auto = isinstance(request, AppearanceTotals) or isinstance(request.search_type, FeedType)
     return "auto" if is_auto else "byProperty"
 
 
 def _filters(request: AnalyticsRequest) -> dict[str, Any]:
-    if not isinstance(request, AppearancePages):
-        return {}
-    of_appearance = {
-        "dimension": "searchAppearance",
-        "operator": "equals",
-        "expression": request.appearance,
-    }
-    return {"dimensionFilterGroups": [{"groupType": "and", "filters": [of_appearance]}]}
+    if isinstance(request, AppearancePages):
+        appearance = {"dimension": "searchAppearance", "operator": "equals", "expression": request.appearance}
+        filters = [appearance]
+    elif isinstance(request, CutRequest):
+        filters = [one.as_json() for one in request.filters]
+    else:
+        filters = []
+    return {"dimensionFilterGroups": [{"groupType": "and", "filters": filters}]} if filters else {}
 
 
 def _country_and_device(search_type: SearchType, with_device: bool = True) -> tuple[str, ...]:

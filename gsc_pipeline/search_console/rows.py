@@ -1,8 +1,7 @@
-"""The rows of an answer as Arrow columns, checked: counts are counts, positions are positions, each key
-comes once.
+"""Checks the rows of an answer: counts, positions and keys must be possible, and each key must be unique.
 
-Every check looks at whole columns, so a good page of 25,000 rows costs no Python object per row. Only a page
-that fails is looked at row by row, to name the row.
+Every check works on whole columns, so that a correct page costs no Python object per row. Only a page that
+fails is searched row by row, to name the row in the error.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
-from gsc_pipeline.search_console.json_answers import MOST, TEXT_CHARACTERS
+from gsc_pipeline.search_console.json_answers import COUNT_LIMIT, TEXT_CHARACTERS
 from gsc_pipeline.search_console.requests import PAGE_ROWS
 from gsc_pipeline.search_console.search_types import FeedType, SearchType
 
 MOST_POSITION = 10_000
-"""No average position is further down: Search Console counts no more results of a search than a thousand."""
+"""The highest possible position. Search Console counts at most a thousand results of a search."""
 
 METRICS = (
     pa.field("clicks", pa.int64(), nullable=False),
@@ -34,14 +33,14 @@ Flags = npt.NDArray[np.bool_]
 
 
 def empty_rows(dimensions: Sequence[str]) -> pa.Table:
-    """No rows, in the shape of an answer grouped by `dimensions`."""
+    """A table without rows, with the columns of an answer by `dimensions`."""
     return _schema(dimensions).empty_table()
 
 
 def checked_rows(rows: pa.StructArray, dimensions: Sequence[str], search_type: SearchType) -> pa.Table:
-    """Rows of `keys`, `clicks`, `impressions` and `position` as columns, in the order they came.
+    """The rows (`keys`, `clicks`, `impressions`, `position`) as a table, in their order.
 
-    Raises WrongAnswerError, naming the row, where one cannot be true.
+    Raises WrongAnswerError, naming the row, if a row cannot be true.
     """
     return _Page(rows, dimensions).columns(search_type)
 
@@ -53,16 +52,14 @@ class _Page:
 
     def columns(self, search_type: SearchType) -> pa.Table:
         if len(self._clicks) > PAGE_ROWS:
-            raise WrongAnswerError(
-                f"{self._name()}: {len(self._clicks)} rows where {PAGE_ROWS} were asked for"
-            )
+            raise WrongAnswerError(f"{self._name()}: {len(self._clicks)} rows instead of at most {PAGE_ROWS}")
         keys = self._key_columns()
         clicks = self._counts("clicks", self._clicks)
         impressions = self._counts("impressions", self._impressions)
         self._check(clicks <= impressions, "clicks", clicks, "is more than its impressions")
         self._check_sum("clicks", clicks)
         self._check_sum("impressions", impressions)
-        # Feeds have no positions; some servers write 0 or 1 all the same.
+        # Feeds have no positions, but some servers write 0 or 1.
         is_feed = isinstance(search_type, FeedType)
         position = pa.nulls(len(clicks), pa.float64()) if is_feed else self._positions(impressions)
         arrays = [*keys, pa.array(clicks.astype(np.int64)), pa.array(impressions.astype(np.int64)), position]
@@ -73,10 +70,10 @@ class _Page:
         lengths = pc.fill_null(pc.list_value_length(self._keys), 0)
         if pc.unique(lengths).to_pylist() != [of_row]:
             row = int(np.flatnonzero(lengths.to_numpy() != of_row)[0])
-            self._fail(row, f"{lengths[row].as_py()} keys where {of_row} were asked for")
+            self._fail(row, f"{lengths[row].as_py()} keys instead of {of_row}")
         if of_row == 0:
             if len(self._keys) > 1:
-                self._fail(1, "a second row of an answer that has one")
+                self._fail(1, "the answer has more than one row")
             return []
         texts = self._keys.flatten()
         if texts.null_count:
@@ -89,14 +86,13 @@ class _Page:
         return columns
 
     def _check_texts(self, texts: pa.Array, offsets: npt.NDArray[np.int32], data: pa.Buffer | None) -> None:
-        # Bytes are at hand; characters, which are fewer, are counted only where the bytes are too many.
+        # The number of bytes is known. Count characters, which are fewer, only if there are too many bytes.
         if (offsets[1:] - offsets[:-1]).max() > TEXT_CHARACTERS:
             is_long = pc.greater(pc.utf8_length(texts), TEXT_CHARACTERS).to_numpy(zero_copy_only=False)
             if is_long.any():
                 row = _first(is_long) // len(self._dimensions)
                 self._fail(row, f"a key of over {TEXT_CHARACTERS:,} characters")
-        # Arrow takes any bytes for text until asked to look, which takes ten times as long as to see that
-        # all of them are ASCII.
+        # Arrow checks that text is UTF-8 only if asked to. Checking for ASCII first is ten times faster.
         if data is not None and np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].max(initial=0) < 128:
             return
         try:
@@ -108,9 +104,9 @@ class _Page:
     def _check_each_once(
         self, offsets: npt.NDArray[np.int32], data: pa.Buffer | None, columns: list[pa.Array]
     ) -> None:
-        # The keys of a row lie side by side in memory, so all of them joined are one slice of it, at no cost.
-        # Where no two slices are equal, no two rows have the same keys. Where two are, the keys are compared
-        # one by one, as ("ab", "c") and ("a", "bc") are the same when joined.
+        # The keys of a row are adjacent in memory, so their concatenation is a slice that costs nothing. If
+        # all slices differ, all keys are unique. If two are equal, compare the keys themselves, because
+        # ("ab", "c") and ("a", "bc") have the same concatenation.
         ends = np.ascontiguousarray(offsets[:: len(columns)])
         joined = pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), data])
         if len(pc.unique(joined)) == len(joined):
@@ -118,14 +114,17 @@ class _Page:
         seen = set()
         for row, key in enumerate(zip(*(column.to_pylist() for column in columns), strict=True)):
             if key in seen:
-                self._fail(row, "its keys have come before")
+                self._fail(row, "another row has the same keys")
             seen.add(key)
 
     def _counts(self, name: str, column: pa.Array) -> Floats:
         counts = _floats(column)
-        # NaN, which a missing value is as well, compares as false.
+        # Comparisons with NaN, which stands for a missing value too, are false.
         self._check(
-            (counts >= 0) & (counts < MOST) & (counts == np.floor(counts)), name, counts, "is no count"
+            (counts >= 0) & (counts < COUNT_LIMIT) & (counts == np.floor(counts)),
+            name,
+            counts,
+            "is not a count",
         )
         return counts
 
@@ -133,7 +132,7 @@ class _Page:
         position = _floats(self._position)
         plausible = (position >= 1) & (position <= MOST_POSITION)
         if not plausible.all():
-            # A row without impressions has no position, which is written in several ways.
+            # A row without impressions has no position, which servers write as null or 0.
             is_none = np.zeros(len(position), bool)
             if self._position.null_count:
                 is_none = self._position.is_null().to_numpy(zero_copy_only=False)
@@ -152,7 +151,7 @@ class _Page:
 
     def _check_sum(self, name: str, values: Floats) -> None:
         total = float(values.sum())
-        if not abs(total) < MOST:
+        if not abs(total) < COUNT_LIMIT:
             raise WrongAnswerError(f"{self._name()}: the {name} of its rows sum to {_shown_number(total)}")
 
     def _fail(self, row: int, complaint: str) -> NoReturn:
@@ -169,7 +168,7 @@ def _schema(dimensions: Sequence[str]) -> pa.Schema:
 
 
 def _floats(column: pa.Array) -> Floats:
-    """Without a copy where none is missing; what is missing becomes NaN."""
+    """The column as floats, without a copy if no value is missing. Missing values become NaN."""
     floats: Floats = column.to_numpy(zero_copy_only=column.null_count == 0)
     return floats
 

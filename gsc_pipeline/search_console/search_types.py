@@ -1,7 +1,7 @@
-"""The six search types of Search Console, and what each can be asked.
+"""The search types of Search Console.
 
-`QueryType` holds those that have queries; `FeedType` those that people see without searching, which have
-none. They are two types so that a request grouped by query cannot be written for a feed.
+Types with queries and feeds without them are two enums, so that a request by query cannot be written for a
+feed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class QueryType(Enum):
-    """A search type with queries, positions and devices. The value is the API's word for it."""
+    """A search type with queries, positions and devices. The value is the API's name for it."""
 
     WEB = "web"
     IMAGE = "image"
@@ -24,14 +24,14 @@ class QueryType(Enum):
 
 
 class FeedType(Enum):
-    """A search type without queries and positions. The value is the API's word for it."""
+    """A feed: a search type without queries and positions. The value is the API's name for it."""
 
     DISCOVER = "discover"
     GOOGLE_NEWS = "googleNews"
 
     @property
     def has_device(self) -> bool:
-        """Whether rows can be grouped by device: Discover's cannot (the API answers 400)."""
+        """Whether rows can be grouped by device. For Discover the API refuses it with status 400."""
         return self is FeedType.GOOGLE_NEWS
 
 
@@ -40,8 +40,8 @@ SEARCH_TYPES: tuple[SearchType, ...] = (*QueryType, *FeedType)
 
 
 def search_type_from_wire(name: str) -> SearchType:
-    """The search type the API calls `name`. Raises ValueError for any other word."""
+    """The search type with the API's name `name`. Raises ValueError for any other name."""
     for search_type in SEARCH_TYPES:
         if search_type.value == name:
             return search_type
-    raise ValueError(f"{name!r} is no search type: expected one of {[t.value for t in SEARCH_TYPES]}")
+    raise ValueError(f"{name!r} is not a search type: expected one of {[t.value for t in SEARCH_TYPES]}")

@@ -1,7 +1,4 @@
-"""The sitemaps of a property, as the API lists them.
-
-Belongs here: what the wire's JSON means. Does not: what is kept of it (`sync.sitemaps`).
-"""
+"""Decodes the list of a property's sitemaps."""
 
 from __future__ import annotations
 
@@ -10,25 +7,25 @@ from datetime import datetime
 
 import msgspec
 
+from gsc_pipeline.search_console.answers import parse_time
 from gsc_pipeline.search_console.json_answers import AnswerObject, Count, Text, decode_strictly
-from gsc_pipeline.search_console.moments import moment
 
 
 @dataclass(frozen=True, slots=True)
 class SitemapContent:
-    """How many addresses of one kind (`web`, `image`, …) a sitemap submits, and how many are indexed."""
+    """How many URLs of one type (`web`, `image`, …) a sitemap submits, and how many are indexed."""
 
-    kind: str
+    type: str
     submitted: int
     indexed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sitemap:
-    """One submitted sitemap. `kind` is the API's word, empty where it gives none; moments are aware."""
+    """One submitted sitemap. `type` is empty if the API gives none. Times are in UTC."""
 
     path: str
-    kind: str
+    type: str
     is_index: bool
     is_pending: bool
     last_submitted: datetime | None
@@ -60,24 +57,24 @@ class _Sitemaps(AnswerObject):
     sitemap: list[_Sitemap] = msgspec.field(default_factory=list)
 
 
-# Not strict, because the wire writes 64-bit counts as texts.
+# Not strict, because the API writes 64-bit counts as strings.
 _SITEMAPS = msgspec.json.Decoder(_Sitemaps, strict=False)
 
 
 def decode_sitemaps(body: bytes) -> list[Sitemap]:
     """Decode the body of a sitemaps.list answer.
 
-    Raises ServiceUnavailableError where it is no JSON, WrongAnswerError where it is no such answer.
+    Raises ServiceUnavailableError if it is not JSON, WrongAnswerError if it has another form.
     """
     answer = decode_strictly(_SITEMAPS, body, "the list of sitemaps")
     return [
         Sitemap(
             path=entry.path,
-            kind=entry.type,
+            type=entry.type,
             is_index=entry.isSitemapsIndex,
             is_pending=entry.isPending,
-            last_submitted=moment(entry.lastSubmitted),
-            last_downloaded=moment(entry.lastDownloaded),
+            last_submitted=parse_time(entry.lastSubmitted),
+            last_downloaded=parse_time(entry.lastDownloaded),
             warnings=entry.warnings,
             errors=entry.errors,
             contents=tuple(SitemapContent(one.type, one.submitted, one.indexed) for one in entry.contents),

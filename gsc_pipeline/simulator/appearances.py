@@ -1,7 +1,4 @@
-"""Search appearances: the words of the API, and which facts have which.
-
-Belongs here: names, and drawing appearances for facts. Does not: counting by them (`grouping`).
-"""
+"""Search appearances: their names in the API, and which facts have them."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import numpy as np
 from gsc_pipeline.simulator.facts import Codes, Counts, Facts, Reals
 from gsc_pipeline.simulator.hashing import uniform
 
-API_WORDS = {
+API_NAMES = {
     "Product snippets": "PRODUCT_SNIPPETS",
     "Merchant listings": "MERCHANT_LISTINGS",
     "Review snippet": "REVIEW_SNIPPET",
@@ -44,14 +41,14 @@ API_WORDS = {
     "Discussions and forums": "FORUMS",
     "Android App": "ANDROID_APP",
 }
-"""What the export calls an appearance in English, and its word in the API, as far as known."""
+"""The API's name of each search appearance, by the name in an English export."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """How common an appearance is: among pages, and among the searches that show such a page.
+    """How common an appearance is: the share of pages that can have it, and of their searches that show it.
 
-    `abroad` leaves out the two largest countries, which read English.
+    With `abroad`, it is not shown in the two largest countries, which read English.
     """
 
     name: str
@@ -66,26 +63,28 @@ DRAWN = (
     Appearance("TRANSLATED_RESULT", 0.6, 0.2, abroad=True),
     Appearance("VIDEO", 0.1, 0.3),
 )
-"""The appearances of made-up properties; a fact may have several."""
+"""The appearances of synthetic properties; a fact may have several."""
 
-_ENGLISH = 2
+_ENGLISH_COUNTRIES = 2
 
 
-def drawn(appearances: Sequence[Appearance], query: Codes, page: Codes, country: Codes, seed: int) -> Counts:
-    """For each cell the set of its appearances, as bits in the order of `appearances`."""
+def random_appearances(
+    appearances: Sequence[Appearance], query: Codes, page: Codes, country: Codes, seed: int
+) -> Counts:
+    """The set of appearances of each cell, as bits in the order of `appearances`."""
     bits = np.zeros(len(query), dtype=np.int64)
-    for place, one in enumerate(appearances):
-        has = uniform(seed, 20 + place, page) < one.of_pages
-        has &= uniform(seed, 40 + place, query, page, country) < one.of_searches
-        bits |= (has & (country >= _ENGLISH if one.abroad else True)).astype(np.int64) << place
+    for index, one in enumerate(appearances):
+        has = uniform(seed, 20 + index, page) < one.of_pages
+        has &= uniform(seed, 40 + index, query, page, country) < one.of_searches
+        bits |= (has & (country >= _ENGLISH_COUNTRIES if one.abroad else True)).astype(np.int64) << index
     return bits
 
 
-def marked(facts: Facts, shares: Reals, seed: int) -> Counts:
-    """For each fact a set of appearances, so that each is at about its share of `shares`."""
+def appearances_by_share(facts: Facts, shares: Reals, seed: int) -> Counts:
+    """A set of appearances for each fact, such that each appearance has about its share of the facts."""
     bits = np.zeros(len(facts), dtype=np.int64)
-    row = (facts.query, facts.page, facts.country, facts.device, facts.day.toordinal())
-    for place, share in enumerate(shares.tolist()):
-        has = uniform(seed, 60 + place, *row) < share
-        bits |= has.astype(np.int64) << place
+    keys = (facts.query, facts.page, facts.country, facts.device, facts.day.toordinal())
+    for index, share in enumerate(shares.tolist()):
+        has = uniform(seed, 60 + index, *keys) < share
+        bits |= has.astype(np.int64) << index
     return bits

@@ -1,23 +1,22 @@
-"""Everything the simulator raises on purpose.
+"""The exceptions of the simulator.
 
     SimulatorError
-    ├── ExportError         a folder of Search Console's export that cannot be replayed
-    └── AddressInUseError   the port to serve on is taken
+    ├── ExportError         a folder of Search Console's export cannot be replayed
+    └── AddressInUseError   the port is in use
 
-Belongs here: errors for the person who starts a simulator. Does not: refusals on the wire, which are
-answers, not exceptions (`replies`, `queries.Refusal`).
+Errors on the wire are no exceptions but replies (`wire.replies`).
 """
 
 from gsc_pipeline.errors import PipelineError
 
 
 class SimulatorError(PipelineError):
-    """A simulator cannot be made or started; the message is one line, fit to be shown as it is."""
+    """A simulator cannot be created or started. The message is one line for the user."""
 
 
 class ExportError(SimulatorError):
-    """A folder or file of an export is unusable; names file, line, value and what was expected."""
+    """A folder or file of an export is not usable. The message names file, line, value and expected form."""
 
 
 class AddressInUseError(SimulatorError):
-    """Another process listens on the port already."""
+    """Another process already listens on the port."""

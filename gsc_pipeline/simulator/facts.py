@@ -1,16 +1,11 @@
-"""What a property's numbers look like: one day of one search type, and what every property answers.
-
-Belongs here: the shape of facts, search types, the `Property` protocol. Does not: where numbers come
-from (`synthetic`, `replay`), which of them are visible yet (`provisional`), how they are asked for
-(`queries`, `answers`).
-"""
+"""The numbers of one day and search type, and the protocol of properties that have such numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +14,21 @@ from gsc_pipeline.days import Window
 
 Codes = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
-Places = npt.NDArray[np.int64]
+Indexes = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.object_]
 
-ANONYMIZED = -1
-"""The query code of facts whose query is not told."""
+FiltersSee = Literal["every_row", "cut_rows"]
+"""What the filters of a request are applied to: to all rows, or only to those that the cap of the request
+without filters leaves. Sources disagree on which of the two Google does."""
 
-MEASURES = ("clicks", "impressions", "sum_position", "top_clicks", "top_impressions", "sum_top_position")
+ANONYMIZED = -1
+"""The query code of facts with an anonymised query."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchType:
-    """What one of Google's search types can be asked for. `name` is spelled as on the wire."""
+    """The dimensions and metrics of one of Google's search types. `name` is spelled as on the wire."""
 
     name: str
     has_query: bool = True
@@ -40,13 +37,13 @@ class SearchType:
 
     @property
     def counts_by_page_only(self) -> bool:
-        """Discover and Google News count every answer by page, whatever it is grouped by."""
+        """Discover and Google News count by page, whatever the dimensions."""
         return not self.has_query
 
 
 SEARCH_TYPES = {
-    kind.name: kind
-    for kind in (
+    search_type.name: search_type
+    for search_type in (
         SearchType("web"),
         SearchType("image"),
         SearchType("video"),
@@ -61,7 +58,7 @@ SEARCH_TYPES = {
 class Labels:
     """The texts that the codes of facts index: arrays of str.
 
-    All days of one property and search type share one `Labels`, so codes can be compared across days.
+    All days of one property and search type share one `Labels`, so codes are the same on all days.
     """
 
     query: Texts
@@ -80,13 +77,13 @@ def texts(values: Sequence[str]) -> Texts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """One day of one search type: a row for each (query, page, country, device), columns of one length.
+    """One day of one search type: columns with one fact for each (query, page, country, device).
 
-    `query` holds `ANONYMIZED` where the query is not told. `clicks`, `impressions` and `sum_position`
-    count by page, `top_*` by property: a search that showed two pages is two impressions and one top
-    impression. Positions are sums of zero-based positions. In every row clicks ≤ impressions,
-    top_clicks ≤ top_impressions, each `top_*` ≤ its counterpart, and nothing is negative. `appearance`
-    is a set: bit n tells that the row's results had the search appearance `labels.appearance[n]`.
+    `query` is `ANONYMIZED` where the query is anonymised. `clicks`, `impressions` and `sum_position` count
+    by page, `top_*` by property: a search that shows two pages is two impressions and one top impression.
+    Positions are sums of zero-based positions. In every fact clicks ≤ impressions, top_clicks ≤
+    top_impressions, each `top_*` ≤ its counterpart, and no number is negative. `appearance` is a set: bit n
+    stands for the search appearance `labels.appearance[n]`.
     """
 
     day: date
@@ -107,26 +104,23 @@ class Facts:
     def __len__(self) -> int:
         return len(self.query)
 
-    def take(self, rows: npt.NDArray[Any]) -> Facts:
-        """These rows alone: a mask or positions."""
+    def take(self, selected: npt.NDArray[Any]) -> Facts:
+        """The facts that a mask or an array of indexes selects."""
         columns = {
-            field.name: getattr(self, field.name)[rows]
+            field.name: getattr(self, field.name)[selected]
             for field in fields(self)
             if field.name not in ("day", "search_type", "labels")
         }
         return Facts(self.day, self.search_type, self.labels, **columns)
 
     def appearances(self) -> npt.NDArray[np.bool_]:
-        """Which search appearances each row has: a (row, appearance) table."""
+        """Which search appearances each fact has: a (fact, appearance) array."""
         bits = np.arange(len(self.labels.appearance))
         return (self.appearance[:, np.newaxis] >> bits & 1).astype(bool)
 
 
 class Property(Protocol):
-    """A Search Console property with numbers: what the server needs of any source.
-
-    `readers` are the subjects (client e-mail or client id) who may see it, None for everyone.
-    """
+    """A Search Console property, as the server needs it of every source of numbers."""
 
     def __hash__(self) -> int: ...
 
@@ -136,14 +130,18 @@ class Property(Protocol):
 
     @property
     def readers(self) -> frozenset[str] | None:
-        """Who may see it; None for everyone."""
+        """The subjects (client e-mail or client id) that may read it; None for all."""
 
     @property
     def permission_level(self) -> str:
         """`siteOwner`, `siteFullUser`, `siteRestrictedUser` or `siteUnverifiedUser`."""
 
+    @property
+    def filters_see(self) -> FiltersSee:
+        """What filters are applied to, where the cap cuts an answer."""
+
     def days_shown(self, today: date) -> Window | None:
-        """The days that can be asked for when it is `today` in California; None when there are none."""
+        """The days that can be requested when it is `today` in Pacific time; None when there are none."""
 
     def facts(self, search_type: str, day: date) -> Facts | None:
-        """The day's final numbers; None when it has none. The same day always has the same numbers."""
+        """The day's final numbers, the same at every call; None when it has none."""

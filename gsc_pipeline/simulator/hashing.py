@@ -1,7 +1,4 @@
-"""Chance that can be repeated: numbers drawn by hashing what they are for, so no draw depends on another.
-
-Belongs here: seeds and vectorised hashes. Does not: what is drawn with them.
-"""
+"""Repeatable random numbers: each is a hash of what it is for, so no draw depends on another."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def seed_of(*words: str) -> int:
-    """A 64-bit seed for these words, the same on every machine and in every process."""
+    """A 64-bit seed, the same for these words on every machine and in every process."""
     return int.from_bytes(blake2b("\0".join(words).encode(), digest_size=8).digest(), "little")
 
 

@@ -1,7 +1,4 @@
-"""A small memory of what was computed last, bounded by weight and safe to share between threads.
-
-Belongs here: the cache alone. Does not: what is worth keeping.
-"""
+"""A cache of the values used last, bounded by weight."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """Keeps the values used last, as long as their weights sum to no more than `limit`."""
+    """Keeps the values used last, up to a total weight of `limit`. Safe for use by several threads."""
 
     def __init__(self, limit: int, weight: Callable[[T], int]) -> None:
         self._limit = limit
@@ -24,7 +21,7 @@ class Recent(Generic[T]):
         self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value under `key`, made now unless it is still remembered."""
+        """The value of `key`, made by `make` if it is not in the cache."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -40,7 +37,7 @@ class Recent(Generic[T]):
         return made
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all values."""
         with self._lock:
             self._values.clear()
             self._total = 0

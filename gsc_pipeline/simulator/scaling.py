@@ -1,7 +1,4 @@
-"""Facts made smaller or larger, row by row, without breaking what every row of facts promises.
-
-Belongs here: scaling by one factor. Does not: what is scaled and why (`provisional`, `revisions`).
-"""
+"""Facts scaled by a factor, in whole numbers."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ from gsc_pipeline.simulator.hashing import uniform
 
 
 def scaled(facts: Facts, factor: float, seed: int) -> Facts | None:
-    """`facts` times `factor` (at least 0), in whole numbers; None when nothing is left.
+    """`facts` times `factor` (at least 0), in whole numbers; None when all are zero.
 
-    Each row has one fixed threshold for all its numbers, so they only grow with the factor, are
-    themselves at 1, and keep the order clicks ≤ impressions and property ≤ page whatever it is.
+    Each fact has one rounding threshold for all its numbers. So numbers never fall when the factor rises,
+    are unchanged at 1, and keep clicks ≤ impressions and property ≤ page.
     """
     threshold = thresholds(facts, seed)
     impressions = part(facts.impressions, factor, threshold)
@@ -36,10 +33,10 @@ def scaled(facts: Facts, factor: float, seed: int) -> Facts | None:
 
 
 def thresholds(facts: Facts, seed: int) -> Reals:
-    """From which fraction on each row's numbers are rounded up: in [0, 1), fixed by what the row is of."""
+    """The rounding threshold of each fact, in [0, 1): a hash of its keys and day."""
     return uniform(seed, facts.query, facts.page, facts.country, facts.device, facts.day.toordinal())
 
 
 def part(counts: Counts, factor: float, threshold: Reals) -> Counts:
-    """`counts` times `factor`, rounded up from each row's threshold on."""
+    """`counts` times `factor`, rounded by each fact's threshold."""
     return np.floor(counts * factor + threshold).astype(np.int64)

@@ -1,7 +1,6 @@
 """The shared state in PostgreSQL, for the processes of several machines.
 
-Belongs here: one psycopg2 connection, made anew where it broke. Does not: what a store promises (`store`).
-The machines' clocks are taken to agree to about a second, as machines with NTP do.
+Assumes that the machines' clocks agree to about a second, as with NTP.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from gsc_pipeline.state.tables import TABLES
 CONNECT_SECONDS = 10
 
 _VALUE = re.compile(r":(\w+)")
-_MAKING_TABLES = 4_727_001
-"""Names the lock under which tables are made: two that make the same one at once both would fail."""
+_CREATE_TABLES_LOCK = 4_727_001
+"""The advisory lock for creating tables: two processes that create the same table at once would fail."""
 
 
 class PostgresStore(Store):
-    """The store in the database that a `postgresql://` URL names."""
+    """The store in the database at a `postgresql://` URL."""
 
-    # Long enough for a server that is being restarted.
+    # Long enough for a restart of the server.
     waits = (0.2, 0.5, 1.0, 2.0, 4.0)
 
     def __init__(self, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -52,9 +51,9 @@ class PostgresStore(Store):
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                # A crash of the server may undo the last moments: nothing here is worth waiting for a disk.
+                # A crash of the server may lose the last transactions. That is acceptable here.
                 cursor.execute("SET synchronous_commit TO off")
-                _make_tables(cursor)
+                _create_tables(cursor)
         except psycopg2.Error:
             connection.close()
             raise
@@ -76,7 +75,7 @@ class PostgresStore(Store):
     def _is_connection_broken(self, error: Exception) -> bool:
         import psycopg2
 
-        # Too many clients, a server that is starting or stopping, a connection cut: all of this kind.
+        # Too many clients, a server that starts or stops, and a lost connection all raise these.
         return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
 
     @override
@@ -86,12 +85,12 @@ class PostgresStore(Store):
         where = f"{parts.hostname or 'the local socket'}{parts.path}"
         return StateError(
             f"the shared state in PostgreSQL at {where} cannot be used ({cause}): "
-            "check GSC_STATE and that the server is up"
+            "check GSC_STATE and that the server is running"
         )
 
 
-def _make_tables(cursor: Any) -> None:
-    """Make what is missing. Looked for first, so that a role without the right to make tables may do."""
+def _create_tables(cursor: Any) -> None:
+    """Create missing tables. Looks first, so that a role that may not create tables can use existing ones."""
     missing = {}
     for name, columns in TABLES.items():
         cursor.execute("SELECT to_regclass(%s)", (name,))
@@ -100,17 +99,17 @@ def _make_tables(cursor: Any) -> None:
     if not missing:
         return
     cursor.execute("BEGIN")
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING_TABLES,))
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_TABLES_LOCK,))
     for name, columns in missing.items():
         cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
     cursor.execute("COMMIT")
 
 
 def without_secrets(text: str, url: str) -> str:
-    """`text` with whatever the URL holds of passwords blotted out, as spelled there and decoded."""
+    """`text` with the passwords of the URL masked, both as written and URL-decoded."""
     parts = urlsplit(url)
-    asked = parse_qs(parts.query)
-    secrets = {parts.password or "", *asked.get("password", ()), *asked.get("sslpassword", ())}
+    query = parse_qs(parts.query)
+    secrets = {parts.password or "", *query.get("password", ()), *query.get("sslpassword", ())}
     for secret in sorted({one for s in secrets if s for one in (s, unquote(s))}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -1,7 +1,6 @@
-"""The shared state in one SQLite file, for the processes of one machine.
+"""The shared state in a SQLite file, for the processes of one machine.
 
-Belongs here: how the file is opened so that many may write at once. Does not: what a store promises
-(`store`). A file on a network share is not safe: SQLite's locks do not work there; use PostgreSQL.
+SQLite's locks do not work on network file systems. Use PostgreSQL there.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from gsc_pipeline.state.store import Row, StateError, Store
 from gsc_pipeline.state.tables import TABLES
 
 BUSY_SECONDS = 30.0
-"""How long to wait for another process's write, each of which takes well under a millisecond."""
+"""How long to wait for other processes' writes. A write takes less than a millisecond."""
 
 
 class SqliteStore(Store):
-    """The store in the SQLite file `path`, made with its folder when first used."""
+    """The store in the SQLite file `path`. Creates the file and its folder when first used."""
 
-    # At once for writing: a transaction that begins as a reader may fail when it comes to write.
+    # Lock for writing at the start: a transaction that starts by reading may fail at its first write.
     _begin: ClassVar[str] = "BEGIN IMMEDIATE"
 
     def __init__(self, path: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -32,6 +31,10 @@ class SqliteStore(Store):
         self._path = Path(path).absolute()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+
+    def __del__(self) -> None:
+        # A process never closes the store that its clients share. Python 3.13 warns of open connections.
+        self._drop()
 
     @override
     def _execute(self, sql: str, **values: object) -> list[Row]:
@@ -44,13 +47,13 @@ class SqliteStore(Store):
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Handed from thread to thread, one at a time: the base class holds a lock.
+        # Threads share the connection. The base class lets only one use it at a time.
         connection = sqlite3.connect(
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
             _write_ahead(connection)
-            # A power cut may undo the last moments, never damage the file: nothing here is worth a flush.
+            # A power cut may lose the last transactions but cannot corrupt the file. That is enough here.
             connection.execute("PRAGMA synchronous = NORMAL")
             for name, columns in TABLES.items():
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
@@ -60,7 +63,7 @@ class SqliteStore(Store):
         return connection
 
     def _is_gone(self) -> bool:
-        """Whether the file was deleted or replaced: SQLite would go on in the old one, alone."""
+        """Whether the file was deleted or replaced. SQLite would keep using the old file."""
         try:
             return self._path.stat().st_ino != self._inode
         except FileNotFoundError:
@@ -80,15 +83,15 @@ class SqliteStore(Store):
     def _as_state_error(self, error: Exception) -> StateError:
         cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return StateError(
-            f"the shared state {self._path} cannot be used ({cause}): check GSC_STATE, which is a file "
-            "beside the lake unless set, and that the file and its folder can be written"
+            f"the shared state {self._path} cannot be used ({cause}): check GSC_STATE (by default a file "
+            "beside the lake) and that the file and its folder are writable"
         )
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Let readers and a writer go on at once. Kept in the file, so only its first user has to switch.
+    """Switch the file to write-ahead logging, so that readers and a writer do not block each other.
 
-    Two that switch at the same moment may be told "locked" at once, the time-out notwithstanding.
+    If two processes switch at the same time, one fails at once in spite of the timeout: retry.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:

@@ -1,8 +1,4 @@
-"""A store of a few small rows that processes share: one statement or one transaction at a time.
-
-Belongs here: what a store promises, and trying again where its connection broke. Does not: how each
-database is reached (`sqlite`, `postgres`).
-"""
+"""The interface of a store: single statements and transactions, retried when the connection breaks."""
 
 from __future__ import annotations
 
@@ -13,24 +9,29 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.text.secrets import masked
 
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
+"""A row that a statement returned."""
 
 Execute = Callable[..., list[Row]]
-"""`execute(sql, **values)`: one statement, its values named `:like_this`; answers the rows it returns."""
+"""`execute(sql, **values)`: execute one statement with values named `:like_this`, and return its rows."""
 
 
 class StateError(PipelineError):
-    """The shared state cannot be reached. Shared by every workspace, so nothing can go on."""
+    """The shared state cannot be used. All workspaces share it, so the sync stops."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class Store(ABC):
-    """Safe for many threads, and for many processes that each have their own. Opened when first used.
+    """A connection to the shared state, opened when first used. Thread-safe; every process opens its own.
 
-    Every method raises StateError, naming GSC_STATE and the cause, where the database does not do its part;
-    a broken connection is made anew first, after each of `waits` seconds.
+    Every method raises StateError if the database fails. If the connection broke, the method first
+    reconnects and retries, after each of `waits` seconds.
     """
 
     waits: ClassVar[Sequence[float]] = ()
@@ -40,18 +41,18 @@ class Store(ABC):
         self._lock = threading.Lock()
 
     def execute(self, sql: str, **values: object) -> list[Row]:
-        """One statement, which by itself is done whole or not at all."""
+        """Execute one statement, atomically."""
         return self._attempts(lambda: self._execute(sql, **values))
 
     def run(self, work: Callable[[Execute], T]) -> T:
-        """Everything `work` executes in one transaction; what it raises undoes it and is passed on.
+        """Call `work` in one transaction. An exception rolls the transaction back and is raised again.
 
-        `work` may be called again, where the connection broke before the end was confirmed.
+        `work` may be called again if the connection breaks before the commit is confirmed.
         """
         return self._attempts(lambda: self._transaction(work))
 
     def close(self) -> None:
-        """Give back the connection. A later call opens another."""
+        """Close the connection. A later call opens another."""
         with self._lock:
             self._drop()
 
@@ -85,39 +86,27 @@ class Store(ABC):
         try:
             self._execute("ROLLBACK")
         except self._errors():
-            # The connection is gone, and the transaction with it: what broke it is being raised.
+            # The connection broke and took the transaction with it. The caller raises the first error.
             self._drop()
 
     _begin: ClassVar[str] = "BEGIN"
 
     @abstractmethod
     def _execute(self, sql: str, **values: object) -> list[Row]:
-        """Execute on the connection, opened if need be, with its tables made."""
+        """Execute one statement. Connect and create missing tables first if there is no connection."""
 
     @abstractmethod
     def _drop(self) -> None:
-        """Close the connection if there is one, whatever state it is in."""
+        """Close the connection, if any, in any state."""
 
     @abstractmethod
     def _errors(self) -> tuple[type[Exception], ...]:
-        """What the database's library raises."""
+        """The exceptions of the database library."""
 
     def _is_connection_broken(self, error: Exception) -> bool:
-        """Whether a new connection may help, after one of `waits`."""
+        """Whether to reconnect and retry."""
         return False
 
     @abstractmethod
     def _as_state_error(self, error: Exception) -> StateError:
-        """The error in words, without a secret."""
-
-
-def open_store(address: str, sleep: Callable[[float], None] = time.sleep) -> Store:
-    """The store at `address`: the path of a SQLite file, or a `postgresql://` URL. Touches neither yet."""
-    # Each imports its own library, and only one of them is needed.
-    if address.startswith(("postgresql://", "postgres://")):
-        from gsc_pipeline.state.postgres import PostgresStore
-
-        return PostgresStore(address, sleep)
-    from gsc_pipeline.state.sqlite import SqliteStore
-
-    return SqliteStore(address, sleep)
+        """The error to raise, without secrets."""

@@ -1,4 +1,4 @@
-"""The sync: which days to read, what a read means, the ledger, the report.
+"""The sync: decides which days to read, reads them, commits them to the lake, and reports.
 
-Stands on `search_console` and `lake`; knows nothing of Dagster, of a terminal, or of a schedule.
+Independent of Dagster, of the terminal and of schedules.
 """

@@ -1,9 +1,10 @@
-"""Commits what was read of one property and search type, so that ledger and tables never disagree unnoticed.
+"""Commits the days that were read, so that a disagreement of ledger and tables is always detected.
 
-The protocol (docs/decisions/0001-write-protocol.md): mark the days as being written in the ledger, replace
-the rows of both tables on snapshots in which the mark still stands, then complete the ledger over the mark.
-Every commit carries a transaction id of the property and search type, so a commit made on an outdated
-snapshot is refused, and the mark is looked at again before the next try.
+The protocol (docs/decisions/0001-write-protocol.md) has three steps: mark the days in the ledger as being
+written, replace the rows of both tables, replace the marks by the new records. Each replacement takes a
+snapshot of the table, checks that the ledger still has this sync's mark, and commits. Every commit carries a
+transaction id of the property and search type, so Delta Lake refuses a commit on an outdated snapshot. The
+mark is then checked again before the next attempt.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from deltalake import DeltaTable
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import Guard, Lake, Target
+from gsc_pipeline.lake.lake import CommitGuard, Lake, Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.sync.ledger import DayRecord, Status, read_records, write_ledger
 from gsc_pipeline.sync.read import DayRead
@@ -26,9 +27,9 @@ from gsc_pipeline.sync.read import DayRead
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit could not do: days that another sync wrote meanwhile, and days in damaged files.
+    """The days that were not committed: another sync wrote them meanwhile, or their files are damaged.
 
-    `overtaken` has the other sync's record of each day, None where it removed the record.
+    `overtaken` has the other sync's record of each day, or None if it removed the record.
     """
 
     overtaken: Mapping[date, DayRecord | None] = field(default_factory=dict)
@@ -36,7 +37,7 @@ class Committed:
 
 
 class _OvertakenError(Exception):
-    """The records of some days are no longer those that this sync knows."""
+    """Another sync has changed the records of some days."""
 
     def __init__(self, records: Mapping[date, DayRecord | None]) -> None:
         super().__init__()
@@ -45,10 +46,11 @@ class _OvertakenError(Exception):
 
 @dataclass(slots=True)
 class Batch:
-    """Days of one property and search type, gathered to be committed together.
+    """Days of one property and search type that are committed together.
 
-    `known` are the ledger's records of them, kept up to date with what is committed. A day whose record
-    has changed otherwise belongs to another sync: this one leaves its rows and record as they are.
+    `known` has the records of these days as this sync last read or wrote them. If a day's record in the
+    ledger differs, another sync has written the day. The batch then changes neither the day's rows nor its
+    record.
     """
 
     lake: Lake
@@ -62,7 +64,7 @@ class Batch:
     records: dict[date, DayRecord] = field(default_factory=dict)
     forgotten: set[date] = field(default_factory=set)
     _checked: tuple[int, frozenset[date]] = (-1, frozenset())
-    """A version of the ledger, and the days whose records are known to be those that it holds."""
+    """A version of the ledger, and the days whose records in that version equal those in `known`."""
     _overtaken: dict[date, DayRecord | None] = field(default_factory=dict)
     _damaged: dict[date, DamagedError] = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ class Batch:
         return sum(read.site_rows.num_rows + read.url_rows.num_rows for read in self.reads.values())
 
     def commit(self) -> Committed:
-        """Write everything gathered, and empty the batch. Raises LakeError where the lake is at fault."""
+        """Write the batch and empty it. Raises LakeError."""
         if replaced := self.reads.keys() | self.cleared:
             marked = self._mark(replaced)
             in_site = self._replace(SITE_IMPRESSION, marked, lambda read: read.site_rows)
@@ -88,7 +90,7 @@ class Batch:
         mark = f"being written (mark {uuid.uuid4().hex[:12]})"
 
         def write(left: set[date]) -> None:
-            marks = {day: self._known(day).marked(mark, self.run_id) for day in left}
+            marks = {day: self._marked(day, mark) for day in left}
             self._write_ledger(left, marks)
             self.known.update(marks)
 
@@ -100,14 +102,14 @@ class Batch:
         def write(left: set[date]) -> None:
             rows = [rows_of(self.reads[day]) for day in sorted(left) if day in self.reads]
             all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
-            # The snapshot of the table comes first, then this look at the mark, then the commit.
+            # The order matters: the snapshot of the table, the check of the mark, the commit.
             guard = self._guard(left, lambda _: self.lake.open(SYNC_LEDGER))
             self.lake.replace(table, self._target(left), all_rows, guard)
 
         return self._for_each_still_ours(days, write)
 
     def _fail_damaged(self, in_site: Collection[date]) -> None:
-        """Record days in damaged files as failed; those `in_site` have new rows in the site table already."""
+        """Record days in damaged files as failed. Days `in_site` already have new rows in the site table."""
         for day, error in self._damaged.items():
             record = self._known(day).failed(str(error), self.run_id)
             if day in in_site:
@@ -126,14 +128,17 @@ class Batch:
 
     def _write_ledger(self, days: Collection[date], records: Mapping[date, DayRecord]) -> None:
         guard = self._guard(days, lambda ledger: ledger)
-        # The guard's check is what makes sure that days without a known record have none.
+        # The guard checks that days without a known record have none in the ledger.
         are_new = not any(day in self.known for day in days)
         version = write_ledger(self.lake, self._target(days), records.values(), guard, are_new=are_new)
-        # Nobody else's guarded commit lies between the snapshot and this one.
+        # No other guarded commit lies between the snapshot and this commit.
         self._checked = version, frozenset(days)
 
     def _for_each_still_ours(self, days: Collection[date], write: Callable[[set[date]], None]) -> set[date]:
-        """Write the days, without those that turn out to be another sync's or to lie in damaged files."""
+        """Write the days, except those that another sync has written or whose files are damaged.
+
+        Returns the days written.
+        """
         left = set(days)
         while left:
             try:
@@ -158,12 +163,12 @@ class Batch:
             else:
                 self.known[day] = record
 
-    def _guard(self, days: Collection[date], ledger_of: Callable[[DeltaTable], DeltaTable]) -> Guard:
-        """Lets a commit pass while the ledger's records of these days are those that are known."""
+    def _guard(self, days: Collection[date], ledger_of: Callable[[DeltaTable], DeltaTable]) -> CommitGuard:
+        """Allows a commit only if the ledger's records of these days are those in `known`."""
 
         def check(snapshot: DeltaTable) -> None:
             ledger = ledger_of(snapshot)
-            # Every change of a record is a commit, so there is nothing to read where there was none.
+            # Every change of a record is a commit, so an unchanged version needs no read.
             version, checked = self._checked
             if ledger.version() == version and checked.issuperset(days):
                 return
@@ -173,7 +178,11 @@ class Batch:
                 raise _OvertakenError(changed)
             self._checked = ledger.version(), frozenset(days)
 
-        return Guard(f"{self.workspace}|{self.site_url}|{self.search_type}", check)
+        return CommitGuard(f"{self.workspace}|{self.site_url}|{self.search_type}", check)
+
+    def _marked(self, day: date, mark: str) -> DayRecord:
+        marked = self._known(day).marked(mark, self.run_id)
+        return replace(marked, source=self.reads[day].source) if day in self.reads else marked
 
     def _known(self, day: date) -> DayRecord:
         return self.known.get(day) or DayRecord(day, Status.WRITING)

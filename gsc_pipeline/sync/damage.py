@@ -1,4 +1,4 @@
-"""Finds the days whose rows the tables do not hold as the ledger claims, once their month disagrees."""
+"""Finds the damaged days of a month whose row counts differ between the ledger and the tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from gsc_pipeline.lake.agreement import Disagreement
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
-from gsc_pipeline.lake.schemas import CLAIMS, SYNC_LEDGER, TableSpec
+from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, TableSpec
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status
 
 RESTORE = "restore the lake from a backup, as docs/operations.md says"
@@ -21,10 +21,11 @@ _Key = tuple[str, str, date]
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """One day's rows as the tables hold them, and what the ledger says of them.
+class DamagedDay:
+    """A day whose row counts differ between the tables and the ledger.
 
-    `found_at` is the moment of the sync that found it.
+    `held` are the counts in the tables, `claimed` those in the ledger, both by the ledger's column
+    (`site_rows`, `url_rows`). `found_at` is the start of the sync that found the difference.
     """
 
     day: date
@@ -34,15 +35,15 @@ class Damage:
 
     @property
     def reason(self) -> str:
-        """What is wrong, table by table."""
+        """What is wrong, for each table."""
         return "; ".join(
             f"{table.name} holds {self.held[name]} rows of the day, the ledger says {self.claimed[name]}"
-            for name, table in CLAIMS.items()
+            for name, table in LEDGER_COUNTS.items()
             if self.held[name] != self.claimed[name]
         )
 
     def record(self, known: DayRecord | None) -> DayRecord:
-        """The ledger's record with the day failed; for rows without a record one that counts them."""
+        """The ledger's record with the status failed. Without one, a new record with the held counts."""
         if known is None:
             return DayRecord(
                 self.day,
@@ -56,10 +57,10 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
-class Damages:
-    """Damaged days by property and search type; and the files that could not be looked into."""
+class DamagedDays:
+    """Damaged days by property and search type, and the errors of files that could not be read."""
 
-    days: Mapping[LedgerKey, Mapping[date, Damage]] = field(default_factory=dict)
+    days: Mapping[LedgerKey, Mapping[date, DamagedDay]] = field(default_factory=dict)
     unreadable: tuple[DamagedError, ...] = ()
 
     @property
@@ -68,36 +69,39 @@ class Damages:
         return {day for days in self.days.values() for day in days}
 
 
-def find_damage(lake: Lake, workspace: str, found: Iterable[Disagreement], now: datetime) -> Damages:
-    """The days of a workspace behind its disagreements. Raises LakeError, except where files are damaged."""
+def find_damage(lake: Lake, workspace: str, found: Iterable[Disagreement], now: datetime) -> DamagedDays:
+    """Find the days that cause a workspace's disagreements.
+
+    A DamagedError becomes part of the result. Raises any other LakeError.
+    """
     months = {one.month for one in found}
-    days: dict[LedgerKey, dict[date, Damage]] = {}
+    days: dict[LedgerKey, dict[date, DamagedDay]] = {}
     unreadable: list[DamagedError] = []
     for month in sorted(months):
         try:
             claimed = _claimed(lake, workspace, month)
-            held = {name: _held(lake, table, workspace, month) for name, table in CLAIMS.items()}
+            held = {name: _held(lake, table, workspace, month) for name, table in LEDGER_COUNTS.items()}
         except DamagedError as error:
             unreadable.append(error)
             continue
         for key in {*claimed, *(key for rows in held.values() for key in rows)}:
-            claims = claimed.get(key, dict.fromkeys(CLAIMS, 0))
-            holds = {name: held[name].get(key, 0) for name in CLAIMS}
+            claims = claimed.get(key, dict.fromkeys(LEDGER_COUNTS, 0))
+            holds = {name: held[name].get(key, 0) for name in LEDGER_COUNTS}
             if claims != holds:
                 site_url, search_type, day = key
-                days.setdefault((site_url, search_type), {})[day] = Damage(day, holds, claims, now)
-    return Damages(days, tuple(unreadable))
+                days.setdefault((site_url, search_type), {})[day] = DamagedDay(day, holds, claims, now)
+    return DamagedDays(days, tuple(unreadable))
 
 
 def had_queries(lake: Lake, target: Target) -> bool:
-    """Whether either table holds a row with a query of the target's days."""
+    """Whether either table holds a row with a query for the target's days."""
     where = (
         (pc.field("site_url") == target.site_url)
         & (pc.field("search_type") == target.search_type)
         & pc.field("data_date").isin(list(target.days))
         & (pc.field("query") != "")
     )
-    for table in CLAIMS.values():
+    for table in LEDGER_COUNTS.values():
         rows = lake.read(
             table, columns=["query"], where=where, workspace=target.workspace, months=target.months
         )
@@ -109,12 +113,12 @@ def had_queries(lake: Lake, target: Target) -> bool:
 def _claimed(lake: Lake, workspace: str, month: str) -> dict[_Key, dict[str, int]]:
     rows = lake.read(
         SYNC_LEDGER,
-        columns=["site_url", "search_type", "data_date", *CLAIMS],
+        columns=["site_url", "search_type", "data_date", *LEDGER_COUNTS],
         where=pc.field("month") == month,
         workspace=workspace,
     )
     return {
-        (row["site_url"], row["search_type"], row["data_date"]): {name: row[name] for name in CLAIMS}
+        (row["site_url"], row["search_type"], row["data_date"]): {name: row[name] for name in LEDGER_COUNTS}
         for row in rows.to_pylist()
     }
 

@@ -1,6 +1,6 @@
-"""Which days to read: a pure function of the probe and the ledger.
+"""Decides which days to read: a pure function of the probe and the ledger, without I/O.
 
-So that a sync verifies its whole window and reads only what moved. Does not belong here: I/O of any kind.
+A sync verifies its whole window and reads only the days that changed.
 """
 
 from __future__ import annotations
@@ -12,26 +12,32 @@ from enum import Enum
 
 from gsc_pipeline.days import months_before
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
-from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
 
 HISTORY_MONTHS = 16
 """How far back Search Console shows data."""
 
 NO_QUERIES = "the list of queries came back empty, though earlier reads have rows with a query"
-"""The reason of a day that was read so, to be read again by the next sync."""
+"""The reason of a day that was read without queries. The next sync reads it again."""
 
 DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
-"""The reason of a day that two syncs have read so: that is how Search Console counts it."""
+"""The reason of a day whose rows did not add up in two syncs: the difference is in Search Console's data."""
 
 DID_NOT_ADD_UP_ONCE = f"{DOES_NOT_ADD_UP}: to be read again"
-"""The reason of a day that one sync has read so: it may have moved while it was read."""
+"""The reason of a day whose rows did not add up in one sync: the day may have changed during the read."""
 
 REBUILT = "rebuilt from the rows in the tables"
-"""The reason of a provisional day whose record was lost and made again from its rows."""
+"""The reason of a provisional day whose record was lost and rebuilt from its rows."""
 
 REBUILT_AND_CONFIRMED = f"{REBUILT}; Search Console shows the same totals"
 
-_IN_DOUBT = (NO_QUERIES, DID_NOT_ADD_UP_ONCE)
+IMPORTED = "imported from the bulk export"
+"""The reason of a day whose rows are from the bulk export."""
+
+LOST_IMPORT = "its import was interrupted or its rows were lost: import the day again"
+"""The reason of a day that was read from the API although its rows were from the bulk export."""
+
+_UNCERTAIN = (NO_QUERIES, DID_NOT_ADD_UP_ONCE)
 
 _HISTORY_MARGIN = timedelta(days=7)
 _SETTLED_AFTER = timedelta(days=3)
@@ -39,7 +45,7 @@ _SETTLED_AFTER = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One call's view of a window: the totals of the days that have data, and the first incomplete day.
+    """The answer of one call for a window: the totals of the days with data, and the first incomplete day.
 
     `first_incomplete` is None when Search Console names none: then every day shown is final.
     """
@@ -49,23 +55,25 @@ class Probe:
 
 
 class Verdict(Enum):
-    """What to do about a day."""
+    """What to do with a day."""
 
     READ = "read"
-    """Read its rows and put them in the place of the old ones."""
+    """Read the day's rows, and replace those in the tables."""
     CLEAR = "clear"
-    """It has no data: it loses any rows it had, and the ledger says so."""
+    """The day has no data: remove its rows, if any, and record it with the decision's status."""
     UNCHANGED = "unchanged"
-    """What the ledger and the tables hold is still true."""
+    """Change neither the ledger nor the tables."""
     CONFIRM = "confirm"
-    """Its record was made from its rows, and Search Console agrees with it: it is final without a read."""
+    """The day's record was rebuilt from its rows, and Search Console shows the same totals: make it final."""
+    DISAGREE = "disagree"
+    """The day is from the bulk export, and Search Console shows other totals: report it, change nothing."""
     FORGET = "forget"
-    """It was never read and is not to be had, so it loses its record."""
+    """The day was never read and is unavailable: remove its record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about one day, why, and the status it has once done."""
+    """What to do with one day, why, and its status afterwards."""
 
     day: date
     verdict: Verdict
@@ -77,11 +85,12 @@ class Decision:
 def decide(
     days: Iterable[date], probe: Probe, ledger: Mapping[date, DayRecord], *, today: date, full: bool = False
 ) -> list[Decision]:
-    """A decision for each of the days that is there or has a record, newest first.
+    """The decisions for the days that are available or have a record, newest first.
 
-    `today` is the Pacific day; `full` reads every day that has data. A day that is not there yet and was
-    never heard of gets no decision. Raises ServiceUnavailableError where the probe shows nothing at all
-    of several days known to have data: such an answer is no news, and must not cost them their rows.
+    `today` is the Pacific day; `full` reads every day that has data, of those from the bulk export only those
+    whose totals differ. A day that is not available yet and has no record gets no decision. Raises
+    ServiceUnavailableError if the probe shows none of several days that are known to have data: such an
+    answer must not remove their rows.
     """
     newest_first = sorted(set(days), reverse=True)
     known = [day for day in newest_first if _has_data(ledger.get(day))]
@@ -90,6 +99,24 @@ def decide(
         raise ServiceUnavailableError(f"the answer shows none of {len(known)} days known to have data")
     decisions = (_decide_day(day, probe, ledger.get(day), today, full) for day in newest_first)
     return [decision for decision in decisions if decision is not None]
+
+
+def settled(
+    decision: Decision, before: DayRecord | None, *, adds_up: bool, lost_queries: bool
+) -> tuple[Status, str]:
+    """The status and reason of a day after a read; `before` is its record before the read.
+
+    A day whose rows do not add up to its totals stays provisional, so the next sync reads it again. If the
+    rows do not add up then either, the difference is in Search Console's data: the day gets the decision's
+    status, and its reason records the difference. A day that lost all its queries also stays provisional.
+    """
+    if lost_queries:
+        return Status.PROVISIONAL, NO_QUERIES
+    if adds_up:
+        return decision.status, decision.reason
+    if before is not None and before.reason in (DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP):
+        return decision.status, DOES_NOT_ADD_UP
+    return Status.PROVISIONAL, DID_NOT_ADD_UP_ONCE
 
 
 def _has_data(record: DayRecord | None) -> bool:
@@ -103,10 +130,30 @@ def _is_beyond_history(day: date, today: date) -> bool:
 def _decide_day(
     day: date, probe: Probe, record: DayRecord | None, today: date, full: bool
 ) -> Decision | None:
+    if record is not None and record.is_from_export:
+        return _decide_imported(day, probe, record, today, full)
     totals = probe.totals.get(day)
     if totals is not None and (totals.impressions or totals.clicks):
         return _decide_shown(day, totals, probe, record, full)
     return _decide_not_shown(day, probe, record, today)
+
+
+def _decide_imported(day: date, probe: Probe, record: DayRecord, today: date, full: bool) -> Decision:
+    """The decision for a day from the bulk export, which has more rows than the API gives.
+
+    Until the day is final in the API too, the API's totals are smaller.
+    """
+    complete_before = probe.first_incomplete or today - _SETTLED_AFTER
+    shown = probe.totals.get(day)
+    if shown is None and _is_beyond_history(day, today):
+        return _unchanged(day, record)
+    is_settled = day < complete_before or (shown is not None and probe.first_incomplete is None)
+    totals = shown or DayTotals()
+    if not is_settled or (record.totals is not None and record.totals.is_same(totals)):
+        return _unchanged(day, record)
+    if full and totals.impressions:
+        return Decision(day, Verdict.READ, record.status, totals, "full read requested")
+    return Decision(day, Verdict.DISAGREE, record.status, totals, "")
 
 
 def _decide_shown(
@@ -121,7 +168,7 @@ def _decide_shown(
 
 
 def _is_rebuilt(record: DayRecord | None, totals: DayTotals) -> bool:
-    """Whether the record was made from the day's rows, and these are the totals that they sum to."""
+    """Whether the record was rebuilt from the day's rows, and the rows sum to these totals."""
     if record is None or record.totals is None:
         return False
     is_rebuilt = record.status is Status.PROVISIONAL and record.reason == REBUILT
@@ -130,49 +177,51 @@ def _is_rebuilt(record: DayRecord | None, totals: DayTotals) -> bool:
 
 def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None, full: bool) -> str:
     if full:
-        return "full read asked for"
+        return "full read requested"
     if record is None:
         return "never read"
+    if record.source == Source.BULK_EXPORT and record.status in (Status.FAILED, Status.WRITING):
+        return LOST_IMPORT
     if record.status is Status.FAILED:
         return "last read failed"
     if record.status is Status.WRITING:
-        return "a sync ended, or has not ended yet, while it replaced the rows"
+        return "a sync was interrupted, or is still running, while it replaced the rows"
     if record.totals is None or not record.totals.is_same(totals):
-        return f"totals moved from {_text(record.totals)} to {_text(totals)}"
+        return f"totals changed from {record.totals or 'unknown'} to {totals}"
     if record.status is Status.PROVISIONAL and status is Status.FINAL:
         return "became final"
-    if record.reason in _IN_DOUBT:
-        return "the last read was in doubt"
+    if record.reason in _UNCERTAIN:
+        return "the last read was incomplete or did not add up"
     return ""
 
 
 def _decide_not_shown(day: date, probe: Probe, record: DayRecord | None, today: date) -> Decision | None:
-    # Without a first incomplete day, the newest days may be empty or not there yet: only time tells.
+    # Without a first incomplete day, the newest days may be empty or not available yet.
     complete_before = probe.first_incomplete or today - _SETTLED_AFTER
     if _is_beyond_history(day, today):
-        return _decide_not_to_be_had(day, record, "older than what Search Console shows")
+        return _decide_unavailable(day, record, "older than the history that Search Console shows")
     if day < complete_before:
         return _decide_empty(day, record)
     if probe.first_incomplete is not None and day <= max([probe.first_incomplete, *probe.totals]):
         return _decide_without_data_so_far(day, record)
-    return _decide_not_to_be_had(day, record, "not there yet")
+    return _decide_unavailable(day, record, "not available yet")
 
 
 def _decide_empty(day: date, record: DayRecord | None) -> Decision:
     if record is not None and record.status is Status.EMPTY:
         return _unchanged(day, record)
-    reason = "no data" if record is None else "vanished from Search Console"
+    reason = "no data" if record is None else "no longer shown by Search Console"
     return Decision(day, Verdict.CLEAR, Status.EMPTY, DayTotals(), reason)
 
 
 def _decide_without_data_so_far(day: date, record: DayRecord | None) -> Decision:
-    # Rows read earlier stay until the day is known to be empty: fresh data has been seen to come and go.
+    # Rows read earlier stay until the day is known to be empty: fresh data can disappear and come back.
     if record is not None and (record.status is not Status.FAILED or record.last_read_at is not None):
         return _unchanged(day, record)
-    return Decision(day, Verdict.CLEAR, Status.PROVISIONAL, DayTotals(), "no data so far")
+    return Decision(day, Verdict.CLEAR, Status.PROVISIONAL, DayTotals(), "no data yet")
 
 
-def _decide_not_to_be_had(day: date, record: DayRecord | None, why: str) -> Decision | None:
+def _decide_unavailable(day: date, record: DayRecord | None, why: str) -> Decision | None:
     if record is None:
         return None
     if record.status is Status.FAILED and record.last_read_at is None:
@@ -182,10 +231,3 @@ def _decide_not_to_be_had(day: date, record: DayRecord | None, why: str) -> Deci
 
 def _unchanged(day: date, record: DayRecord) -> Decision:
     return Decision(day, Verdict.UNCHANGED, record.status, record.totals or DayTotals(), "")
-
-
-def _text(totals: DayTotals | None) -> str:
-    if totals is None:
-        return "unknown"
-    position = "" if totals.position is None else f" at position {totals.position:.2f}"
-    return f"{totals.clicks} clicks, {totals.impressions} impressions{position}"

@@ -1,29 +1,43 @@
-"""What a read means: rows of the two tables from the API's grains, anonymised queries included.
+"""Builds the rows of the tables from the API's answers, at each grain.
 
-The grain without `query` holds true totals; the grain with it leaves out queries asked by few people. The
-residual between the two is the anonymised part, as rows of their own, in the shape of Google's bulk data
-export. Pure functions on Arrow columns; no Python object per row.
+The grain without `query` holds the true totals. The grain with `query` omits queries asked by few people. The
+residual between the two is the anonymised part, which is stored in separate rows, as in Google's bulk data
+export. If the API cut off the grain with `query`, the residual also has the queries beyond the cut. Its row
+then says so (`is_truncated`), unless an answer to a request with filters has all queries of the cell.
+
+All functions are pure and work on Arrow columns, without a Python object per row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION, TableSpec
+from gsc_pipeline.search_console.requests import PageFilters
 from gsc_pipeline.search_console.search_types import SearchType
+from gsc_pipeline.sync.past_cap import EVERYTHING, is_complete
 
 _SUMS = ("clicks", "impressions", "sum_position")
 
 
+class Grain(StrEnum):
+    """The grain of a row of `searchdata_hourly` or `search_appearance`: by property, or also by page."""
+
+    PROPERTY = "property"
+    PAGE = "page"
+
+
 @dataclass(frozen=True, slots=True)
 class DayOf:
-    """Whose day it is: what all rows of one read have in common."""
+    """One day of one property and search type: the values that all rows of one read share."""
 
     workspace: str
     site_url: str
@@ -31,44 +45,85 @@ class DayOf:
     day: date
 
 
-def site_rows(of: DayOf, totals: pa.Table, queries: pa.Table | None) -> pa.Table:
+def site_rows(
+    of: DayOf, totals: pa.Table, queries: pa.Table | None, complete: Iterable[PageFilters] = EVERYTHING
+) -> pa.Table:
     """Rows of searchdata_site_impression for one day.
 
-    `totals` by country and device, `queries` by query, country and device, or None for feeds, whose
-    totals become rows without a query that are not anonymised. Country alone where there is no device.
+    `totals` are grouped by country and device, `queries` by query, country and device. For feeds `queries`
+    is None: their totals become rows without a query that are not anonymised. `device` may be absent.
+    `complete`: the filters of the answers with queries that were not cut.
     """
     keys = [name for name in ("country", "device") if name in totals.column_names]
-    rows = _rows(totals, queries, keys)
+    rows = _rows(totals, queries, keys, complete)
     return _table(SITE_IMPRESSION, of, rows, {"sum_top_position": rows["sum_position"]})
 
 
-def url_rows(of: DayOf, totals: pa.Table, queries: pa.Table | None) -> pa.Table:
-    """Rows of searchdata_url_impression for one day: as `site_rows`, with `page` among the keys."""
+def url_rows(
+    of: DayOf, totals: pa.Table, queries: pa.Table | None, complete: Iterable[PageFilters] = EVERYTHING
+) -> pa.Table:
+    """Rows of searchdata_url_impression for one day. The arguments of `site_rows`, grouped also by `page`."""
     keys = [name for name in ("page", "country", "device") if name in totals.column_names]
-    rows = _rows(totals, queries, keys)
+    rows = _rows(totals, queries, keys, complete)
     flags = dict.fromkeys(SEARCH_APPEARANCE_FLAGS)
     return _table(URL_IMPRESSION, of, rows, {"url": rows["page"], "is_anonymized_discover": False, **flags})
 
 
+def sums_without_a_query(rows: pa.Table) -> dict[str, Any]:
+    """The ledger's sums of a day's rows of the site table without a query: anonymised, and of cut cells.
+
+    Empty if an earlier release wrote the rows, which did not tell the two apart.
+    """
+    residual = rows.filter(rows["is_anonymized_query"])
+    is_cut = residual["is_truncated"]
+    if is_cut.null_count:
+        return {}
+    parts = {"anonymised": residual.filter(pc.invert(is_cut)), "cut": residual.filter(is_cut)}
+    return {
+        f"{name}_{measure}": pc.sum(part[measure]).as_py() or 0
+        for name, part in parts.items()
+        for measure in ("clicks", "impressions")
+    }
+
+
+def grain_rows(table: TableSpec, grain: Grain, rows: pa.Table, values: Mapping[str, object]) -> pa.Table:
+    """Rows of a table with a `grain` column: `page`, clicks, impressions and position come from `rows`.
+
+    `values` has the other columns: each is an array as long as `rows`, or one value for all rows.
+    """
+    columns: dict[str, object] = {
+        "grain": grain.value,
+        "url": rows["page"] if grain is Grain.PAGE else None,
+        "clicks": rows["clicks"],
+        "impressions": rows["impressions"],
+        "sum_position": sum_position(rows),
+        **values,
+    }
+    return table_of(table, columns, rows.num_rows)
+
+
 def search_type_in_tables(search_type: SearchType) -> str:
-    """The bulk export's word for a search type: WEB … GOOGLE_NEWS."""
+    """The name of a search type in the tables, as in the bulk export: WEB … GOOGLE_NEWS."""
     return search_type.name
 
 
-def _rows(totals: pa.Table, queries: pa.Table | None, keys: Sequence[str]) -> pa.Table:
+def _rows(
+    totals: pa.Table, queries: pa.Table | None, keys: Sequence[str], complete: Iterable[PageFilters]
+) -> pa.Table:
     totals = _with_sum_position(totals)
     if queries is None:
-        return _with_query(totals, anonymized=False)
-    named = _with_sum_position(queries)
-    named = named.append_column("is_anonymized_query", pa.repeat(False, named.num_rows))
-    residual = _with_query(_residual(totals, named, keys), anonymized=True)
+        return _with_values(totals, query="", is_anonymized_query=False, is_truncated=False)
+    named = _with_values(_with_sum_position(queries), is_anonymized_query=False, is_truncated=False)
+    residual = _residual(totals, named, keys)
+    is_truncated = pc.invert(is_complete(residual, complete))
+    residual = _with_values(residual, query="", is_anonymized_query=True, is_truncated=is_truncated)
     return pa.concat_tables([named, residual.select(named.column_names).cast(named.schema)])
 
 
 def sum_position(rows: pa.Table) -> pa.ChunkedArray:
-    """Position as the sum over impressions counted from zero, so that every roll-up is exact.
+    """The sum of zero-based positions over all impressions, which makes every roll-up exact.
 
-    Search Console works the average out from such a sum, so rounding gives back the very integer.
+    Search Console computes the average position from such a sum, so rounding recovers the exact integer.
     """
     zero_based = pc.subtract(rows["position"], 1.0)
     sums = pc.round(pc.multiply(zero_based, pc.cast(rows["impressions"], pa.float64())))
@@ -80,7 +135,7 @@ def _with_sum_position(rows: pa.Table) -> pa.Table:
 
 
 def _residual(totals: pa.Table, named: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """What the totals hold beyond the named rows, key by key; nothing negative, no row of zeros."""
+    """The totals minus the named rows, by key. Never negative; rows of zeros are dropped."""
     if totals.num_rows == 0:
         return totals.select([*keys, *_SUMS])
     sums = named.group_by(list(keys)).aggregate([(name, "sum") for name in _SUMS])
@@ -97,13 +152,16 @@ def _rest(total: pa.ChunkedArray, named: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.max_element_wise(pc.subtract(total, pc.fill_null(named, zero)), zero, skip_nulls=False)
 
 
-def _with_query(rows: pa.Table, *, anonymized: bool) -> pa.Table:
-    rows = rows.append_column("query", pa.repeat("", rows.num_rows))
-    return rows.append_column("is_anonymized_query", pa.repeat(anonymized, rows.num_rows))
+def _with_values(rows: pa.Table, **values: pa.ChunkedArray | str | bool) -> pa.Table:
+    """The rows with more columns, each an array or one value for all rows."""
+    for name, value in values.items():
+        column = value if isinstance(value, pa.ChunkedArray) else pa.repeat(value, rows.num_rows)
+        rows = rows.append_column(name, column)
+    return rows
 
 
 def _table(table: TableSpec, of: DayOf, rows: pa.Table, extra: dict[str, object]) -> pa.Table:
-    """The table's columns in its order: from `extra`, from what the day's rows share, or from `rows`."""
+    """Rows of `table`, whose columns come from `extra`, from the values that `of` gives, or from `rows`."""
     shared: dict[str, object] = {
         "workspace": of.workspace,
         "month": month_of(of.day),
@@ -118,7 +176,7 @@ def _table(table: TableSpec, of: DayOf, rows: pa.Table, extra: dict[str, object]
 
 
 def table_of(table: TableSpec, columns: Mapping[str, object], length: int) -> pa.Table:
-    """`length` rows of `table`; each of its columns is given whole, or as one value for all rows."""
+    """`length` rows of `table`. Each of `columns` is an array of that length, or one value for all rows."""
     arrays = [_column(columns[field.name], field.type, length) for field in table.schema]
     return pa.table(arrays, schema=table.schema)
 

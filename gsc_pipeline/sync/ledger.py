@@ -1,7 +1,4 @@
-"""The ledger: one record per day of a property and search type, the one place that says what is known.
-
-Belongs here: the record, and reading and writing it. Does not: deciding from it (`decide`).
-"""
+"""The ledger: one record per day of a property and search type. Reads and writes the records."""
 
 from __future__ import annotations
 
@@ -16,50 +13,63 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window, month_of
-from gsc_pipeline.lake.lake import Guard, Lake, Target, days_between
+from gsc_pipeline.lake.lake import CommitGuard, Lake, Target, days_between
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, WRITING
 
 
 class Status(StrEnum):
-    """How sure a day is. A day that Search Console does not have yet has no record at all."""
+    """The status of a day. A day that Search Console does not have yet has no record."""
 
     FINAL = "final"
     PROVISIONAL = "provisional"
     EMPTY = "empty"
     FAILED = "failed"
     WRITING = WRITING
-    """Its rows are being replaced, or the sync that replaced them ended before it was done."""
+    """The day's rows are being replaced, or the sync that replaced them was interrupted."""
+
+
+class Source(StrEnum):
+    """Where the rows of a day are from."""
+
+    API = "api"
+    BULK_EXPORT = "bulk_export"
 
 
 UNSETTLED = (Status.FAILED, Status.PROVISIONAL, Status.WRITING)
-"""What a sync up to yesterday takes up again, however old the day is."""
+"""Statuses of days that a sync up to yesterday checks again, however old they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayTotals:
-    """A day's totals for the whole property: position is the average counted from one, None for feeds."""
+    """The totals of a property on one day. `position` is the average, counted from one; None for feeds."""
 
     clicks: int = 0
     impressions: int = 0
     position: float | None = None
 
+    def __str__(self) -> str:
+        position = "" if self.position is None else f" at position {self.position:.2f}"
+        return f"{self.clicks} clicks, {self.impressions} impressions{position}"
+
     def is_same(self, other: DayTotals) -> bool:
-        """Whether nothing moved: a last digit of the position is a rounding of the wire."""
+        """Whether the totals are equal, except for a rounding of the position's last digit."""
         if (self.clicks, self.impressions) != (other.clicks, other.impressions):
             return False
         if self.position is None or other.position is None:
             return self.position is other.position
-        # Tighter than one position of one impression on any day there is.
+        # The tolerance is smaller than the effect of one impression on any real day's average position.
         return math.isclose(self.position, other.position, rel_tol=1e-9)
 
 
 @dataclass(frozen=True, slots=True)
 class DayRecord:
-    """What is known of one day of one property and search type.
+    """The state of one day of one property and search type.
 
-    `totals` are the probe's at the last good read, None when there was none; `url_clicks` and
-    `url_impressions` are sums of the URL table's rows. They, the row counts and the read times outlive a
-    failure, as the rows do.
+    `totals` are the probe's totals at the last successful read; None if there was none. `url_clicks` and
+    `url_impressions` are sums of the URL table's rows, `anonymised_…` and `cut_…` of the site table's rows
+    without a query: named, anonymised and cut together are the day's totals. A failed read changes neither
+    the rows nor these fields, the row counts and the read times. `source` is a `Source`; None where an
+    earlier release wrote the record, which read the API.
     """
 
     data_date: date
@@ -75,14 +85,24 @@ class DayRecord:
     run_id: str = ""
     url_clicks: int | None = None
     url_impressions: int | None = None
+    source: str | None = None
+    anonymised_clicks: int | None = None
+    anonymised_impressions: int | None = None
+    cut_clicks: int | None = None
+    cut_impressions: int | None = None
 
     def failed(self, reason: str, run_id: str) -> DayRecord:
-        """The same record after a failed read: what was known stays known."""
+        """The same record after a failed read. Only status, reason and run change."""
         return replace(self, status=Status.FAILED, reason=reason, run_id=run_id)
 
     def marked(self, mark: str, run_id: str) -> DayRecord:
-        """The same record while a sync replaces the day's rows. `mark` is unique to that replacement."""
+        """The same record while a sync replaces the day's rows. `mark` identifies that replacement."""
         return replace(self, status=Status.WRITING, reason=mark, run_id=run_id)
+
+    @property
+    def is_from_export(self) -> bool:
+        """Whether the day's rows are from the bulk export, and complete."""
+        return self.source == Source.BULK_EXPORT and self.status is Status.FINAL
 
     @property
     def may_have_rows(self) -> bool:
@@ -92,38 +112,39 @@ class DayRecord:
 
 
 LedgerKey = tuple[str, str]
-"""A property and a search type, as the ledger spells them."""
+"""A property and a search type, as in the ledger."""
 
 
 def read_rows(lake: Lake, workspace: str) -> pa.Table:
-    """All of a workspace's rows of the ledger: some hundred days for each property and search type."""
+    """All ledger rows of a workspace: some hundred days for each property and search type."""
     return lake.read(SYNC_LEDGER, workspace=workspace)
 
 
 def records_of(
     rows: pa.Table, window: Window, also: Collection[date] = ()
 ) -> dict[LedgerKey, dict[date, DayRecord]]:
-    """Records of a workspace's rows of the ledger, by property and search type, then by day.
+    """The records in a workspace's ledger rows, by property and search type, then by day.
 
-    Those of the window's days and of the days in `also`, and those of any other day that is UNSETTLED.
+    Includes the window's days, the days in `also`, and any other day that is UNSETTLED.
     """
     unsettled = pc.field("status").isin([status.value for status in UNSETTLED])
     where = days_between(window.start, window.last) | unsettled
     if also:
         where |= pc.field("data_date").isin(list(also))
-    records: dict[LedgerKey, dict[date, DayRecord]] = {}
-    for row in rows.filter(where).to_pylist():
-        records.setdefault((row["site_url"], row["search_type"]), {})[row["data_date"]] = _record(row)
+    found = all_records(rows.filter(where))
+    return {key: {record.data_date: record for record in records} for key, records in found.items()}
+
+
+def all_records(rows: pa.Table) -> dict[LedgerKey, list[DayRecord]]:
+    """All records in a workspace's ledger rows, by property and search type."""
+    records: dict[LedgerKey, list[DayRecord]] = {}
+    for row in rows.to_pylist():
+        records.setdefault((row["site_url"], row["search_type"]), []).append(_record(row))
     return records
 
 
-def read_ledger(lake: Lake, workspace: str, window: Window) -> dict[LedgerKey, dict[date, DayRecord]]:
-    """A workspace's records of the window's days, and those of any other day that is UNSETTLED."""
-    return records_of(read_rows(lake, workspace), window)
-
-
 def read_records(lake: Lake, target: Target, snapshot: DeltaTable | None = None) -> dict[date, DayRecord]:
-    """The records of the target's days, now or in a snapshot of the ledger."""
+    """The records of the target's days, in the current ledger or in a snapshot of it."""
     where = (
         (pc.field("site_url") == target.site_url)
         & (pc.field("search_type") == target.search_type)
@@ -140,14 +161,14 @@ def write_ledger(
     lake: Lake,
     target: Target,
     records: Iterable[DayRecord],
-    guard: Guard | None = None,
+    guard: CommitGuard | None = None,
     *,
     are_new: bool = False,
 ) -> int:
-    """Put the records in the place of those of the target's days. A day without a record loses its own.
+    """Replace the records of the target's days. A day of the target without a new record loses its record.
 
-    Records that `are_new`, of days without one, are added: that takes a quarter of the time. Returns the
-    ledger's version after the commit.
+    `are_new`: none of the days has a record yet, so the records are appended, which takes a quarter of the
+    time of a replacement. Returns the ledger's version after the commit.
     """
     rows = [
         {

@@ -1,36 +1,66 @@
-"""All pages of an answer: where each begins, when the last has come, rows that come twice.
-
-Belongs here: paging. Does not: what is asked for and what the rows mean (`read`, `hourly`, `appearance`).
-"""
+"""Reads all pages of an answer, and removes rows that appear on two pages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import WrongAnswerError
-from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest
+from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, DayRequest, PageFilters
+from gsc_pipeline.sync.past_cap import EVERYTHING
 
 FULL_PAGE_SHARE = 0.9
-"""A page this full may be followed by another even when it is short: pages have been seen to be."""
+"""A page at least this full may be followed by another: the API sometimes returns slightly short pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """A whole answer: its rows, each key once; how many rows came, those that came twice too; the calls."""
+    """A complete answer. `rows` has each key once; `received` counts the rows with their duplicates."""
 
     rows: pa.Table
     received: int
     api_calls: int
 
 
-def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest) -> Pages:
-    """Read every page of an answer. `startRow` advances by the rows received, whatever their number.
+@dataclass(frozen=True, slots=True)
+class GrainRows:
+    """The rows of one grain of a day, each key once. `repeats` counts the rows that appeared on two pages.
 
-    Raises the SearchConsoleError of the first call that fails, and WrongAnswerError where the pages do not
-    end: Google's do after 50,000 rows.
+    `complete`: the filters of the answers that were not cut; the rows that they keep are all there are.
+    """
+
+    keys: tuple[str, ...]
+    rows: pa.Table
+    repeats: int
+    complete: Sequence[PageFilters]
+    api_calls: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the API may have cut off rows that no answer has."""
+        return EVERYTHING[0] not in self.complete
+
+
+def read_grain(console: SearchConsole, site_url: str, request: DayRequest, cut_rows: int) -> GrainRows:
+    """Read one grain of a day, as `read_pages`. An answer of at least `cut_rows` rows counts as cut."""
+    pages = read_pages(console, site_url, request)
+    return GrainRows(
+        request.dimensions,
+        pages.rows,
+        repeats=pages.received - pages.rows.num_rows,
+        complete=() if pages.received >= cut_rows else EVERYTHING,
+        api_calls=pages.api_calls,
+    )
+
+
+def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest) -> Pages:
+    """Read every page of an answer. `startRow` advances by the number of rows received.
+
+    Raises the SearchConsoleError of the first call that fails, and WrongAnswerError if the last page that the
+    client may read (GSC_API_PAGES) is still full. Google's answers end after 50,000 rows.
     """
     pages: list[pa.Table] = []
     received = 0
@@ -44,7 +74,7 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
                 f"the answer by {', '.join(request.dimensions)} does not end: {received} rows on "
                 f"{len(pages)} pages, and the last is still full (GSC_API_PAGES)"
             )
-    # A full page is followed by another even where that is empty: then no row can have come twice.
+    # Rows on a single page are unique. An empty page after it adds none.
     is_one_page = received == pages[0].num_rows
     rows = pages[0] if is_one_page else each_key_once(pa.concat_tables(pages), request.dimensions)
     return Pages(rows, received, len(pages))

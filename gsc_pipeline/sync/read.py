@@ -1,17 +1,14 @@
-"""Reading one day: the grains that make the rows of both tables, read again when they do not add up.
-
-Belongs here: which grains a search type has, the cap, and what contradicts what. Does not: paging
-(`paging`), what the rows of a table are (`grains`), which days to read (`decide`).
-"""
+"""Reads one day at every grain that the two tables need, and a second time if the grains do not add up."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +21,7 @@ from gsc_pipeline.search_console.errors import (
     ServiceUnavailableError,
 )
 from gsc_pipeline.search_console.requests import (
-    DAY_ROWS_CAP,
+    CUT_ROWS,
     DailyTotals,
     DayRequest,
     PageQueries,
@@ -33,20 +30,25 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
+from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, release_memory
 from gsc_pipeline.sync.decide import Probe
-from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
-from gsc_pipeline.sync.ledger import DayTotals
-from gsc_pipeline.sync.paging import each_key_once, read_pages
+from gsc_pipeline.sync.grains import DayOf, site_rows, sums_without_a_query, url_rows
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
+from gsc_pipeline.sync.paging import GrainRows, each_key_once, read_grain
+from gsc_pipeline.sync.parts import MovedError
+from gsc_pipeline.sync.past_cap import exceeds
 
 HadQueries = Callable[[date], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class DayRead:
-    """One day as read: the rows of both tables, whether a grain met the cap, and what it took.
+    """One day as read: the rows of both tables, and the calls and seconds that the read took.
 
-    `adds_up` is false where the grains still contradict each other or the probe after a second read,
-    `lost_queries` true where a grain with queries was empty twice though earlier reads had named rows.
+    `truncated` is true if the API cut off rows of a grain that no other answer has.
+    `adds_up` is false if the grains still contradict each other or the probe after a second read.
+    `lost_queries` is true if a grain with queries was empty twice although earlier reads found queries.
+    `ended_by` is the failure after which no more parts of cut grains were asked for.
     """
 
     day: date
@@ -57,45 +59,66 @@ class DayRead:
     seconds: float
     adds_up: bool = True
     lost_queries: bool = False
+    source: Source = Source.API
+    ended_by: SearchConsoleError | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Grain:
-    """All pages of one grain: its rows, each key once, and how many came twice while paging."""
-
-    keys: tuple[str, ...]
-    rows: pa.Table
-    repeats: int
-    truncated: bool
-    api_calls: int
+    def record(
+        self,
+        status: Status,
+        totals: DayTotals,
+        reason: str,
+        *,
+        before: DayRecord | None,
+        now: datetime,
+        run_id: str,
+    ) -> DayRecord:
+        """The ledger's record of the day as read; `before` is its previous record."""
+        return DayRecord(
+            self.day,
+            status,
+            totals,
+            site_rows=self.site_rows.num_rows,
+            url_rows=self.url_rows.num_rows,
+            truncated=self.truncated,
+            first_read_at=(before.first_read_at if before else None) or now,
+            last_read_at=now,
+            api_calls=self.api_calls,
+            reason=reason,
+            run_id=run_id,
+            url_clicks=_sum(self.url_rows["clicks"]),
+            url_impressions=_sum(self.url_rows["impressions"]),
+            **sums_without_a_query(self.site_rows),
+            source=self.source,
+        )
 
 
 class OptionalDevice:
-    """Whether the API takes device for googleNews: sources disagree, so the first answer decides.
+    """Whether the API accepts the dimension `device` for googleNews.
 
-    Shared by a whole sync, so that a refusal is met once.
+    Sources disagree, so the first call of a sync decides. All properties of the sync share one object, so the
+    API refuses the dimension at most once.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_taken: bool | None = None
+        self._is_accepted: bool | None = None
 
-    def read(self, read: Callable[[bool], Grain]) -> Grain:
-        """`read(with_device)`, with device unless that has been refused."""
+    def read(self, read: Callable[[bool], GrainRows]) -> GrainRows:
+        """Call `read(with_device)`, where `with_device` is true unless the API has refused the dimension."""
         with self._lock:
-            if self._is_taken is None:
+            if self._is_accepted is None:
                 try:
                     grain = read(True)
                 except IllegalRequestError:
-                    self._is_taken = False
+                    self._is_accepted = False
                 else:
-                    self._is_taken = True
+                    self._is_accepted = True
                     return grain
-        return read(self._is_taken)
+        return read(self._is_accepted)
 
 
 def probe(console: SearchConsole, site_url: str, search_type: SearchType, window: Window) -> Probe:
-    """Ask, in one call, for each day's totals over the window and the first incomplete day."""
+    """Request, in one call, each day's totals over the window and the first incomplete day."""
     answer = console.query(site_url, DailyTotals(search_type, window))
     try:
         totals = {
@@ -108,7 +131,7 @@ def probe(console: SearchConsole, site_url: str, search_type: SearchType, window
 
 
 class DayReader:
-    """Reads days of one property and search type, the grains of a day side by side."""
+    """Reads days of one property and search type, the grains of a day concurrently."""
 
     def __init__(
         self,
@@ -119,6 +142,7 @@ class DayReader:
         *,
         executor: ThreadPoolExecutor,
         device: OptionalDevice,
+        cut_days: CutDays | None = None,
     ) -> None:
         self._console = console
         self._workspace = workspace
@@ -126,21 +150,50 @@ class DayReader:
         self._search_type = search_type
         self._executor = executor
         self._device = device
+        self._cut_days = cut_days
+        self._cut_rows = cut_days.options.cut_rows if cut_days else CUT_ROWS
 
     def start(
-        self, day: date, expected: DayTotals, had_queries: HadQueries = lambda day: False
+        self,
+        day: date,
+        expected: DayTotals,
+        had_queries: HadQueries = lambda day: False,
+        *,
+        is_final: bool = False,
     ) -> PendingDay:
-        """Begin to read a day whose totals the probe gave as `expected`.
+        """Start to read a day. `expected` are the day's totals in the probe.
 
-        `had_queries` answers whether an earlier read of a day found rows with a query. It is only asked
-        where this one finds none.
+        `had_queries` returns whether an earlier read of a day found rows with a query. It is called only if
+        a grain with queries is empty in this read. Cut grains of a final day are completed.
         """
-        return PendingDay(self, day, expected, had_queries, self.submit(day), time.monotonic())
+        cut_day = None
+        if self._cut_days and is_final:
+            cut_day = self._cut_days.start(day, self._search_type, self._submit)
+        return PendingDay(self, day, expected, had_queries, cut_day, self.submit(day), time.monotonic())
 
-    def submit(self, day: date) -> list[Future[Grain]]:
-        """Begin to read every grain of a day."""
-        # The grains without query come first: they hold the true totals, and rows with a query are
-        # fewer than they if anything moves in between.
+    def start_all(
+        self, days: Iterable[tuple[date, DayTotals, bool]], had_queries: HadQueries, *, ahead: int
+    ) -> Generator[PendingDay]:
+        """Read days with their expected totals, and whether they are final, in order.
+
+        At most `ahead` days are read at a time to bound memory.
+        Closing the generator cancels the calls that have not started.
+        """
+        started: deque[PendingDay] = deque()
+        try:
+            for day, expected, is_final in days:
+                started.append(self.start(day, expected, had_queries, is_final=is_final))
+                if len(started) >= ahead:
+                    yield started.popleft()
+            while started:
+                yield started.popleft()
+        finally:
+            for pending in started:
+                pending.cancel()
+
+    def submit(self, day: date) -> list[Future[GrainRows]]:
+        """Start to read every grain of a day."""
+        # The grains without query first: they hold the true totals.
         if isinstance(self._search_type, QueryType):
             requests: list[DayRequest] = [
                 PropertyTotals(self._search_type, day),
@@ -155,31 +208,32 @@ class DayReader:
             self._executor.submit(self._read_feed, PageTotals(feed, day)),
         ]
 
-    def _read_feed(self, request: PropertyTotals | PageTotals) -> Grain:
+    def _submit(self, request: DayRequest) -> Future[GrainRows]:
+        return self._executor.submit(self._read, request)
+
+    def _read_feed(self, request: PropertyTotals | PageTotals) -> GrainRows:
         if request.search_type is not FeedType.GOOGLE_NEWS:
             return self._read(request)
         return self._device.read(lambda with_device: self._read(replace(request, with_device=with_device)))
 
-    def _read(self, request: DayRequest) -> Grain:
-        pages = read_pages(self._console, self._site_url, request)
-        return Grain(
-            request.dimensions,
-            pages.rows,
-            repeats=pages.received - pages.rows.num_rows,
-            truncated=pages.received >= DAY_ROWS_CAP,
-            api_calls=pages.api_calls,
-        )
+    def _read(self, request: DayRequest) -> GrainRows:
+        return read_grain(self._console, self._site_url, request, self._cut_rows)
 
-    def day_read(self, day: date, grains: Sequence[Grain], calls: int, seconds: float) -> DayRead:
-        """Make the rows of both tables from a day's grains, in the order of `submit`."""
+    def day_read(self, day: date, grains: Sequence[GrainRows], calls: int, seconds: float) -> DayRead:
+        """Build the rows of both tables from a day's grains, in the order of `submit`."""
         of = DayOf(self._workspace, self._site_url, self._search_type, day)
-        property_totals, page_totals, *queries = (grain.rows for grain in grains)
-        property_queries, page_queries = queries or (None, None)
+        totals, page_totals, *queries = grains
+        if queries:
+            property_queries, page_queries = queries
+            site = site_rows(of, totals.rows, property_queries.rows, property_queries.complete)
+            url = url_rows(of, page_totals.rows, page_queries.rows, page_queries.complete)
+        else:
+            site, url = site_rows(of, totals.rows, None), url_rows(of, page_totals.rows, None)
         return DayRead(
             day,
-            site_rows(of, property_totals, property_queries),
-            url_rows(of, page_totals, page_queries),
-            truncated=any(grain.truncated for grain in grains),
+            site,
+            url,
+            truncated=page_totals.is_cut or _has_truncated(site) or _has_truncated(url),
             api_calls=calls,
             seconds=seconds,
         )
@@ -193,15 +247,16 @@ class PendingDay:
     day: date
     expected: DayTotals
     had_queries: HadQueries
-    futures: Sequence[Future[Grain]]
+    cut_day: CutDay | None
+    futures: Sequence[Future[GrainRows]]
     started: float
 
     def result(self) -> DayRead:
         """Wait for the day. Raises the SearchConsoleError of the first call that failed.
 
-        A day whose grains do not add up (to each other, or to the probe) is read once more, as is one
-        without a row with a query where earlier reads had some. Raises ServiceUnavailableError where it is
-        empty though the probe showed data.
+        A day is read a second time if its grains contradict each other or the probe, if it has no row with a
+        query although earlier reads found some, or if it moved while the parts of cut grains were read.
+        Raises ServiceUnavailableError if it is empty although the probe showed data.
         """
         try:
             grains = [future.result() for future in self.futures]
@@ -210,61 +265,90 @@ class PendingDay:
             raise
         calls = _calls(grains)
         adds_up = _add_up(grains, self.expected)
-        is_doubtful = self._lacks_queries(grains)
-        if not adds_up or is_doubtful:
+        lacks_queries = self._lacks_queries(grains)
+        is_read_again = not adds_up or lacks_queries
+        whole = None if is_read_again else self._completed(grains)
+        if is_read_again or whole is None:
             again = [future.result() for future in self.reader.submit(self.day)]
             calls += _calls(again)
-            grains = [_together(*pair) for pair in zip(grains, again, strict=True)]
+            grains = [_merged(*pair) for pair in zip(grains, again, strict=True)]
             adds_up = _add_up(again, self.expected)
+            whole = self._completed(grains) if adds_up else grains
+            adds_up = adds_up and whole is not None
+        grains = whole or grains
         if self.expected.impressions and not all(grain.rows.num_rows for grain in grains[:2]):
             raise ServiceUnavailableError(
-                f"{self.day} was answered without rows, though it has {self.expected.impressions} impressions"
+                f"the answer has no rows of {self.day}, which has {self.expected.impressions} impressions"
             )
         read = self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
-        lost_queries = is_doubtful and self._lacks_queries(grains)
-        return replace(read, adds_up=adds_up, lost_queries=lost_queries)
+        lost_queries = lacks_queries and self._lacks_queries(grains)
+        read = replace(read, adds_up=adds_up, lost_queries=lost_queries)
+        if self.cut_day is None:
+            return read
+        if self.cut_day.calls:
+            release_memory()
+        return replace(read, api_calls=calls + self.cut_day.calls, ended_by=self.cut_day.error)
 
-    def _lacks_queries(self, grains: Sequence[Grain]) -> bool:
-        """Whether a grain with queries is empty though earlier reads of the day had rows with a query."""
+    def _completed(self, grains: list[GrainRows]) -> list[GrainRows] | None:
+        """The grains with the rows that parts brought of what the API cut off; None if the day moved."""
+        if self.cut_day is None:
+            return grains
+        try:
+            return self.cut_day.complete(grains)
+        except MovedError:
+            return None
+
+    def _lacks_queries(self, grains: Sequence[GrainRows]) -> bool:
+        """Whether a grain with queries is empty although earlier reads of the day found queries."""
         is_empty = any(grain.rows.num_rows == 0 for grain in grains[2:])
         return is_empty and self.expected.impressions > 0 and self.had_queries(self.day)
 
     def cancel(self) -> None:
-        """Leave out the calls that have not begun."""
+        """Cancel the calls that have not started."""
         for future in self.futures:
             future.cancel()
 
 
-def _calls(grains: Sequence[Grain]) -> int:
+def _calls(grains: Sequence[GrainRows]) -> int:
     return sum(grain.api_calls for grain in grains)
 
 
-def _add_up(grains: Sequence[Grain], expected: DayTotals) -> bool:
+def _add_up(grains: Sequence[GrainRows], expected: DayTotals) -> bool:
     """Whether the grains agree with the probe and with each other.
 
-    They do not when the day moved while it was read, or when ties moved between pages: each row that
-    came twice then stands for one that did not come.
+    They disagree if the day changed during the read, or if rows moved between pages: each row that was
+    received twice means that another was missed. By country and device, named queries are at most the total.
     """
     if any(grain.repeats for grain in grains):
         return False
     totals = _sums(grains[0])
     if totals != (expected.clicks, expected.impressions):
         return False
-    # Grains come as totals then queries, by property and by page.
+    if len(grains) > QUERIES and exceeds(grains[QUERIES].rows, grains[TOTALS].rows):
+        return False
+    # The order is: totals by property and by page, then queries by property and by page.
     return all(
         named <= total
         for whole, part in zip(grains[:2], grains[2:], strict=False)
         for named, total in zip(_sums(part), _sums(whole), strict=True)
-        if not whole.truncated
+        if not whole.is_cut
     )
 
 
-def _sums(grain: Grain) -> tuple[int, int]:
-    return tuple(pc.sum(grain.rows[name]).as_py() or 0 for name in ("clicks", "impressions"))  # type: ignore[return-value]
+def _sums(grain: GrainRows) -> tuple[int, int]:
+    return _sum(grain.rows["clicks"]), _sum(grain.rows["impressions"])
 
 
-def _together(first: Grain, again: Grain) -> Grain:
-    """The second read; where rows were missed while paging, with those that only the first has."""
+def _sum(column: pa.ChunkedArray) -> int:
+    return pc.sum(column).as_py() or 0
+
+
+def _has_truncated(rows: pa.Table) -> bool:
+    return bool(pc.any(rows["is_truncated"]).as_py())
+
+
+def _merged(first: GrainRows, again: GrainRows) -> GrainRows:
+    """The second read. If it missed rows between pages, rows that only the first read has are added."""
     if not again.repeats:
         return again
     rows = each_key_once(pa.concat_tables([again.rows, first.rows]), again.keys)

@@ -1,4 +1,4 @@
-"""Repairs a lake: logs from files, the ledger from rows, and days by reading them again."""
+"""Repairs a lake: rebuilds logs from files and the ledger from rows, and reads days again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from gsc_pipeline.days import months_before, pacific_today
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.days import month_of, months_before, pacific_today
 from gsc_pipeline.lake.lake import Lake, Target
-from gsc_pipeline.lake.rebuild import MADE_AGAIN, Claim, rebuild, remove_damaged
+from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
 from gsc_pipeline.lake.schemas import (
     INSIGHT_REFRESHES,
+    SEARCH_APPEARANCE_FLAGS,
     SITE_IMPRESSION,
     SYNC_LEDGER,
     TABLES,
@@ -20,18 +24,19 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.decide import HISTORY_MONTHS, REBUILT
-from gsc_pipeline.sync.ledger import DayRecord, Status, read_records
+from gsc_pipeline.sync.grains import sums_without_a_query
+from gsc_pipeline.sync.ledger import DayRecord, Source, Status, read_records
 from gsc_pipeline.sync.verify import BadDay, Verification, Wrong, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
-"""Syncs the active ones of these workspaces up to yesterday; their failures are reported elsewhere."""
+"""Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
 
 _BY_NAME = {table.name: table for table in TABLES}
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done, a line each, what of it lost rows for good, and what is still wrong."""
+    """What was done and which rows were lost, as lines of text; `left` is what is still wrong."""
 
     done: tuple[str, ...]
     lost: tuple[str, ...]
@@ -47,10 +52,11 @@ def repair(
     now: datetime,
     run_id: str,
 ) -> Repair:
-    """Mend what `found` names, as far as files, rows and Search Console allow.
+    """Repair what `found` names, as far as files, rows and Search Console allow.
 
-    No data file is deleted: damaged ones and lost logs are kept under other names. Raises LakeError.
+    No data file is deleted: damaged files and logs are renamed. Raises LakeError.
     """
+    lake = lake.for_run(run_id)
     done: list[str] = []
     lost: list[str] = []
     _rebuild_logs(lake, found, done)
@@ -67,20 +73,23 @@ def repair(
 
 
 def _rebuild_logs(lake: Lake, found: Verification, done: list[str]) -> None:
-    """The ledger first: what it counts says which of several files holds a day's rows."""
+    """Rebuild the damaged logs, the ledger's first.
+
+    The ledger's counts decide which of several files holds a day's rows.
+    """
     broken = [_BY_NAME[error.table] for error in found.logs]
-    if any(table in MADE_AGAIN for table in broken):
-        # A refresh that is recorded is not done again, so its record goes with the tables it made.
+    if any(table in RECREATED for table in broken):
+        # A recorded refresh is not repeated, so the record is removed with the tables.
         broken.append(INSIGHT_REFRESHES)
     for table in sorted(dict.fromkeys(broken), key=lambda table: table is not SYNC_LEDGER):
         rebuilt = rebuild(lake, table, _claims(lake, table))
         text = f"{table.name}: log rebuilt from {rebuilt.files} files, {rebuilt.rows} rows"
-        if table in MADE_AGAIN:
-            text = f"{table.name}: emptied; the next sync or refresh makes it again"
+        if table in RECREATED:
+            text = f"{table.name}: emptied; the next sync or refresh fills it again"
         done.append(text + (f"; {rebuilt.unreadable} files cannot be read" if rebuilt.unreadable else ""))
 
 
-def _claims(lake: Lake, table: TableSpec) -> dict[tuple[Any, ...], Claim]:
+def _claims(lake: Lake, table: TableSpec) -> dict[tuple[Any, ...], Counts]:
     if table not in (SITE_IMPRESSION, URL_IMPRESSION):
         return {}
     rows, clicks, impressions = (
@@ -102,16 +111,16 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         table = _BY_NAME[name]
         files = [file for file in found.files if file.table == name]
         remove_damaged(lake, table, files)
-        done += [f"{name}: {file.path}, which {file.damage}, taken out of the table" for file in files]
-        if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *MADE_AGAIN):
+        done += [f"{name}: {file.path}, which {file.damage}, removed from the table" for file in files]
+        if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
             lost.append(
-                f"{name}: the rows of {len(files)} files are gone, except those that the next `gsc_more` run "
-                "finds again"
+                f"{name}: the rows of {len(files)} files are lost, except those that the next `gsc_more` run "
+                "reads again"
             )
 
 
 def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
-    """Tables that are gone with all their files, which a sync refuses to create."""
+    """Create the tables that were lost with all their files. A sync refuses to create a lost table."""
     wrong = {day.wrong for day in bad}
     tables = {Wrong.SITE_ROWS: SITE_IMPRESSION, Wrong.URL_ROWS: URL_IMPRESSION, Wrong.UNRECORDED: SYNC_LEDGER}
     missing = [table for kind, table in tables.items() if kind in wrong and lake.dataset(table) is None]
@@ -119,17 +128,17 @@ def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
         missing.append(URL_IMPRESSION)
     for table in missing:
         lake.create(table)
-        done.append(f"{table.name}: created, as nothing was left of it")
+        done.append(f"{table.name}: created, as it was missing")
 
 
 def _record(lake: Lake, bad: Sequence[BadDay], now: datetime, run_id: str, done: list[str]) -> None:
-    """Make the ledger say of each day what is true: failed, or for lost records what its rows sum to."""
-    _write_records(lake, bad, run_id, lambda day, known: _record_of(day, known, now, run_id))
-    failed = sum(day.wrong is not Wrong.UNRECORDED for day in bad)
+    """Record each day as failed. If only the day's record is missing, rebuild the record from the rows."""
+    _write_records(lake, bad, run_id, lambda day, known: _record_of(lake, day, known, now, run_id))
+    failed = sum(not _has_all_rows(day) for day in bad)
     if failed:
-        done.append(f"{SYNC_LEDGER.name}: {failed} days recorded as failed, to be read again")
+        done.append(f"{SYNC_LEDGER.name}: {failed} days recorded as failed, so that they are read again")
     if failed < len(bad):
-        done.append(f"{SYNC_LEDGER.name}: {len(bad) - failed} days recorded by what their rows sum to")
+        done.append(f"{SYNC_LEDGER.name}: {len(bad) - failed} days recorded from their rows")
 
 
 def _write_records(
@@ -138,7 +147,10 @@ def _write_records(
     run_id: str,
     record_of: Callable[[BadDay, DayRecord | None], DayRecord | None],
 ) -> int:
-    """Write what `record_of` makes of each day and its present record; returns how many it made."""
+    """Write the record that `record_of` makes from each day and its current record, unless that is None.
+
+    Returns the number of records written.
+    """
     groups: dict[tuple[str, str, str], list[BadDay]] = {}
     for day in bad:
         groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
@@ -153,13 +165,23 @@ def _write_records(
     return written
 
 
-def _record_of(day: BadDay, known: DayRecord | None, now: datetime, run_id: str) -> DayRecord:
-    if day.wrong is not Wrong.UNRECORDED:
-        return (known or DayRecord(day.day, Status.FAILED)).failed(day.wrong.value, run_id)
+def _has_all_rows(day: BadDay) -> bool:
+    """Whether only the record of the day is missing. A day with data has rows in both tables."""
+    return day.wrong is Wrong.UNRECORDED and day.site_rows > 0 and day.url_rows > 0
+
+
+def _record_of(lake: Lake, day: BadDay, known: DayRecord | None, now: datetime, run_id: str) -> DayRecord:
+    if not _has_all_rows(day):
+        held = DayRecord(day.day, Status.FAILED, site_rows=day.site_rows, url_rows=day.url_rows)
+        return (known or held).failed(day.wrong.value, run_id)
+    names = ["is_anonymized_query", "is_truncated", "clicks", "impressions"]
+    residual = _rows_of(lake, SITE_IMPRESSION, day, names, pc.field("is_anonymized_query"))
+    cut_pages = _rows_of(lake, URL_IMPRESSION, day, ["is_truncated"], pc.field("is_truncated"))
     return DayRecord(
         day.day,
         Status.PROVISIONAL,
         day.totals,
+        truncated=cut_pages.num_rows > 0 or pc.any(residual["is_truncated"]).as_py() is True,
         site_rows=day.site_rows,
         url_rows=day.url_rows,
         last_read_at=now,
@@ -167,22 +189,50 @@ def _record_of(day: BadDay, known: DayRecord | None, now: datetime, run_id: str)
         run_id=run_id,
         url_clicks=day.url_clicks,
         url_impressions=day.url_impressions,
+        source=_source_of(lake, day),
+        **sums_without_a_query(residual),
+    )
+
+
+def _source_of(lake: Lake, day: BadDay) -> Source:
+    """Where a day's rows are from: only those of the bulk export have search appearances."""
+    is_set = pc.scalar(False)
+    for flag in SEARCH_APPEARANCE_FLAGS:
+        is_set |= pc.field(flag).is_valid()
+    is_imported = _rows_of(lake, URL_IMPRESSION, day, ["url"], is_set).num_rows > 0
+    return Source.BULK_EXPORT if is_imported else Source.API
+
+
+def _rows_of(
+    lake: Lake, table: TableSpec, day: BadDay, columns: Sequence[str], where: pc.Expression
+) -> pa.Table:
+    of_day = (
+        (pc.field("site_url") == day.site_url)
+        & (pc.field("search_type") == day.search_type)
+        & (pc.field("data_date") == day.day)
+    )
+    return lake.read(
+        table,
+        columns=columns,
+        where=where & of_day,
+        workspace=day.workspace,
+        months=[month_of(day.day)],
     )
 
 
 def _settle_beyond_history(
     lake: Lake, bad: Sequence[BadDay], now: datetime, run_id: str, done: list[str]
 ) -> None:
-    """Records made from rows of days that Search Console shows no more: nothing better is to be had."""
+    """Make rebuilt records final if Search Console no longer shows their days."""
     first_shown = months_before(pacific_today(now), HISTORY_MONTHS)
-    old = [day for day in bad if day.wrong is Wrong.UNRECORDED and day.day < first_shown]
+    old = [day for day in bad if _has_all_rows(day) and day.day < first_shown]
 
     def settled(day: BadDay, known: DayRecord | None) -> DayRecord | None:
         if known is None or known.reason != REBUILT:
             return None
-        reason = f"{REBUILT}; Search Console does not show the day any more"
+        reason = f"{REBUILT}; Search Console no longer shows the day"
         return replace(known, status=Status.FINAL, reason=reason)
 
     if count := _write_records(lake, old, run_id, settled):
         old_days = f"{count} days older than {HISTORY_MONTHS} months"
-        done.append(f"{SYNC_LEDGER.name}: {old_days} are final by their rows")
+        done.append(f"{SYNC_LEDGER.name}: {old_days} recorded as final from their rows")

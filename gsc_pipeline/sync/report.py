@@ -1,13 +1,9 @@
-"""What a sync did: by day, by workspace, and for all workspaces together.
-
-Belongs here: the report types and their counts, and the `sync_runs` row made from them. Does not: how a
-report is shown (`cli`) or told to Dagster.
-"""
+"""What a sync did, by day, by workspace and for all workspaces, and its row in `sync_runs`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -18,10 +14,12 @@ from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.search_console.client import Usage
-from gsc_pipeline.sync.ledger import DayTotals, Status
+from gsc_pipeline.sync.ledger import DayRecord
+from gsc_pipeline.sync.outcome import Outcome, tally
+from gsc_pipeline.sync.problems import Problem
 
 
-class Outcome(StrEnum):
+class DayResult(StrEnum):
     """What a sync did with a day."""
 
     READ = "read"
@@ -31,49 +29,51 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DayOutcome:
-    """What a sync did with one day of one property and search type, and what is known of it now."""
+class SyncedDay:
+    """One day of one property and search type in a sync: what was done, and the ledger's record after it.
+
+    `seconds` is the time that reading the day took. `is_refusal`: the day failed because the credential may
+    not read the property.
+    """
 
     site_url: str
     search_type: str
-    day: date
-    outcome: Outcome
-    status: Status
-    totals: DayTotals
-    site_rows: int = 0
-    url_rows: int = 0
-    api_calls: int = 0
+    result: DayResult
+    record: DayRecord
     seconds: float = 0.0
-    truncated: bool = False
-    reason: str = ""
+    is_refusal: bool = False
+
+    @property
+    def day(self) -> date:
+        """The day, in Pacific time."""
+        return self.record.data_date
+
+    @property
+    def api_calls(self) -> int:
+        """The calls that this sync needed to read the day."""
+        return self.record.api_calls if self.result is DayResult.READ else 0
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that went wrong. `site_url` and `search_type` are empty when it concerns the workspace.
+class Counts:
+    """The counts of one sync of a workspace, as `sync_runs`, events, JSON and summaries name them.
 
-    `next_step` says what to do about it, `days` which days it kept from being read. `transient` means
-    that another try may succeed, `deferred` that it will not within minutes: a quota is used up, the API
-    is left alone for a while.
+    Days are counted per property and search type. Rows are those written. `calls` include `retries`.
     """
 
-    cause: str
-    site_url: str = ""
-    search_type: str = ""
-    days: tuple[date, ...] = ()
-    next_step: str = ""
-    transient: bool = False
-    deferred: bool = False
+    days_read: int
+    days_unchanged: int
+    days_empty: int
+    days_failed: int
+    site_rows: int
+    url_rows: int
+    calls: int
+    retries: int
 
-    def __str__(self) -> str:
-        where = f"{self.site_url} ({self.search_type}) " if self.site_url else ""
-        what = f"{self.cause}; {self.next_step}" if self.next_step else self.cause
-        return f"{where}{_days_text(self.days)}{what}"
-
-
-NO_PROPERTY = Problem(
-    "the credential can read no property", next_step="add it as a user of a property in Search Console"
-)
+    @property
+    def rows(self) -> int:
+        """Rows written to both tables."""
+        return self.site_rows + self.url_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,48 +86,94 @@ class SyncReport:
     started_at: datetime
     seconds: float
     properties: int
-    days: tuple[DayOutcome, ...]
+    days: tuple[SyncedDay, ...]
     problems: tuple[Problem, ...]
     usage: Usage
 
-    def count(self, outcome: Outcome) -> int:
-        """How many days (of a property and search type) had this outcome."""
-        return sum(day.outcome is outcome for day in self.days)
+    @property
+    def outcome(self) -> Outcome:
+        """How the sync ended."""
+        is_verified = any(day.result is not DayResult.FAILED for day in self.days)
+        return Outcome.of(self.problems, is_verified=is_verified)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the sync met no problem and changed no day: only its own record is new."""
+        return not self.problems and all(day.record.run_id != self.run_id for day in self.days)
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """The earliest time (UTC) at which something deferred may be tried again; None if nothing is."""
+        return min((one.retry_at for one in self.problems if one.retry_at), default=None)
+
+    @property
+    def counts(self) -> Counts:
+        """The sync in numbers."""
+        read = [day.record for day in self.days if day.result is DayResult.READ]
+        return Counts(
+            **{f"days_{result}": self.count(result) for result in DayResult},
+            site_rows=sum(record.site_rows for record in read),
+            url_rows=sum(record.url_rows for record in read),
+            calls=self.usage.calls,
+            retries=self.usage.retries,
+        )
+
+    def count(self, result: DayResult) -> int:
+        """How many days (of a property and search type) had this result."""
+        return sum(day.result is result for day in self.days)
 
     @property
     def rows(self) -> int:
         """Rows written to both tables."""
-        return sum(day.site_rows + day.url_rows for day in self.days if day.outcome is Outcome.READ)
-
-    @property
-    def is_success(self) -> bool:
-        """Whether anything was read or verified, or nothing had to be. Problems may remain."""
-        return not self.problems or any(day.outcome is not Outcome.FAILED for day in self.days)
+        return self.counts.rows
 
     @property
     def reason(self) -> str:
         """Every problem in one line."""
         return "; ".join(str(problem) for problem in self.problems)
 
+    @property
+    def in_words(self) -> str:
+        """The counts in one line."""
+        days = ", ".join(f"{self.count(result)} {result}" for result in DayResult)
+        return f"{days} days; {self.rows} rows, {self.usage.calls} calls, {self.seconds:.1f} s"
+
+    def as_json(self) -> dict[str, Any]:
+        """The workspace's part of what `gsc sync --json` prints."""
+        return {
+            "workspace": self.workspace,
+            **asdict(self.counts),
+            "rows": self.rows,
+            "seconds": round(self.seconds, 3),
+            "problems": [str(problem) for problem in self.problems],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SyncSummary:
-    """One sync of several workspaces: who was synced, who was not, and how long it took."""
+    """One sync of several workspaces, by how each ended, and how long it took."""
 
     successes: tuple[SyncReport, ...]
+    partial: tuple[SyncReport, ...]
     failures: tuple[SyncReport, ...]
     duration_ms: int
 
     @property
     def total_workspaces(self) -> int:
         """Active workspaces in the selection."""
-        return len(self.successes) + len(self.failures)
+        return len(self.successes) + len(self.partial) + len(self.failures)
+
+    @property
+    def in_words(self) -> str:
+        """How many workspaces ended with each outcome."""
+        return tally(len(self.successes), len(self.partial), len(self.failures))
 
     def as_json(self) -> dict[str, Any]:
         """The object that `gsc sync --json` prints."""
         return {
             "total_workspaces": self.total_workspaces,
-            "successes": [_success(report) for report in self.successes],
+            "successes": [report.as_json() for report in self.successes],
+            "partial": [report.as_json() for report in self.partial],
             "failures": [
                 {"workspace": report.workspace, "reason": report.reason} for report in self.failures
             ],
@@ -149,45 +195,27 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def append_run(lake: Lake, report: SyncReport) -> None:
-    """Write the report's row to `sync_runs`."""
-    row = {
+def append_runs(lake: Lake, reports: Sequence[SyncReport]) -> None:
+    """Write the reports' rows to `sync_runs`, in one commit."""
+    rows = [_row(report) for report in reports]
+    lake.append(SYNC_RUNS, pa.Table.from_pylist(rows, schema=SYNC_RUNS.schema))
+
+
+def _row(report: SyncReport) -> dict[str, Any]:
+    counts = asdict(report.counts)
+    return {
         "workspace": report.workspace,
         "month": month_of(report.started_at.date()),
         "run_id": report.run_id,
         "started_at": report.started_at,
         "seconds": report.seconds,
-        "outcome": "success" if report.is_success else "failure",
+        "outcome": report.outcome.value,
         "first_day": report.window.start,
         "last_day": report.window.last,
         "properties": report.properties,
-        **{f"days_{outcome}": report.count(outcome) for outcome in Outcome},
+        **{name: count for name, count in counts.items() if name in SYNC_RUNS.schema.names},
         "rows": report.rows,
-        "calls": report.usage.calls,
-        "retries": report.usage.retries,
         "problems": [str(problem) for problem in report.problems],
+        "calls_by_duration": report.usage.times.counts,
+        "call_milliseconds": report.usage.times.milliseconds,
     }
-    lake.append(SYNC_RUNS, pa.Table.from_pylist([row], schema=SYNC_RUNS.schema))
-
-
-def _success(report: SyncReport) -> dict[str, Any]:
-    return {
-        "workspace": report.workspace,
-        "days_read": report.count(Outcome.READ),
-        "days_unchanged": report.count(Outcome.UNCHANGED),
-        "days_empty": report.count(Outcome.EMPTY),
-        "days_failed": report.count(Outcome.FAILED),
-        "rows": report.rows,
-        "calls": report.usage.calls,
-        "seconds": round(report.seconds, 3),
-        "problems": [str(problem) for problem in report.problems],
-    }
-
-
-def _days_text(days: Iterable[date]) -> str:
-    ordered = sorted(days)
-    if not ordered:
-        return ""
-    if len(ordered) == 1:
-        return f"{ordered[0]}: "
-    return f"{len(ordered)} days from {ordered[0]} to {ordered[-1]}: "

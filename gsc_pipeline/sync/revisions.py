@@ -1,7 +1,7 @@
-"""Revisions: final days whose totals moved, as rows that stay.
+"""Revisions: changes of the totals of days that were final or empty, one row per change.
 
-Written when the probe shows the change, before the day is read again: a read that fails or a crash must
-not lose what was seen. The same change seen twice is one row.
+A revision is written before its day is read again, so a failed read or a crash does not lose the revision. If
+two syncs find the same change, the table has one row of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One settled day's totals before and after. `record` is what the ledger said before."""
+    """The totals of one day before and after a change. `record` is the ledger's record before it."""
 
     record: DayRecord
     before: DayTotals
@@ -30,7 +30,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class _SameRevisions:
-    """The rows of these revisions, should an earlier sync have written them and then died."""
+    """Selects these revisions' rows, which an earlier sync may have written before it was interrupted."""
 
     target: Target
     revisions: Sequence[Revision]
@@ -45,7 +45,7 @@ class _SameRevisions:
 
 
 def find_revisions(decisions: Sequence[Decision], records: Mapping[date, DayRecord]) -> list[Revision]:
-    """The decisions that change a day which was final, or known to be empty."""
+    """The revisions in `decisions`: changes of days that were final or empty."""
     found = []
     for decision in decisions:
         record = records.get(decision.day)
@@ -68,7 +68,7 @@ def write_revisions(
     seen_at: datetime,
     run_id: str,
 ) -> None:
-    """Add the revisions to their table, in one commit. LakeError on failure."""
+    """Write the revisions in one commit. Raises LakeError."""
     days = tuple(revision.record.data_date for revision in revisions)
     target = Target(workspace, site_url, search_type, days)
     rows = [

@@ -1,4 +1,4 @@
-"""Verifies the lake: every file that the tables' logs name, and every day of the ledger against the rows."""
+"""Verifies the lake: every file in the tables' logs, and every day of the ledger against the rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_list
 from gsc_pipeline.lake.schemas import (
-    CLAIMS,
     COMPARED,
+    LEDGER_COUNTS,
     SITE_IMPRESSION,
     SYNC_LEDGER,
     TABLES,
@@ -27,26 +27,26 @@ from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP
 from gsc_pipeline.sync.ledger import DayTotals
 
-LARGE = tuple(CLAIMS.values())
-"""Tables of whose files only the compared columns are read."""
+LARGE = tuple(LEDGER_COUNTS.values())
+"""Tables of which only the compared columns are read."""
 
 
 class Wrong(StrEnum):
     """What is wrong with a day."""
 
     UNRECORDED = "the tables hold rows, the ledger has no record"
-    WRITING = "a sync has replaced its rows in part, or is about to"
-    SITE_ROWS = f"{SITE_IMPRESSION.name} holds another number of rows than the ledger says"
-    URL_ROWS = f"{URL_IMPRESSION.name} holds another number of rows than the ledger says"
-    TOTALS = f"the rows of {SITE_IMPRESSION.name} are not the day's totals"
-    URL_TOTALS = f"the rows of {URL_IMPRESSION.name} do not sum to what was read"
+    WRITING = "a sync was interrupted, or is still running, while it replaced the rows"
+    SITE_ROWS = f"{SITE_IMPRESSION.name} does not hold as many rows as the ledger records"
+    URL_ROWS = f"{URL_IMPRESSION.name} does not hold as many rows as the ledger records"
+    TOTALS = f"the rows of {SITE_IMPRESSION.name} do not add up to the day's totals"
+    URL_TOTALS = f"the rows of {URL_IMPRESSION.name} do not add up to the recorded sums"
 
 
 @dataclass(frozen=True, slots=True)
 class BadDay:
-    """A day whose rows and record disagree. Counts of the ledger are None where it has no record.
+    """A day whose rows and record disagree. The recorded counts are None if there is no record.
 
-    `position` is the average of the rows in the site table, counted from one, None for feeds.
+    `position` is the average of the rows in the site table, counted from one; None for feeds.
     """
 
     workspace: str
@@ -68,13 +68,13 @@ class BadDay:
 
     @property
     def totals(self) -> DayTotals:
-        """The day's totals, as the rows of the site table sum to."""
+        """The day's totals: the sums of the rows in the site table."""
         return DayTotals(self.clicks, self.impressions, self.position)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of what is wrong, with what to do about it. Empty fields do not apply."""
+    """One thing that is wrong, and what to do about it. Empty fields do not apply."""
 
     table: str
     what: str
@@ -89,9 +89,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What is wrong with logs, files and days; and how many days of a property and search type were compared.
+    """What is wrong with logs, files and days. `compared` counts days of a property and search type.
 
-    Where the log of a compared table is damaged, no day is compared.
+    No day is compared if the log of a compared table is damaged.
     """
 
     logs: tuple[DamagedError, ...]
@@ -116,16 +116,16 @@ class Verification:
         }
 
     def findings(self) -> list[Finding]:
-        """What is wrong, a line each; days of one property and search type with the same fault share one."""
+        """One finding per damaged log or file, and per property, search type and fault."""
         logs = [
-            Finding(error.table, str(error), "gsc verify --repair makes the log from the files")
+            Finding(error.table, str(error), "gsc verify --repair rebuilds the log from the files")
             for error in self.logs
         ]
         files = [
             Finding(
                 file.table,
                 f"{file.path} {file.damage}",
-                "gsc verify --repair takes it out of the table and reads its days again",
+                "gsc verify --repair removes it from the table and reads its days again",
                 workspace=file.workspace,
             )
             for file in self.files
@@ -137,19 +137,19 @@ class Verification:
 
 
 def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
-    """Look at every file and compare every day, of some workspaces or of all. Changes nothing.
+    """Check every file and compare every day, of some workspaces or of all. Changes nothing.
 
-    Of the two large tables only the columns that are compared are read; the files of the others are read
-    whole. Raises LakeError where the storage does not answer.
+    Of the two large tables only the compared columns are read; the files of the others are read in full.
+    Raises LakeError if the storage is unavailable.
     """
-    logs, files = _look(lake, TABLES)
+    logs, files = _check_files(lake, TABLES)
     days: list[BadDay] = []
     compared = 0
     if not {error.table for error in logs} & {table.name for table in COMPARED}:
         try:
             days, compared = _compare(lake, files)
         except LakeError:
-            more = [file for file in _look(lake, LARGE, deep=True)[1] if file not in files]
+            more = [file for file in _check_files(lake, LARGE, deep=True)[1] if file not in files]
             if not more:
                 raise
             files += more
@@ -162,10 +162,10 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
     )
 
 
-def _look(
+def _check_files(
     lake: Lake, tables: Sequence[TableSpec], *, deep: bool = False
 ) -> tuple[list[DamagedError], list[DamagedFile]]:
-    """Logs and files that cannot be used. Files of the large tables are only read if `deep`."""
+    """Logs and files that are damaged. Files of the large tables are read only if `deep`."""
     logs: list[DamagedError] = []
     files: list[DamagedFile] = []
     for table in tables:
@@ -197,7 +197,8 @@ _SQL = f"""
                         AND status IN ('final', 'provisional')
                         AND (site.clicks, site.impressions) <> (ledger.clicks, ledger.impressions)
                        THEN 'TOTALS'
-                   WHEN (url.clicks, url.impressions) <> (url_clicks, url_impressions)
+                   WHEN url_clicks IS NOT NULL
+                        AND (url.clicks, url.impressions) <> (url_clicks, url_impressions)
                        THEN 'URL_TOTALS'
                END AS wrong,
                coalesce(site.rows, 0), site_rows, coalesce(url.rows, 0), url_rows,
@@ -248,7 +249,7 @@ def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:
     return Finding(
         URL_IMPRESSION.name if is_url else SITE_IMPRESSION.name,
         f"{wrong.value}{example}",
-        "gsc verify --repair reads these days again, as far as Search Console still shows them",
+        "gsc verify --repair reads these days again, if Search Console still shows them",
         workspace=one.workspace,
         site_url=one.site_url,
         search_type=one.search_type,

@@ -1,4 +1,4 @@
-"""The sync of one workspace: all its properties and search types, one after another, and the report."""
+"""Syncs one workspace: its properties and search types, one after another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import date
 
@@ -19,20 +20,21 @@ from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
-from gsc_pipeline.sync.damage import RESTORE, Damages, find_damage
+from gsc_pipeline.sync.damage import RESTORE, DamagedDays, find_damage
+from gsc_pipeline.sync.failures import record_standing
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_rows, records_of
-from gsc_pipeline.sync.properties import known_properties, once_readable, record_properties
+from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
 from gsc_pipeline.sync.property import (
     STOPS_WORKSPACE,
     PropertySync,
     SyncContext,
     SyncOptions,
-    problem_of,
 )
-from gsc_pipeline.sync.report import NO_PROPERTY, OnProgress, Problem, SyncReport, append_run
-from gsc_pipeline.sync.standing import record_standing
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.sync.recorder import RunRecorder
+from gsc_pipeline.sync.report import OnProgress, SyncReport
+from gsc_pipeline.sync.tables.properties import known_properties, once_readable, record_properties
+from gsc_pipeline.workspaces.registry import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +49,14 @@ def sync_workspace(
     clock: Clock = utc_now,
     run_id: str | None = None,
     on_progress: OnProgress = lambda progress: None,
+    recorder: RunRecorder | None = None,
 ) -> SyncReport:
-    """Bring the lake's copy of the workspace's days in `window` up to date.
+    """Bring the workspace's days in `window` up to date in the lake.
 
-    Returns a report that names every problem; a property's failure never stops another's read, a dead
-    credential or an open circuit breaker stops the rest of the workspace. Raises only LakeError and
-    StateError: the lake and the shared state are everyone's.
+    The report lists every problem. The failure of one property does not stop the others. An unusable
+    credential or an open circuit breaker stops the rest of the workspace. Without a `recorder`, the sync is
+    recorded in `sync_runs` when it returns. Raises only LakeError and StateError: all workspaces share the
+    lake and the state.
     """
     context = SyncContext(
         workspace=workspace,
@@ -73,18 +77,19 @@ def sync_workspace(
         started_at=context.now,
         seconds=time.monotonic() - started,
         properties=len({part.site_url for part in parts}),
-        days=tuple(outcome for part in parts for outcome in part.outcomes),
+        days=tuple(day for part in parts for day in part.days),
         problems=(*problems, *(problem for part in parts for problem in part.problems)),
         usage=console.usage() - usage,
     )
-    waiting = {(part.site_url, part.search_type): part.failing_days for part in parts}
+    waiting = {(part.site_url, part.search_type): part.failed_days for part in parts}
     record_standing(lake, workspace.id, report.problems, waiting, context.now)
-    append_run(lake, report)
+    with nullcontext(recorder) if recorder else RunRecorder(lake, clock) as runs:
+        runs.add(report)
     return report
 
 
 def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Problem]]:
-    """Sync every property and search type; returns them, and the problems that are the workspace's own."""
+    """Sync every property and search type. Returns their syncs, and the problems of the workspace itself."""
     try:
         rows = read_rows(context.lake, context.workspace.id)
         damages = _find_damage(context, rows)
@@ -96,8 +101,8 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
         site_urls, lost = _site_urls(context)
     except SearchConsoleError as error:
         known = _parts(context, sorted({site_url for site_url, _ in ledger}), ledger, damages)
-        _leave_unverified(known, error)
-        return known, [*problems, problem_of(error)]
+        _fail_unverified(known, error)
+        return known, [*problems, Problem.of(error)]
     problems += lost
     parts = _parts(context, site_urls, ledger, damages)
     problems += _damage_elsewhere(damages, parts)
@@ -108,18 +113,18 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
             try:
                 part.run(executor)
             except STOPS_WORKSPACE as error:
-                _leave_unverified(parts[i + 1 :], error)
-                return parts, [*problems, problem_of(error)]
+                _fail_unverified(parts[i + 1 :], error)
+                return parts, [*problems, Problem.of(error)]
             except (PipelineError, SearchConsoleError):
                 raise
-            # Whatever it is, it is about this property: the others can still be synced.
+            # An unexpected error of one property does not stop the others.
             except Exception as error:
                 log.exception("workspace %s: %s: unexpected error", context.workspace.id, part.site_url)
-                part.report_fault(error)
+                part.add_fault(error)
     return parts, problems
 
 
-def _find_damage(context: SyncContext, ledger: pa.Table) -> Damages:
+def _find_damage(context: SyncContext, ledger: pa.Table) -> DamagedDays:
     found = disagreements(context.lake, context.workspace.id, ledger)
     for one in found:
         log.warning(
@@ -128,11 +133,11 @@ def _find_damage(context: SyncContext, ledger: pa.Table) -> Damages:
             one,
             extra={"event": "lake.disagrees", **asdict(one)},
         )
-    return find_damage(context.lake, context.workspace.id, found, context.now) if found else Damages()
+    return find_damage(context.lake, context.workspace.id, found, context.now) if found else DamagedDays()
 
 
-def _damage_elsewhere(damages: Damages, parts: Sequence[PropertySync]) -> list[Problem]:
-    """Damaged days of properties and search types that this sync does not read."""
+def _damage_elsewhere(damages: DamagedDays, parts: Sequence[PropertySync]) -> list[Problem]:
+    """Problems for damaged days of properties and search types that this sync does not read."""
     read = {(part.site_url, part.search_type) for part in parts}
     return [
         Problem(
@@ -146,10 +151,11 @@ def _damage_elsewhere(damages: Damages, parts: Sequence[PropertySync]) -> list[P
 
 
 def _site_urls(context: SyncContext) -> tuple[Sequence[str], list[Problem]]:
-    """The properties to sync, and a problem for each that is no longer among them.
+    """The properties to sync, and a problem for each property that the credential can no longer read.
 
-    Where they are whatever the credential may read, changes are recorded. An empty list loses nothing: it
-    may be an answer that is none.
+    If the workspaces file lists no properties for the workspace, every property that the credential can read
+    is synced, and the changes of the API's list are recorded. An empty list after one with properties is not
+    recorded, because the answer may be wrong.
     """
     workspace = context.workspace
     if workspace.properties is not None:
@@ -165,6 +171,7 @@ def _site_urls(context: SyncContext) -> tuple[Sequence[str], list[Problem]]:
         Problem(
             "no longer among the properties that the credential may read",
             site_url,
+            is_refusal=True,
             next_step="add the credential as a user of it again, or list the properties to sync in the "
             "workspaces file",
         )
@@ -176,7 +183,7 @@ def _parts(
     context: SyncContext,
     site_urls: Sequence[str],
     ledger: Mapping[LedgerKey, Mapping[date, DayRecord]],
-    damages: Damages,
+    damages: DamagedDays,
 ) -> list[PropertySync]:
     keys = [
         (site_url, kind, (site_url, search_type_in_tables(kind)))
@@ -189,6 +196,6 @@ def _parts(
     ]
 
 
-def _leave_unverified(parts: Sequence[PropertySync], error: SearchConsoleError) -> None:
+def _fail_unverified(parts: Sequence[PropertySync], error: SearchConsoleError) -> None:
     for part in parts:
-        part.leave_unverified(error)
+        part.fail_unverified(error)

@@ -1,4 +1,4 @@
-"""The benchmark harness at a size at which it proves that it works, and nothing about speed."""
+"""The benchmarks at a size that shows that they work, and nothing about speed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_programs_are_measured_by_what_the_server_sent_them(small: Outcome, work
     assert DeltaTable(str(work / "library" / "lake" / "searchdata_url_impression")).count() >= 100
 
 
-def test_a_table_tells_figures_and_ratios_to_the_floor(small: Outcome):
+def test_a_table_shows_figures_and_ratios_to_the_floor(small: Outcome):
     text = render([section(SMALL, small, load=0.5)])
     assert "## 2 days × 50 rows" in text
     assert "one run, load 0.5 before" in text
@@ -59,7 +59,7 @@ def test_a_table_tells_figures_and_ratios_to_the_floor(small: Outcome):
     assert row == "| library | 1.00 | 3.00 | 100 | 3 | 4,000 | 4,000 | 750.00 | 0.50 | 1.50 |"
 
 
-def test_a_program_that_fails_is_named_and_holds_up_no_other(tmp_path: Path):
+def test_a_program_that_fails_is_named_and_stops_no_other(tmp_path: Path):
     broken = Program(
         "airbyte", "broken", lambda job: (sys.executable, "-c", "raise SystemExit('no such day')")
     )
@@ -79,6 +79,7 @@ def test_figures_are_kept_between_invocations(tmp_path: Path):
     assert kept(tmp_path, [SMALL, replace(SMALL, name="never measured")]) == [again]
 
 
+@pytest.mark.soak
 def test_a_report_is_measured_on_a_lake_that_needs_no_sync(tmp_path: Path):
     both = ("report", "report-again")
     scenario = Scenario("report", "a report", 70, 30, 0.0, both, ("https://www.example.com/",), idle=True)
@@ -87,7 +88,7 @@ def test_a_report_is_measured_on_a_lake_that_needs_no_sync(tmp_path: Path):
     made, again = found.medians["report"], found.medians["report-again"]
     assert made.calls == again.calls == 0
     assert (tmp_path / "report" / "reports" / "acme.html").exists()
-    # The unmeasured run and the measured one both made them; of the other only the first did.
+    # Both runs of the first program compute the insights; of the second program, only the first run does.
     assert len(DeltaTable(str(tmp_path / "report" / "lake" / "ctr_curve")).history()) == 2
     assert len(DeltaTable(str(tmp_path / "report-again" / "lake" / "ctr_curve")).history()) == 2
     text = render([section(scenario, outcome(report=measured(wall=9.9, peak_mib=480.0)), 0.0)])
@@ -95,7 +96,7 @@ def test_a_report_is_measured_on_a_lake_that_needs_no_sync(tmp_path: Path):
     assert "| the same: peak memory | < 500 MB | 503 MB | no |" in text
 
 
-def test_targets_are_judged():
+def test_figures_are_compared_with_targets():
     def found(name: str, **programs: Measurement) -> Section:
         return section(replace(SMALL, name=name, sites=("a", "b", "c")), outcome(**programs), 0.0)
 
@@ -133,7 +134,7 @@ def test_wall_times_of_a_single_run_are_not_compared():
     assert "| library | 1.00 | 1.00 | 100 | 3 | 2,000 |  | 500.00 |  | 1.00 |" in text
 
 
-def test_a_raised_limit_is_said():
+def test_a_raised_rate_limit_is_noted():
     text = render([section(replace(SMALL, limit_factor=100), outcome(library=measured()), 0.0)])
     assert "GSC_API_LIMIT_FACTOR=100" in text
 
@@ -144,7 +145,7 @@ def test_programs_of_the_project_must_be_served_the_same_rows():
         check_agreement(SMALL, {"command": measured(rows=1), "library": measured()})
 
 
-def test_the_server_is_told_to_be_fast_enough_or_not(tmp_path: Path):
+def test_the_rate_of_the_server_has_a_target(tmp_path: Path):
     scenario = Scenario("server", "the server", 2, 50, 0.0, ("server",))
     found = run_scenario(scenario, tmp_path, runs=1)
     assert found.failures == {}

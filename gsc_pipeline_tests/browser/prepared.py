@@ -1,11 +1,10 @@
-"""What the browser looks at: a Dagster instance with runs in it, and Dagster's own web server over it."""
+"""What the browser opens: a Dagster instance with runs, and Dagster's web server."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ import urllib3
 
 from gsc_pipeline.days import ONE_DAY, Window, utc_now
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.jobs import run_tags
-from gsc_pipeline.partitions import WORKSPACES
+from gsc_pipeline.defs.jobs import run_tags
+from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.waiting import HANG_SECONDS, wait_until
 from gsc_pipeline_tests.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ REFUSED = "sc-domain:other.com"
 
 @dataclass(frozen=True)
 class Prepared:
-    """Where the UI is, and what it has to show."""
+    """The UI's address, and what it must show."""
 
     url: str
     sync_run: str
@@ -41,7 +41,7 @@ class Prepared:
 
 @contextmanager
 def prepared(folder: Path) -> Iterator[Prepared]:
-    """acme synced and reported on, one of its properties refused; globex listed and not synced yet."""
+    """acme has a sync, a report and a refused property; globex is listed and was never synced."""
     home = folder / "home"
     home.mkdir()
     (home / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
@@ -64,7 +64,7 @@ def prepared(folder: Path) -> Iterator[Prepared]:
 
 
 def _run_jobs(home: Path, variables: dict[str, str], window: Window) -> str:
-    """Sync, insights and report of acme and the checks, as runs of the jobs. Returns the sync's run."""
+    """Run the jobs: sync, insights and report of acme, and the checks. Return the sync's run."""
     given = {name.removeprefix("GSC_").lower(): value for name, value in variables.items()}
     del given["dagster_home"]
     defs = build_defs(load_settings(**given))
@@ -96,21 +96,24 @@ def _webserver(environment: dict[str, str], folder: Path) -> Iterator[str]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    url = f"http://127.0.0.1:{port}"
     try:
-        while not _answers(socket, url):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.3)
+        wait_until(
+            lambda: process.poll() is not None or _answers(socket, url),
+            "Dagster's web server",
+            every=0.3,
+            log=log.read_text,
+        )
+        assert process.poll() is None, log.read_text()
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(HANG_SECONDS)
 
 
 def _answers(socket: urllib3.PoolManager, url: str) -> bool:
     try:
-        return socket.request("GET", f"{url}/server_info", timeout=5).status == 200
+        return socket.request("GET", f"{url}/server_info", timeout=HANG_SECONDS).status == 200
     except urllib3.exceptions.HTTPError:
         return False
 

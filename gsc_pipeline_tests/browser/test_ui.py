@@ -1,6 +1,6 @@
-"""What people see: Dagster's pages about this project, and the report, in a real browser.
+"""Dagster's pages about this project, and the report, in a real browser.
 
-Screenshots are left in `screenshots/`.
+Screenshots are saved in `screenshots/`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gsc_pipeline_tests.browser.prepared import REFUSED, ROOT, Prepared, prepared
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = playwright.Page
@@ -20,10 +21,11 @@ SCREENSHOTS = ROOT / "screenshots"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 GROUPS = ("search_console", "insights", "report")
 WINDOW = {"width": 1500, "height": 850}
-PATIENCE = 20_000
-"""Milliseconds: a machine that runs other tests beside is slow to draw."""
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +36,14 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
 
 @pytest.fixture(scope="module")
 def page(shown: Prepared) -> Iterator[Page]:
-    """One browser. Made after the rest: its event loop suffers no other in this thread."""
+    """One browser, created last: its event loop tolerates no other in this thread."""
     SCREENSHOTS.mkdir(exist_ok=True)
     with playwright.sync_playwright() as driver:
-        # Root, as in a container, has no sandbox.
+        # For root, as in a container, there is no sandbox.
         browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(viewport=WINDOW)
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+        page.set_default_timeout(HANG_SECONDS * 1000)
+        expect.set_options(timeout=HANG_SECONDS * 1000)
         yield page
         browser.close()
 
@@ -65,7 +67,7 @@ def test_lineage_reads_from_the_api_tables_over_the_insights_to_the_report(
     places = [group.bounding_box()["x"] for group in groups]
     assert places == sorted(places)
     picture(page, "groups")
-    # Opened, the groups take more room; what lies outside the window is not drawn.
+    # Opened groups take more space, and nothing outside the window is drawn.
     page.set_viewport_size({"width": 2000, "height": 1500})
     page.goto(f"{shown.url}/assets/client_report?view=lineage&lineageScope=upstream&lineageDepth=5")
     sees(page, "search…_impression", "url_inspections", "ctr_curve", "striking_distance", "client_report")
@@ -79,10 +81,10 @@ def test_the_lineage_of_one_insight_fits_the_window(page: Page, shown: Prepared)
     picture(page, "lineage")
 
 
-def test_an_asset_says_what_it_is_and_when_it_was_last_true(page: Page, shown: Prepared) -> None:
+def test_an_asset_shows_what_it_is_and_its_latest_materialization(page: Page, shown: Prepared) -> None:
     page.goto(f"{shown.url}/assets/searchdata_site_impression")
-    sees(page, "counted by property", "Latest materialization", f"{shown.window.last}|acme")
-    sees(page, "What people searched for; empty when anonymised")
+    sees(page, "aggregated by property", "Latest materialization", f"{shown.window.last}|acme")
+    sees(page, "The search query; empty for anonymised queries")
     picture(page, "asset")
 
 
@@ -92,10 +94,10 @@ def test_partitions_show_which_days_of_which_workspace_are_there(page: Page, sho
     picture(page, "partitions")
 
 
-def test_a_check_says_what_is_wrong_now_and_of_whom(page: Page, shown: Prepared) -> None:
+def test_a_check_shows_what_fails_now_and_for_which_workspace(page: Page, shown: Prepared) -> None:
     page.goto(f"{shown.url}/assets/searchdata_site_impression?view=checks")
     page.get_by_text("no_partial_failures").first.click()
-    sees(page, "Nothing of any active workspace fails", "1 thing fails, of acme", REFUSED)
+    sees(page, "Green: nothing fails now", "1 failure in acme", REFUSED)
     picture(page, "checks")
 
 
@@ -114,7 +116,7 @@ def test_a_run_with_one_failing_property_is_green_and_names_it_and_the_cause(
     picture(page, "run")
 
 
-def test_an_insight_shows_its_foremost_rows_and_its_chart(page: Page, shown: Prepared) -> None:
+def test_an_insight_shows_its_top_rows_and_its_chart(page: Page, shown: Prepared) -> None:
     page.goto(f"{shown.url}/assets/daily_performance?view=partitions&partition=acme")
     sees(page, "foremost_rows", "anonymised_clicks", str(shown.window.last))
     page.get_by_text("Show markdown").click()
@@ -124,14 +126,14 @@ def test_an_insight_shows_its_foremost_rows_and_its_chart(page: Page, shown: Pre
     picture(page, "insight")
 
 
-def test_the_schedule_says_when_it_fires_and_why_it_is_off(page: Page, shown: Prepared) -> None:
+def test_the_schedule_shows_when_it_fires_and_why_it_is_off(page: Page, shown: Prepared) -> None:
     page.goto(f"{shown.url}/locations/gsc_pipeline/schedules/gsc_auto_sync")
     sees(page, "One run per active workspace, over the last 14 days", "GSC_AUTO_SYNC_ENABLED is not true")
     sees(page, "every 6 hours", "gsc_sync")
     picture(page, "schedule")
 
 
-def test_the_report_opens_from_the_disk_and_asks_the_network_for_nothing(page: Page, shown: Prepared) -> None:
+def test_the_report_opens_from_the_disk_without_the_network(page: Page, shown: Prepared) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(shown.report.as_uri())
@@ -141,7 +143,7 @@ def test_the_report_opens_from_the_disk_and_asks_the_network_for_nothing(page: P
     picture(page, "report")
 
 
-def test_the_report_fits_a_telephone_and_its_printed_parts_stay_whole(page: Page, shown: Prepared) -> None:
+def test_the_report_fits_a_phone_and_its_printed_parts_are_not_split(page: Page, shown: Prepared) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(shown.report.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -150,5 +152,5 @@ def test_the_report_fits_a_telephone_and_its_printed_parts_stay_whole(page: Page
     style = "getComputedStyle(document.querySelector('{}')).{}"
     for part in ("section.finding", ".chart", "figure", "tr"):
         assert page.evaluate(style.format(part, "breakInside")) == "avoid", part
-    # A dark screen is not printed.
+    # Dark colours are not printed.
     assert page.evaluate(style.format("body", "backgroundColor")) == "rgb(255, 255, 255)"

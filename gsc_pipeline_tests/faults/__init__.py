@@ -1,1 +1,1 @@
-"""Tests that try to break what the README promises: each ends with a true lake, or a named failure."""
+"""Tests that try to break the README's promises: each ends with a true lake or a reported failure."""

@@ -1,9 +1,9 @@
-"""A clock that a test drives, and that whole processes go by: Dagster's daemon, its runs, the pipeline.
+"""A clock that a test sets and other processes follow: Dagster's daemon, its runs, the pipeline.
 
-Dagster asks two functions for the time, which are there to be replaced by tests, and stamps what happens in
-a run as the logging library does; the pipeline asks the clock that it is given. Pauses and time-outs stay
-real. A minute of this clock lasts a second: it is always in a minute's last two seconds, so that the
-scheduler, which sleeps until a minute is over, looks at it every two real seconds at least.
+Dagster reads the time from two functions that tests may replace, and an event's time from its log record;
+the pipeline reads the clock that is passed in. Pauses and time-outs stay real. A minute of this clock lasts
+a second: the clock is always in a minute's last two seconds, so that the scheduler, which sleeps until the
+minute is over, reads it at least every two real seconds.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any
 import dagster._time as dagster_time
 
 VARIABLE = "GSC_TEST_CLOCK"
-"""Names the file with the seconds that the clock is ahead of the machine's."""
+"""Names the file that holds how many seconds the clock is ahead of the machine's."""
 A_SECOND, A_MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 def followed() -> datetime:
-    """What the clock shows in a process that goes by it."""
+    """The clock's time in a process that follows it."""
     return datetime.fromtimestamp(time.time() + _seconds_ahead(), UTC)
 
 
 def follow() -> None:
-    """Make Dagster in this process go by the clock that the environment names."""
+    """Make Dagster in this process follow the clock that the environment names."""
     dagster_time._mockable_get_current_timestamp = lambda: followed().timestamp()
     dagster_time._mockable_get_current_datetime = followed
     make_record = logging.getLogRecordFactory()
@@ -48,7 +48,7 @@ def _seconds_ahead() -> float:
 
 
 class FastClock:
-    """The clock as its test holds it. `runs` is an SQLite database that stamps new runs by itself."""
+    """The clock as its test sets it. `runs` is an SQLite database that sets the times of new runs itself."""
 
     def __init__(self, file: Path, start: datetime, runs: Path) -> None:
         self._file = file
@@ -70,13 +70,13 @@ class FastClock:
         self._ahead = (minute - 2 * A_SECOND).timestamp() - time.time()
         new = self._file.with_suffix(".new")
         new.write_text(str(self._ahead), encoding="ascii")
-        # In one piece, as others read it at any moment.
+        # Atomically: other processes read it at any moment.
         new.replace(self._file)
         with closing(sqlite3.connect(self._runs)) as database, database:
             database.execute("UPDATE test_clock SET ahead = ?", (self._ahead,))
 
     def pass_a_minute(self) -> None:
-        """In a real second, so that a second is left before the minute would really be over."""
+        """Take a real second, and stop a second before the next minute begins."""
         now = self.now()
         if now.second == 58:
             time.sleep(1 - now.microsecond / 1e6)

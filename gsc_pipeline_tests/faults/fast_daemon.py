@@ -1,4 +1,4 @@
-"""Dagster's daemon, going by a test's clock: `python -m gsc_pipeline_tests.faults.fast_daemon run …`."""
+"""Dagster's daemon, following a test's clock: `python -m gsc_pipeline_tests.faults.fast_daemon run …`."""
 
 from __future__ import annotations
 

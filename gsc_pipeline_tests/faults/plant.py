@@ -1,4 +1,4 @@
-"""The pipeline as it stands in production, on a test's clock: code server, daemon, queue and runs."""
+"""The pipeline as in production, on a test's clock: code server, daemon, queue and runs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from gsc_pipeline.jobs import IN_FLIGHT, workspaces_of
-from gsc_pipeline.state.store import open_store
-from gsc_pipeline.telemetry import WorkspaceSyncComplete
-from gsc_pipeline.ticks import TickBook
+from gsc_pipeline.defs.jobs import IN_FLIGHT, workspaces_of
+from gsc_pipeline.state.opening import open_store
+from gsc_pipeline.sync.telemetry import WorkspaceSyncComplete
+from gsc_pipeline.sync.ticks import TickBook
 from gsc_pipeline_tests.faults.fast_clock import A_MINUTE, VARIABLE, FastClock
+from gsc_pipeline_tests.waiting import wait_until
 from gsc_pipeline_tests.world import World
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 300
+HANG_SECONDS = 3600.0
+"""A tick of all workspaces takes a quarter of a minute, or minutes on a busy machine: only a hang an hour."""
+FREE_MINUTES, SLOWER = 30, 1.15
+"""So many minutes after a tick is due, a minute lasts a second; each minute after that lasts longer."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """From when to when a run that was about a workspace lasted, in seconds of the test's clock."""
+    """When a run for a workspace started and ended, in seconds of the test's clock."""
 
     run_id: str
     job: str
@@ -40,7 +44,7 @@ class Span:
 
 @dataclass
 class Plant:
-    """Processes over a world's folder. `spans` are of every run that has ended, deleted ones too."""
+    """Processes over a world's folder. `spans` cover every run that has ended, deleted ones included."""
 
     world: World
     clock: FastClock
@@ -49,12 +53,13 @@ class Plant:
     daemon: subprocess.Popen[bytes]
     instance: dg.DagsterInstance
     book: TickBook
+    minutes: int = 0
     spans: set[Span] = field(default_factory=set)
 
     @classmethod
     @contextmanager
     def running(cls, world: World, environment: dict[str, str], start: datetime) -> Iterator[Plant]:
-        """All of it, up and with its schedules seen, shortly before `start`."""
+        """All processes, started shortly before `start`, with the schedules known to the daemon."""
         home = world.folder / "dagster"
         home.mkdir()
         _configure(home)
@@ -85,12 +90,13 @@ class Plant:
                 _end(server)
 
     def fire(self, due: datetime) -> None:
-        """Let it be the moment at which the schedule is due."""
+        """Set the clock to the moment at which the schedule is due."""
         self.clock.go_to(due)
+        self.minutes = 0
         self.world.now = self.clock.now()
 
     def fire_and_finish(self, due: datetime, job: str) -> None:
-        """Let it be the moment at which another job's schedule is due, and wait until its run has ended."""
+        """Set the clock to when another job's schedule is due, and wait until its run has ended."""
         earlier = self._newest(job)
         self.fire(due)
         self.wait(lambda: self._newest(job) != earlier)
@@ -99,7 +105,7 @@ class Plant:
     def settle(self, due: datetime) -> None:
         """Wait until the tick is summed up and every run that followed from it has ended."""
         self.wait(lambda: self._is_summed_up(due))
-        # What the summary asks for is launched a moment after it is told.
+        # The runs that the summary requests are launched a moment later.
         for _ in range(2):
             self._wait_for_runs()
         for record in self.instance.get_run_records():
@@ -111,24 +117,24 @@ class Plant:
                 }
 
     def outcomes(self, due: datetime) -> list[WorkspaceSyncComplete]:
-        """What became of the workspaces of a tick."""
+        """The outcomes of a tick's workspaces."""
         tick = self.book.named(due.isoformat())
         assert tick is not None
         return self.book.outcomes(tick)
 
     def wait(self, is_met: Callable[[], bool]) -> None:
-        """Let minutes pass until something is so, and say what the processes said where it never is."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Let minutes pass until a condition is met. On a hang, fail with the ends of the processes' logs."""
+        limit = time.monotonic() + HANG_SECONDS
         self._pass_a_minute()
         while not is_met():
-            assert time.monotonic() < deadline, self.log()
+            assert time.monotonic() < limit, self.log()
             assert self.daemon.poll() is None, self.log()
-            self._pass_a_minute()
+            self._pass_a_minute(is_met)
 
     def replace_killed_daemon(self) -> None:
-        """Kill -9, and what a supervisor would do."""
+        """Kill -9 the daemon and start another, as a supervisor does."""
         os.kill(self.daemon.pid, signal.SIGKILL)
-        assert self.daemon.wait(30) == -signal.SIGKILL
+        assert self.daemon.wait(HANG_SECONDS) == -signal.SIGKILL
         self.daemon = _start_daemon(self.environment)
 
     def kill_a_run(self) -> None:
@@ -137,7 +143,7 @@ class Plant:
         os.kill(self._run_processes()[0], signal.SIGKILL)
 
     def resident_bytes(self) -> int:
-        """Memory of the two processes that go on for years."""
+        """Memory of the two processes that run for years."""
         pages = 0
         for process in (self.server, self.daemon):
             pages += int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
@@ -154,7 +160,13 @@ class Plant:
     def _wait_for_runs(self) -> None:
         self.wait(lambda: not self.instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT), limit=1))
 
-    def _pass_a_minute(self) -> None:
+    def _pass_a_minute(self, is_met: Callable[[], bool] = lambda: False) -> None:
+        """Real work takes real time, and limits go by the clock: on a slow machine the clock slows down."""
+        pause = SLOWER ** max(0, self.minutes - FREE_MINUTES) - 1
+        self.minutes += 1
+        until = time.monotonic() + pause
+        while time.monotonic() < until and not is_met():
+            time.sleep(1)
         self.clock.pass_a_minute()
         self.world.now = self.clock.now()
 
@@ -176,7 +188,7 @@ _CODE = ("-m", "gsc_pipeline_tests.faults.fast_definitions", "-d", str(ROOT))
 
 
 def _configure(home: Path) -> None:
-    """The project's dagster.yaml, in which limits that are about the machine's speed follow the clock's."""
+    """The project's dagster.yaml, with time limits on processes scaled to the clock's speed."""
     config = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))
     config["run_monitoring"] |= {"start_timeout_seconds": 60 * 300, "poll_interval_seconds": 2}
     (home / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -207,15 +219,12 @@ def _start(environment: dict[str, str], name: str, module: str, *arguments: str)
 
 
 def _wait_for(server: subprocess.Popen[bytes], socket: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not socket.exists():
-        assert server.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: socket.exists() or server.poll() is not None, "the code server")
+    assert server.poll() is None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # A code server that is asked to end waits a minute for calls that nobody makes.
+    # On SIGTERM a code server waits a minute for calls that never come.
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
+        process.wait(HANG_SECONDS)

@@ -1,4 +1,4 @@
-"""Dagster's part of the pipeline in this process: the schedule, its runs and the summary, on a set clock."""
+"""The schedule, its runs and the summary in this process, on a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -10,42 +10,49 @@ from typing import Any
 
 import dagster as dg
 
-from gsc_pipeline.assets.searchdata import searchdata_asset
-from gsc_pipeline.jobs import sync_job
-from gsc_pipeline.partitions import partitions_definition
-from gsc_pipeline.resources import Pipeline
-from gsc_pipeline.schedules import auto_sync_schedule
-from gsc_pipeline.search_console.breaker import SharedBreaker
+from gsc_pipeline.defs.build import build_defs
+from gsc_pipeline.search_console.breakers import SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
+from gsc_pipeline.search_console.guards import Guards
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.token_breakers import TokenBreakers
 from gsc_pipeline.settings import Settings, load_settings
-from gsc_pipeline.state.store import Store, open_store
-from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.telemetry import AutoSyncComplete, Telemetry
-from gsc_pipeline.tick_summary import AUTO_SYNC, auto_sync_check, tick_summary_sensor
-from gsc_pipeline.ticks import TickBook
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.state.opening import open_store
+from gsc_pipeline.state.store import Store
+from gsc_pipeline.sync.telemetry import AutoSyncComplete, Telemetry
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline_tests.defs.resources import doubles
+from gsc_pipeline_tests.instances import instance_on_files
 from gsc_pipeline_tests.world import World
 
 
-def guarded_console(world: World, store: Store, workspace: Workspace, attempts: int = 3) -> HttpSearchConsole:
-    """The live client with limiter and breaker as they come, which records what it would have waited."""
+def guards_of(world: World, store: Store) -> Guards:
+    """The default limiter and breakers of a process; the world records how long they would have waited."""
+    return Guards(
+        store,
+        SharedLimiter(store, clock=lambda: world.now, sleep=world.waits.append),
+        SharedBreaker(store, world.url, clock=lambda: world.now),
+        TokenBreakers(store, clock=lambda: world.now),
+    )
+
+
+def guarded_console(
+    world: World, store: Store, workspace: Workspace, attempts: int = 3, guards: Guards | None = None
+) -> HttpSearchConsole:
+    """The live client with these guards, or those of a new process; records how long it would have waited."""
     return HttpSearchConsole(
         workspace.credentials,
         base_url=world.url,
         retry=RetryPolicy(attempts=attempts, sleep=world.waits.append),
-        limiter=SharedLimiter(store, clock=lambda: world.now, sleep=world.waits.append),
-        breaker=SharedBreaker(store, world.url, clock=lambda: world.now),
-        token_breaker=TokenBreakers(store, clock=lambda: world.now).at,
+        guards=guards or guards_of(world, store),
         clock=lambda: world.now,
     )
 
 
 @dataclass
 class Station:
-    """The schedule, the job and the summary of a world's `workspaces`, as the daemon would drive them."""
+    """The schedule, the job and the summary of a world's `workspaces`, run as the daemon runs them."""
 
     world: World
     instance: dg.DagsterInstance
@@ -66,64 +73,56 @@ class Station:
         **settings: Any,
     ) -> Iterator[Station]:
         """A station on an instance that persists under the world's folder."""
-        home = world.folder / "dagster"
-        home.mkdir()
         settings = {"start_date": date(2026, 1, 1), "auto_sync_days": 5, "api_url": world.url, **settings}
         store = open_store(str(world.folder / "state.db"))
-        with dg.instance_for_test(temp_dir=str(home)) as instance:
+        with instance_on_files(world.folder / "dagster") as instance:
             yield cls(world, instance, workspaces, load_settings(**settings), store, telemetry or Telemetry())
         store.close()
 
     def __post_init__(self) -> None:
-        endpoints = TokenBreakers(self.store, clock=lambda: self.world.now)
-        job = sync_job(self.settings)
-        partitions = partitions_definition(
-            self.settings.start_date, lambda: [workspace.id for workspace in self.workspaces]
-        )
-        self.pipeline = Pipeline(
-            list_workspaces=lambda: tuple(self.workspaces),
-            open_console=lambda workspace: guarded_console(self.world, self.store, workspace),
+        guards = guards_of(self.world, self.store)
+        breaker, endpoints = guards.breaker, guards.token_breakers
+        assert breaker is not None
+        assert endpoints is not None
+        self.resources = doubles(
+            listed=lambda: tuple(self.workspaces),
+            open_console=lambda one: guarded_console(self.world, self.store, one, guards=guards),
             lake=self.world.lake,
-            options=SyncOptions(),
-            ticks=TickBook(self.store),
+            folder=self.world.folder,
             telemetry=self.telemetry,
-            breaker_state=SharedBreaker(self.store, self.world.url, clock=lambda: self.world.now).state,
-            held_back=lambda workspaces: endpoints.held_back({w.id: w.credentials for w in workspaces}),
-            after_tick=self.ended.append,
             clock=lambda: self.world.now,
+            breaker=breaker.state,
+            token_breakers=lambda workspaces: endpoints.not_closed_for(
+                {w.id: w.credentials for w in workspaces}
+            ),
+            on_end=self.ended.append,
         )
-        self.definitions = dg.Definitions(
-            # As it comes, but for the pause between attempts.
-            assets=[searchdata_asset(partitions, dg.RetryPolicy(max_retries=2)), AUTO_SYNC],
-            asset_checks=[auto_sync_check()],
-            jobs=[job],
-            schedules=[auto_sync_schedule(job, self.settings)],
-            sensors=[tick_summary_sensor(job, self.settings)],
-            resources={"pipeline": self.pipeline},
-        )
+        # The project's definitions, without the pause between attempts.
+        retries = dg.RetryPolicy(max_retries=2)
+        self.definitions = build_defs(self.settings, self.resources, retries=retries)
 
     def ask(self) -> list[dg.RunRequest] | str:
-        """One evaluation of the schedule, now: the runs it asks for, or why it asks for none."""
+        """Evaluate the schedule now: the runs it requests, or why it requests none."""
         with dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=self.world.now,
-            resources={"pipeline": self.pipeline},
+            resources=self.resources,
             repository_def=self.definitions.get_repository_def(),
         ) as context:
             found: Any = self.definitions.resolve_schedule_def("gsc_auto_sync").evaluate_tick(context)
         return list(found.run_requests or []) or str(found.skip_message)
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """One run that was asked for."""
+        """One run that was requested."""
         return self.definitions.resolve_job_def("gsc_sync").execute_in_process(
             instance=self.instance, tags=dict(request.tags), raise_on_error=False
         )
 
     def sum_up(self) -> list[Any]:
-        """One evaluation of the summary's sensor: its events, told to the instance as the daemon does."""
+        """Evaluate the summary's sensor: its events, reported to the instance as the daemon does."""
         with dg.build_sensor_context(
             instance=self.instance,
-            resources={"pipeline": self.pipeline},
+            resources=self.resources,
             repository_def=self.definitions.get_repository_def(),
         ) as context:
             found: Any = self.definitions.resolve_sensor_def("gsc_tick_summary").evaluate_tick(context)
@@ -133,7 +132,7 @@ class Station:
         return events
 
     def tick(self) -> AutoSyncComplete | str:
-        """One firing of the schedule, all its runs, and the summary; or why there was none."""
+        """One tick of the schedule, all its runs, and the summary; or why there was none."""
         asked = self.ask()
         if isinstance(asked, str):
             return asked

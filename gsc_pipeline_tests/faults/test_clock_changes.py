@@ -1,4 +1,4 @@
-"""Both nights on which California's clocks are changed: days are whole, in order, and final when they are."""
+"""Both nights on which California's clocks change: days are whole, in order, and final at the right time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, Window
-from gsc_pipeline.jobs import WINDOW_TAG
+from gsc_pipeline.defs.jobs import WINDOW_TAG
 from gsc_pipeline.lake.schemas import SYNC_LEDGER
 from gsc_pipeline.simulator import SyntheticProperty, is_complete
 from gsc_pipeline.sync.ledger import Status
@@ -25,7 +25,8 @@ def midnight(day: date) -> datetime:
 
 
 @pytest.mark.parametrize(("changed", "hours"), [(SPRING, 23), (AUTUMN, 25)])
-def test_ticks_around_the_change_ask_for_whole_days_and_end_in_the_truth(
+@pytest.mark.soak
+def test_ticks_around_a_clock_change_request_whole_days_and_end_in_true_rows(
     tmp_path: Path, changed: date, hours: int
 ) -> None:
     assert midnight(changed + ONE_DAY) - midnight(changed) == timedelta(hours=hours)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +22,10 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
+from gsc_pipeline_tests.waiting import HANG_SECONDS, wait_until
 from gsc_pipeline_tests.world import World
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 ROOT = Path(__file__).parents[2]
 IDS = [f"w{n}" for n in range(6)]
@@ -57,20 +57,28 @@ def configure(env: dict[str, str], *, launches: bool) -> None:
 
 
 def switch_on_ten_minutes_ago(env: dict[str, str]) -> None:
-    """As if the schedule had been running since, so that the tick that was due is made up for."""
+    """Pretend that the schedule has been on since then, so that the daemon runs the tick that was due."""
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+        switch_on_since_ten_minutes(instance, env["GSC_AUTO_SYNC_CRON"])
+
+
+def switch_on_since_ten_minutes(instance: dg.DagsterInstance, cron: str) -> None:
+    """The same in an open instance, whatever its state was."""
     location = RegisteredCodeLocationOrigin("gsc_pipeline")
     origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin("gsc_auto_sync")
     since = (utc_now() - timedelta(minutes=10)).timestamp()
-    data = ScheduleInstigatorData(env["GSC_AUTO_SYNC_CRON"], since)
-    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
-        instance.add_instigator_state(
-            InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, data)
-        )
+    data = ScheduleInstigatorData(cron, since)
+    state = InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, data)
+    known = instance.get_instigator_state(origin.get_id(), origin.get_selector().get_id())
+    if known is None:
+        instance.add_instigator_state(state)
+    else:
+        instance.update_instigator_state(state)
 
 
 @contextmanager
 def daemon(env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon and all that it starts, in a process group of its own, which is ended with it."""
+    """The daemon in a process group of its own, which ends together with it."""
     command = [str(Path(sys.executable).with_name("dagster-daemon")), "run"]
     with (Path(env["DAGSTER_HOME"]) / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
@@ -85,16 +93,13 @@ def daemon(env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
-                process.wait(60)
+                process.wait(HANG_SECONDS)
 
 
 def wait_for(env: dict[str, str], is_met: Callable[[list[dg.DagsterRun]], bool], every: float) -> None:
-    deadline = time.monotonic() + 180
+    log = (Path(env["DAGSTER_HOME"]) / "daemon.log").read_text
     with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
-        while not is_met(list(instance.get_runs())):
-            log = (Path(env["DAGSTER_HOME"]) / "daemon.log").read_text()
-            assert time.monotonic() < deadline, log[-4000:]
-            time.sleep(every)
+        wait_until(lambda: is_met(list(instance.get_runs())), "runs of the daemon", every=every, log=log)
 
 
 def runs(env: dict[str, str]) -> list[dg.DagsterRun]:
@@ -114,7 +119,7 @@ def test_a_daemon_killed_between_creating_and_launching_runs_is_replaced_without
         with daemon(env) as first:
             wait_for(env, lambda found: len(found) >= created, every=0.02)
             os.killpg(first.pid, signal.SIGKILL)
-            assert first.wait(30) == -signal.SIGKILL
+            assert first.wait(HANG_SECONDS) == -signal.SIGKILL
         assert not world.queries()
         assert all(not run.is_finished for run in runs(env))
 

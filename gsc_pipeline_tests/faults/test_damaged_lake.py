@@ -1,7 +1,8 @@
-"""Any file under the lake is deleted, cut, or replaced: the damage is named, and what can be is mended."""
+"""Any file of the lake is deleted, cut or replaced: the damage is reported, and repaired where possible."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from gsc_pipeline.lake.agreement import disagreements
-from gsc_pipeline.lake.housekeeping import compact_and_vacuum
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.maintenance import compact_and_vacuum
+from gsc_pipeline.lake.rebuild import rebuild
 from gsc_pipeline.lake.schemas import (
     PROPERTIES,
     SEARCH_APPEARANCE,
@@ -25,13 +27,16 @@ from gsc_pipeline.lake.schemas import (
     SYNC_RUNS,
     URL_IMPRESSION,
     URL_INSPECTIONS,
+    WRITING,
     TableSpec,
 )
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.repair import Repair, repair
 from gsc_pipeline.sync.verify import Verification, verify
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.world import World, contents
+
+pytestmark = pytest.mark.soak
 
 LARGE = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER)
 SMALL = (
@@ -118,7 +123,7 @@ def copied(synced: World, tmp_path: Path) -> Iterator[Copied]:
 
 
 def state(lake: Lake) -> dict[str, list[dict[str, object]]]:
-    """The rows of both tables; of the ledger the days with rows, without what tells how they were read."""
+    """The rows of both tables, and the ledger's days with rows, without how they were read."""
     found = contents(lake)
     left_out = ("api_calls", "position")
     found[SYNC_LEDGER.name] = [
@@ -148,7 +153,7 @@ def test_a_healthy_lake_has_nothing_to_report(copied: Copied) -> None:
 
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
-def test_a_damaged_data_file_of_what_is_compared_is_named_and_its_days_come_back(
+def test_a_damaged_data_file_of_a_compared_table_is_reported_and_its_days_are_restored(
     copied: Copied, table: TableSpec, harm: str
 ) -> None:
     before = state(copied.lake)
@@ -164,7 +169,7 @@ def test_a_damaged_data_file_of_what_is_compared_is_named_and_its_days_come_back
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 @pytest.mark.parametrize("which", ["first", "last"])
-def test_a_damaged_commit_of_what_is_compared_is_named_and_its_days_come_back(
+def test_a_damaged_commit_of_a_compared_table_is_reported_and_its_days_are_restored(
     copied: Copied, table: TableSpec, harm: str, which: str
 ) -> None:
     before = state(copied.lake)
@@ -179,7 +184,7 @@ def test_a_damaged_commit_of_what_is_compared_is_named_and_its_days_come_back(
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("kind", ["*.checkpoint.parquet", "_last_checkpoint"])
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
-def test_a_damaged_checkpoint_is_named_or_does_not_matter(
+def test_a_damaged_checkpoint_is_reported_or_harmless(
     copied: Copied, table: TableSpec, kind: str, harm: str
 ) -> None:
     compact_and_vacuum(copied.lake, clock=lambda: copied.world.now)
@@ -195,11 +200,9 @@ def test_a_damaged_checkpoint_is_named_or_does_not_matter(
     assert state(copied.lake) == before
 
 
-@pytest.mark.parametrize(
-    "table", [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER], ids=lambda table: table.name
-)
+@pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 @pytest.mark.parametrize("what", ["_delta_log", ""], ids=["its log", "all of it"])
-def test_a_table_that_is_gone_is_named_and_comes_back(copied: Copied, table: TableSpec, what: str) -> None:
+def test_a_missing_table_is_reported_and_restored(copied: Copied, table: TableSpec, what: str) -> None:
     before = state(copied.lake)
     shutil.rmtree(copied.folder(table.name) / what)
     assert not verify(copied.lake).is_good
@@ -211,7 +214,7 @@ def test_a_table_that_is_gone_is_named_and_comes_back(copied: Copied, table: Tab
 @pytest.mark.parametrize("harm", ["delete", "replace_by_nonsense"])
 @pytest.mark.parametrize("part", ["data", "log"])
 @pytest.mark.parametrize("table", SMALL, ids=lambda table: table.name)
-def test_damage_of_a_smaller_table_is_named_and_the_table_can_be_used_again(
+def test_damage_of_a_smaller_table_is_reported_and_the_table_is_usable_again(
     copied: Copied, table: TableSpec, part: str, harm: str
 ) -> None:
     rows = copied.lake.read(table).num_rows
@@ -230,7 +233,7 @@ def test_damage_of_a_smaller_table_is_named_and_the_table_can_be_used_again(
     assert kept <= rows
 
 
-def test_days_that_search_console_does_not_show_any_more_are_listed_after_a_repair(copied: Copied) -> None:
+def test_days_that_search_console_no_longer_shows_are_listed_after_a_repair(copied: Copied) -> None:
     now = copied.world.now
     copied.world.now += timedelta(days=600)
     try:
@@ -244,7 +247,7 @@ def test_days_that_search_console_does_not_show_any_more_are_listed_after_a_repa
         copied.world.now = now
 
 
-def test_a_lost_ledger_is_made_from_the_rows_without_reading_the_days_again(copied: Copied) -> None:
+def test_a_lost_ledger_is_rebuilt_from_the_rows_without_reading_the_days_again(copied: Copied) -> None:
     before = state(copied.lake)
     shutil.rmtree(copied.folder(SYNC_LEDGER.name))
     calls = len(copied.world.queries())
@@ -255,7 +258,32 @@ def test_a_lost_ledger_is_made_from_the_rows_without_reading_the_days_again(copi
     assert not {call.body["startDate"] for call in asked} & {str(day) for day in final}
 
 
-def test_nothing_under_the_lake_is_deleted_by_a_repair(copied: Copied) -> None:
+def test_a_lost_ledger_whose_files_have_the_time_of_one_second_has_no_day_being_written(
+    copied: Copied,
+) -> None:
+    # As in an object store, whose times are whole seconds.
+    for file in copied.folder(SYNC_LEDGER.name).rglob("*.parquet"):
+        os.utime(file, (1_800_000_000, 1_800_000_000))
+    shutil.rmtree(copied.folder(SYNC_LEDGER.name) / "_delta_log")
+    rebuild(copied.lake, SYNC_LEDGER, {})
+    assert WRITING not in copied.lake.read(SYNC_LEDGER)["status"].to_pylist()
+
+
+@pytest.mark.parametrize("table", [SITE_IMPRESSION, URL_IMPRESSION], ids=lambda table: table.name)
+def test_a_ledger_lost_together_with_a_table_is_rebuilt_by_reading_the_days_again(
+    copied: Copied, table: TableSpec
+) -> None:
+    before = state(copied.lake)
+    shutil.rmtree(copied.folder(SYNC_LEDGER.name))
+    shutil.rmtree(copied.folder(table.name))
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    after = state(copied.lake)
+    assert after[URL_IMPRESSION.name] == before[URL_IMPRESSION.name]
+    assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
+
+
+def test_a_repair_deletes_no_file_of_the_lake(copied: Copied) -> None:
     shutil.rmtree(copied.folder(SITE_IMPRESSION.name) / "_delta_log")
     data_file(copied.folder(URL_IMPRESSION.name)).write_bytes(b"nonsense")
     before = {file for file in Path(copied.lake.uri).rglob("*.parquet") if "_delta_log" not in str(file)}

@@ -1,4 +1,4 @@
-"""A lake that cannot be written, at any moment of a commit: nothing is half replaced."""
+"""A lake that cannot be written at any step of a commit: no day is half replaced."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION
+from gsc_pipeline.monitoring.status import workspace_states
 from gsc_pipeline.simulator import SyntheticProperty
-from gsc_pipeline.status import workspace_states
-from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
+from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World, contents
 
@@ -49,7 +49,7 @@ def small(disk: Path) -> Iterator[World]:
 
 
 def sync(world: World) -> None:
-    """All workspaces, which raises what `gsc sync` ends with."""
+    """Sync all workspaces; raises the error with which `gsc sync` ends."""
     sync_all([world.workspace()], world.last(5), world.open_console, world.lake, clock=lambda: world.now)
 
 
@@ -73,7 +73,7 @@ def assert_each_day_is_old_or_new(
 
 
 def undisturbed(folder: Path, world: World) -> dict[str, list[dict[str, Any]]]:
-    """What a lake holds that was synced at this moment only, by nobody disturbed."""
+    """The contents of a lake that was synced once, now, without faults."""
     folder.mkdir()
     with World.serving(folder, [PROPERTY], now=world.now) as other:
         other.sync(other.workspace())
@@ -81,7 +81,7 @@ def undisturbed(folder: Path, world: World) -> dict[str, list[dict[str, Any]]]:
 
 
 def fill(disk: Path, leaving: int) -> None:
-    """Use up the disk but for so many bytes."""
+    """Fill the disk except for `leaving` bytes."""
     ballast = disk / "ballast"
     ballast.unlink(missing_ok=True)
     with ballast.open("wb", buffering=0) as file:
@@ -93,7 +93,7 @@ def fill(disk: Path, leaving: int) -> None:
         file.truncate(max(0, file.tell() - leaving))
 
 
-def test_a_disk_that_is_full_at_any_moment_of_a_commit_loses_nothing(small: World, disk: Path) -> None:
+def test_a_full_disk_at_any_step_of_a_commit_loses_nothing(small: World, disk: Path) -> None:
     sync(small)
     old = contents(small.lake)
     small.now += timedelta(hours=12)
@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_at_any_moment_of_a_commit_loses_nothing(small: Worl
     stopped_at = set()
     for leaving in range(0, 64_000, 8_000):
         fill(disk, leaving)
-        with pytest.raises(SyncFatalError, match=r"cannot write .*check GSC_LAKE, .*the space left") as told:
+        with pytest.raises(SyncFatalError, match=r"cannot write .*check GSC_LAKE, .*the free space") as told:
             sync(small)
         stopped_at.add(str(told.value).split()[2].rpartition("/")[2])
         assert_each_day_is_old_or_new(contents(small.lake), old, new)
@@ -123,8 +123,8 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+from gsc_pipeline.workspaces.registry import Workspace
 key, url, lake, now = sys.argv[2], sys.argv[3], Lake(sys.argv[4]), datetime.fromisoformat(sys.argv[5])
 acme = Workspace("acme", "acme", ServiceAccountFile(Path(key)), ("sc-domain:acme.com",), (QueryType.WEB,))
 open_console = lambda workspace: HttpSearchConsole(workspace.credentials, base_url=url, clock=lambda: now)
@@ -136,6 +136,7 @@ except SyncFatalError as error:
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on the size of files here")
+@pytest.mark.soak
 def test_a_write_that_is_cut_short_loses_nothing(tmp_path: Path) -> None:
     with World.serving(tmp_path, [PROPERTY]) as world:
         sync(world)
@@ -160,7 +161,7 @@ def read_only(disk: Path, ending: str) -> None:
 
 
 def blocked(lake: Path, is_blocked: bool) -> None:
-    """A file where each table's log folder must be, as someone's tidying may leave it."""
+    """A file in the place of each table's log folder, as a mistaken clean-up may leave it."""
     for table in (SITE_IMPRESSION.name, URL_IMPRESSION.name):
         log, aside = lake / table / "_delta_log", lake / f"{table}.aside"
         if is_blocked:
@@ -171,7 +172,7 @@ def blocked(lake: Path, is_blocked: bool) -> None:
             aside.rename(log)
 
 
-def test_a_lake_that_became_read_only_is_named_stays_readable_and_is_caught_up(
+def test_a_lake_that_became_read_only_is_reported_stays_readable_and_is_caught_up(
     small: World, disk: Path
 ) -> None:
     sync(small)
@@ -190,7 +191,7 @@ def test_a_lake_that_became_read_only_is_named_stays_readable_and_is_caught_up(
     assert_lake_is_true(small, list(small.last(5)))
 
 
-def test_a_table_whose_log_is_in_the_way_is_named_and_whole_again_afterwards(tmp_path: Path) -> None:
+def test_a_table_whose_log_is_replaced_by_a_file_is_reported_and_complete_afterwards(tmp_path: Path) -> None:
     with World.serving(tmp_path, [PROPERTY]) as world:
         sync(world)
         world.now += timedelta(hours=12)

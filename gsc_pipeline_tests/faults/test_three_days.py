@@ -27,16 +27,15 @@ from gsc_pipeline.simulator import (
     Revision,
     SyntheticProperty,
     google_error,
-    site_truth,
     token_error,
-    url_truth,
     visible_facts,
 )
-from gsc_pipeline.sync.standing import read_standing
+from gsc_pipeline.sync.failures import read_standing
 from gsc_pipeline_tests.faults.plant import Plant, Span
+from gsc_pipeline_tests.truth import site_truth, url_truth
 from gsc_pipeline_tests.world import World, asks_token_for, sorted_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 START = datetime(2026, 11, 17, 12, 0, tzinfo=UTC)
 SIX_HOURS = timedelta(hours=6)
@@ -51,7 +50,7 @@ TOO_FAST = google_error(429, "rateLimitExceeded", "Quota exceeded.", "usageLimit
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where that can be had: thousands of small commits are not to wait for a disk."""
+    """In memory where possible, so that thousands of small commits do not wait for a disk."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -62,7 +61,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def make_property(number: int, site_url: str, readers: Sequence[str] | None = None) -> Property:
-    """A small property. A few have data each day, some of it revised late, the others now and then."""
+    """A small property. A few have data each day, partly revised late; the others have data rarely."""
     start = START.date() - 10 * ONE_DAY
     is_busy = number % 12 == 0
     idle = [] if is_busy else [start + n * ONE_DAY for n in range(20) if (n + number) % 32]
@@ -84,7 +83,7 @@ def make_properties() -> list[Property]:
 
 
 def make_workspaces(world: World) -> list[dict[str, Any]]:
-    """Each with the properties that its id is part of."""
+    """Each with the properties whose addresses contain its id."""
     properties: dict[str, list[str]] = {}
     for prop in world.simulator.properties:
         properties.setdefault(prop.site_url.split(".example")[0][-3:], []).append(prop.site_url)
@@ -93,7 +92,7 @@ def make_workspaces(world: World) -> list[dict[str, Any]]:
 
 @dataclass
 class Faults:
-    """What goes wrong at the present tick. Random, from a seed."""
+    """The faults of the current tick, random from a seed."""
 
     dice: random.Random
     lock: threading.Lock
@@ -121,7 +120,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Size:
-    """What the pipeline takes up when a tick has ended."""
+    """Disk space and memory of the pipeline after a tick."""
 
     database_bytes: int
     lake_files: int
@@ -137,7 +136,10 @@ class Size:
         )
 
 
-def assert_copies_are_true(world: World, properties: Sequence[Property], days: Window) -> None:
+def assert_copies_are_true(
+    world: World, properties: Sequence[Property], days: Window, *, except_for: tuple[str, date] | None = None
+) -> None:
+    """Assert that both tables hold exactly the properties' rows, except for one property's day."""
     for table, make in ((SITE_IMPRESSION, site_truth), (URL_IMPRESSION, url_truth)):
         held: dict[tuple[str, date], list[Any]] = {}
         expected: dict[tuple[str, date], list[Any]] = {}
@@ -145,19 +147,20 @@ def assert_copies_are_true(world: World, properties: Sequence[Property], days: W
         for prop in properties:
             for day in days:
                 facts = visible_facts(prop, "web", day, world.now)
-                if facts is not None and (rows := make(facts)).num_rows:
+                if (prop.site_url, day) == except_for or facts is None:
+                    continue
+                if (rows := make(facts)).num_rows:
                     names = rows.column_names
                     expected[prop.site_url, day] = sorted_rows(rows)
         columns = ["site_url", "data_date", *names]
         for row in world.lake.read(table, columns=columns).to_pylist():
             key = (row.pop("site_url"), row.pop("data_date"))
             held.setdefault(key, []).append(row)
-        assert len(expected) > 30
         assert {key: sorted(rows, key=repr) for key, rows in held.items()} == expected
 
 
 def assert_no_overlap(spans: Collection[Span]) -> None:
-    """No two runs of a job that were about one workspace at a time."""
+    """Assert that no two runs of a job overlap for a workspace."""
     of_one: dict[tuple[str, str], list[Span]] = {}
     for span in spans:
         of_one.setdefault((span.job, span.workspace), []).append(span)
@@ -201,12 +204,13 @@ def test_three_days_of_faults_lose_no_day_double_no_row_and_leave_only_what_stil
             sizes.append(Size.of(plant))
             outcomes = {one.workspace: one.outcome for one in plant.outcomes(due)}
             assert len(outcomes) == WORKSPACES
-            assert (outcomes[DEAD] == "success") == (faults.tick not in DEAD_TICKS)
+            assert (outcomes[DEAD] == "complete") == (faults.tick not in DEAD_TICKS)
 
         assert faults.met > 20
         days = Window(Window.last_complete(DAYS, START.date()).start, world.today)
         readable = [prop for prop in world.simulator.properties if prop.site_url != FORBIDDEN]
         assert_copies_are_true(world, readable, days)
+        assert world.lake.read(SITE_IMPRESSION).num_rows > 300
         ledger = world.lake.read(SYNC_LEDGER, columns=["site_url", "data_date"]).to_pylist()
         assert len({tuple(row.values()) for row in ledger}) == len(ledger)
         (standing,) = read_standing(world.lake)
@@ -215,7 +219,8 @@ def test_three_days_of_faults_lose_no_day_double_no_row_and_leave_only_what_stil
         assert world.lake.read(SYNC_RUNS).num_rows >= TICKS * WORKSPACES
         assert_no_overlap(plant.spans)
 
-    assert sizes[-1].memory_bytes < sizes[3].memory_bytes + 30_000_000, sizes
+    # A hundred kilobytes a run would be more.
+    assert sizes[-1].memory_bytes < sizes[3].memory_bytes + 60_000_000, sizes
     # Ticks after a night's housekeeping. Before the second night no run is old enough to be deleted.
     for morning in (7, 11):
         before, after = sizes[morning - 1], sizes[morning]

@@ -1,4 +1,4 @@
-"""Lakes filled as a faithful sync leaves them, straight from a property's facts, without a socket."""
+"""Fills a lake like a successful sync, from the facts of a property and without the API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from gsc_pipeline.days import ONE_DAY, Window, month_of
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.search_types import search_type_from_wire
-from gsc_pipeline.simulator import Facts, Property, site_truth, url_truth
+from gsc_pipeline.simulator import Facts, Property
+from gsc_pipeline_tests.truth import site_truth, url_truth
 
 READ_AT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
@@ -29,11 +30,11 @@ def fill(
     failed: Iterable[date] = (),
     read_at: datetime = READ_AT,
 ) -> None:
-    """The window's days as rows and ledger; the last `provisional` ones not final, a commit per month.
+    """Write rows and ledger for the days of the window; the last `provisional` of them are not final.
 
-    Days `without` have no record at all, as if they had never been read; `failed` ones have rows.
+    Days in `without` have no record, as if they had never been read. Days in `failed` have rows.
     """
-    # Lakes begin with their ledger.
+    # A lake has a ledger before any other table.
     lake.create(SYNC_LEDGER)
     absent, broken = frozenset(without), frozenset(failed)
     first_provisional = window.end - provisional * ONE_DAY
@@ -100,6 +101,8 @@ def _record(
         "site_rows": 0 if rows is None else len(rows),
         "url_rows": 0 if facts is None else len(facts),
         "truncated": False,
+        "cut_clicks": 0,
+        "cut_impressions": 0,
         "first_read_at": read_at - timedelta(days=1),
         "last_read_at": read_at,
         "api_calls": 2,

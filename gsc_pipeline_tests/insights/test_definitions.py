@@ -1,4 +1,4 @@
-"""Each insight against numbers worked out by hand: definitions, ties, zeros, feeds, odd texts."""
+"""Each insight against numbers computed by hand: definitions, ties, zeros, feeds and unusual texts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
-from gsc_pipeline.insights.coverage import index_coverage
+from gsc_pipeline.insights.content_decay import content_decay
+from gsc_pipeline.insights.ctr_curve import ctr_curve
 from gsc_pipeline.insights.ctr_gap import ctr_gap
-from gsc_pipeline.insights.curve import ctr_curve
-from gsc_pipeline.insights.daily import daily_performance
-from gsc_pipeline.insights.decay import content_decay
-from gsc_pipeline.insights.movers import winners_and_losers
-from gsc_pipeline.insights.striking import striking_distance
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.insights.daily_performance import daily_performance
+from gsc_pipeline.insights.index_coverage import index_coverage
+from gsc_pipeline.insights.striking_distance import striking_distance
+from gsc_pipeline.insights.winners_and_losers import winners_and_losers
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 SITE = {"site_url": "sc-domain:acme.com", "search_type": "WEB"}
 AS_OF = pd.Timestamp("2026-11-17")
@@ -56,13 +56,13 @@ def test_striking_distance_is_from_4_to_20_with_100_impressions(
     assert len(found) == listed
 
 
-def test_potential_is_what_position_three_would_bring_more() -> None:
+def test_potential_is_the_extra_clicks_at_position_three() -> None:
     found = striking_distance(frame(query("tent", 5, 200, 8.0)), curve(p3=0.1), DEFAULT)
     row = found.iloc[0]
     assert (row["potential_clicks"], row["ctr"], row["position"], row["expected_ctr"]) == (15, 0.025, 8, 0.1)
 
 
-def test_devices_are_weighed_by_impressions_each_by_its_own_curve() -> None:
+def test_devices_use_their_own_curve_and_are_weighted_by_impressions() -> None:
     rates = pd.concat([curve(p3=0.1), curve(p3=0.2).assign(device="DESKTOP")])
     rows = frame(query("tent", 1, 100, 6.0), query("tent", 2, 300, 10.0, device="DESKTOP"))
     found = striking_distance(rows, rates, DEFAULT)
@@ -71,7 +71,7 @@ def test_devices_are_weighed_by_impressions_each_by_its_own_curve() -> None:
     assert found.loc[0, "potential_clicks"] == pytest.approx(100 * 0.1 + 300 * 0.2 - 3)
 
 
-def test_without_a_curve_the_potential_is_missing_and_better_than_expected_is_none() -> None:
+def test_potential_is_missing_without_a_curve_and_never_negative() -> None:
     assert (
         striking_distance(frame(query("a", 0, 100, 5.0)), curve(), DEFAULT)["potential_clicks"].isna().all()
     )
@@ -79,13 +79,13 @@ def test_without_a_curve_the_potential_is_missing_and_better_than_expected_is_no
     assert list(found["potential_clicks"]) == [0]
 
 
-def test_the_greatest_potential_comes_first_and_ties_are_in_the_order_of_the_alphabet() -> None:
+def test_the_largest_potential_comes_first_and_ties_are_alphabetical() -> None:
     rows = frame(*(query(text, 0, n, 5.0) for text, n in (("b", 100), ("c", 300), ("a", 100))))
     assert list(striking_distance(rows, curve(p3=0.1), DEFAULT)["query"]) == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize("text", ["NaN", "null", "None", "", " ", "1e5", "=1+1", "two\nlines", "東京"])
-def test_queries_are_text_whatever_they_look_like(text: str) -> None:
+def test_queries_stay_text_whatever_they_look_like(text: str) -> None:
     rows = frame(query(text, 0, 100, 5.0))
     assert list(striking_distance(rows, curve(p3=0.1), DEFAULT)["query"]) == [text]
 
@@ -98,7 +98,7 @@ def positions(*rows: tuple[int, int, int], device: str = "MOBILE") -> pd.DataFra
     return frame(*named, **{**OF, "days": 90}, device=device)
 
 
-def test_a_position_shown_too_seldom_is_read_between_its_neighbours() -> None:
+def test_a_position_with_few_impressions_is_interpolated() -> None:
     found = ctr_curve(positions((1, 300, 1000), (2, 50, 60), (3, 100, 1000), (5, 40, 1000)), DEFAULT)
     rates = found.set_index("position")["expected_ctr"]
     assert list(rates[:6]) == pytest.approx([0.3, 0.2, 0.1, 0.07, 0.04, 0.04])
@@ -106,13 +106,13 @@ def test_a_position_shown_too_seldom_is_read_between_its_neighbours() -> None:
     assert found.set_index("position").loc[2, "ctr"] == pytest.approx(50 / 60)
 
 
-def test_a_device_that_was_hardly_shown_has_no_curve() -> None:
+def test_a_device_with_few_impressions_has_no_curve() -> None:
     both = pd.concat([positions((1, 30, 1000)), positions((1, 9, 10), device="TABLET")])
     assert set(ctr_curve(both, DEFAULT)["device"]) == {"MOBILE"}
     assert ctr_curve(positions((1, 9, 10)), DEFAULT).empty
 
 
-def test_the_gap_is_what_the_positions_it_was_shown_at_would_have_brought() -> None:
+def test_the_gap_is_the_expected_clicks_of_its_positions_minus_the_actual() -> None:
     rows = frame(query("a", 10, 1000, 1.0, position=1), query("a", 5, 1000, 2.0, position=2))
     found = ctr_gap(rows, curve(p1=0.3, p2=0.1), DEFAULT)
     row = found.iloc[0]
@@ -126,14 +126,14 @@ def test_the_gap_is_what_the_positions_it_was_shown_at_would_have_brought() -> N
     # A fifth is expected. Of 20 clicks four deviations are 17.9.
     [(100, 1000, True), (101, 1000, False), (2, 100, True), (3, 100, False), (0, 99, False)],
 )
-def test_a_gap_is_at_most_half_of_the_expected_clicks_and_more_than_chance(
+def test_a_gap_is_half_of_the_expected_clicks_and_more_than_chance(
     clicks: int, impressions: int, listed: bool
 ) -> None:
     rows = frame(query("a", clicks, impressions, 1.0, position=1))
     assert len(ctr_gap(rows, curve(p1=0.2), DEFAULT)) == listed
 
 
-def test_how_large_a_gap_must_be_is_the_workspaces_own() -> None:
+def test_a_workspace_can_set_how_large_a_gap_must_be() -> None:
     rows = frame(query("a", 120, 1000, 1.0, position=1))
     milder, stricter = Thresholds(ctr_gap_share=0.6), Thresholds(ctr_gap_share=0.6, ctr_gap_significance=6)
     assert len(ctr_gap(rows, curve(p1=0.2), milder)) == 1
@@ -169,7 +169,7 @@ def test_two_pages_with_a_tenth_of_the_clicks_each_share_a_query() -> None:
     ],
     ids=["less than a tenth", "no clicks", "hardly any clicks", "two queries", "anonymised"],
 )
-def test_what_shares_no_query_is_not_listed(rows: list[tuple[str, str, int, int]]) -> None:
+def test_pages_that_do_not_share_a_query_are_not_listed(rows: list[tuple[str, str, int, int]]) -> None:
     assert cannibalisation(frame(*(shared(*row) for row in rows)), DEFAULT).empty
 
 
@@ -198,12 +198,12 @@ def change(item: str, before: tuple[int, int], after: tuple[int, int], **more: A
     ("before", "after", "listed"),
     [(50, 40, True), (50, 41, False), (49, 0, False), (50, 0, True), (100, 150, False)],
 )
-def test_decay_is_a_fifth_of_fifty_clicks_lost(before: int, after: int, listed: bool) -> None:
+def test_decay_is_a_loss_of_a_fifth_of_at_least_fifty_clicks(before: int, after: int, listed: bool) -> None:
     found = content_decay(frame(change("/", (before, 900), (after, 900))), DEFAULT)
     assert len(found) == listed
 
 
-def test_a_change_is_told_with_its_share_and_both_positions() -> None:
+def test_a_change_has_its_share_and_both_positions() -> None:
     row = content_decay(frame(change("/", (100, 900), (20, 500))), DEFAULT).iloc[0]
     assert (row["change"], row["change_share"], row["position_before"], row["position"]) == (-80, -0.8, 2, 3)
 
@@ -228,7 +228,7 @@ def test_kinds_of_movers(before: tuple[int, int], after: tuple[int, int], kind: 
     assert list(found["kind"]) == ([kind] if kind else [])
 
 
-def test_what_had_no_clicks_before_has_no_share_and_feeds_have_no_position() -> None:
+def test_change_share_is_missing_without_clicks_before_and_feeds_have_no_position() -> None:
     row = change("/", (0, 900), (40, 900), sum_position_before=None, sum_position=None)
     found = winners_and_losers(frame(row), DEFAULT)
     assert found[["change_share", "position_before", "position"]].isna().all(axis=None)
@@ -245,7 +245,7 @@ def days(values: list[int], metric: str = "clicks") -> pd.DataFrame:
     return usual.assign(position=5.0, **{metric: values})
 
 
-def test_a_day_is_held_against_the_median_of_its_weekday() -> None:
+def test_a_day_is_compared_with_the_median_of_its_weekday() -> None:
     weeks = [100, 102, 98, 104, 96, 100, 101, 99]
     values = [week if day == 0 else 500 for week in weeks for day in range(7)] + [300]
     found = anomalies(days(values), DEFAULT)
@@ -266,23 +266,36 @@ def test_days_within_chance_are_no_anomalies(values: list[int]) -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(min_value=0, max_value=10_000))
-def test_a_level_that_never_moves_is_no_anomaly_whatever_it_is(level: int) -> None:
+def test_a_constant_level_is_no_anomaly(level: int) -> None:
     assert anomalies(days([level] * 70), DEFAULT).empty
 
 
-def test_too_few_weeks_say_nothing_and_old_days_are_past() -> None:
+def test_days_with_few_earlier_weeks_and_old_days_are_no_anomalies() -> None:
     assert anomalies(days([100] * 28 + [900]), DEFAULT).shape[0] == 1
     assert anomalies(days([100] * 27 + [900]), DEFAULT).empty
     assert anomalies(days([100] * 60 + [900] + [100] * 28), DEFAULT).empty
 
 
+def test_the_first_days_of_a_site_are_no_anomalies() -> None:
+    values = [0] * 56 + [100] * 20
+    found = days(values).assign(impressions=values, position=5.0)
+    assert anomalies(found, DEFAULT).empty
+
+
 # daily performance, coverage
 
 
-def test_anonymised_is_the_total_less_what_is_named_and_feeds_have_no_parts() -> None:
+def test_anonymised_and_cut_are_the_total_minus_named_queries_and_feeds_have_no_split() -> None:
     ledger = frame(
         {"data_date": pd.Timestamp("2026-11-16"), "status": "empty", "clicks": 0, "impressions": 0},
-        {"data_date": pd.Timestamp("2026-11-17"), "status": "final", "clicks": 100, "impressions": 1000},
+        {
+            "data_date": pd.Timestamp("2026-11-17"),
+            "status": "final",
+            "clicks": 100,
+            "impressions": 1000,
+            "cut_clicks": 5,
+            "cut_impressions": 400,
+        },
         {"data_date": pd.Timestamp("2026-11-18"), "status": "provisional", "clicks": 9, "impressions": 90},
         {"data_date": pd.Timestamp("2026-11-19"), "status": "failed", "clicks": None, "impressions": None},
         position=3.0,
@@ -297,18 +310,22 @@ def test_anonymised_is_the_total_less_what_is_named_and_feeds_have_no_parts() ->
     )
     found = daily_performance(pd.concat([ledger, feed]), named)
     web = found[found["search_type"] == "WEB"].set_index("data_date")
-    assert list(web.index.day) == [17, 18]
-    assert list(web["is_final"]) == [True, False]
-    assert list(web["anonymised_clicks"]) == [20, 9]
-    assert list(web["anonymised_impressions"]) == [300, 90]
-    assert list(web["ctr"]) == [0.1, 0.1]
+    assert list(web.index.day) == [16, 17, 18]
+    assert list(web["is_final"]) == [True, True, False]
+    assert list(web["cut_clicks"]) == [0, 5, 0]
+    assert list(web["anonymised_clicks"]) == [0, 15, 9]
+    # Rows of a failed day may be newer than its record, so no more than the rest is cut.
+    assert list(web["cut_impressions"]) == [0, 300, 0]
+    assert list(web["anonymised_impressions"]) == [0, 0, 90]
+    assert list(web["ctr"].fillna(-1)) == [-1, 0.1, 0.1]
     discover = found[found["search_type"] == "DISCOVER"]
-    parts = [column for column in found if column.startswith(("brand", "non_brand", "anonymised"))]
+    parts = [column for column in found if column.startswith(("brand", "non_brand", "anonymised", "cut"))]
     assert discover[[*parts, "position"]].isna().all(axis=None)
-    assert list(discover["clicks"]) == [100, 9]
+    assert list(discover["clicks"]) == [0, 100, 9]
+    assert daily_performance(ledger[ledger["status"] == "empty"], named).empty
 
 
-def test_a_page_that_a_sitemap_lists_and_google_does_not_index_is_a_problem() -> None:
+def test_a_page_in_a_sitemap_that_google_does_not_index_is_a_problem() -> None:
     pages = frame(
         {"url": "/a", "verdict": "PASS", "coverage_state": "Submitted and indexed", "is_in_sitemap": True},
         {"url": "/b", "verdict": "NEUTRAL", "coverage_state": "Excluded", "is_in_sitemap": True},
@@ -323,19 +340,19 @@ def test_a_page_that_a_sitemap_lists_and_google_does_not_index_is_a_problem() ->
     sitemaps = pd.DataFrame([["sc-domain:acme.com", "/s.xml", AS_OF, 2, 1, 90]], columns=columns)
     found = index_coverage(pages, sitemaps)
     problems = found[found["is_problem"]]
-    assert list(problems["item"]) == ["Excluded", "Server error", "/s.xml"]
-    assert list(problems["example_url"].fillna("")) == ["/b", "/e", ""]
+    assert list(problems["item"]) == ["/s.xml", "Excluded", "Server error"]
+    assert list(problems["example_url"].fillna("")) == ["", "/b", "/e"]
     assert found.loc[found["source"] == "inspections", "share"].sum() == pytest.approx(1)
-    assert found.loc[found["item"] == "not told", "verdict"].tolist() == ["VERDICT_UNSPECIFIED"]
+    assert found.loc[found["item"] == "unknown", "verdict"].tolist() == ["VERDICT_UNSPECIFIED"]
     assert index_coverage(pages.head(0), sitemaps.head(0)).empty
 
 
-def test_an_input_without_a_column_is_named() -> None:
+def test_a_missing_input_column_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match="device"):
         ctr_curve(positions((1, 3, 100)).drop(columns="device"), DEFAULT)
 
 
 @pytest.mark.parametrize("wrong", [{"window_days": 0}, {"decay_share": -0.1}, {"curve_positions": 0}])
-def test_thresholds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_thresholds_are_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Thresholds(**wrong)

@@ -1,4 +1,4 @@
-"""On made-up sites each planted case is found and named; a site without any has empty tables."""
+"""Insights find each case planted in synthetic sites, and nothing in a site without any."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.simulator import Plant, SyntheticProperty
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.simulator import PlantedFinding, SyntheticProperty
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.planted import is_lost, is_new, must_be_found
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.world import World
 
 pytestmark = pytest.mark.slow
@@ -67,8 +69,8 @@ def workspace(brand: str) -> Workspace:
     return Workspace("acme", "Acme", key, None, (QueryType.WEB,), brand_terms=(brand,))
 
 
-def plants(prop: SyntheticProperty, kind: str) -> list[Plant]:
-    return [plant for plant in prop.plants if plant.kind == kind and plant.shows_on(LAST)]
+def plants(prop: SyntheticProperty, kind: str) -> list[PlantedFinding]:
+    return [plant for plant in prop.plants if plant.pattern == kind and must_be_found(plant, LAST)]
 
 
 def test_queries_in_striking_distance_are_found_with_their_pages_and_no_others(
@@ -82,13 +84,13 @@ def test_queries_in_striking_distance_are_found_with_their_pages_and_no_others(
     assert rows["position"].between(4, 20).all()
 
 
-def test_queries_at_a_ctr_gap_are_found_with_their_pages(found: Found, planted: SyntheticProperty) -> None:
+def test_queries_with_a_ctr_gap_are_found_with_their_pages(found: Found, planted: SyntheticProperty) -> None:
     rows = found(CTR_GAP)
     by_query = dict(zip(rows["query"], rows["url"], strict=True))
     wanted = [*plants(planted, "ctr_gap"), *plants(planted, "mild_ctr_gap")]
     expected = {plant.query: plant.pages[0] for plant in wanted}
     assert expected.items() <= by_query.items()
-    # Others may be there, for the planted queries raise the curve that all are held against; but after them.
+    # The planted queries raise the curve, so other queries may have small gaps too.
     largest = rows.drop_duplicates("query").head(len(expected))
     assert set(largest["query"]) == set(expected)
     assert (rows["gap_clicks"] > 0).all()
@@ -104,9 +106,9 @@ def test_cannibalised_queries_are_found_with_both_pages(found: Found, planted: S
     assert rows["hhi"].between(0.5, 0.6).all()
 
 
-def test_decaying_pages_are_found_among_the_losers_too(found: Found, planted: SyntheticProperty) -> None:
+def test_decaying_pages_are_found_and_are_losers(found: Found, planted: SyntheticProperty) -> None:
     wanted = {plant.pages[0] for plant in plants(planted, "decay")}
-    may = {plant.pages[0] for plant in planted.plants if plant.kind == "decay"}
+    may = {plant.pages[0] for plant in planted.plants if plant.pattern == "decay"}
     rows = found(CONTENT_DECAY)
     previous = rows[rows["compared_with"] == "previous"]
     assert wanted <= set(previous["url"]) <= may
@@ -116,14 +118,12 @@ def test_decaying_pages_are_found_among_the_losers_too(found: Found, planted: Sy
     assert set(pages["item"]) <= may
 
 
-def test_what_is_new_and_what_is_lost_is_found_by_query_and_by_page(
-    found: Found, planted: SyntheticProperty
-) -> None:
+def test_new_and_lost_items_are_found_by_query_and_by_page(found: Found, planted: SyntheticProperty) -> None:
     movers = found(WINNERS_AND_LOSERS)
-    coming = plants(planted, "coming")
+    intermittent = plants(planted, "intermittent")
     for kind, of_kind in (
-        ("new", [plant for plant in coming if plant.is_new_on(LAST)]),
-        ("lost", [plant for plant in coming if plant.is_lost_on(LAST)]),
+        ("new", [plant for plant in intermittent if is_new(plant, LAST)]),
+        ("lost", [plant for plant in intermittent if is_lost(plant, LAST)]),
     ):
         rows = movers[movers["kind"] == kind]
         there = {(row.dimension, row.item) for row in rows.itertuples()}
@@ -136,14 +136,14 @@ def test_what_is_new_and_what_is_lost_is_found_by_query_and_by_page(
         assert (rows[f"impressions{not_shown}"] == 0).all()
 
 
-def test_a_day_on_which_the_site_was_hardly_seen_is_an_anomaly_and_no_other(found: Found) -> None:
+def test_a_day_with_hardly_any_impressions_is_the_only_anomaly(found: Found) -> None:
     rows = found(ANOMALIES)
     assert set(rows["data_date"]) == {DIP}
     assert set(rows["metric"]) >= {"clicks", "impressions"}
     assert (rows.loc[rows["metric"] != "position", "robust_z"] < -3.5).all()
 
 
-def test_each_row_says_until_when_it_looked(found: Found) -> None:
+def test_each_row_has_the_last_final_day_and_its_month(found: Found) -> None:
     for table in FINDINGS:
         rows = found(table)
         assert set(rows["as_of"]) == {LAST}
@@ -152,15 +152,17 @@ def test_each_row_says_until_when_it_looked(found: Found) -> None:
 
 
 @pytest.mark.parametrize(
-    "site_url", ["sc-domain:plain.example", "https://www.plain.example/", "sc-domain:globex.example"]
+    "site_url",
+    rest_in_soak(["sc-domain:plain.example", "https://www.plain.example/", "sc-domain:globex.example"]),
 )
+@pytest.mark.soak
 def test_a_site_without_plants_has_empty_tables(tmp_path: Path, site_url: str) -> None:
     brand = site_url.split(":")[-1].split(".")[-2].strip("/")
     found = refreshed(tmp_path, workspace(brand), SyntheticProperty(site_url, plants=False))
     assert {table.name: len(found(table)) for table in FINDINGS} == {table.name: 0 for table in FINDINGS}
 
 
-def test_the_parts_of_a_day_sum_to_its_true_totals(found: Found) -> None:
+def test_the_parts_of_a_day_add_up_to_its_totals(found: Found) -> None:
     daily = found(DAILY_PERFORMANCE)
     for measure in ("clicks", "impressions"):
         parts = [daily[f"{part}_{measure}"] for part in ("brand", "non_brand", "anonymised")]
@@ -170,7 +172,8 @@ def test_the_parts_of_a_day_sum_to_its_true_totals(found: Found) -> None:
     assert provisional == {LAST + ONE_DAY, LAST + 2 * ONE_DAY}
 
 
-def test_each_planted_case_is_found_in_rows_that_came_over_the_wire(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_each_planted_case_is_found_after_a_real_sync(tmp_path: Path) -> None:
     prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=300)
     with World.serving(tmp_path, [prop]) as world:
         acme = replace(world.workspace(), brand_terms=("acme",))
@@ -178,8 +181,8 @@ def test_each_planted_case_is_found_in_rows_that_came_over_the_wire(tmp_path: Pa
         as_of = refresh_insights(world.lake, acme, now=world.now).as_of
         assert as_of is not None
         found: Found = lambda table: world.lake.read(table).to_pandas()  # noqa: E731
-    shown = [plant for plant in prop.plants if plant.shows_on(as_of)]
-    assert {plant.kind for plant in shown} == {plant.kind for plant in prop.plants}
+    shown = [plant for plant in prop.plants if must_be_found(plant, as_of)]
+    assert {plant.pattern for plant in shown} == {plant.pattern for plant in prop.plants}
     decays, movers = found(CONTENT_DECAY), found(WINNERS_AND_LOSERS)
     there = {
         "striking_distance": set(found(STRIKING_DISTANCE)["query"]),
@@ -188,17 +191,17 @@ def test_each_planted_case_is_found_in_rows_that_came_over_the_wire(tmp_path: Pa
         "cannibalisation": set(found(CANNIBALISATION)["query"]),
     }
     for plant in shown:
-        if plant.kind == "decay":
+        if plant.pattern == "decay":
             assert plant.pages[0] in set(decays["url"])
-        elif plant.kind == "coming":
-            kind = "new" if plant.is_new_on(as_of) else "lost"
+        elif plant.pattern == "intermittent":
+            kind = "new" if is_new(plant, as_of) else "lost"
             assert {plant.query, plant.pages[0]} <= set(movers.loc[movers["kind"] == kind, "item"])
         else:
-            assert plant.query in there[plant.kind]
+            assert plant.query in there[plant.pattern]
     assert set(movers["kind"]) >= {"new", "lost", "loser"}
 
 
-def test_a_young_site_has_tables_too(tmp_path: Path) -> None:
+def test_a_site_with_one_day_has_insights(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path))
     prop = SyntheticProperty("sc-domain:young.example", rows_a_day=200)
     fill(lake, "acme", prop, Window(LAST, LAST + ONE_DAY))

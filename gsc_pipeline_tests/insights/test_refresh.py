@@ -1,4 +1,4 @@
-"""A refresh: made anew when something moved, otherwise not; one workspace's rows and no other's."""
+"""A refresh replaces the rows of one workspace, and only if something changed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from gsc_pipeline.days import Window, month_of
-from gsc_pipeline.insights.frames import as_table
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     DAILY_PERFORMANCE,
@@ -22,8 +22,8 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
 )
 from gsc_pipeline.simulator import SyntheticProperty
-from gsc_pipeline.thresholds import Thresholds
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import World
 
@@ -38,7 +38,7 @@ def filled(lake: Lake) -> Lake:
     return lake
 
 
-def test_a_second_refresh_finds_nothing_to_do(filled: Lake, acme: Workspace) -> None:
+def test_a_second_refresh_changes_nothing(filled: Lake, acme: Workspace) -> None:
     first = refresh_insights(filled, acme, now=NOW)
     second = refresh_insights(filled, acme, now=NOW + timedelta(hours=6))
     assert (first.changed, second.changed) == (True, False)
@@ -47,7 +47,7 @@ def test_a_second_refresh_finds_nothing_to_do(filled: Lake, acme: Workspace) -> 
     assert (noted["refreshed_at"], noted["as_of"]) == (NOW, date(2026, 11, 18))
 
 
-def test_new_data_other_thresholds_and_other_brand_terms_are_reasons(filled: Lake, acme: Workspace) -> None:
+def test_new_data_thresholds_or_brand_terms_cause_a_refresh(filled: Lake, acme: Workspace) -> None:
     refresh_insights(filled, acme, now=NOW)
     stricter = Thresholds(striking_impressions=10_000)
     assert refresh_insights(filled, acme, thresholds=stricter, now=NOW).changed
@@ -59,7 +59,8 @@ def test_new_data_other_thresholds_and_other_brand_terms_are_reasons(filled: Lak
     assert (report.changed, report.as_of) == (True, date(2026, 11, 19))
 
 
-def test_another_workspaces_rows_stay(filled: Lake, acme: Workspace) -> None:
+@pytest.mark.soak
+def test_a_refresh_keeps_the_rows_of_other_workspaces(filled: Lake, acme: Workspace) -> None:
     globex = replace(acme, id="globex")
     fill(filled, "globex", SyntheticProperty("sc-domain:globex.com", rows_a_day=60), WINDOW)
     theirs = refresh_insights(filled, globex, now=NOW)
@@ -71,6 +72,7 @@ def test_another_workspaces_rows_stay(filled: Lake, acme: Workspace) -> None:
     assert not refresh_insights(filled, globex, now=NOW).changed
 
 
+@pytest.mark.soak
 def test_feeds_have_days_and_pages_but_no_queries_and_no_positions(filled: Lake, acme: Workspace) -> None:
     fill(filled, "acme", PROPERTY, WINDOW, search_types=("discover",))
     refresh_insights(filled, acme, thresholds=Thresholds(significance=0, change_share=0), now=NOW)
@@ -91,7 +93,8 @@ def test_an_empty_lake_has_no_insights(lake: Lake, acme: Workspace) -> None:
     assert set(report.rows.values()) == {0}
 
 
-def test_after_a_sync_over_the_wire_insights_hold_what_the_ledger_holds(world: World) -> None:
+@pytest.mark.soak
+def test_insights_of_a_real_sync_match_the_ledger(world: World) -> None:
     acme = world.workspace()
     world.sync(acme)
     world.sync_more(acme)
@@ -105,7 +108,7 @@ def test_after_a_sync_over_the_wire_insights_hold_what_the_ledger_holds(world: W
     assert not refresh_insights(world.lake, acme, now=world.now).changed
 
 
-def test_rows_that_break_the_tables_promise_are_refused(filled: Lake, acme: Workspace) -> None:
+def test_rows_that_do_not_fit_the_table_are_rejected(filled: Lake, acme: Workspace) -> None:
     refresh_insights(filled, acme, now=NOW)
     rows = filled.read(DAILY_PERFORMANCE).to_pandas()
     twice = rows.iloc[[0, 0]]
@@ -117,7 +120,7 @@ def test_rows_that_break_the_tables_promise_are_refused(filled: Lake, acme: Work
         as_table(DAILY_PERFORMANCE, rows.assign(clicks=None), "acme", month_of="data_date")
 
 
-def test_every_table_of_insights_is_partitioned_like_the_others(filled: Lake, acme: Workspace) -> None:
+def test_every_insight_has_the_schema_and_month_of_its_table(filled: Lake, acme: Workspace) -> None:
     refresh_insights(filled, acme, now=NOW)
     for table in INSIGHTS:
         rows = filled.read(table)

@@ -1,4 +1,4 @@
-"""Windows: final days only, equal halves, whatever the calendar or the reading left out."""
+"""Windows: final days only, and equal windows whatever days are missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def back(days: int, status: str = "final", last: date = LAST) -> dict[date, str]
     return {last - timedelta(days=age): status for age in range(days)}
 
 
-def test_a_window_ends_on_the_last_final_day_and_provisional_days_are_not_in_it() -> None:
+def test_a_window_ends_on_the_last_final_day() -> None:
     known = back(40) | {LAST + timedelta(days=n): "provisional" for n in (1, 2)}
     chosen = window(final_days(ledger(known), 28), 28, 0.9)
     assert chosen["data_date"].min().date() == LAST - timedelta(days=27)
@@ -37,14 +37,14 @@ def test_a_window_ends_on_the_last_final_day_and_provisional_days_are_not_in_it(
     assert set(chosen["days"]) == {28}
 
 
-def test_an_empty_day_is_known_and_a_failed_one_is_not() -> None:
+def test_an_empty_day_is_final_and_a_failed_day_is_not() -> None:
     known = back(40) | {LAST: "empty", LAST - timedelta(days=3): "failed"}
     chosen = window(final_days(ledger(known), 28), 28, 0.9)
     assert set(chosen["as_of"].dt.date) == {LAST}
     assert set(chosen["days"]) == {27}
 
 
-def test_both_halves_of_a_comparison_lose_a_day_that_one_of_them_lacks() -> None:
+def test_a_day_missing_from_one_window_is_left_out_of_both() -> None:
     known = back(60)
     del known[LAST - timedelta(days=30)]
     known[LAST - timedelta(days=5)] = "failed"
@@ -55,7 +55,7 @@ def test_both_halves_of_a_comparison_lose_a_day_that_one_of_them_lacks() -> None
     assert weekdays["now"] == weekdays["before"]
 
 
-def test_a_window_that_is_mostly_unknown_is_not_looked_at() -> None:
+def test_a_window_with_too_few_final_days_is_left_out() -> None:
     known = back(56)
     for age in range(5, 9):
         known[LAST - timedelta(days=age)] = "failed"
@@ -65,13 +65,13 @@ def test_a_window_that_is_mostly_unknown_is_not_looked_at() -> None:
     assert len(window(final, 28, 0.8)) == 24
 
 
-def test_a_young_property_has_a_window_of_what_there_is_and_no_comparison() -> None:
+def test_a_young_property_has_a_short_window_and_no_comparison() -> None:
     final = final_days(ledger(back(1)), 28)
     assert len(window(final, 28, 0.9)) == 1
     assert compared(final, 28, 28, 0.9).empty
 
 
-def test_a_property_that_ended_long_ago_has_no_present() -> None:
+def test_a_property_that_ended_long_ago_is_left_out() -> None:
     gone = ledger(back(40, last=LAST - timedelta(days=28)), "sc-domain:gone.com")
     late = ledger(back(40, last=LAST - timedelta(days=27)), "sc-domain:late.com")
     final = final_days(pd.concat([ledger(back(40)), gone, late]), 28)
@@ -81,7 +81,7 @@ def test_a_property_that_ended_long_ago_has_no_present() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.dates(min_value=date(2023, 1, 1), max_value=date(2029, 1, 1)))
-def test_the_year_before_has_the_same_weekdays_leap_year_or_not(last: date) -> None:
+def test_the_year_before_has_the_same_weekdays_in_any_year(last: date) -> None:
     known = ledger(back(28, last=last) | back(28, last=last - timedelta(days=YEAR)))
     pairs = compared(final_days(known, 28), 28, YEAR, 0.9)
     now, before = (pairs.loc[pairs["period"] == period, "data_date"] for period in ("now", "before"))
@@ -90,6 +90,6 @@ def test_the_year_before_has_the_same_weekdays_leap_year_or_not(last: date) -> N
     assert {(a - b).days for a, b in zip(now, before, strict=True)} == {364}
 
 
-def test_a_ledger_without_a_column_is_refused_by_name() -> None:
+def test_a_missing_ledger_column_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match="status"):
         final_days(ledger(back(2)).drop(columns="status"), 28)

@@ -1,4 +1,4 @@
-"""Backup, restore, upgrade and roll-back, by the very commands of docs/operations.md."""
+"""Backup, restore, upgrade and rollback with the commands of docs/operations.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import typer
 
-from gsc_pipeline.cli import app
+from gsc_pipeline.cli.main import app
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.lake import Lake
@@ -24,6 +24,7 @@ from gsc_pipeline.lake.version import LAKE_VERSION, version_of
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.docs import ROOT
 from gsc_pipeline_tests.lake.test_releases import RELEASES
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World, contents
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -48,7 +49,7 @@ def commands_of(section: str) -> list[list[str]]:
 
 
 class Operator:
-    """Runs the commands of the docs in a world, as someone in a shell would."""
+    """Runs the commands of the docs in a shell."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -60,7 +61,7 @@ class Operator:
 
     def run(self, lines: list[str], meanwhile: Callable[[], object] = lambda: None) -> None:
         for line in lines:
-            # No test may install anything.
+            # Tests must not install anything.
             if line.startswith("pip install") or (re.search(r"\bgsc verify", line) and not HAS_VERIFY):
                 continue
             done = subprocess.run(
@@ -70,7 +71,7 @@ class Operator:
                 check=False,
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=HANG_SECONDS,
             )
             assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
             meanwhile()
@@ -103,7 +104,8 @@ def test_a_folder_is_backed_up_and_restored(operator: Operator) -> None:
     assert Path(f"{lake.uri}.damaged").exists()
 
 
-def test_a_backup_made_while_syncs_run_is_sound_and_caught_up_by_the_next_sync(operator: Operator) -> None:
+@pytest.mark.soak
+def test_a_backup_made_during_syncs_is_consistent_and_updated_by_the_next_sync(operator: Operator) -> None:
     (_, beside), (restore,) = commands_of("Backup"), commands_of("Restore")
     world = operator.world
     acme = world.workspace("acme")
@@ -114,7 +116,7 @@ def test_a_backup_made_while_syncs_run_is_sound_and_caught_up_by_the_next_sync(o
         world.now += timedelta(hours=6)
         world.sync(acme, world.last(6))
 
-    # The copy may hold days that were being replaced, which `gsc verify` names.
+    # The copy may contain days that were being replaced, which `gsc verify` lists.
     operator.run([line for line in beside if "gsc verify" not in line], meanwhile=sync_on)
     copy = Lake(str(operator.backup))
     assert [copy.damaged_files(table, deep=True) for table in TABLES] == [[]] * len(TABLES)
@@ -138,7 +140,8 @@ def rows_of(lake: Lake) -> list[dict[str, Any]]:
     return contents(lake)[SITE_IMPRESSION.name]
 
 
-def test_an_upgrade_and_a_roll_back_keep_what_was_there(operator: Operator) -> None:
+@pytest.mark.soak
+def test_an_upgrade_and_a_rollback_keep_all_rows(operator: Operator) -> None:
     (upgrade,), (roll_back,) = commands_of("Upgrade"), commands_of("Roll-back")
     with tarfile.open(RELEASES / "lake-0.1.0.tar.gz") as archive:
         archive.extractall(operator.world.folder, filter="data")
@@ -149,7 +152,7 @@ def test_an_upgrade_and_a_roll_back_keep_what_was_there(operator: Operator) -> N
     assert version_of(upgraded.open(SITE_IMPRESSION)) == LAKE_VERSION
     assert_sound(upgraded)
     assert contents(Lake(str(operator.backup))) == before
-    # The older release is not here to sync: the lake is as that release left it.
+    # The older release is not installed here, so the lake is checked as that release left it.
     operator.run(roll_back[:2])
     assert contents(Lake(uri)) == before
     assert version_of(Lake(uri).open(SITE_IMPRESSION)) == 1

@@ -1,4 +1,4 @@
-"""Damaged tables: found by looking at their files, named, and never made again over what is left of them."""
+"""Damaged tables are found by examining their files, named in errors, and never created again."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from deltalake import DeltaTable
 
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.errors import DamagedError, LakeError
-from gsc_pipeline.lake.files import FileByFile
-from gsc_pipeline.lake.lake import Lake, OfWorkspace
+from gsc_pipeline.lake.incremental import FileByFile
+from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect, reading
-from gsc_pipeline_tests.lake.test_files_of_a_table import ledger_row
-from gsc_pipeline_tests.lake.test_housekeeping import claim, run_row
+from gsc_pipeline_tests.lake.test_incremental import ledger_row
 from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, filled, rows, target
+from gsc_pipeline_tests.lake.test_maintenance import claim, run_row
 
 OCTOBER, NOVEMBER = "2026-10", "2026-11"
 
 
 def two_workspaces(lake: Lake) -> Lake:
-    """Each with a file for each of two months."""
+    """Two workspaces, each with a file for each of two months."""
     for workspace in ("acme", "globex"):
         days = pa.concat_tables([rows(day, 1, workspace=workspace) for day in DAYS])
         lake.replace(SITE_IMPRESSION, target(*DAYS, workspace=workspace), days)
@@ -34,7 +34,7 @@ def two_workspaces(lake: Lake) -> Lake:
 
 
 def data_files(lake: Lake, workspace: str = "acme", month: str = NOVEMBER) -> list[Path]:
-    """The files that are part of the table now."""
+    """The current data files of the table."""
     delta = DeltaTable(lake.table_uri(SITE_IMPRESSION))
     mine = [path for path in delta.file_uris() if f"workspace={workspace}/month={month}" in path]
     return [Path(path) for path in mine]
@@ -71,7 +71,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
-def test_damage_stops_reads_and_writes_of_its_workspace_and_month_alone(
+def test_damage_stops_only_reads_and_writes_of_its_workspace_and_month(
     lake: Lake, harm: Callable[[Path], None]
 ) -> None:
     (file,) = data_files(two_workspaces(lake))
@@ -97,7 +97,7 @@ def test_damage_stops_reads_and_writes_of_its_workspace_and_month_alone(
 
 
 @pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
-def test_damaged_files_are_listed_and_opened_only_where_asked(
+def test_damaged_files_are_listed_and_opened_only_if_requested(
     lake: Lake, harm: Callable[[Path], None]
 ) -> None:
     (file,) = data_files(two_workspaces(lake))
@@ -112,7 +112,7 @@ def test_damaged_files_are_listed_and_opened_only_where_asked(
     assert lake.damaged_files(URL_IMPRESSION) == []
 
 
-def test_sql_over_a_damaged_file_is_the_same_error(lake: Lake) -> None:
+def test_sql_over_a_damaged_file_raises_the_same_error(lake: Lake) -> None:
     lake.append(SYNC_RUNS, run_row(1))
     (file,) = Path(lake.table_uri(SYNC_RUNS)).rglob("*.parquet")
     overwrite(file)
@@ -124,17 +124,48 @@ def test_sql_over_a_damaged_file_is_the_same_error(lake: Lake) -> None:
             connect(lake, views, whole=whole) as sql,
         ):
             sql.execute("SELECT * FROM sync_runs").fetchall()
-    with pytest.raises(DamagedError, match="sync_runs is damaged"):
-        FileByFile(lake, SYNC_RUNS, ["workspace"], lambda table: {}).look()
 
 
-def test_a_storage_that_fails_for_another_reason_is_no_damage(lake: Lake) -> None:
+RUN_IDS = "SELECT file, workspace, run_id FROM rows"
+
+
+@pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
+def test_a_query_file_by_file_leaves_out_a_damaged_file_and_names_it_until_it_is_replaced(
+    lake: Lake, harm: Callable[[Path], None]
+) -> None:
+    reader = FileByFile(lake, SYNC_RUNS, ["workspace", "run_id"], RUN_IDS)
+    lake.append(SYNC_RUNS, run_row(1))
+    (file,) = Path(lake.table_uri(SYNC_RUNS)).rglob("*.parquet")
+    for number in (2, 3):
+        lake.append(SYNC_RUNS, run_row(number))
+    whole = file.read_bytes()
+    harm(file)
+    for _ in range(2):
+        assert sorted(reader.read()["run_id"].to_pylist()) == ["2", "3"]
+        (error,) = reader.damaged
+        assert file.name in str(error)
+        assert "gsc verify --repair" in str(error)
+    file.write_bytes(whole)
+    assert sorted(reader.read()["run_id"].to_pylist()) == ["1", "2", "3"]
+    assert reader.damaged == ()
+
+
+def test_a_query_file_by_file_names_a_damaged_log(lake: Lake) -> None:
+    reader = FileByFile(lake, SYNC_RUNS, ["workspace", "run_id"], RUN_IDS)
+    lake.append(SYNC_RUNS, run_row(1))
+    assert reader.read().num_rows == 1
+    (Path(lake.table_uri(SYNC_RUNS)) / "_delta_log" / "00000000000000000001.json").write_text("no commit")
+    assert reader.read().num_rows == 0
+    assert ["_delta_log" in str(error) for error in reader.damaged] == [True]
+
+
+def test_another_failure_of_the_storage_is_not_damage(lake: Lake) -> None:
     two_workspaces(lake)
     full = OSError(28, "No space left on device")
     error = lake.error_of("write", SITE_IMPRESSION, full, "acme", [NOVEMBER])
     assert not isinstance(error, DamagedError)
     assert "cannot write" in str(error)
-    assert "check GSC_LAKE, its permissions and the space left" in str(error)
+    assert "check GSC_LAKE, its permissions and the free space" in str(error)
 
 
 def remove_the_third(lake: Lake) -> str:
@@ -184,7 +215,7 @@ def remove_the_checkpoint(lake: Lake) -> str:
     ],
     ids=lambda harm: harm.__name__,
 )
-def test_a_damaged_log_is_named_by_its_file(lake: Lake, harm: Callable[[Lake], str]) -> None:
+def test_an_error_names_the_damaged_file_of_a_log(lake: Lake, harm: Callable[[Lake], str]) -> None:
     expected = f"searchdata_site_impression is damaged: _delta_log/{harm(filled(lake))}.*gsc verify --repair"
     attempts: list[Callable[[Lake], object]] = [
         lambda other: other.read(SITE_IMPRESSION),
@@ -200,7 +231,7 @@ def test_a_damaged_log_is_named_by_its_file(lake: Lake, harm: Callable[[Lake], s
         assert raised.value.path.startswith("_delta_log/")
 
 
-def test_an_empty_commit_is_noticed_by_a_lake_that_has_the_table_open(lake: Lake) -> None:
+def test_an_empty_commit_is_noticed_while_the_table_is_open(lake: Lake) -> None:
     other = Lake(lake.uri)
     filled(lake)
     clicks_by_day(other)
@@ -210,7 +241,7 @@ def test_an_empty_commit_is_noticed_by_a_lake_that_has_the_table_open(lake: Lake
         clicks_by_day(other)
 
 
-def test_an_empty_commit_of_long_ago_is_found_by_a_search_for_damage(lake: Lake) -> None:
+def test_a_search_for_damage_finds_an_old_empty_commit(lake: Lake) -> None:
     log_file(filled(lake), 2).write_bytes(b"")
     assert len(clicks_by_day(lake)) == 2
     with pytest.raises(DamagedError, match=r"0+2\.json is empty"):
@@ -218,7 +249,7 @@ def test_an_empty_commit_of_long_ago_is_found_by_a_search_for_damage(lake: Lake)
 
 
 @pytest.mark.parametrize("left", ["no folder", "an empty folder"])
-def test_a_table_whose_log_is_gone_is_neither_read_as_empty_nor_made_again(lake: Lake, left: str) -> None:
+def test_a_table_whose_log_is_lost_is_neither_read_as_empty_nor_created_again(lake: Lake, left: str) -> None:
     files = [file for day in (OCTOBER, NOVEMBER) for file in data_files(filled(lake), month=day)]
     log = log_file(lake, 0).parent
     shutil.rmtree(log)
@@ -237,7 +268,7 @@ def test_a_table_whose_log_is_gone_is_neither_read_as_empty_nor_made_again(lake:
     assert not any(log.glob("*"))
 
 
-def test_a_large_table_is_not_made_again_while_the_ledger_counts_its_rows(lake: Lake) -> None:
+def test_a_large_table_is_not_created_again_while_the_ledger_counts_its_rows(lake: Lake) -> None:
     filled(lake)
     claim(lake)
     shutil.rmtree(lake.table_uri(SITE_IMPRESSION))
@@ -245,16 +276,16 @@ def test_a_large_table_is_not_made_again_while_the_ledger_counts_its_rows(lake: 
         lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
     assert not Path(lake.table_uri(SITE_IMPRESSION)).exists()
     lake.append(URL_IMPRESSION, URL_IMPRESSION.schema.empty_table())
-    lake.replace(SYNC_LEDGER, OfWorkspace("acme"), SYNC_LEDGER.schema.empty_table())
+    lake.replace(SYNC_LEDGER, WorkspaceRows("acme"), SYNC_LEDGER.schema.empty_table())
     lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
 
 
-def test_the_ledger_is_not_made_again_while_its_tables_hold_rows(lake: Lake) -> None:
+def test_the_ledger_is_not_created_again_while_its_tables_have_rows(lake: Lake) -> None:
     lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "writing", None))
     filled(lake)
     shutil.rmtree(lake.table_uri(SYNC_LEDGER))
     with pytest.raises(
-        DamagedError, match="sync_ledger is missing although searchdata_site_impression holds"
+        DamagedError, match="sync_ledger is missing although searchdata_site_impression has rows"
     ):
         lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "final", None))
     for day in DAYS:
@@ -270,12 +301,13 @@ Lake(sys.argv[1]).read(SITE_IMPRESSION)
 """
 
 
-def test_a_process_that_reads_and_ends_at_once_ends_well(lake: Lake) -> None:
+@pytest.mark.soak
+def test_a_process_that_exits_right_after_reading_exits_normally(lake: Lake) -> None:
     two_workspaces(lake)
     arguments = [sys.executable, "-c", READS_AND_ENDS, lake.uri]
     codes = [subprocess.run(arguments, check=False).returncode for _ in range(20)]
     assert codes == [0] * 20
 
 
-def test_errors_of_the_lake_are_one_tree() -> None:
+def test_errors_of_the_lake_form_the_documented_tree() -> None:
     assert issubclass(DamagedError, LakeError)

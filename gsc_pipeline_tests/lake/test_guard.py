@@ -1,4 +1,4 @@
-"""Guarded replacements: checked on the snapshot they are made on, refused on an outdated one."""
+"""Guarded replacements are checked on their snapshot, and retried if it is outdated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from deltalake import DeltaTable
 
-from gsc_pipeline.lake.lake import Guard, Lake
+from gsc_pipeline.lake.lake import CommitGuard, Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline_tests.lake.test_lake import clicks_by_day, rows, target
 
@@ -27,28 +27,28 @@ def clear_first(lake: Lake, *, ours: str, theirs: str) -> list[int]:
         versions.append(snapshot.version())
         if len(versions) == 1:
             other = Lake(lake.uri)
-            other.replace(SITE_IMPRESSION, target(DAY), NONE, Guard(theirs, lambda snapshot: None))
+            other.replace(SITE_IMPRESSION, target(DAY), NONE, CommitGuard(theirs, lambda snapshot: None))
 
-    lake.replace(SITE_IMPRESSION, target(DAY), rows(DAY, 2), Guard(ours, check))
+    lake.replace(SITE_IMPRESSION, target(DAY), rows(DAY, 2), CommitGuard(ours, check))
     return versions
 
 
-def test_a_commit_of_the_same_name_since_the_snapshot_makes_the_check_run_again(lake: Lake) -> None:
+def test_the_check_runs_again_after_a_commit_with_the_same_name(lake: Lake) -> None:
     first, second = clear_first(lake, ours="acme", theirs="acme")
     assert second > first
     assert clicks_by_day(lake)["acme", "sc-domain:acme.com", DAY] == 6
 
 
-def test_commits_of_other_names_do_not_disturb(lake: Lake) -> None:
+def test_commits_with_other_names_do_not_conflict(lake: Lake) -> None:
     assert len(clear_first(lake, ours="acme", theirs="globex")) == 1
 
 
-def test_what_the_check_raises_ends_the_replacement_and_nothing_is_written(lake: Lake) -> None:
+def test_a_check_that_raises_stops_the_replacement_before_anything_is_written(lake: Lake) -> None:
     lake.replace(SITE_IMPRESSION, target(DAY), rows(DAY, 1))
 
     def refuse(snapshot: DeltaTable) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        lake.replace(SITE_IMPRESSION, target(DAY), rows(DAY, 2), Guard("acme", refuse))
+        lake.replace(SITE_IMPRESSION, target(DAY), rows(DAY, 2), CommitGuard("acme", refuse))
     assert set(clicks_by_day(lake).values()) == {3}

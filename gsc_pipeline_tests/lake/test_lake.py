@@ -20,6 +20,7 @@ from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.sync.grains import DayOf, site_rows
 from gsc_pipeline_tests.doubles import answer
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 DAYS = (date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2))
 KEYS = ("query", "country", "device")
@@ -50,7 +51,7 @@ def filled(lake: Lake) -> Lake:
     return lake
 
 
-def test_a_replacement_replaces_its_days_and_nothing_else(lake: Lake) -> None:
+def test_a_replacement_replaces_only_its_days(lake: Lake) -> None:
     filled(lake)
     day = DAYS[0]
     lake.replace(SITE_IMPRESSION, target(day, site_url="https://a/"), rows(day, 5, site_url="https://a/"))
@@ -66,19 +67,19 @@ def test_a_replacement_replaces_its_days_and_nothing_else(lake: Lake) -> None:
     }
 
 
-def test_replacing_twice_is_replacing_once(lake: Lake) -> None:
+def test_replacing_is_idempotent(lake: Lake) -> None:
     filled(lake)
     before = clicks_by_day(lake)
     filled(lake)
     assert clicks_by_day(lake) == before
 
 
-def test_replacing_with_nothing_deletes(lake: Lake) -> None:
+def test_replacing_with_no_rows_deletes(lake: Lake) -> None:
     filled(lake).replace(SITE_IMPRESSION, target(DAYS[1]), SITE_IMPRESSION.schema.empty_table())
     assert {day for _, _, day in clicks_by_day(lake)} == {DAYS[0], DAYS[2]}
 
 
-def test_rows_outside_of_the_target_are_refused_and_nothing_is_written(lake: Lake) -> None:
+def test_rows_outside_the_target_are_refused_and_nothing_is_written(lake: Lake) -> None:
     before = clicks_by_day(filled(lake))
     with pytest.raises(LakeError, match="searchdata_site_impression"):
         lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[1], 9))
@@ -98,9 +99,7 @@ def test_rows_of_another_schema_are_refused_and_nothing_is_written(lake: Lake) -
 
 @settings(max_examples=15, deadline=None)
 @given(site_url=st.text(alphabet="'\"\\;%_-/:. aé😀\n", min_size=1, max_size=12))
-def test_any_property_name_is_data_and_never_sql(
-    tmp_path_factory: pytest.TempPathFactory, site_url: str
-) -> None:
+def test_any_property_name_is_escaped_in_sql(tmp_path_factory: pytest.TempPathFactory, site_url: str) -> None:
     lake = filled(Lake(str(tmp_path_factory.mktemp("lake"))))
     for clicks in (4, 5):
         new = rows(DAYS[0], clicks, site_url=site_url)
@@ -146,7 +145,7 @@ def test_sql_cannot_change_the_lake(lake: Lake) -> None:
     assert len(clicks_by_day(lake)) == len(DAYS)
 
 
-def test_a_lake_that_is_no_table_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_table_raises_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lake" / SITE_IMPRESSION.name / "_delta_log").mkdir(parents=True)
     log = tmp_path / "lake" / SITE_IMPRESSION.name / "_delta_log" / "00000000000000000000.json"
     log.write_text("not a commit", encoding="utf-8")
@@ -169,17 +168,18 @@ def _run_at_once(uri: str, workspaces: list[str]) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(HANG_SECONDS)
     assert [process.exitcode for process in processes] == [0] * len(processes)
 
 
-def test_many_processes_write_at_once_from_the_very_first_commit_on(lake: Lake) -> None:
+@pytest.mark.soak
+def test_many_processes_write_at_once_from_the_first_commit(lake: Lake) -> None:
     workspaces = [f"w{i}" for i in range(4)]
     _run_at_once(lake.uri, workspaces)
     held = clicks_by_day(lake)
     assert held == {(w, "sc-domain:acme.com", day): 12 for w in workspaces for day in DAYS}
 
 
-def test_two_processes_that_replace_the_same_rows_end_in_one_of_them(lake: Lake) -> None:
+def test_two_processes_that_replace_the_same_rows_leave_those_of_one(lake: Lake) -> None:
     _run_at_once(lake.uri, ["acme", "acme"])
     assert clicks_by_day(lake) == {("acme", "sc-domain:acme.com", day): 12 for day in DAYS}

@@ -1,4 +1,4 @@
-"""Lakes that earlier releases wrote: opened, read, written to, with the numbers that they had."""
+"""Lakes of earlier releases can be read, synced and maintained, with the same numbers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TABLES
+from gsc_pipeline.lake.quality import schema_differences
+from gsc_pipeline.lake.schemas import PAST_CAP, SITE_IMPRESSION, SYNC_RUNS, TABLES
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.lake.version import LAKE_VERSION, version_of
-from gsc_pipeline.quality import schema_differences
+from gsc_pipeline.monitoring.status import StateReader
+from gsc_pipeline.search_console.call_times import NO_CALLS
 from gsc_pipeline.simulator import SyntheticProperty
-from gsc_pipeline_tests.lake.test_housekeeping import tend
+from gsc_pipeline.sync.verify import verify
+from gsc_pipeline_tests.lake.test_maintenance import tend
 from gsc_pipeline_tests.world import NOON, World
 
 RELEASES = Path(__file__).parent / "releases"
@@ -39,7 +42,9 @@ ROWS = {
     "index_coverage": 16,
     "insight_refreshes": 2,
 }
-"""Of 0.1.0's lake; its other tables are empty."""
+"""The tables with rows in a lake of release 0.1.0."""
+HELD = [table for table in TABLES if table is not PAST_CAP]
+"""The tables of a lake of release 0.1.0."""
 SITE_SUMS = [("acme", 14, 117, 2353), ("globex", 14, 112, 1966)]
 URL_SUMS = [("acme", 15, 128, 2579), ("globex", 15, 123, 2101)]
 
@@ -69,14 +74,17 @@ def test_a_lake_of_0_1_0_reads_as_it_was_written(old: Lake, tmp_path: Path) -> N
     assert {table.name: rows for table in TABLES if (rows := old.read(table).num_rows)} == ROWS
     assert sums(old) == [SITE_SUMS, URL_SUMS]
     assert disagreements(old) == []
+    assert verify(old).is_good
     assert [old.damaged_files(table, deep=True) for table in TABLES] == [[]] * len(TABLES)
     for _, difference in schema_differences(old):
         assert "the next sync that writes the table adds it" in difference
     with connect(old, (), whole=TABLES) as connection:
         for name, rows in ROWS.items():
             assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (rows,)
-    assert write_duckdb_file(old, tmp_path / "old.duckdb").keys() == {table.name for table in TABLES}
-    assert {version_of(old.open(table)) for table in TABLES} == {1}
+    assert set(write_duckdb_file(old, tmp_path / "old.duckdb").parquet_files) == {
+        table.name for table in TABLES
+    }
+    assert {version_of(old.open(table)) for table in HELD} == {1}
 
 
 def test_a_lake_of_0_1_0_is_synced_and_upgraded(old: Lake, tmp_path: Path) -> None:
@@ -86,7 +94,16 @@ def test_a_lake_of_0_1_0_is_synced_and_upgraded(old: Lake, tmp_path: Path) -> No
     ]
     with World.serving(tmp_path, properties, now=NOON + 2 * ONE_DAY) as world:
         world.lake = old
-        world.sync(world.workspace("globex", properties=("https://shop.globex.example/",)), world.last(4))
+        globex = world.workspace("globex", properties=("https://shop.globex.example/",))
+        reader = StateReader(old)
+        reader.read([globex])
+        assert (reader.totals.syncs, reader.totals.call_times) == (ROWS["sync_runs"], NO_CALLS)
+        report = world.sync(globex, world.last(4))
+        for one in (reader, StateReader(old)):
+            one.read([globex])
+            assert one.totals.syncs == ROWS["sync_runs"] + 1
+            assert one.totals.call_times == report.usage.times != NO_CALLS
+        assert sum(old.read(SYNC_RUNS)["calls_by_duration"].is_null().to_pylist()) == ROWS["sync_runs"]
     assert version_of(DeltaTable(old.table_uri(SITE_IMPRESSION))) == LAKE_VERSION
     assert disagreements(old) == []
     assert sums(old)[0][0] == SITE_SUMS[0]
@@ -94,10 +111,10 @@ def test_a_lake_of_0_1_0_is_synced_and_upgraded(old: Lake, tmp_path: Path) -> No
     assert (min(days), max(days)) == (date(2026, 11, 17), date(2026, 11, 22))
 
 
-def test_a_lake_of_0_1_0_is_tended(old: Lake) -> None:
+def test_a_lake_of_0_1_0_is_maintained(old: Lake) -> None:
     done = tend(old, hours=0)
-    assert list(done) == [table.name for table in TABLES]
+    assert list(done) == [table.name for table in HELD]
     assert {one.kept_because for one in done.values()} == {""}
     assert sums(old) == [SITE_SUMS, URL_SUMS]
     assert {table.name: rows for table in TABLES if (rows := old.read(table).num_rows)} == ROWS
-    assert {version_of(old.open(table)) for table in TABLES} == {LAKE_VERSION}
+    assert {version_of(old.open(table)) for table in HELD} == {LAKE_VERSION}

@@ -1,4 +1,4 @@
-"""The lake's version, columns that came later, and the form in which other readers can read every table."""
+"""The lake's version, new columns, and the Delta features that every table may use."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from deltalake.schema import PrimitiveType
 
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
 from gsc_pipeline.lake.errors import LakeError, NewerLakeError
-from gsc_pipeline.lake.files import FileByFile
+from gsc_pipeline.lake.incremental import FileByFile
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS, TABLES, TableSpec
 from gsc_pipeline.lake.schemas.spec import TEXT, column
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, version_of
-from gsc_pipeline_tests.lake.test_housekeeping import run_row, tend
 from gsc_pipeline_tests.lake.test_lake import DAYS, filled, rows, target
+from gsc_pipeline_tests.lake.test_maintenance import run_row, tend
 
 
 def with_column(table: TableSpec, name: str = "later", *, nullable: bool = True) -> TableSpec:
-    """The table as a later release declares it: the new column stands before the last one."""
+    """The table as a later release declares it, with a new column before the last one."""
     new = column(name, TEXT, "Came later", nullable=nullable)
     return replace(table, schema=table.schema.insert(len(table.schema) - 1, new))
 
@@ -49,14 +49,14 @@ def version_in(lake: Lake, table: TableSpec) -> int:
 
 
 def of_release_one(lake: Lake, table: TableSpec, rows: pa.Table) -> None:
-    """A table as 0.1.0 made it: without a version."""
+    """A table as release 0.1.0 created it, without a version."""
     uri = lake.table_uri(table)
     DeltaTable.create(uri, table.schema, partition_by=list(table.partition_by), name=table.name)
     write_deltalake(uri, rows, mode="append")
     assert version_in(lake, table) == 1
 
 
-def test_new_tables_carry_the_version_and_older_ones_from_their_first_write(lake: Lake) -> None:
+def test_new_tables_have_the_version_and_older_ones_get_it_with_their_first_write(lake: Lake) -> None:
     lake.append(SITE_IMPRESSION, SITE_IMPRESSION.schema.empty_table())
     assert version_in(lake, SITE_IMPRESSION) == LAKE_VERSION
     of_release_one(lake, SYNC_RUNS, run_row(1))
@@ -70,7 +70,7 @@ def test_new_tables_carry_the_version_and_older_ones_from_their_first_write(lake
     assert lake.read(SYNC_RUNS).num_rows == 3
 
 
-def test_two_lakes_may_upgrade_a_table_at_once(lake: Lake) -> None:
+def test_two_lakes_can_upgrade_a_table_at_once(lake: Lake) -> None:
     of_release_one(lake, SYNC_RUNS, run_row(1))
     first, second = Lake(lake.uri), Lake(lake.uri)
     first.open(SYNC_RUNS)
@@ -80,7 +80,7 @@ def test_two_lakes_may_upgrade_a_table_at_once(lake: Lake) -> None:
     assert later_by_run(lake.read(LATER_RUNS)) == {"1": None, "2": "first", "3": "second"}
 
 
-def test_a_lake_of_a_newer_release_is_refused_in_one_line_before_anything_is_done(lake: Lake) -> None:
+def test_a_lake_of_a_newer_release_is_refused_before_anything_is_written(lake: Lake) -> None:
     lake.append(SYNC_RUNS, run_row(1))
     other = Lake(lake.uri)
     other.read(SYNC_RUNS)
@@ -104,9 +104,7 @@ def test_a_lake_of_a_newer_release_is_refused_in_one_line_before_anything_is_don
     assert DeltaTable(lake.table_uri(SYNC_RUNS)).version() == version
 
 
-def test_a_column_that_came_later_reads_as_null_and_is_added_by_the_first_write(
-    lake: Lake, tmp_path: Path
-) -> None:
+def test_a_new_column_reads_as_null_and_is_added_by_the_first_write(lake: Lake, tmp_path: Path) -> None:
     for number in (1, 2):
         lake.append(SYNC_RUNS, run_row(number))
     found = lake.read(LATER_RUNS)
@@ -136,14 +134,11 @@ def as_seen_by_all_readers(lake: Lake, folder: Path, expected: dict[str, str | N
     with duckdb.connect(folder / "lake.duckdb", read_only=True) as file:
         assert file.execute(sql).fetchall() == rows
 
-    def by_file(table: pa.Table) -> dict[str, dict[str, str | None]]:
-        return {row["__filename"]: {row["run_id"]: row["later"]} for row in table.to_pylist()}
-
-    looked = FileByFile(lake, LATER_RUNS, ["run_id", "later"], by_file).look()
-    assert {run_id: later for one in looked for run_id, later in one.items()} == expected
+    by_file = FileByFile(lake, LATER_RUNS, ["run_id", "later"], "SELECT file, run_id, later FROM rows").read()
+    assert later_by_run(by_file) == expected
 
 
-def test_days_are_replaced_in_a_table_that_gets_a_column(lake: Lake) -> None:
+def test_days_can_be_replaced_in_a_table_that_gets_a_column(lake: Lake) -> None:
     filled(lake)
     later = with_column(SITE_IMPRESSION)
     new = rows(DAYS[1], 5).append_column(later.schema.field("later"), pa.array(["new"] * 3))
@@ -168,15 +163,15 @@ def test_a_column_that_is_not_declared_is_kept_and_filled_with_null(lake: Lake) 
     assert later_by_run(lake.read(LATER_RUNS)) == expected
 
 
-def test_an_undeclared_column_that_may_not_be_null_is_named(lake: Lake) -> None:
+def test_an_error_names_an_undeclared_column_that_is_not_nullable(lake: Lake) -> None:
     strict = with_column(SYNC_RUNS, nullable=False)
     lake.append(strict, later_row(1, "kept").cast(strict.schema))
-    with pytest.raises(LakeError, match="column later of sync_runs is not declared and may not be null"):
+    with pytest.raises(LakeError, match="column later of sync_runs is not declared and is not nullable"):
         lake.append(SYNC_RUNS, run_row(2))
     assert lake.read(SYNC_RUNS).num_rows == 1
 
 
-def test_columns_of_another_type_and_missing_ones_that_may_not_be_null_are_named(lake: Lake) -> None:
+def test_an_error_names_columns_of_another_type_and_missing_ones_that_are_not_nullable(lake: Lake) -> None:
     lake.append(SYNC_RUNS, run_row(1))
     strict = with_column(SYNC_RUNS, nullable=False)
     index = SYNC_RUNS.schema.get_field_index("calls")
@@ -200,7 +195,7 @@ def assert_readable_by_others(lake: Lake, table: TableSpec) -> None:
         assert not pa.types.is_timestamp(field.type) or field.type.tz, f"{table.name}: {field.name}"
 
 
-def test_every_table_stays_at_reader_1_and_writer_2_without_moments_that_have_no_zone(lake: Lake) -> None:
+def test_every_table_stays_at_reader_1_and_writer_2_without_timestamps_that_have_no_zone(lake: Lake) -> None:
     for table in TABLES:
         lake.append(table, table.schema.empty_table())
         assert_readable_by_others(lake, table)
@@ -216,7 +211,7 @@ def test_every_table_stays_at_reader_1_and_writer_2_without_moments_that_have_no
         assert version_in(lake, table) == LAKE_VERSION
 
 
-def test_a_column_added_by_another_program_is_no_obstacle(lake: Lake) -> None:
+def test_a_column_added_by_another_program_does_not_matter(lake: Lake) -> None:
     lake.append(SYNC_RUNS, run_row(1))
     DeltaTable(lake.table_uri(SYNC_RUNS)).alter.add_columns([Field("surprise", PrimitiveType("long"))])
     lake.append(SYNC_RUNS, run_row(2))

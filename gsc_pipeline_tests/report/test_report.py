@@ -1,9 +1,10 @@
-"""The report: what a reader sees, that it holds together by itself, and that hostile texts stay texts."""
+"""The report: its contents and CSV files, without external resources and with every text escaped."""
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,21 +12,35 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import INDEX_COVERAGE, INSIGHTS, STRIKING_DISTANCE
+from gsc_pipeline.lake.schemas import (
+    CTR_GAP,
+    DAILY_PERFORMANCE,
+    INDEX_COVERAGE,
+    INSIGHTS,
+    STRIKING_DISTANCE,
+    TableSpec,
+)
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
+from gsc_pipeline.report.findings import FINDINGS, preview_columns
 from gsc_pipeline.report.page import page
-from gsc_pipeline.report.spreadsheets import write_csv
+from gsc_pipeline.report.preview import preview_rows
+from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.report.write import write_report
 from gsc_pipeline.search_console.auth import ServiceAccountFile
-from gsc_pipeline.search_console.search_types import QueryType
+from gsc_pipeline.search_console.search_types import FeedType, QueryType
 from gsc_pipeline.simulator import SyntheticProperty
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.sync.failures import record_standing
+from gsc_pipeline.sync.problems import Problem
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import World
 
@@ -47,6 +62,10 @@ ACME = Workspace(
     (QueryType.WEB,),
     brand_terms=("acme",),
 )
+
+
+def written_files(lake: Lake, workspace: Workspace, folder: Path, **options: Any) -> list[Path]:
+    return [Path(file.address) for file in write_report(lake, workspace, str(folder), **options)]
 
 
 class Seen(HTMLParser):
@@ -80,17 +99,20 @@ class Seen(HTMLParser):
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Two properties, one inside the other, 14 weeks, two days of them provisional, one failed."""
+    """Fourteen weeks of two overlapping properties, with two provisional days and a failed one."""
     lake = Lake(str(tmp_path_factory.mktemp("lake")))
     fill(lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=300), WINDOW, provisional=2)
     shop = SyntheticProperty("https://shop.acme.com/", rows_a_day=60)
-    fill(lake, "acme", shop, WINDOW, provisional=2, failed=[date(2026, 11, 12)])
+    day = date(2026, 11, 12)
+    fill(lake, "acme", shop, WINDOW, provisional=2, failed=[day])
+    problem = Problem("503", "https://shop.acme.com/", "WEB", (day,))
+    record_standing(lake, "acme", [problem], {}, NOW)
     return lake
 
 
 @pytest.fixture(scope="module")
 def written(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return write_report(lake, ACME, tmp_path_factory.mktemp("out"), now=NOW, as_csv=True)
+    return written_files(lake, ACME, tmp_path_factory.mktemp("out"), now=NOW, as_csv=True)
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +125,17 @@ def data(lake: Lake, written: list[Path]) -> ReportData:
     return report_data(lake, ACME, now=NOW)
 
 
-def test_the_figures_are_those_of_the_outer_property_over_final_days(seen: Seen, data: ReportData) -> None:
+def test_the_headline_shows_the_outer_property_over_final_days(seen: Seen, data: ReportData) -> None:
     ledger = data.daily[data.daily["data_date"].between("2026-10-22", "2026-11-18")]
     assert (data.figures.first, data.figures.last) == (date(2026, 10, 22), date(2026, 11, 18))
     assert set(ledger["site_url"]) == {"sc-domain:acme.com"}
     assert f"{ledger['clicks'].sum():,}" in seen.words
     assert f"{ledger['impressions'].sum():,}" in seen.words
     assert "vs previous 28 days" in seen.words
-    assert "year before: not known" in seen.words
+    assert "year before: unknown" in seen.words
 
 
-def test_every_part_is_there(seen: Seen) -> None:
+def test_the_page_has_every_section(seen: Seen) -> None:
     for heading in (
         "Clicks and impressions over time",
         "Brand and non-brand",
@@ -123,12 +145,12 @@ def test_every_part_is_there(seen: Seen) -> None:
         "Within striking distance",
         "Seen, but not clicked",
         "Pages that compete with each other",
-        "Pages that lose ground",
+        "Pages that lose clicks",
         "Winners",
         "Losers",
         "New and lost",
         "Unusual days",
-        "In Google's index, or not",
+        "Index problems",
         "About these numbers",
     ):
         assert heading in seen.words
@@ -136,23 +158,51 @@ def test_every_part_is_there(seen: Seen) -> None:
     assert "Mobile" in seen.words
 
 
-def test_findings_name_queries_and_say_what_to_do(seen: Seen, data: ReportData) -> None:
+def test_findings_list_queries_and_advice(seen: Seen, data: ReportData) -> None:
     queries = data.findings[STRIKING_DISTANCE]["query"]
     assert len(queries)
     assert set(queries) <= set(seen.words)
     assert "What to do:" in seen.words
 
 
-def test_notes_tell_what_to_know_of_the_numbers(seen: Seen) -> None:
-    assert "https://shop.acme.com/ (WEB) cannot be read now: 1 days since 2026-11-12" in seen.text
+def test_explanations_name_the_thresholds_of_the_workspace(data: ReportData) -> None:
+    own = Thresholds(
+        striking_impressions=5000,
+        decay_share=0.125,
+        decay_clicks=70,
+        ctr_gap_share=0.4,
+        cannibalisation_share=0.15,
+        change_share=0.25,
+        change_impressions=60,
+        anomaly_share=0.35,
+        anomaly_weeks=6,
+        window_days=14,
+    )
+    seen = Seen(page(replace(data, workspace=replace(data.workspace, thresholds=own))))
+    for sentence in (
+        "from 4 to 20 and at least 5,000 impressions",
+        "at most 40% of the clicks that other results",
+        "several pages have at least 15% each",
+        "lost at least 12.5% of 70 clicks or more",
+        "at least 60 impressions in this and the previous window, and at least 25% more clicks",
+        "at least 60 impressions in one of these windows",
+        "Days of the last 14 that differ by at least 35% from the same weekday in the 6 weeks before",
+        "A window is 14 final days",
+    ):
+        assert sentence in seen.text
+
+
+def test_notes_explain_the_limits_of_the_numbers(seen: Seen) -> None:
+    missing = "https://shop.acme.com/ (Web search): the newest numbers of 1 day since 2026-11-12 are missing."
+    assert missing in seen.text
     assert "2025-05-13 to 2026-04-27" not in seen.text  # the lake begins after it
     assert "Days from 2026-11-19 on may still change" in seen.text
     assert "may still change" in seen.words
     assert "Google does not name the queries behind" in seen.text
-    assert "The totals do not add https://shop.acme.com/" in seen.text
+    assert "The totals leave out https://shop.acme.com/" in seen.text
 
 
-def test_the_page_refers_to_nothing_outside_and_runs_nothing(seen: Seen) -> None:
+def test_the_page_has_no_external_resources_and_no_scripts(seen: Seen) -> None:
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(seen.tags)
     outside = [link for link in seen.links if not link.startswith("#")]
     assert outside
@@ -162,20 +212,15 @@ def test_the_page_refers_to_nothing_outside_and_runs_nothing(seen: Seen) -> None
     )
 
 
-def test_charts_have_the_pages_colours_a_text_for_those_who_cannot_see_and_ids_of_their_own(
-    written: list[Path],
-) -> None:
+def test_charts_use_the_colours_of_the_page_and_have_a_label(written: list[Path]) -> None:
     text = written[0].read_text(encoding="utf-8")
     drawings = text.split("<svg")[1:]
     assert len(drawings) == 2
     assert "var(--clicks)" in drawings[0]
-    assert "#0a0b" not in text
     assert 'role="img" aria-label="The last 91 days, 2026-08-22 to 2026-11-20' in text
-    ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
-    assert len(ids) == len(set(ids))
 
 
-def test_hostile_texts_are_texts(data: ReportData) -> None:
+def test_hostile_texts_are_escaped(data: ReportData) -> None:
     found = data.findings[STRIKING_DISTANCE]
     rows = pd.concat([found.head(1)] * len(HOSTILE), ignore_index=True)
     rows["query"] = list(HOSTILE)
@@ -194,13 +239,13 @@ def test_hostile_texts_are_texts(data: ReportData) -> None:
     assert "Acme <b>& Söhne</b>" in seen.words
 
 
-def test_what_was_not_found_is_said(data: ReportData) -> None:
+def test_sections_without_rows_say_that_nothing_was_found(data: ReportData) -> None:
     empty = {table: rows.head(0) for table, rows in data.findings.items()}
     seen = Seen(page(replace(data, findings=empty)))
     assert seen.words.count("Nothing found.") == 9
 
 
-def test_what_a_row_has_not_is_a_dash_that_keeps_its_heading(data: ReportData) -> None:
+def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:
     state = {
         "source": "sitemaps",
         "item": "https://acme.com/sitemap.xml",
@@ -214,17 +259,39 @@ def test_what_a_row_has_not_is_a_dash_that_keeps_its_heading(data: ReportData) -
     assert '<td class="word" data-label="Example">–</td>' in html
 
 
-def test_rows_of_a_csv_are_in_the_order_of_their_insight(written: list[Path]) -> None:
-    def read(table: str, *columns: str) -> list[tuple[str, ...]]:
-        file = next(file for file in written if file.name == f"acme-{table}.csv")
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            return [tuple(row[name] for name in columns) for row in csv.DictReader(text)]
+@pytest.mark.parametrize("table", INSIGHTS, ids=lambda table: table.name)
+def test_csv_preview_and_page_show_rows_in_the_same_order(
+    table: TableSpec, written: list[Path], lake: Lake, data: ReportData
+) -> None:
+    def keys(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+        names = [name for name in table.keys if name in preview_columns(table)]
+        return [tuple(str(row[name]) for name in names) for row in rows]
 
-    series = ("site_url", "search_type")
-    for rows in (read("daily_performance", *series, "data_date"), read("ctr_curve", *series, "device")):
-        assert rows == sorted(rows)
-    gaps = [(site, kind, -float(value)) for site, kind, value in read("ctr_gap", *series, "gap_clicks")]
-    assert gaps == sorted(gaps)
+    (file,) = [file for file in written if file.name == f"acme-{table.name}.csv"]
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        everything = keys(list(csv.DictReader(text)))
+    assert keys(preview_rows(table, read_ranked(lake, table, "acme"))) == everything[:10]
+    for finding in FINDINGS:
+        if finding.table is table:
+            shown = keys(finding.of(data.findings[table]).to_dict("records"))
+            assert shown == [one for one in everything if one in shown]
+
+
+def test_rows_are_ranked_across_properties(lake: Lake) -> None:
+    gaps = read_ranked(lake, CTR_GAP, "acme")
+    assert gaps["site_url"].nunique() == 2
+    assert gaps["gap_clicks"].is_monotonic_decreasing
+    days = read_ranked(lake, DAILY_PERFORMANCE, "acme")
+    assert days["data_date"].is_monotonic_decreasing
+
+
+def test_a_preview_shows_the_columns_of_the_findings_and_the_property_last(lake: Lake) -> None:
+    (first, *_) = preview_rows(CTR_GAP, read_ranked(lake, CTR_GAP, "acme"))
+    telling = ["query", "device", "url", "impressions", "ctr", "expected_ctr", "gap_clicks"]
+    assert list(first) == [*telling, "site_url", "search_type"]
+    (newest, *_) = preview_rows(DAILY_PERFORMANCE, read_ranked(lake, DAILY_PERFORMANCE, "acme"))
+    assert list(newest)[:4] == ["data_date", "is_final", "truncated", "clicks"]
+    assert newest["data_date"] == "2026-11-20"
 
 
 def test_each_insight_has_a_csv_with_all_its_rows(written: list[Path], lake: Lake) -> None:
@@ -236,43 +303,111 @@ def test_each_insight_has_a_csv_with_all_its_rows(written: list[Path], lake: Lak
         assert not rows or list(rows[0]) == [c for c in table.schema.names if c not in ("workspace", "month")]
 
 
-def test_a_cell_that_a_spreadsheet_would_run_is_disarmed(tmp_path: Path) -> None:
+def test_cells_that_a_spreadsheet_would_run_are_escaped(tmp_path: Path) -> None:
     texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "plain", "a=b", "NaN", "null", 'say "hi"', "two\nlines"]
     frame = pd.DataFrame({"query": texts, "change": -5.0, "day": pd.Timestamp("2026-11-17"), "none": None})
-    write_csv(tmp_path / "x.csv", frame)
+    (tmp_path / "x.csv").write_bytes(csv_file(frame))
     with (tmp_path / "x.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["query"] for row in rows] == [f"'{text}" for text in texts[:6]] + texts[6:]
     assert {(row["change"], row["day"], row["none"]) for row in rows} == {("-5.0", "2026-11-17", "")}
 
 
-def test_a_feed_alone_has_a_report_without_positions_and_brand(tmp_path: Path) -> None:
+def test_a_report_on_a_feed_has_no_brand_split_and_no_devices(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"))
     prop = SyntheticProperty("sc-domain:news.com", rows_a_day=60, search_types=("discover",))
     fill(lake, "acme", prop, WINDOW, search_types=("discover",))
-    (file,) = write_report(lake, replace(ACME, brand_terms=()), tmp_path / "out", now=NOW)
+    feed = replace(ACME, brand_terms=(), search_types=(FeedType.DISCOVER,))
+    (file,) = written_files(lake, feed, tmp_path / "out", now=NOW)
     seen = Seen(file.read_text(encoding="utf-8"))
     assert "· Discover" in seen.text
     assert "Brand and non-brand" not in seen.words
     assert "Devices" not in seen.words
-    assert "No brand terms are set" in seen.text
+    assert "Brand queries are not told apart" in seen.text
 
 
-def test_a_long_history_is_drawn_by_weeks_and_googles_faults_are_told(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_a_long_history_is_drawn_by_weeks_and_known_issues_are_noted(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"))
     prop = SyntheticProperty("sc-domain:old.com", rows_a_day=30, plants=False)
     fill(lake, "acme", prop, Window(date(2025, 10, 1), date(2026, 11, 21)), provisional=2)
-    (file,) = write_report(lake, ACME, tmp_path / "out", now=NOW)
+    (file,) = written_files(lake, ACME, tmp_path / "out", now=NOW)
     seen = Seen(file.read_text(encoding="utf-8"))
     assert "All 59 weeks" in seen.words
     assert "2025-05-13 to 2026-04-27" in seen.text
     assert "vs year before" in seen.words
 
 
+def test_a_property_or_search_type_that_was_dropped_is_nowhere_in_the_report(
+    lake: Lake, written: list[Path], tmp_path: Path
+) -> None:
+    rest = replace(ACME, properties=("https://shop.acme.com/",))
+    files = written_files(lake, rest, tmp_path, now=NOW, as_csv=True)
+    assert not [file for file in files if "sc-domain:acme.com" in file.read_text(encoding="utf-8")]
+    with pytest.raises(ReportError, match="nothing to report"):
+        written_files(lake, replace(ACME, search_types=(QueryType.IMAGE,)), tmp_path, now=NOW)
+
+
+def test_the_report_has_no_advice_for_those_who_run_the_pipeline(lake: Lake, tmp_path: Path) -> None:
+    cause = "403: User does not have sufficient permission"
+    hint = "add the credential, see the log, run gsc sync, set GSC_API_ATTEMPTS"
+    site = "https://shop.acme.com/"
+    record_standing(
+        lake, "acme", [Problem(cause, site, "WEB", (date(2026, 11, 12),), next_step=hint)], {}, NOW
+    )
+    (file,) = written_files(lake, replace(ACME, brand_terms=()), tmp_path, now=NOW)
+    text = Seen(file.read_text(encoding="utf-8")).text
+    for word in ("gsc ", "GSC_", "the log", "credential", "permission", "403", "workspace", "brand terms"):
+        assert word not in text, word
+
+
+def test_a_cut_day_of_two_properties_is_one_day(data: ReportData) -> None:
+    daily = data.daily.assign(truncated=data.daily["data_date"] == "2026-11-10")
+    two = pd.concat([daily, daily.assign(site_url="https://other.example/")])
+    assert "On 1 day of the window" in Seen(page(replace(data, daily=two))).text
+
+
+def test_what_google_cut_off_is_told_apart_from_what_it_anonymised(data: ReportData) -> None:
+    cut = data.daily["anonymised_clicks"]
+    daily = data.daily.assign(truncated=True, cut_clicks=cut, anonymised_clicks=cut * 0)
+    text = Seen(page(replace(data, daily=daily))).text
+    assert "limit of 50,000 rows a day cut off rare queries for " in text
+    assert "does not name the queries behind 0% of the clicks" in text
+    assert re.search(r" 0.0% anonymised, [1-9][\d.]*% cut off", text)
+
+
+@pytest.mark.parametrize("first_empty", [date(2026, 11, 19), date(2026, 10, 21)])
+def test_a_site_whose_numbers_fell_to_nothing_is_the_first_line(tmp_path: Path, first_empty: date) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    empty = [day for day in WINDOW if day < date(2026, 9, 20) or day >= first_empty]
+    prop = SyntheticProperty("sc-domain:dark.com", rows_a_day=60, days_without_data=empty)
+    fill(lake, "acme", prop, WINDOW)
+    (file,) = written_files(lake, ACME, tmp_path, now=NOW)
+    seen = Seen(file.read_text(encoding="utf-8"))
+    last, days = first_empty - timedelta(1), (WINDOW.end - first_empty).days
+    (first_section,) = seen.text.split("· Web search ")[1:]
+    assert first_section.startswith(
+        f"sc-domain:dark.com (Web search) has had no impressions since {last}, for {days} days. "
+        "In the four weeks before, it had "
+    )
+    assert "Nothing found. Index problems" not in seen.text
+
+
+def test_days_before_a_site_began_are_zero_not_unknown(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    empty = [day for day in WINDOW if day < date(2026, 10, 25)]
+    fill(lake, "acme", SyntheticProperty("sc-domain:new.com", rows_a_day=60, days_without_data=empty), WINDOW)
+    (file,) = written_files(lake, ACME, tmp_path, now=NOW)
+    seen = Seen(file.read_text(encoding="utf-8"))
+    assert "previous 28 days: no impressions" in seen.text
+    assert "previous 28 days: unknown" not in seen.text
+    assert "gap: no data" not in seen.text
+
+
 def test_a_workspace_without_a_final_day_has_no_report(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"))
-    with pytest.raises(ReportError, match=r"acme: nothing to report on.*run gsc sync"):
-        write_report(lake, ACME, tmp_path, now=NOW)
+    with pytest.raises(ReportError, match=r"acme: nothing to report.*Run gsc sync"):
+        written_files(lake, ACME, tmp_path, now=NOW)
     fill(
         lake,
         "acme",
@@ -280,13 +415,13 @@ def test_a_workspace_without_a_final_day_has_no_report(tmp_path: Path) -> None:
         Window.last_complete(2, WINDOW.end),
         provisional=2,
     )
-    with pytest.raises(ReportError, match="no day of it is final"):
-        write_report(lake, ACME, tmp_path, now=NOW)
+    with pytest.raises(ReportError, match="no day is final"):
+        written_files(lake, ACME, tmp_path, now=NOW)
 
 
-def test_a_folder_that_cannot_be_one_is_an_error_in_one_line(lake: Lake, written: list[Path]) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(lake: Lake, written: list[Path]) -> None:
     with pytest.raises(ReportError, match="cannot be written"):
-        write_report(lake, ACME, written[0] / "below", now=NOW)
+        written_files(lake, ACME, written[0] / "below", now=NOW)
 
 
 @pytest.fixture(scope="module")
@@ -302,10 +437,10 @@ def gsc(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=environment, cwd=folder, check=False, capture_output=True, text=True)
 
 
-def test_the_command_writes_the_report_and_says_where(environment: dict[str, str]) -> None:
+def test_the_command_writes_the_report_and_prints_its_path(environment: dict[str, str]) -> None:
     done = gsc(environment, "report", "acme")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("gsc: acme: nothing to report on")
+    assert done.stderr.startswith("gsc: acme: nothing to report")
     start = datetime.now(UTC) - timedelta(days=12)
     assert gsc(environment, "sync", "--start", f"{start:%Y-%m-%d}").returncode == 0
     done = gsc(environment, "report", "acme", "--output", "out", "--csv")
@@ -317,7 +452,7 @@ def test_the_command_writes_the_report_and_says_where(environment: dict[str, str
     assert done.stdout == f"{Path('kept', 'acme.html')}\n"
 
 
-def test_the_command_refuses_a_workspace_that_is_not_listed(environment: dict[str, str]) -> None:
+def test_the_command_rejects_an_unknown_workspace(environment: dict[str, str]) -> None:
     done = gsc(environment, "report", "nobody")
     assert done.returncode == 2
     assert done.stderr == "gsc: workspaces: nobody: unknown workspace (known: acme)\n"

@@ -1,4 +1,4 @@
-"""The headline: what may be added is added once, and compared like with like."""
+"""The headline figures: overlapping properties are counted once, and equal windows are compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from gsc_pipeline.report.charts import short
-from gsc_pipeline.report.faults import FAULTS
+from gsc_pipeline.report.notes import KNOWN_ISSUES
 from gsc_pipeline.report.totals import headline, outermost
-from gsc_pipeline.thresholds import Thresholds
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 LAST = pd.Timestamp("2026-11-17")
 
@@ -42,11 +41,11 @@ def daily(
         (["https://acme.com/", "sc-domain:acme.com"], ["sc-domain:acme.com"]),
     ],
 )
-def test_a_property_inside_another_is_not_added(properties: list[str], outer: list[str]) -> None:
+def test_a_property_inside_another_is_not_counted_twice(properties: list[str], outer: list[str]) -> None:
     assert outermost(properties) == outer
 
 
-def test_the_headline_is_of_final_days_alone_and_compared_with_equal_windows() -> None:
+def test_the_headline_covers_final_days_and_compares_equal_windows() -> None:
     rows = pd.concat([daily(56, provisional=2)])
     rows.loc[rows["data_date"] <= LAST - pd.Timedelta(days=28), "clicks"] = 5
     found = headline(rows, Thresholds())
@@ -60,7 +59,7 @@ def test_the_headline_is_of_final_days_alone_and_compared_with_equal_windows() -
     assert found.year is None
 
 
-def test_a_comparison_needs_all_the_properties_that_are_added() -> None:
+def test_a_comparison_needs_the_days_of_every_property() -> None:
     young = daily(28, site_url="sc-domain:young.com")
     found = headline(pd.concat([daily(56), young]), Thresholds())
     assert found is not None
@@ -69,7 +68,7 @@ def test_a_comparison_needs_all_the_properties_that_are_added() -> None:
     assert headline(daily(0), Thresholds()) is None
 
 
-def test_nothing_before_is_no_change_rather_than_an_infinite_one() -> None:
+def test_the_change_from_zero_is_none() -> None:
     rows = daily(56)
     rows.loc[rows["data_date"] <= LAST - pd.Timedelta(days=28), ["clicks", "impressions", "position"]] = [
         0,
@@ -84,15 +83,8 @@ def test_nothing_before_is_no_change_rather_than_an_infinite_one() -> None:
     ] * 4
 
 
-def test_the_known_fault_touches_what_overlaps_it() -> None:
-    (fault,) = [one for one in FAULTS if one.first == date(2025, 5, 13)]
-    assert fault.touches(date(2026, 4, 27), date(2026, 5, 30))
-    assert not fault.touches(date(2026, 4, 28), date(2026, 5, 30))
-    assert not fault.touches(date(2025, 1, 1), date(2025, 5, 12))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (950, "950"), (1_200, "1.2k"), (30_000, "30k"), (4_500_000, "4.5M")]
-)
-def test_axes_have_short_numbers(value: float, text: str) -> None:
-    assert short(value) == text
+def test_a_known_issue_overlaps_windows_that_share_a_day_with_it() -> None:
+    (issue,) = [one for one in KNOWN_ISSUES if one.first == date(2025, 5, 13)]
+    assert issue.overlaps(date(2026, 4, 27), date(2026, 5, 30))
+    assert not issue.overlaps(date(2026, 4, 28), date(2026, 5, 30))
+    assert not issue.overlaps(date(2025, 1, 1), date(2025, 5, 12))

@@ -1,4 +1,4 @@
-"""A simulator behind a real socket, watched down to the bytes, and clients that wait for nothing."""
+"""A simulator on a real socket that records exchanges, and clients that do not sleep."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.days import utc_now
-from gsc_pipeline.search_console.auth import CredentialSource, ServiceAccountFile, TokenSource
+from gsc_pipeline.search_console.auth import CredentialSource, ServiceAccountFile, TokenEndpoints, TokenSource
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.retries import RetryPolicy
-from gsc_pipeline.search_console.transport import Limits, Transport
+from gsc_pipeline.search_console.transport import Transport, TransportLimits
 from gsc_pipeline.simulator import (
     Call,
     Reply,
     Simulator,
     SyntheticProperty,
     serving,
-    write_service_account_key,
 )
+from gsc_pipeline_tests.keys import write_key
 
 CLIENT_EMAIL = "acme@project.example"
 DOMAIN = "sc-domain:acme.com"
@@ -36,7 +36,7 @@ UNVERIFIED = "sc-domain:unverified.com"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request as it was on the wire: its path undecoded, and the port it came from."""
+    """One request as received: its undecoded path and the port that it came from."""
 
     path: str
     headers: dict[str, str]
@@ -68,7 +68,7 @@ def _texts(headers: Any) -> dict[str, str]:
 
 @dataclass
 class Wire:
-    """The simulator, the answers it gives instead of the truth, and the waits that clients did not wait."""
+    """The simulator, the answers that replace its own, and the waits that clients skipped."""
 
     url: str
     simulator: WatchedSimulator
@@ -78,7 +78,7 @@ class Wire:
     waits: list[float] = field(default_factory=list)
 
     def answer_instead(self, kind: str, *replies: Reply | None) -> None:
-        """Give the next calls of this kind these answers, one each; None is the truth."""
+        """Answer the next calls of this kind with these replies; None: with the simulator's own answer."""
         self.instead[kind] = list(replies)
 
     def fault(self, call: Call) -> Reply | None:
@@ -89,14 +89,15 @@ class Wire:
         return sum(call.kind == kind for call in self.simulator.calls)
 
     def console(self, credentials: CredentialSource | None = None, **options: Any) -> HttpSearchConsole:
-        """A client of three attempts."""
+        """A client with three attempts."""
         options.setdefault("base_url", self.url)
         options.setdefault("retry", RetryPolicy(attempts=3, sleep=self.waits.append))
         return self.stack.enter_context(closing(HttpSearchConsole(credentials or self.key, **options)))
 
     def tokens(self, credentials: CredentialSource | None = None) -> TokenSource:
-        transport = self.stack.enter_context(closing(Transport(Limits(silent_seconds=5))))
-        return TokenSource(credentials or self.key, transport, utc_now)
+        transport = self.stack.enter_context(closing(Transport(TransportLimits(silent_seconds=5))))
+        endpoints = TokenEndpoints(loopback=True)
+        return TokenSource(credentials or self.key, transport, utc_now, endpoints=endpoints)
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +118,7 @@ def simulator() -> Iterator[tuple[str, WatchedSimulator]]:
 @pytest.fixture(scope="session")
 def key_file(simulator: tuple[str, WatchedSimulator], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys") / "acme.json"
-    write_service_account_key(path, base_url=simulator[0], client_email=CLIENT_EMAIL)
+    write_key(path, base_url=simulator[0], client_email=CLIENT_EMAIL)
     return path
 
 
@@ -135,7 +136,7 @@ def wire(simulator: tuple[str, WatchedSimulator], key_file: Path) -> Iterator[Wi
 
 @pytest.fixture
 def refusing_address() -> Iterator[str]:
-    """An address whose port is taken, and where nobody listens: connections are refused."""
+    """The URL of a port on which connections are refused."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -143,14 +144,14 @@ def refusing_address() -> Iterator[str]:
 
 @pytest.fixture
 def silent_address() -> Iterator[str]:
-    """An address that takes connections and never answers."""
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.fixture
 def rude_address() -> Iterator[Callable[[bytes], str]]:
-    """Makes an address that answers every request with these bytes and hangs up."""
+    """Starts a server that answers every request with these bytes and closes the connection."""
     with ExitStack() as stack:
 
         def make(answer: bytes) -> str:

@@ -42,7 +42,7 @@ def decode_bytes(body: bytes) -> Answer:
     return decode_answer(body, BY_QUERY, QueryType.WEB)
 
 
-def test_rows_become_columns_of_exactly_these_types() -> None:
+def test_rows_become_columns_of_the_documented_types() -> None:
     answer = decode(
         {
             "rows": [row("shoes", "usa"), row("hats", "zzz", clicks=0, impressions=1, position=1)],
@@ -61,7 +61,7 @@ def test_rows_become_columns_of_exactly_these_types() -> None:
     assert answer.first_incomplete_date is None
 
 
-def test_an_answer_without_rows_is_empty_and_of_the_same_shape() -> None:
+def test_an_answer_without_rows_is_empty_and_has_the_same_columns() -> None:
     documents: list[dict[str, Any]] = [{}, {"rows": []}, {"responseAggregationType": "byPage"}]
     for document in documents:
         answer = decode(document)
@@ -81,7 +81,7 @@ def test_without_dimensions_rows_have_no_keys() -> None:
 
 
 @pytest.mark.parametrize("search_type", FeedType)
-def test_a_feed_has_no_positions_whatever_the_wire_says(search_type: FeedType) -> None:
+def test_a_feed_has_no_positions_even_if_the_answer_has(search_type: FeedType) -> None:
     feed = row("https://acme.com/", "usa")
     del feed["position"]
     rows = [feed, *(row(f"{n}", "usa", position=n) for n in (0.0, 1.0, -5, None))]
@@ -98,14 +98,14 @@ def test_a_row_without_impressions_needs_no_position() -> None:
 
 
 @pytest.mark.parametrize("name", ["first_incomplete_date", "firstIncompleteDate"])
-def test_the_first_incomplete_date_is_found_in_both_its_spellings(name: str) -> None:
+def test_the_first_incomplete_date_is_read_in_both_spellings(name: str) -> None:
     answer = decode({"rows": [row("2026-11-20")], "metadata": {name: "2026-11-19"}}, ("date",))
 
     assert answer.first_incomplete_date == date(2026, 11, 19)
 
 
 @pytest.mark.parametrize("name", ["first_incomplete_hour", "firstIncompleteHour"])
-def test_the_first_incomplete_hour_is_a_moment_in_both_its_spellings(name: str) -> None:
+def test_the_first_incomplete_hour_is_read_in_both_spellings(name: str) -> None:
     answer = decode(
         {"rows": [row("2026-11-20T07:00:00-08:00")], "metadata": {name: "2026-11-20T07:00:00-08:00"}},
         ("hour",),
@@ -115,7 +115,7 @@ def test_the_first_incomplete_hour_is_a_moment_in_both_its_spellings(name: str) 
     assert answer.first_incomplete_date is None
 
 
-def test_metadata_without_a_first_incomplete_date_names_none() -> None:
+def test_metadata_may_have_no_first_incomplete_date() -> None:
     for metadata in ({}, {"first_incomplete_hour": "2026-11-20T07:00:00-08:00"}, None):
         assert decode({"rows": [row("a", "b")], "metadata": metadata}).first_incomplete_date is None
 
@@ -144,7 +144,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("ensure_ascii", [True, False])
-def test_a_key_stays_the_text_it_is(text: str, ensure_ascii: bool) -> None:
+def test_the_text_of_a_key_is_unchanged(text: str, ensure_ascii: bool) -> None:
     body = json.dumps({"rows": [row(text, "usa")]}, ensure_ascii=ensure_ascii).encode()
 
     assert decode_bytes(body).rows["query"].to_pylist() == [text]
@@ -160,7 +160,7 @@ COUNTS = st.integers(0, 2**40).flatmap(lambda most: st.tuples(st.integers(0, mos
         unique_by=lambda one: one[0],
     )
 )
-def test_counts_written_as_decimals_become_the_same_whole_numbers(
+def test_counts_written_as_decimals_become_integers(
     rows: list[tuple[str, int, int, float]],
 ) -> None:
     document = {
@@ -180,7 +180,7 @@ def test_counts_written_as_decimals_become_the_same_whole_numbers(
 WHOLE = json.dumps({"rows": [row("shoes", "usa"), row("hats", "usa")], "metadata": {}}).encode()
 
 
-def test_an_answer_cut_anywhere_is_no_answer() -> None:
+def test_an_incomplete_answer_is_never_accepted() -> None:
     for length in range(len(WHOLE)):
         with pytest.raises(ServiceUnavailableError, match=rf"could not be read \(.*; {length} bytes\)"):
             decode_bytes(WHOLE[:length])
@@ -218,7 +218,7 @@ def test_an_answer_cut_anywhere_is_no_answer() -> None:
         None,
     ],
 )
-def test_what_is_no_such_answer_is_never_taken_for_one(document: Any) -> None:
+def test_an_answer_of_another_form_is_never_accepted(document: Any) -> None:
     with pytest.raises(WrongAnswerError, match="could not be read"):
         decode(document)
 
@@ -226,19 +226,19 @@ def test_what_is_no_such_answer_is_never_taken_for_one(document: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"clicks": 12.5}, "clicks 12.5 is no count"),
-        ({"clicks": -1}, "clicks -1 is no count"),
-        ({"clicks": 9.2e18}, "clicks 9.2e+18 is no count"),
-        ({"clicks": 1e300}, "clicks 1e+300 is no count"),
-        ({"clicks": 10**400}, "clicks inf is no count"),
-        ({"clicks": float("nan")}, "clicks nan is no count"),
-        ({"clicks": float("inf")}, "clicks inf is no count"),
+        ({"clicks": 12.5}, "clicks 12.5 is not a count"),
+        ({"clicks": -1}, "clicks -1 is not a count"),
+        ({"clicks": 9.2e18}, "clicks 9.2e+18 is not a count"),
+        ({"clicks": 1e300}, "clicks 1e+300 is not a count"),
+        ({"clicks": 10**400}, "clicks inf is not a count"),
+        ({"clicks": float("nan")}, "clicks nan is not a count"),
+        ({"clicks": float("inf")}, "clicks inf is not a count"),
         ({"clicks": None}, "no clicks"),
         ({"clicks": 341}, "clicks 341 is more than its impressions"),
-        ({"impressions": 340.1}, "impressions 340.1 is no count"),
-        ({"impressions": -340}, "impressions -340 is no count"),
-        ({"impressions": 2**53}, "impressions 9007199254740992 is no count"),
-        ({"impressions": float("-inf")}, "impressions -inf is no count"),
+        ({"impressions": 340.1}, "impressions 340.1 is not a count"),
+        ({"impressions": -340}, "impressions -340 is not a count"),
+        ({"impressions": 2**53}, "impressions 9007199254740992 is not a count"),
+        ({"impressions": float("-inf")}, "impressions -inf is not a count"),
         ({"impressions": None}, "no impressions"),
         ({"position": 0}, "position 0 is not between 1 and 10,000"),
         ({"position": 0.99}, "position 0.99 is not between 1 and 10,000"),
@@ -249,16 +249,16 @@ def test_what_is_no_such_answer_is_never_taken_for_one(document: Any) -> None:
         ({"position": None}, "no position"),
         ({"clicks": 0, "impressions": 0, "position": float("nan")}, "position nan is not between"),
         ({"clicks": 0, "impressions": 0, "position": -1}, "position -1 is not between 1 and 10,000"),
-        ({"keys": None}, "0 keys where 2 were asked for"),
-        ({"keys": []}, "0 keys where 2 were asked for"),
-        ({"keys": ["hats"]}, "1 keys where 2 were asked for"),
-        ({"keys": ["hats", "usa", "MOBILE"]}, "3 keys where 2 were asked for"),
+        ({"keys": None}, "0 keys instead of 2"),
+        ({"keys": []}, "0 keys instead of 2"),
+        ({"keys": ["hats"]}, "1 keys instead of 2"),
+        ({"keys": ["hats", "usa", "MOBILE"]}, "3 keys instead of 2"),
         ({"keys": ["hats", None]}, "a key is missing"),
         ({"keys": ["ü" * 10_001, "usa"]}, "a key of over 10,000 characters"),
-        ({"keys": ["shoes", "usa"]}, "its keys have come before"),
+        ({"keys": ["shoes", "usa"]}, "another row has the same keys"),
     ],
 )
-def test_a_row_that_cannot_be_true_is_named(changes: dict[str, Any], complaint: str) -> None:
+def test_an_error_names_a_row_that_cannot_be_true(changes: dict[str, Any], complaint: str) -> None:
     rows = [row("shoes", "usa"), row("caps", "usa"), {**row("hats", "usa"), **changes}, row("socks", "usa")]
 
     with pytest.raises(WrongAnswerError, match=r"^the answer by query, country, row 2 \(") as caught:
@@ -268,17 +268,17 @@ def test_a_row_that_cannot_be_true_is_named(changes: dict[str, Any], complaint: 
     assert len(caught.value.cause) <= 300
 
 
-def test_a_wrong_row_is_named_by_its_keys_cut_short_and_with_nothing_that_moves_a_cursor() -> None:
+def test_an_error_quotes_the_keys_of_a_wrong_row_shortened_and_escaped() -> None:
     with pytest.raises(WrongAnswerError) as caught:
         decode({"rows": [row("\x1b[2J\n\u202e" + "shoe" * 100, "usa", clicks=-1)]})
 
     assert caught.value.cause == (
         "the answer by query, country, row 0 ('\\x1b[2J \\u202eshoeshoeshoeshoe', 'usa'): "
-        "clicks -1 is no count"
+        "clicks -1 is not a count"
     )
 
 
-def test_a_wrong_row_of_many_long_keys_is_named_in_a_short_text() -> None:
+def test_an_error_about_a_row_with_many_long_keys_is_short() -> None:
     dimensions = ("page", "query", "country", "device")
     wrong = [
         row(*["\x00" * 9_000] * 4, clicks=-1e300),
@@ -293,15 +293,15 @@ def test_a_wrong_row_of_many_long_keys_is_named_in_a_short_text() -> None:
         assert len(caught.value.cause) <= 300
 
 
-def test_a_page_has_no_more_rows_than_were_asked_for() -> None:
+def test_a_page_with_more_rows_than_requested_is_a_wrong_answer() -> None:
     rows = [row(str(n), "usa") for n in range(25_001)]
     assert decode({"rows": rows[1:]}).rows.num_rows == 25_000
-    with pytest.raises(WrongAnswerError, match="25001 rows where 25000 were asked for"):
+    with pytest.raises(WrongAnswerError, match="25001 rows instead of at most 25000"):
         decode({"rows": rows})
 
 
-def test_a_null_in_place_of_a_row_is_no_row() -> None:
-    with pytest.raises(WrongAnswerError, match=r"row 1 .*: 0 keys where 2 were asked for"):
+def test_a_null_instead_of_a_row_is_a_wrong_answer() -> None:
+    with pytest.raises(WrongAnswerError, match=r"row 1 .*: 0 keys instead of 2"):
         decode({"rows": [row("shoes", "usa"), None]})
     with pytest.raises(WrongAnswerError, match=r"row 0 .*: no clicks"):
         decode({"rows": [None]}, ())
@@ -310,7 +310,7 @@ def test_a_null_in_place_of_a_row_is_no_row() -> None:
 def test_an_answer_without_dimensions_has_one_row() -> None:
     whole = row()
     del whole["keys"]
-    with pytest.raises(WrongAnswerError, match=r"row 1 .*second row"):
+    with pytest.raises(WrongAnswerError, match=r"row 1 .*more than one row"):
         decode({"rows": [whole, whole]}, ())
 
 
@@ -325,7 +325,7 @@ def test_an_answer_without_dimensions_has_one_row() -> None:
         ({"impressions": 2**50, "position": 5.0}, "positions of its rows sum to 9007199254740992"),
     ],
 )
-def test_a_page_whose_sums_are_not_exact_any_more_is_wrong(changes: dict[str, Any], complaint: str) -> None:
+def test_a_page_whose_sums_are_inexact_is_a_wrong_answer(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(WrongAnswerError, match=complaint):
         decode({"rows": [row("shoes", "usa", **changes), row("hats", "usa", **changes)]})
 
@@ -334,17 +334,17 @@ KEYS = st.text(st.sampled_from("aü🧦\x00"), max_size=3)
 
 
 @given(st.lists(st.tuples(KEYS, KEYS), max_size=12))
-def test_a_page_is_refused_exactly_when_a_key_comes_twice(keys: list[tuple[str, str]]) -> None:
+def test_a_page_is_refused_exactly_if_a_key_is_not_unique(keys: list[tuple[str, str]]) -> None:
     document = {"rows": [row(*key) for key in keys]}
     if len(set(keys)) == len(keys):
         assert decode(document).rows.num_rows == len(keys)
         return
     second = next(n for n, key in enumerate(keys) if key in keys[:n])
-    with pytest.raises(WrongAnswerError, match=f"row {second} .*its keys have come before"):
+    with pytest.raises(WrongAnswerError, match=f"row {second} .*another row has the same keys"):
         decode(document)
 
 
-def test_the_lowest_and_highest_numbers_are_taken() -> None:
+def test_the_lowest_and_highest_numbers_are_accepted() -> None:
     rows = [
         row("least", "usa", clicks=-0.0, impressions=0, position=0),
         row("most", "usa", clicks=0, impressions=1, position=10_000),
@@ -354,7 +354,7 @@ def test_the_lowest_and_highest_numbers_are_taken() -> None:
     assert decode({"rows": rows}).rows["clicks"].to_pylist() == [0, 0, 2**51]
 
 
-def test_fields_that_are_new_are_ignored() -> None:
+def test_unknown_fields_are_ignored() -> None:
     document = {
         "rows": [{**row("shoes", "usa"), "conversions": [1, {"a": None}]}],
         "novelty": {"rows": [], "error": "inside"},
@@ -377,7 +377,7 @@ def test_fields_that_are_new_are_ignored() -> None:
         (b'{"rows":[{"clicks":1e400}]}', "too big"),
     ],
 )
-def test_a_member_that_is_doubled_or_out_of_range_is_no_answer(body: bytes, problem: str) -> None:
+def test_a_duplicate_or_out_of_range_member_is_a_wrong_answer(body: bytes, problem: str) -> None:
     with pytest.raises(WrongAnswerError, match=problem):
         decode_bytes(body.replace(b"%(row)s", json.dumps(row("shoes", "usa")).encode()))
 
@@ -393,7 +393,7 @@ def test_a_member_that_is_doubled_or_out_of_range_is_no_answer(body: bytes, prob
         b'{"rows":[],}',
     ],
 )
-def test_what_is_no_json_is_an_answer_that_did_not_come(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_a_failure(body: bytes) -> None:
     with pytest.raises(ServiceUnavailableError, match="could not be read"):
         decode_bytes(body)
 
@@ -422,8 +422,8 @@ for body in bodies:
 """
 
 
-def test_an_answer_that_is_nested_a_million_times_crashes_nothing() -> None:
-    # In a process of its own: an overflow of the stack would end this one.
+def test_an_answer_nested_a_million_times_does_not_crash() -> None:
+    # In another process: a stack overflow would end this one.
     ended = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True, check=True)
 
     assert ended.stdout.split() == ["wrong"] * 7 + ["1"] + ["wrong"] * 7 + ["1"]
@@ -435,7 +435,7 @@ DAMAGE = st.sampled_from(
 
 
 @given(st.integers(0, len(WHOLE)), st.integers(0, 9), DAMAGE)
-def test_a_damaged_answer_is_read_or_refused_and_never_crashes(at: int, lost: int, put: bytes) -> None:
+def test_a_damaged_answer_is_accepted_or_refused_and_never_crashes(at: int, lost: int, put: bytes) -> None:
     try:
         rows = decode_bytes(WHOLE[:at] + put + WHOLE[at + lost :]).rows
     except TransientError:
@@ -444,13 +444,13 @@ def test_a_damaged_answer_is_read_or_refused_and_never_crashes(at: int, lost: in
 
 
 @pytest.mark.parametrize("body", [b"{} null {}", b"{}{}", b"}, null, {", b'{},"x":{}'])
-def test_what_is_not_one_document_is_no_answer(body: bytes) -> None:
+def test_a_body_of_several_documents_is_never_accepted(body: bytes) -> None:
     with pytest.raises(ServiceUnavailableError, match="could not be read"):
         decode_bytes(body)
 
 
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><title>Sign in</title>", b"", b"\xff\xfe"])
-def test_a_page_or_broken_bytes_are_no_answer(body: bytes) -> None:
+def test_html_and_invalid_bytes_are_never_accepted(body: bytes) -> None:
     with pytest.raises(ServiceUnavailableError, match="could not be read"):
         decode_bytes(body)
     with pytest.raises(ServiceUnavailableError, match="could not be read"):
@@ -458,12 +458,12 @@ def test_a_page_or_broken_bytes_are_no_answer(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"sh\xf6es", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
-def test_text_that_is_not_utf8_is_no_key(broken: bytes) -> None:
+def test_a_key_must_be_utf8(broken: bytes) -> None:
     with pytest.raises(WrongAnswerError, match=r"row 0 \(.*, 'usa'\): a key is not UTF-8 text"):
         decode_bytes(WHOLE.replace(b"shoes", broken))
 
 
-def test_halves_of_a_character_in_two_keys_are_no_text() -> None:
+def test_a_character_split_over_two_keys_is_not_utf8() -> None:
     with pytest.raises(WrongAnswerError, match="a key is not UTF-8 text"):
         decode_bytes(WHOLE.replace(b'"shoes", "usa"', b'"\xc3", "\xa9"'))
 
@@ -478,7 +478,7 @@ def test_halves_of_a_character_in_two_keys_are_no_text() -> None:
         ({"rows": [row("a", "b")]}, False, False),
     ],
 )
-def test_an_answer_that_says_nothing_at_all_is_bare(
+def test_an_answer_without_rows_and_aggregation_is_bare(
     document: Any, names_aggregation: bool, is_bare: bool
 ) -> None:
     answer = decode(document)
@@ -486,7 +486,7 @@ def test_an_answer_that_says_nothing_at_all_is_bare(
     assert (answer.names_aggregation, answer.is_bare) == (names_aggregation, is_bare)
 
 
-def test_properties_are_listed_with_their_permission_and_unverified_ones_are_not_readable() -> None:
+def test_unverified_properties_are_listed_and_not_readable() -> None:
     levels = ["siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnverifiedUser"]
     entries = [{"siteUrl": f"sc-domain:{level}.com", "permissionLevel": level} for level in levels]
 
@@ -496,7 +496,7 @@ def test_properties_are_listed_with_their_permission_and_unverified_ones_are_not
     assert [site.is_readable for site in sites] == [True, True, True, False]
 
 
-def test_no_properties_are_an_empty_list() -> None:
+def test_a_list_without_properties_is_empty() -> None:
     assert decode_sites(b"{}") == []
 
 
@@ -522,24 +522,24 @@ ENTRY = {"siteUrl": "sc-domain:acme.com", "permissionLevel": "siteOwner"}
         {"error": {"code": 503}, "siteEntry": [ENTRY]},
     ],
 )
-def test_what_is_no_list_of_properties_is_never_taken_for_one(document: Any) -> None:
+def test_an_answer_of_another_form_is_not_a_list_of_properties(document: Any) -> None:
     with pytest.raises(WrongAnswerError, match="the list of properties could not be read"):
         decode_sites(json.dumps(document).encode())
 
 
-def test_a_property_that_is_listed_twice_makes_the_list_wrong() -> None:
+def test_a_list_with_a_property_twice_is_a_wrong_answer() -> None:
     entries = [ENTRY, {**ENTRY, "permissionLevel": "siteUnverifiedUser"}]
     with pytest.raises(WrongAnswerError, match=r"names sc-domain:acme\.com twice"):
         decode_sites(json.dumps({"siteEntry": entries}).encode())
 
 
-def test_a_list_of_properties_that_is_nested_deeply_is_no_list() -> None:
-    for body in (b'{"siteEntry":' + b"[" * 100_000, b'{"x":' * 100_000):
+def test_a_deeply_nested_list_of_properties_is_a_wrong_answer() -> None:
+    for body in (b'{"siteEntry":' + b"[" * 1_000_000, b'{"x":' * 1_000_000):
         with pytest.raises(WrongAnswerError, match="could not be read"):
             decode_sites(body)
 
 
-def test_a_permission_level_that_is_new_is_taken_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_permission_level_is_accepted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "gsc_pipeline")
     body = json.dumps({"siteEntry": [{**ENTRY, "permissionLevel": "siteMachine\x1b"}]}).encode()
 
@@ -548,5 +548,6 @@ def test_a_permission_level_that_is_new_is_taken_and_logged_once(caplog: pytest.
 
     assert site.is_readable
     assert caplog.messages == [
-        "properties are listed with a permission level that is not known yet: siteMachine\\x1b"
+        "the list of properties has an unknown permission level, which is treated as readable: "
+        "siteMachine\\x1b"
     ]

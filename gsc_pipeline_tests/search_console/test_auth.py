@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -24,22 +26,29 @@ from gsc_pipeline.search_console.auth import (
     OAuthEnvironment,
     ServiceAccountEnvironment,
     ServiceAccountFile,
+    TokenEndpoints,
     load_credentials,
 )
 from gsc_pipeline.search_console.client import Usage
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
+    PropertyForbiddenError,
     QuotaError,
+    SearchConsoleError,
     ServiceUnavailableError,
+    TokenEndpointError,
     TransientError,
     WrongAnswerError,
 )
-from gsc_pipeline.simulator import (
-    Reply,
-    authorized_user_info,
-    google_error,
-    token_error,
-    write_service_account_key,
+from gsc_pipeline.simulator import Reply, google_error, token_error, write_service_account_key
+from gsc_pipeline_tests.credentials import authorized_user_info
+from gsc_pipeline_tests.faults.hostile import (
+    ANSWERS,
+    FORMS,
+    OPAQUE_TOKEN,
+    Hostile,
+    hostile_server,
+    in_base64,
 )
 from gsc_pipeline_tests.search_console.conftest import CLIENT_EMAIL, Wire
 
@@ -65,7 +74,7 @@ def private_key() -> rsa.RSAPrivateKey:
 def put(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[CredentialSource, Any], CredentialSource]:
-    """Puts a text (or a document, as JSON) where a source looks for it."""
+    """Writes a text, or a document as JSON, to where a source reads it."""
     monkeypatch.chdir(tmp_path)
 
     def put(source: CredentialSource, content: Any) -> CredentialSource:
@@ -80,7 +89,7 @@ def put(
 
 
 def key_info(**changes: object) -> dict[str, object]:
-    """A service-account key, all of whose parts a test would notice in a text."""
+    """A service-account key whose parts a test would recognise in an error."""
     return {
         "type": "service_account",
         "private_key_id": f"{CANARY}-id",
@@ -99,7 +108,7 @@ def user_info(**changes: object) -> dict[str, object]:
     } | changes
 
 
-def test_a_service_account_file_is_good_for_a_token_that_only_reads(wire: Wire) -> None:
+def test_a_service_account_file_gets_a_read_only_token(wire: Wire) -> None:
     assert wire.console().sites()
 
     token, sites = wire.simulator.calls
@@ -111,7 +120,7 @@ def test_a_service_account_file_is_good_for_a_token_that_only_reads(wire: Wire) 
     assert sites.subject == CLIENT_EMAIL
 
 
-def test_a_service_account_key_may_be_in_an_environment_variable(
+def test_a_service_account_key_can_be_in_an_environment_variable(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_KEY", wire.key.path.read_text())
@@ -121,7 +130,7 @@ def test_a_service_account_key_may_be_in_an_environment_variable(
     assert wire.simulator.calls[-1].subject == CLIENT_EMAIL
 
 
-def test_an_authorized_user_may_be_in_an_environment_variable(
+def test_an_authorized_user_can_be_in_an_environment_variable(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_USER", json.dumps(authorized_user_info(wire.url, client_id="acme.apps")))
@@ -133,9 +142,7 @@ def test_an_authorized_user_may_be_in_an_environment_variable(
     assert sites.subject == "acme.apps"
 
 
-def test_an_authorized_user_is_asked_for_no_other_scope_than_was_granted(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refresh_token_is_used_without_scopes(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     document = authorized_user_info(wire.url) | {"scopes": ["https://www.googleapis.com/auth/webmasters"]}
     monkeypatch.setenv("ACME_USER", json.dumps(document))
 
@@ -144,7 +151,7 @@ def test_an_authorized_user_is_asked_for_no_other_scope_than_was_granted(
     assert "scope" not in wire.simulator.calls[0].body
 
 
-def test_a_credential_that_names_no_token_endpoint_uses_googles(
+def test_a_credential_without_a_token_endpoint_uses_googles(
     put: Callable[[CredentialSource, Any], CredentialSource],
 ) -> None:
     document = user_info()
@@ -155,7 +162,7 @@ def test_a_credential_that_names_no_token_endpoint_uses_googles(
     assert credentials.token_uri == "https://oauth2.googleapis.com/token"
 
 
-def test_a_byte_order_mark_is_no_part_of_a_key(wire: Wire, tmp_path: Path) -> None:
+def test_a_byte_order_mark_in_a_key_file_is_ignored(wire: Wire, tmp_path: Path) -> None:
     marked = tmp_path / "marked.json"
     marked.write_bytes(b"\xef\xbb\xbf" + wire.key.path.read_bytes())
 
@@ -176,15 +183,15 @@ def test_a_key_is_read_when_it_is_first_used(wire: Wire) -> None:
         (ServiceAccountFile(Path()), "service-account file . cannot be read (Is a directory)"),
         (
             KEY_VARIABLE,
-            "service-account key in the environment variable ACME_KEY: the variable is not set, or empty",
+            "service-account key in the environment variable ACME_KEY: the variable is not set or is empty",
         ),
         (
             USER_VARIABLE,
-            "OAuth credential in the environment variable ACME_USER: the variable is not set, or empty",
+            "OAuth credential in the environment variable ACME_USER: the variable is not set or is empty",
         ),
     ],
 )
-def test_a_credential_that_is_not_there_is_named(
+def test_an_error_names_a_missing_credential(
     source: CredentialSource, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -196,7 +203,7 @@ def test_a_credential_that_is_not_there_is_named(
 
     assert caught.value.cause == text
     assert str(caught.value).endswith(
-        "; check the workspace's credentials entry and issue a new key if need be"
+        "; check the workspace's credentials entry and create a new key if necessary"
     )
 
 
@@ -205,7 +212,7 @@ def test_a_credential_that_is_not_there_is_named(
     "content",
     [CANARY, f'{{"private_key": "{CANARY}', f'"{CANARY}"', [CANARY], None, 5, f"-----BEGIN {CANARY}"],
 )
-def test_what_is_no_json_key_is_refused_without_quoting_it(
+def test_a_credential_that_is_not_a_json_key_is_refused_without_quoting_it(
     source: CredentialSource, content: Any, put: Callable[[CredentialSource, Any], CredentialSource]
 ) -> None:
     with pytest.raises(CredentialUnusableError) as caught:
@@ -214,12 +221,80 @@ def test_what_is_no_json_key_is_refused_without_quoting_it(
     assert caught.value.cause == f"{source} is not a JSON key as Google issues it"
 
 
-def test_a_file_that_is_no_text_is_no_key(tmp_path: Path) -> None:
+def test_a_binary_file_is_not_a_key(tmp_path: Path) -> None:
     path = tmp_path / "key.p12"
     path.write_bytes(b"\x30\x82\xff\xfe" + CANARY.encode())
 
     with pytest.raises(CredentialUnusableError, match=r"key\.p12 cannot be read \(not text\)"):
         load_credentials(ServiceAccountFile(path))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "endless device", "socket"])
+def test_a_key_file_that_is_not_a_regular_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = {"device": Path("/dev/null"), "endless device": Path("/dev/zero")}.get(kind, tmp_path / "key")
+    if kind == "pipe":
+        os.mkfifo(path)
+    with socket.socket(socket.AF_UNIX) as bound:
+        if kind == "socket":
+            bound.bind(str(path))
+        with pytest.raises(
+            CredentialUnusableError, match=r"cannot be read \((not a regular file|No such device)"
+        ):
+            load_credentials(ServiceAccountFile(path))
+
+
+def test_a_huge_key_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    with path.open("wb") as file:
+        file.truncate(10**11)
+    with pytest.raises(CredentialUnusableError, match=r"key\.json cannot be read \(larger than 64 KB\)"):
+        load_credentials(ServiceAccountFile(path))
+
+
+GOOGLES = [
+    "https://oauth2.googleapis.com/token",
+    "https://accounts.google.com/o/oauth2/token",
+    "https://www.googleapis.com/oauth2/v4/token",
+]
+OTHERS = {
+    "http://oauth2.googleapis.com/token": "oauth2.googleapis.com",
+    "https://oauth2.googleapis.com.evil.example/token": "oauth2.googleapis.com.evil.example",
+    "https://oauth2.googleapis.com:8443/token": "oauth2.googleapis.com",
+    "https://oauth2.googleapis.com@evil.example/token": "evil.example",
+    "https://evil.example\\@oauth2.googleapis.com/token": "an invalid address",
+    "https://evil.example/token": "evil.example",
+    "http://127.0.0.1.evil.example/token": "127.0.0.1.evil.example",
+    "http://10.0.0.1/token": "10.0.0.1",
+    "file:///etc/passwd": "an invalid address",
+}
+
+
+@pytest.mark.parametrize("address", GOOGLES)
+def test_a_credential_is_sent_to_googles_token_endpoints(address: str) -> None:
+    TokenEndpoints().check(FILE, address)
+
+
+@pytest.mark.parametrize(("address", "host"), OTHERS.items())
+def test_a_credential_is_not_sent_to_another_token_endpoint(
+    address: str, host: str, wire: Wire, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(json.loads(wire.key.path.read_text()) | {"token_uri": address}))
+    with pytest.raises(TokenEndpointError) as caught:
+        wire.console(ServiceAccountFile(path)).sites()
+    assert str(caught.value) == (
+        f"service-account file {path} names a token_uri at {host}, which is neither Google's nor in "
+        "GSC_TOKEN_URIS; create a new key at Google, or list the address in GSC_TOKEN_URIS if you trust it"
+    )
+    TokenEndpoints([address]).check(FILE, address)
+
+
+def test_an_endpoint_on_this_machine_is_used_only_if_the_api_is_there_too(wire: Wire) -> None:
+    for address in ("http://127.0.0.1:1/token", "http://[::1]:1/token", "http://localhost/token"):
+        TokenEndpoints(loopback=True).check(FILE, address)
+    with pytest.raises(TokenEndpointError, match=r"token_uri at 127\.0\.0\.1"):
+        wire.console(base_url="https://searchconsole.googleapis.com").sites()
+    assert wire.count("token") == 0
 
 
 @pytest.mark.parametrize(
@@ -235,7 +310,7 @@ def test_a_file_that_is_no_text_is_no_key(tmp_path: Path) -> None:
         (USER_VARIABLE, user_info(client_secret="", token_uri=None), "client_secret, token_uri"),
     ],
 )
-def test_every_field_that_a_key_lacks_is_named(
+def test_an_error_names_every_missing_field_of_a_key(
     source: CredentialSource,
     content: Any,
     lacking: str,
@@ -272,7 +347,7 @@ def test_a_private_key_that_cannot_sign_is_refused_without_quoting_it(
 
 
 def lines_of(document: dict[str, Any]) -> list[str]:
-    """Every text of a credential that a message must not hold, line by line."""
+    """All texts of a credential that an error must not contain, line by line."""
     secrets = [
         document.get(name, "") for name in ("private_key", "private_key_id", "refresh_token", "client_secret")
     ]
@@ -294,7 +369,7 @@ def lines_of(document: dict[str, Any]) -> list[str]:
         (google_error(403, "forbidden", "No."), "403 (PERMISSION_DENIED, forbidden): No"),
     ],
 )
-def test_a_dead_credential_is_named_with_what_the_token_endpoint_said_of_it(
+def test_an_error_names_a_refused_credential_and_quotes_the_token_endpoint(
     refusal: Reply, said: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = authorized_user_info(wire.url)
@@ -315,7 +390,41 @@ def test_a_dead_credential_is_named_with_what_the_token_endpoint_said_of_it(
     assert wire.waits == []
 
 
-def test_a_token_is_taken_whatever_bytes_stand_in_a_field_that_nobody_reads(wire: Wire) -> None:
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Hostile]:
+    with hostile_server() as hostile:
+        yield hostile
+
+
+@pytest.mark.parametrize("path", [path for path in ANSWERS if path != "token"])
+def test_no_error_repeats_the_assertion(path: str, wire: Wire, hostile: Hostile, tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps(json.loads(wire.key.path.read_text()) | {"token_uri": f"{hostile.url}/{path}"}))
+    with pytest.raises(SearchConsoleError) as caught:
+        wire.console(ServiceAccountFile(key)).sites()
+    assertion = hostile.received[-1]
+    said = "".join(str(caught.value).split())
+    for form in (str, in_base64, FORMS["percent"], FORMS["escapes"]):
+        written = form(assertion)
+        assert not [n for n in range(24, len(written) - 16, 4) if written[n : n + 16] in said]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_error_repeats_an_access_token_of_any_form(
+    form: str, wire: Wire, hostile: Hostile, tmp_path: Path
+) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps(json.loads(wire.key.path.read_text()) | {"token_uri": f"{hostile.url}/token"}))
+    echo = FORMS[form](OPAQUE_TOKEN)
+    wire.answer_instead("sites", google_error(403, echo[:90], f"Denied to '{echo}'."))
+    with pytest.raises(PropertyForbiddenError) as caught:
+        wire.console(ServiceAccountFile(key)).sites()
+    assert str(caught.value).startswith("Search Console answered 403 (PERMISSION_DENIED, ")
+    assert caught.value.cause.count("[secret]") == 2
+    assert not any(echo[n : n + 12] in str(caught.value) for n in range(24, len(echo) - 12, 4))
+
+
+def test_invalid_bytes_in_an_unused_field_of_a_token_are_ignored(wire: Wire) -> None:
     body = b'{"access_token":"abc","expires_in":3599,"something":"\xca"}'
     wire.answer_instead("token", Reply(200, body))
     assert wire.tokens().header() == "Bearer abc"
@@ -333,7 +442,7 @@ def test_a_token_is_taken_whatever_bytes_stand_in_a_field_that_nobody_reads(wire
         Reply(cut_after=10),
     ],
 )
-def test_a_token_endpoint_that_fails_for_now_is_asked_again_like_the_api(failure: Reply, wire: Wire) -> None:
+def test_transient_failures_of_a_token_endpoint_are_retried(failure: Reply, wire: Wire) -> None:
     wire.answer_instead("token", failure, failure)
     console = wire.console()
 
@@ -362,9 +471,7 @@ def test_a_token_endpoint_that_fails_for_now_is_asked_again_like_the_api(failure
         {"access_token": "t" * 70_000},
     ],
 )
-def test_an_answer_without_a_token_that_can_be_sent_is_asked_for_once_more(
-    answer: dict[str, object], wire: Wire
-) -> None:
+def test_an_answer_without_a_usable_token_is_retried_once(answer: dict[str, object], wire: Wire) -> None:
     wire.answer_instead("token", Reply(200, answer), None, *[Reply(200, answer)] * 5)
 
     assert wire.console().sites()
@@ -375,7 +482,7 @@ def test_an_answer_without_a_token_that_can_be_sent_is_asked_for_once_more(
     assert len(str(caught.value)) < 500
 
 
-def test_a_token_endpoint_that_stays_broken_leaves_the_credential_unjudged(wire: Wire) -> None:
+def test_a_token_endpoint_that_keeps_failing_is_not_a_credential_error(wire: Wire) -> None:
     wire.answer_instead("token", *[Reply(503, b"<!DOCTYPE html>")] * 5)
 
     with pytest.raises(ServiceUnavailableError, match="the token endpoint answered 503"):
@@ -384,7 +491,7 @@ def test_a_token_endpoint_that_stays_broken_leaves_the_credential_unjudged(wire:
     assert [call.kind for call in wire.simulator.calls] == ["token"] * 3
 
 
-def test_a_token_endpoint_is_waited_for_as_it_asks(wire: Wire) -> None:
+def test_retry_after_of_a_token_endpoint_is_obeyed(wire: Wire) -> None:
     wire.answer_instead(
         "token", Reply(503, b"", {"Retry-After": "9"}), Reply(429, b"", {"Retry-After": "11"})
     )
@@ -394,7 +501,7 @@ def test_a_token_endpoint_is_waited_for_as_it_asks(wire: Wire) -> None:
     assert wire.waits == [9.0, 11.0]
 
 
-def test_a_token_endpoint_that_asks_for_too_long_a_wait_is_not_waited_for(wire: Wire) -> None:
+def test_a_long_retry_after_of_a_token_endpoint_is_raised_at_once(wire: Wire) -> None:
     wire.answer_instead("token", Reply(429, b"", {"Retry-After": "600"}))
 
     with pytest.raises(QuotaError) as caught:
@@ -405,7 +512,7 @@ def test_a_token_endpoint_that_asks_for_too_long_a_wait_is_not_waited_for(wire: 
 
 
 @pytest.mark.parametrize("source", [FILE, USER_VARIABLE])
-def test_a_token_endpoint_that_cannot_be_reached_is_named_and_leaves_the_credential_unjudged(
+def test_an_unreachable_token_endpoint_is_named_and_is_not_a_credential_error(
     source: CredentialSource,
     wire: Wire,
     refusing_address: str,
@@ -430,16 +537,19 @@ def token(value: str, **changes: object) -> Reply:
     return Reply(200, {"access_token": value, "expires_in": 3599, "token_type": "Bearer"} | changes)
 
 
-def test_a_token_is_used_until_it_is_about_to_expire(wire: Wire) -> None:
-    wire.answer_instead("token", token("short", expires_in=30), token("long"), token("unneeded"))
+@pytest.mark.parametrize("seconds", [0, 1, 30, 3599])
+def test_a_token_is_requested_once_however_short_it_claims_to_live(seconds: int, wire: Wire) -> None:
+    wire.answer_instead("token", token("first", expires_in=seconds), token("second"), token("unneeded"))
     tokens = wire.tokens()
 
-    headers = [tokens.header() for _ in range(4)]
+    assert [tokens.header() for _ in range(4)] == ["Bearer first"] * 4
+    tokens.renew("Bearer first")
 
-    assert headers == ["Bearer short", "Bearer long", "Bearer long", "Bearer long"]
+    assert [tokens.header() for _ in range(4)] == ["Bearer second"] * 4
+    assert wire.count("token") == 2
 
 
-def test_a_lifetime_written_as_text_is_understood(wire: Wire) -> None:
+def test_a_lifetime_written_as_a_string_is_accepted(wire: Wire) -> None:
     wire.answer_instead("token", token("first", expires_in="3599"), token("unneeded"))
     tokens = wire.tokens()
 
@@ -458,7 +568,7 @@ def in_many_threads(function: Callable[[], object]) -> list[object]:
         return list(pool.map(run, range(threads)))
 
 
-def test_many_threads_that_need_a_token_cause_one_refresh(wire: Wire) -> None:
+def test_threads_that_need_a_token_cause_one_refresh(wire: Wire) -> None:
     tokens = wire.tokens()
 
     headers = in_many_threads(tokens.header)
@@ -467,7 +577,7 @@ def test_many_threads_that_need_a_token_cause_one_refresh(wire: Wire) -> None:
     assert wire.count("token") == 1
 
 
-def test_many_threads_whose_token_was_refused_cause_one_refresh(wire: Wire) -> None:
+def test_threads_whose_token_was_refused_cause_one_refresh(wire: Wire) -> None:
     tokens = wire.tokens()
     refused = tokens.header()
 
@@ -478,7 +588,7 @@ def test_many_threads_whose_token_was_refused_cause_one_refresh(wire: Wire) -> N
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o664])
-def test_a_key_file_that_others_may_read_is_warned_about_once_and_used(
+def test_a_key_file_that_other_users_can_read_is_used_with_one_warning(
     mode: int, wire: Wire, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = tmp_path / "a key.json"
@@ -488,16 +598,16 @@ def test_a_key_file_that_others_may_read_is_warned_about_once_and_used(
     for _ in range(3):
         assert wire.tokens(ServiceAccountFile(key)).header().startswith("Bearer ")
 
-    (record,) = [one for one in caplog.records if one.name.endswith("key_files")]
+    (record,) = [one for one in caplog.records if one.name.endswith("auth")]
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
-        f"the key file {key} can be read by others (mode {mode:03o}): run chmod 600 '{key}'"
+        f"the key file {key} can be read by other users (mode {mode:03o}): run chmod 600 '{key}'"
     )
     assert vars(record)["key_file"] == str(key)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_a_key_file_of_its_owner_alone_is_not_warned_about(
+def test_a_key_file_that_only_its_owner_can_read_causes_no_warning(
     mode: int, wire: Wire, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = tmp_path / "key.json"
@@ -507,7 +617,7 @@ def test_a_key_file_of_its_owner_alone_is_not_warned_about(
     assert caplog.messages == []
 
 
-def test_credentials_of_one_user_count_together_and_are_not_recognisable(
+def test_credentials_of_one_user_share_a_hash_that_does_not_reveal_them(
     wire: Wire, put: Callable[[CredentialSource, Any], CredentialSource]
 ) -> None:
     def oauth(**changes: str) -> dict[str, object]:

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.days import Window, pacific_today, utc_now
+from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.search_console.answers import Site
 from gsc_pipeline.search_console.auth import ServiceAccountFile
+from gsc_pipeline.search_console.call_times import CALL_BOUNDS, CallTimes
 from gsc_pipeline.search_console.client import HttpSearchConsole, Usage
 from gsc_pipeline.search_console.errors import (
     ApiDisabledError,
@@ -40,11 +43,10 @@ from gsc_pipeline.search_console.requests import (
 )
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, QueryType, SearchType
-from gsc_pipeline.search_console.transport import Limits
+from gsc_pipeline.search_console.transport import TransportLimits
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Reply, google_error, write_service_account_key
-from gsc_pipeline.wiring import console_opener
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.search_console.conftest import DOMAIN, NOT_OURS, SHOP, UNVERIFIED, Wire
 
 TODAY = pacific_today(utc_now())
@@ -91,7 +93,7 @@ def test_every_request_is_answered_in_its_shape(search_type: SearchType, wire: W
     assert console.usage() == Usage(calls=len(requests), retries=0)
 
 
-def test_the_probe_tells_each_days_totals_and_the_first_incomplete_day(wire: Wire) -> None:
+def test_the_probe_returns_each_days_totals_and_the_first_incomplete_day(wire: Wire) -> None:
     answer = wire.console().query(DOMAIN, TOTALS)
 
     days = [date.fromisoformat(text) for text in answer.rows["date"].to_pylist()]
@@ -100,7 +102,7 @@ def test_the_probe_tells_each_days_totals_and_the_first_incomplete_day(wire: Wir
     assert answer.first_incomplete_date in TOTALS.window
 
 
-def test_reading_goes_on_from_the_row_that_is_asked_for(wire: Wire) -> None:
+def test_a_page_starts_at_the_requested_row(wire: Wire) -> None:
     console = wire.console()
 
     whole = console.query(DOMAIN, QUERIES).rows
@@ -110,7 +112,7 @@ def test_reading_goes_on_from_the_row_that_is_asked_for(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("site_url", [DOMAIN, SHOP, "https://acme.com/a b/?ü&%2F#+/"])
-def test_a_property_is_one_path_segment_with_nothing_left_unencoded(site_url: str, wire: Wire) -> None:
+def test_a_property_is_one_percent_encoded_path_segment(site_url: str, wire: Wire) -> None:
     wire.answer_instead("query", Reply(200, {"rows": []}))
 
     wire.console().query(site_url, TOTALS)
@@ -121,7 +123,7 @@ def test_a_property_is_one_path_segment_with_nothing_left_unencoded(site_url: st
     assert wire.simulator.calls[-1].site_url == site_url
 
 
-def test_the_address_of_the_api_may_end_with_a_slash_or_not(wire: Wire) -> None:
+def test_the_url_of_the_api_may_end_with_a_slash(wire: Wire) -> None:
     for base_url in (wire.url, wire.url + "/"):
         wire.console(base_url=base_url).query(DOMAIN, TOTALS)
 
@@ -129,18 +131,18 @@ def test_the_address_of_the_api_may_end_with_a_slash_or_not(wire: Wire) -> None:
     assert first.path == second.path == "/webmasters/v3/sites/sc-domain%3Aacme.com/searchAnalytics/query"
 
 
-def test_answers_come_compressed(wire: Wire) -> None:
+def test_answers_are_compressed(wire: Wire) -> None:
     rows = wire.console().query(DOMAIN, PageQueries(QueryType.WEB, DAY)).rows
 
     exchange = wire.simulator.exchanges[-1]
     assert "gzip" in exchange.headers["accept-encoding"]
-    # Google compresses only for agents that say so, too.
+    # Google compresses only if the user agent contains "gzip" too.
     assert "gzip" in exchange.headers["user-agent"]
     assert exchange.answer_headers["content-encoding"] == "gzip"
     assert rows.num_rows > 0
 
 
-def test_connections_are_used_again(wire: Wire) -> None:
+def test_connections_are_reused(wire: Wire) -> None:
     wire.answer_instead("query", None, DOWN, refused(403, "forbidden"))
     console = wire.console()
 
@@ -153,8 +155,8 @@ def test_connections_are_used_again(wire: Wire) -> None:
     assert len({exchange.port for exchange in wire.simulator.exchanges}) == 1
 
 
-def test_many_threads_share_a_client_its_connections_and_its_token(wire: Wire) -> None:
-    console = wire.console(limits=Limits(connections=3))
+def test_threads_share_a_client_its_connections_and_its_token(wire: Wire) -> None:
+    console = wire.console(limits=TransportLimits(connections=3))
     expected = wire.console().query(DOMAIN, QUERIES).rows
     wire.simulator.exchanges.clear()
     wire.simulator.calls.clear()
@@ -188,9 +190,7 @@ def test_many_threads_share_a_client_its_connections_and_its_token(wire: Wire) -
         [Reply(cut_after=50), Reply(cut_after=1)],
     ],
 )
-def test_a_call_that_fails_for_now_is_repeated_until_it_is_answered(
-    failures: list[Reply], wire: Wire
-) -> None:
+def test_a_transient_failure_is_retried_until_there_is_an_answer(failures: list[Reply], wire: Wire) -> None:
     console = wire.console()
     truth = console.query(DOMAIN, TOTALS)
     wire.answer_instead("query", *failures)
@@ -202,7 +202,7 @@ def test_a_call_that_fails_for_now_is_repeated_until_it_is_answered(
     assert len(wire.waits) == len(failures)
 
 
-def test_what_stays_broken_is_raised_after_the_last_attempt(wire: Wire) -> None:
+def test_a_failure_that_stays_is_raised_after_the_last_attempt(wire: Wire) -> None:
     wire.answer_instead("query", *[DOWN] * 10)
     console = wire.console(retry=RetryPolicy(attempts=4, sleep=wire.waits.append))
 
@@ -233,7 +233,7 @@ def test_retry_after_is_obeyed(failure: Reply, wire: Wire) -> None:
         (refused(403, "quotaExceeded", "Search Analytics load quota exceeded."), LoadQuotaError, 900.0),
     ],
 )
-def test_a_wait_longer_than_the_longest_is_left_to_the_next_sync(
+def test_a_retry_after_beyond_the_longest_wait_is_raised_at_once(
     failure: Reply, expected: type[QuotaError], seconds: float, wire: Wire
 ) -> None:
     wire.answer_instead("query", failure)
@@ -247,7 +247,7 @@ def test_a_wait_longer_than_the_longest_is_left_to_the_next_sync(
     assert wire.count("query") == 1
 
 
-def test_a_daily_quota_is_not_waited_for(wire: Wire) -> None:
+def test_a_daily_quota_refusal_is_raised_at_once(wire: Wire) -> None:
     wire.answer_instead("query", refused(403, "dailyLimitExceeded"))
 
     with pytest.raises(DailyQuotaError):
@@ -267,7 +267,7 @@ def test_a_daily_quota_is_not_waited_for(wire: Wire) -> None:
         (Reply(302, b"", {"Location": "http://127.0.0.1:1/elsewhere"}), IllegalRequestError),
     ],
 )
-def test_what_another_try_cannot_mend_is_never_repeated(
+def test_permanent_failures_are_never_retried(
     failure: Reply, expected: type[SearchConsoleError], wire: Wire
 ) -> None:
     wire.answer_instead("query", failure)
@@ -282,12 +282,12 @@ def test_what_another_try_cannot_mend_is_never_repeated(
 
 
 @pytest.mark.parametrize("site_url", [NOT_OURS, UNVERIFIED, "https://shop.acme.com", "sc-domain:unknown.com"])
-def test_a_property_that_is_not_ours_is_named_in_the_refusal(site_url: str, wire: Wire) -> None:
+def test_a_refusal_names_a_forbidden_property(site_url: str, wire: Wire) -> None:
     with pytest.raises(PropertyForbiddenError, match=re.escape(f"'{site_url}'")):
         wire.console().query(site_url, TOTALS)
 
 
-def test_a_refused_token_is_renewed_once_and_the_call_repeated_once(wire: Wire) -> None:
+def test_a_refused_token_is_refreshed_once_and_the_call_retried_once(wire: Wire) -> None:
     console = wire.console()
     truth = console.query(DOMAIN, TOTALS)
     wire.answer_instead("query", EXPIRED)
@@ -299,20 +299,18 @@ def test_a_refused_token_is_renewed_once_and_the_call_repeated_once(wire: Wire) 
     assert wire.waits == []
 
 
-def test_a_fresh_token_that_is_refused_too_means_the_credential_is_dead(wire: Wire) -> None:
+def test_a_new_token_that_is_refused_too_is_a_credential_error(wire: Wire) -> None:
     wire.answer_instead("query", EXPIRED, EXPIRED, EXPIRED)
     console = wire.console()
 
-    with pytest.raises(
-        CredentialUnusableError, match=r"fresh access token was refused .*Invalid Credentials"
-    ):
+    with pytest.raises(CredentialUnusableError, match=r"new access token was refused .*Invalid Credentials"):
         console.query(DOMAIN, TOTALS)
 
     assert [call.kind for call in wire.simulator.calls] == ["token", "query", "token", "query"]
     assert console.usage() == Usage(calls=2, retries=1)
 
 
-def test_a_call_after_a_refused_token_may_still_fail_for_now_and_be_repeated(wire: Wire) -> None:
+def test_a_call_after_a_refused_token_is_still_retried(wire: Wire) -> None:
     wire.answer_instead("query", EXPIRED, DOWN)
     console = wire.console()
 
@@ -321,7 +319,7 @@ def test_a_call_after_a_refused_token_may_still_fail_for_now_and_be_repeated(wir
     assert wire.count("token") == 2
 
 
-def test_a_refused_connection_says_where_and_what_to_do(wire: Wire, refusing_address: str) -> None:
+def test_a_refused_connection_names_the_server_and_the_next_step(wire: Wire, refusing_address: str) -> None:
     console = wire.console(base_url=refusing_address + "/")
 
     with pytest.raises(ServiceUnavailableError) as caught:
@@ -329,21 +327,21 @@ def test_a_refused_connection_says_where_and_what_to_do(wire: Wire, refusing_add
 
     assert re.fullmatch(
         rf"no answer from {refusing_address} \(Failed to establish a new connection: .*Connection refused\); "
-        r"the next sync tries again; check GSC_API_URL and the network if it lasts",
+        r"the next sync retries; if it persists, check GSC_API_URL and the network",
         str(caught.value),
     )
     assert console.usage() == Usage(calls=3, retries=2)
 
 
-def test_an_address_that_does_not_speak_tls_says_so(wire: Wire) -> None:
+def test_a_server_without_tls_is_reported(wire: Wire) -> None:
     base_url = wire.url.replace("http:", "https:")
 
     with pytest.raises(ServiceUnavailableError, match=rf"no answer from {base_url} \(.*WRONG_VERSION_NUMBER"):
         wire.console(base_url=base_url).query(DOMAIN, TOTALS)
 
 
-def test_an_answer_that_does_not_come_is_not_waited_for_forever(wire: Wire, silent_address: str) -> None:
-    console = wire.console(base_url=silent_address, limits=Limits(silent_seconds=0.05))
+def test_a_server_that_does_not_answer_is_given_up(wire: Wire, silent_address: str) -> None:
+    console = wire.console(base_url=silent_address, limits=TransportLimits(silent_seconds=0.05))
 
     with pytest.raises(ServiceUnavailableError) as caught:
         console.query(DOMAIN, TOTALS)
@@ -367,7 +365,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for_forever(wire: Wire, sile
         ),
     ],
 )
-def test_a_broken_answer_reads_as_what_was_wrong_with_it(
+def test_an_error_names_what_is_wrong_with_an_answer(
     answer: bytes, reason: str, wire: Wire, rude_address: Callable[[bytes], str]
 ) -> None:
     address = rude_address(answer)
@@ -379,7 +377,7 @@ def test_a_broken_answer_reads_as_what_was_wrong_with_it(
     assert len(wire.waits) == 2
 
 
-def test_a_compressed_answer_cut_short_is_never_taken_for_a_whole_one(
+def test_an_incomplete_compressed_answer_is_never_accepted(
     wire: Wire, rude_address: Callable[[bytes], str]
 ) -> None:
     whole = gzip.compress(b'{"rows": []}' + b" " * 100_000)
@@ -391,12 +389,12 @@ def test_a_compressed_answer_cut_short_is_never_taken_for_a_whole_one(
 
 
 @pytest.mark.parametrize("base_url", ["http://a..b/", "not an address", "gopher://localhost"])
-def test_an_address_that_is_none_is_an_error_of_ours(base_url: str, wire: Wire) -> None:
+def test_an_invalid_url_is_our_own_error(base_url: str, wire: Wire) -> None:
     with pytest.raises(ServiceUnavailableError, match=re.escape(f"no answer from {base_url.rstrip('/')} (")):
-        wire.console(base_url=base_url).sites()
+        wire.console(base_url=base_url, token_uris=[f"{wire.url}/token"]).sites()
 
 
-def test_usage_is_counted_from_call_to_call(wire: Wire) -> None:
+def test_usage_counts_calls_and_retries(wire: Wire) -> None:
     console = wire.console()
     assert console.usage() == Usage(0, 0)
     console.sites()
@@ -409,17 +407,52 @@ def test_usage_is_counted_from_call_to_call(wire: Wire) -> None:
     assert console.usage() - before == Usage(calls=2, retries=1)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0.0, 0), (0.1, 0), (0.1001, 1), (1.0, 3), (29.9, 7), (30.0, 7), (31.0, 8)]
+)
+def test_a_call_counts_up_to_the_first_bound_that_it_did_not_exceed(seconds: float, bucket: int) -> None:
+    times = CallTimes.of(seconds)
+
+    assert [place for place, count in enumerate(times.counts) if count] == [bucket]
+    assert times.milliseconds == round(seconds * 1000)
+    assert times + CallTimes.of(1.0) - times == CallTimes.of(1.0)
+
+
+def test_usage_has_how_long_every_call_took_also_the_failed_ones(wire: Wire) -> None:
+    waiting: list[Usage] = []
+    console = wire.console(retry=RetryPolicy(attempts=3, sleep=lambda _: waiting.append(console.usage())))
+    wire.answer_instead("query", replace(DOWN, seconds=0.3), Reply(200, b'{"rows": [{"ke', seconds=0.3))
+
+    console.query(DOMAIN, TOTALS)
+
+    assert [sum(used.times.counts) for used in waiting] == [1, 2]
+    first = console.usage()
+    assert sum(first.times.counts) == first.calls == 3
+    assert sum(first.times.counts[2:]) >= 2
+    assert first.times.milliseconds > 500
+    console.sites()
+    assert sum((console.usage() - first).times.counts) == 1
+
+
+def test_the_columns_text_names_the_bounds() -> None:
+    text = SYNC_RUNS.schema.field("calls_by_duration").metadata[b"description"].decode()
+
+    assert [float(bound) for bound in re.findall(r"\d+(?:\.\d+)?", text.partition("seconds")[0])] == [
+        *CALL_BOUNDS
+    ]
+
+
 BARE = Reply(200, {})
 NOTHING = Reply(200, {"responseAggregationType": "byProperty"})
 
 
 def questions(wire: Wire) -> list[tuple[list[str], int]]:
-    """What each query was grouped by, and the row it started from."""
+    """The dimensions and the first row of each query."""
     bodies = [call.body for call in wire.simulator.calls if call.kind == "query"]
     return [(body["dimensions"], body["startRow"]) for body in bodies]
 
 
-def test_a_bare_answer_of_an_api_that_names_the_aggregation_of_nothing_is_asked_for_again(
+def test_a_bare_answer_is_retried_if_the_api_names_the_aggregation_without_rows(
     wire: Wire,
 ) -> None:
     truth = wire.console().query(DOMAIN, QUERIES)
@@ -437,7 +470,7 @@ def test_a_bare_answer_of_an_api_that_names_the_aggregation_of_nothing_is_asked_
     assert control["type"] == "web"
 
 
-def test_an_api_that_keeps_answering_bare_against_its_habit_is_wrong(wire: Wire) -> None:
+def test_a_second_bare_answer_of_such_an_api_is_a_wrong_answer(wire: Wire) -> None:
     wire.answer_instead("query", BARE, NOTHING, BARE, BARE, BARE)
     console = wire.console()
 
@@ -445,11 +478,11 @@ def test_an_api_that_keeps_answering_bare_against_its_habit_is_wrong(wire: Wire)
         with pytest.raises(WrongAnswerError, match=r"the answer is \{\}"):
             console.query(DOMAIN, QUERIES)
 
-    # The second time its habit is known.
+    # The second time, the client knows how this API answers.
     assert [start for _, start in questions(wire)] == [0, 25_000, 0, 0, 0]
 
 
-def test_an_api_that_always_answers_bare_when_there_is_nothing_is_believed_and_asked_each_time(
+def test_a_bare_answer_is_accepted_if_the_api_always_answers_so_without_rows(
     wire: Wire,
 ) -> None:
     wire.answer_instead("query", *[BARE] * 4)
@@ -461,7 +494,7 @@ def test_an_api_that_always_answers_bare_when_there_is_nothing_is_believed_and_a
     assert [start for _, start in questions(wire)] == [0, 25_000, 0, 25_000]
 
 
-def test_an_empty_answer_that_named_its_aggregation_is_remembered(wire: Wire) -> None:
+def test_an_empty_answer_with_an_aggregation_replaces_the_control_request(wire: Wire) -> None:
     wire.answer_instead("query", NOTHING, BARE, None)
     console = wire.console()
 
@@ -471,7 +504,7 @@ def test_an_empty_answer_that_named_its_aggregation_is_remembered(wire: Wire) ->
     assert [start for _, start in questions(wire)] == [0, 0, 0]
 
 
-def test_a_control_question_that_is_answered_by_rows_proves_the_api_wrong(wire: Wire) -> None:
+def test_a_control_request_that_returns_rows_is_a_wrong_answer(wire: Wire) -> None:
     rows = [{"keys": ["2026-11-20"], "clicks": 1, "impressions": 2, "position": 1}]
     wire.answer_instead("query", BARE, Reply(200, {"rows": rows}))
 
@@ -479,14 +512,14 @@ def test_a_control_question_that_is_answered_by_rows_proves_the_api_wrong(wire: 
         wire.console().query(DOMAIN, TOTALS)
 
 
-def test_a_control_question_that_fails_fails_the_call(wire: Wire) -> None:
+def test_a_failed_control_request_fails_the_call(wire: Wire) -> None:
     wire.answer_instead("query", BARE, DOWN, DOWN, DOWN)
 
     with pytest.raises(ServiceUnavailableError):
         wire.console().query(DOMAIN, TOTALS)
 
 
-def test_a_wrong_answer_is_asked_for_once_more(wire: Wire) -> None:
+def test_a_wrong_answer_is_retried_once(wire: Wire) -> None:
     wrong = Reply(200, {"error": {"code": 503, "message": "Backend Error"}})
     wire.answer_instead("query", wrong, None, *[wrong] * 5)
     console = wire.console()
@@ -495,11 +528,11 @@ def test_a_wrong_answer_is_asked_for_once_more(wire: Wire) -> None:
     with pytest.raises(WrongAnswerError) as caught:
         console.query(DOMAIN, TOTALS)
 
-    assert str(caught.value).endswith("; the next sync asks again; check GSC_API_URL if it lasts")
+    assert str(caught.value).endswith("; the next sync retries; if it persists, check GSC_API_URL")
     assert console.usage() == Usage(calls=4, retries=2)
 
 
-def test_the_settings_bound_what_a_client_takes(wire: Wire, tmp_path: Path, silent_address: str) -> None:
+def test_the_settings_limit_pages_sizes_and_times(wire: Wire, tmp_path: Path, silent_address: str) -> None:
     workspace = Workspace("acme", "Acme", wire.key, None, (QueryType.WEB,))
 
     def console(**settings: object) -> HttpSearchConsole:
@@ -508,7 +541,7 @@ def test_the_settings_bound_what_a_client_takes(wire: Wire, tmp_path: Path, sile
             "api_url": wire.url,
             "api_attempts": 1,
         }
-        opened = console_opener(load_settings(**common | settings))(workspace)
+        opened = Services(load_settings(**common | settings)).open_console(workspace)
         return wire.stack.enter_context(closing(opened))
 
     assert console(api_pages=7).most_pages == 7

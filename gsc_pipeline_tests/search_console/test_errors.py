@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
 
+from gsc_pipeline.days import PACIFIC
 from gsc_pipeline.search_console.errors import (
     ApiDisabledError,
     CredentialError,
@@ -28,7 +29,7 @@ from gsc_pipeline.search_console.errors import (
 )
 
 NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
-"""Noon in California: midnight is twelve hours away."""
+"""Noon in Pacific time: midnight is twelve hours later."""
 
 NO_PERMISSION = (
     "User does not have sufficient permission for site '{}'. "
@@ -49,7 +50,7 @@ def google(reason: str, message: str = "", *, domain: str = "global", status: st
 
 
 def modern(status: str, message: str = "", *, reason: str | None = None) -> dict[str, Any]:
-    """The body without `errors`, as Google's newer front end writes it."""
+    """A body without `errors`, as Google's newer front end writes it."""
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "domain": "googleapis.com", "reason": reason}
     return {"error": {"code": 0, "message": message, "status": status, "details": [info] if reason else []}}
 
@@ -66,7 +67,7 @@ def error_for(
     status: int, body: object = b"", headers: dict[str, str] | None = None, now: datetime = NOON
 ) -> SearchConsoleError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return classify(read_refusal(status, headers or {}, raw), now)
+    return classify(read_refusal(status, headers or {}, raw, now), now)
 
 
 @pytest.mark.parametrize(
@@ -79,27 +80,27 @@ def error_for(
         (400, HTML, IllegalRequestError),
         (302, b"", IllegalRequestError),
         (413, HTML, IllegalRequestError),
-        # The credential is dead.
+        # The credential is refused.
         (400, token("invalid_grant", "Token has been expired or revoked."), CredentialUnusableError),
         (401, token("invalid_client", "The OAuth client was not found."), CredentialUnusableError),
         (401, token("deleted_client"), CredentialUnusableError),
         (400, token("invalid_scope"), CredentialUnusableError),
         (403, google("insufficientPermissions", WRONG_SCOPE), CredentialUnusableError),
         (403, modern("PERMISSION_DENIED", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), CredentialUnusableError),
-        # The token is.
+        # The token has expired.
         (401, google("authError", "Invalid Credentials"), TokenExpiredError),
         (401, modern("UNAUTHENTICATED"), TokenExpiredError),
         (401, HTML, TokenExpiredError),
-        # This property is not ours.
+        # The property is forbidden.
         (403, google("forbidden", NO_PERMISSION.format("sc-domain:acme.com")), PropertyForbiddenError),
         (403, google("insufficientPermissions", "Insufficient Permission"), PropertyForbiddenError),
         (403, modern("PERMISSION_DENIED", NO_PERMISSION.format("https://acme.com/")), PropertyForbiddenError),
         (403, HTML, PropertyForbiddenError),
-        # The API is switched off; the domain is that of quotas.
+        # The API is disabled, although the domain is that of quotas.
         (403, usage("accessNotConfigured", "Access Not Configured."), ApiDisabledError),
         (403, modern("PERMISSION_DENIED", reason="SERVICE_DISABLED"), ApiDisabledError),
         (403, modern("PERMISSION_DENIED", NEVER_USED), ApiDisabledError),
-        # Slow down; 403 here is no lack of permission.
+        # Quota: 403 does not mean a missing permission here.
         (403, usage("quotaExceeded"), QuotaError),
         (403, usage("rateLimitExceeded"), QuotaError),
         (403, usage("userRateLimitExceeded"), QuotaError),
@@ -116,7 +117,7 @@ def error_for(
         # Unknown property.
         (404, google("notFound"), PropertyNotFoundError),
         (404, HTML, PropertyNotFoundError),
-        # Google's side.
+        # Google is unavailable.
         (408, HTML, ServiceUnavailableError),
         (500, google("internalError"), ServiceUnavailableError),
         (500, google("backendError"), ServiceUnavailableError),
@@ -130,7 +131,7 @@ def error_for(
         (400, token("server_error"), ServiceUnavailableError),
     ],
 )  # fmt: skip
-def test_a_refusal_means_what_the_table_says(
+def test_a_refusal_is_classified_as_the_table_says(
     status: int, body: object, expected: type[SearchConsoleError]
 ) -> None:
     error = error_for(status, body)
@@ -154,7 +155,7 @@ def test_a_refusal_means_what_the_table_says(
         (WrongAnswerError, TransientError),
     ],
 )
-def test_errors_form_the_tree_that_callers_decide_by(
+def test_errors_form_the_documented_tree(
     kind: type[SearchConsoleError], expected: type[SearchConsoleError]
 ) -> None:
     assert issubclass(kind, expected)
@@ -173,7 +174,7 @@ def test_errors_form_the_tree_that_callers_decide_by(
         "sc-domain:load-quota-exceeded.com",
     ],
 )
-def test_a_property_whose_address_speaks_of_quotas_may_still_be_forbidden(site: str) -> None:
+def test_a_property_with_quota_words_in_its_url_is_still_forbidden(site: str) -> None:
     for body in (
         google("forbidden", NO_PERMISSION.format(site), status="PERMISSION_DENIED"),
         modern("PERMISSION_DENIED", NO_PERMISSION.format(site)),
@@ -192,12 +193,13 @@ def test_a_property_whose_address_speaks_of_quotas_may_still_be_forbidden(site: 
         modern("RESOURCE_EXHAUSTED", "Search Analytics load quota exceeded."),
     ],
 )
-def test_the_load_quota_asks_for_fifteen_minutes_at_least(status: int, body: object) -> None:
+def test_a_load_quota_refusal_waits_at_least_fifteen_minutes(status: int, body: object) -> None:
     for header, seconds in (({}, 900.0), ({"Retry-After": "30"}, 900.0), ({"Retry-After": "1200"}, 1200.0)):
         error = error_for(status, body, header)
 
         assert type(error) is LoadQuotaError
         assert error.retry_after == seconds
+        assert error.retry_at == NOON + timedelta(seconds=seconds)
 
 
 DAILY_QUOTA = [
@@ -223,13 +225,15 @@ DAILY_QUOTA = [
         ("2026-11-01T09:30", 22.5),
     ],
 )
-def test_the_daily_quota_asks_to_wait_until_midnight_in_california(
+def test_a_daily_quota_refusal_waits_until_midnight_pacific(
     status: int, body: object, now: str, hours: float
 ) -> None:
     error = error_for(status, body, {"Retry-After": "1"}, now=datetime.fromisoformat(now).replace(tzinfo=UTC))
 
     assert type(error) is DailyQuotaError
     assert error.retry_after == hours * 3600
+    assert error.retry_at is not None
+    assert error.retry_at.astimezone(PACIFIC).time() == time(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +251,25 @@ def test_the_daily_quota_asks_to_wait_until_midnight_in_california(
         ("-inf", 0.0),
         ("1e300", 86_400.0),
         ("9" * 5_000, 86_400.0),
-        ("Fri, 20 Nov 2026 20:00:00 GMT", None),
+        # The date is one of NOON's, 2026-11-20 20:00 UTC.
+        ("Fri, 20 Nov 2026 20:00:00 GMT", 0.0),
+        ("Fri, 20 Nov 2026 20:00:45 GMT", 45.0),
+        ("Friday, 20-Nov-26 20:02:00 GMT", 120.0),
+        ("Fri Nov 20 20:01:00 2026", 60.0),
+        ("Fri, 20 Nov 2026 20:01:00 -0000", 60.0),
+        ("Fri, 20 Nov 2026 12:01:00 -0800", 60.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Fri, 32 Nov 2026 20:00:00 GMT", None),
+        ("Fri, 20 Nov 2026 99:99:99 GMT", None),
+        ("2026-11-20T20:00:45Z", None),
+        ("GMT" * 5_000, None),
         ("soon", None),
         ("", None),
     ],
 )
-def test_retry_after_is_taken_in_seconds(
+def test_retry_after_is_read_as_seconds_or_as_a_date(
     status: int, body: object, header: str, seconds: float | None
 ) -> None:
     error = error_for(status, body, {"Retry-After": header})
@@ -279,12 +296,12 @@ def test_retry_after_is_taken_in_seconds(
         {"fault": "other"},
     ],
 )
-def test_a_body_of_any_shape_leaves_at_least_the_status(body: object) -> None:
+def test_a_body_of_any_form_leaves_at_least_the_status(body: object) -> None:
     assert type(error_for(403, body)) is PropertyForbiddenError
     assert type(error_for(500, body)) is ServiceUnavailableError
 
 
-def test_a_refusal_is_read_with_every_word_it_names_itself_by() -> None:
+def test_all_reasons_of_a_refusal_are_read() -> None:
     body = {
         "error": {
             "code": 429,
@@ -295,7 +312,7 @@ def test_a_refusal_is_read_with_every_word_it_names_itself_by() -> None:
         }
     }
 
-    assert read_refusal(429, {"Retry-After": "3"}, json.dumps(body).encode()) == Refusal(
+    assert read_refusal(429, {"Retry-After": "3"}, json.dumps(body).encode(), NOON) == Refusal(
         status=429,
         message="Too fast",
         reasons=frozenset(
@@ -322,21 +339,21 @@ def test_a_refusal_is_read_with_every_word_it_names_itself_by() -> None:
         (
             error_for(400, token("invalid_grant", "Token has been expired or revoked.")),
             "the token endpoint answered 400 (invalid_grant): Token has been expired or revoked; check the "
-            "workspace's credentials entry and issue a new key if need be",
+            "workspace's credentials entry and create a new key if necessary",
         ),
         (
             error_for(502, HTML),
-            "Search Console answered 502; the next sync tries again; check GSC_API_URL and the network if "
-            "it lasts",
+            "Search Console answered 502; the next sync retries; if it persists, check GSC_API_URL and "
+            "the network",
         ),
     ],
 )
-def test_an_error_reads_as_its_cause_and_the_next_step(error: SearchConsoleError, text: str) -> None:
+def test_the_text_of_an_error_is_its_cause_and_the_next_step(error: SearchConsoleError, text: str) -> None:
     assert str(error) == text
     assert "\n" not in str(error)
 
 
-def test_every_error_that_a_person_sees_has_a_next_step() -> None:
+def test_every_error_that_users_see_has_a_next_step() -> None:
     kinds = [
         IllegalRequestError,
         PropertyForbiddenError,
@@ -374,7 +391,7 @@ def test_a_long_message_of_several_lines_becomes_one_short_line() -> None:
         "-----BEGIN PRIVATE KEY-----\nMIIE/cut off",
     ],
 )
-def test_a_secret_that_a_refusal_repeats_is_not_repeated_again(secret: str) -> None:
+def test_a_secret_that_a_refusal_quotes_is_masked(secret: str) -> None:
     error = classify(Refusal(403, f"{'x' * 250} refused '{secret}' for 'sc-domain:acme.com'"), NOON)
     assert "[secret]" in error.cause
     for part in secret.split():
@@ -398,14 +415,14 @@ def test_a_secret_is_masked_among_the_reasons_too() -> None:
         ("x-----BEGIN", "eyJa.b 1//x", "-----END x----- eyJ"),
     ],
 )
-def test_a_secret_beside_what_only_looks_like_one_is_masked(before: str, secret: str, after: str) -> None:
+def test_a_secret_beside_similar_text_is_masked(before: str, secret: str, after: str) -> None:
     cause = classify(Refusal(403, f"{before}{secret}{after}"), NOON).cause
     assert "[secret]" in cause
     assert secret not in cause
     assert not any(part in cause for part in ("Fresh", "client", "opaque", "hbG", "and=more"))
 
 
-def test_what_only_looks_like_a_secret_is_left_readable() -> None:
+def test_text_that_is_similar_to_a_secret_is_not_masked() -> None:
     assert error_for(400, google("badRequest", "no keyJson")).cause.endswith("no keyJson")
 
 
@@ -414,33 +431,33 @@ def test_what_only_looks_like_a_secret_is_left_readable() -> None:
     ["eyJ", "eyJ.", "eyJa.", "-----BEGIN", "-----END", "-----BEGIN-----END", "-", "Bearer ", "bearer", " ",
      "ya29.", "1//", "GOCSPX-", "exceeded ", "limit '", "Search Analytics load quota ", "x", "\x1b"],
 )  # fmt: skip
-def test_a_refusal_of_a_megabyte_is_cut_before_it_is_searched(unit: str) -> None:
+def test_a_refusal_of_a_megabyte_is_cut_before_it_is_matched(unit: str) -> None:
     long = unit * (1_000_000 // len(unit))
     for body in (google(long, long, domain=long, status=long), modern(long, long, reason=long)):
-        refusal = read_refusal(403, {}, json.dumps(body).encode())
+        refusal = read_refusal(403, {}, json.dumps(body).encode(), NOON)
         assert len(refusal.message) <= 4_096
         assert all(len(reason) <= 100 for reason in refusal.reasons)
         assert len(classify(refusal, NOON).cause) < 700
-    at_token = read_refusal(400, {}, json.dumps(token(long, long)).encode())
+    at_token = read_refusal(400, {}, json.dumps(token(long, long)).encode(), NOON)
     assert len(at_token.message) <= 4_096
     assert len(classify(at_token, NOON).cause) < 700
     # However it was made.
     assert len(classify(Refusal(400, long), NOON).cause) < 400
 
 
-def test_of_many_reasons_the_first_are_kept() -> None:
+def test_only_the_first_reasons_are_kept() -> None:
     errors = [{"reason": f"reason {n}", "domain": f"domain {n}"} for n in range(10_000)]
     body = {"error": {"status": "PERMISSION_DENIED", "errors": errors, "details": errors}}
 
-    refusal = read_refusal(403, {}, json.dumps(body).encode())
+    refusal = read_refusal(403, {}, json.dumps(body).encode(), NOON)
 
     assert len(refusal.reasons) == 32
     assert {"PERMISSION_DENIED", "reason 0"} <= refusal.reasons
     assert len(classify(refusal, NOON).cause) < 400
 
 
-def test_a_refusal_that_is_nested_deeply_leaves_its_status() -> None:
-    assert read_refusal(403, {}, b'{"error":' + b"[" * 100_000) == Refusal(403)
+def test_a_deeply_nested_refusal_leaves_its_status() -> None:
+    assert read_refusal(403, {}, b'{"error":' + b"[" * 100_000, NOON) == Refusal(403)
 
 
 def test_control_characters_of_a_refusal_are_escaped() -> None:

@@ -1,4 +1,4 @@
-"""Calls are spaced so that Google's figures hold over all processes, and lower real ones are learnt."""
+"""The rate limiter keeps to Google's limits over all processes and slows down when Google refuses."""
 
 from __future__ import annotations
 
@@ -24,17 +24,23 @@ from gsc_pipeline.search_console.errors import (
     NoFreeSlotError,
     QuotaError,
 )
-from gsc_pipeline.search_console.limits import LONGEST_PAUSE_SECONDS, SharedLimiter
-from gsc_pipeline.search_console.quotas import PER_SITE, PER_USER, Kind
-from gsc_pipeline.state.store import Store, open_store
+from gsc_pipeline.search_console.limits import (
+    LONGEST_PAUSE_SECONDS,
+    PER_SITE,
+    PER_USER,
+    QuotaGroup,
+    SharedLimiter,
+)
+from gsc_pipeline.state.opening import open_store
+from gsc_pipeline.state.store import Store
 
 START = datetime(2026, 11, 21, 20, tzinfo=UTC).timestamp()
-ANALYTICS = Kind.SEARCH_ANALYTICS
+ANALYTICS = QuotaGroup.SEARCH_ANALYTICS
 SITE = "sc-domain:acme.com"
 
 
 class Hours:
-    """A clock that goes on by being waited for, or by being set."""
+    """A clock that advances when someone sleeps, or when it is set."""
 
     def __init__(self) -> None:
         self.now = START
@@ -64,45 +70,47 @@ def limiter(store: Store, hours: Hours) -> SharedLimiter:
     return SharedLimiter(store, clock=hours, sleep=hours.sleep)
 
 
-def most_within(seconds: float, moments: Sequence[float]) -> int:
-    """The largest number of moments within any `seconds`, both ends included."""
-    moments = sorted(moments)
+def most_within(seconds: float, times: Sequence[float]) -> int:
+    """The largest number of times within any `seconds`, both ends included."""
+    times = sorted(times)
     # Waits are to the millisecond.
     return max(
-        (bisect.bisect_right(moments, one + seconds - 1e-3) - i for i, one in enumerate(moments)), default=0
+        (bisect.bisect_right(times, one + seconds - 1e-3) - i for i, one in enumerate(times)), default=0
     )
 
 
-def sent_in(seconds: float, limiter: SharedLimiter, hours: Hours, kind: Kind = ANALYTICS) -> list[float]:
-    """The moments of one caller's calls, each as soon as it may, for so long."""
-    moments: list[float] = []
+def sent_in(
+    seconds: float, limiter: SharedLimiter, hours: Hours, group: QuotaGroup = ANALYTICS
+) -> list[float]:
+    """The times at which one caller's calls are sent if each is made as soon as possible, for `seconds`."""
+    times: list[float] = []
     end = hours.now + seconds
     while hours.now < end:
-        limiter.wait(kind, "user", SITE)
-        moments.append(hours.now)
-    return moments
+        limiter.wait(group, "user", SITE)
+        times.append(hours.now)
+    return times
 
 
-def test_after_a_pause_some_calls_go_at_once_and_the_rest_evenly(
+def test_after_a_pause_a_burst_is_sent_at_once_and_the_rest_evenly(
     limiter: SharedLimiter, hours: Hours
 ) -> None:
-    moments = sent_in(60, limiter, hours)
-    at_once = [one for one in moments if one == START]
-    gaps = [b - a for a, b in itertools.pairwise(moments[len(at_once) :])]
+    times = sent_in(60, limiter, hours)
+    at_once = [one for one in times if one == START]
+    gaps = [b - a for a, b in itertools.pairwise(times[len(at_once) :])]
     assert len(at_once) == 114
     assert gaps == pytest.approx([60 / (1_140 - 114)] * len(gaps), abs=2e-3)
-    assert 1_100 < len(moments) <= 1_200
+    assert 1_100 < len(times) <= 1_200
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_no_minute_and_no_second_ever_exceeds_googles_figure(kind: Kind, store: Store, hours: Hours) -> None:
-    moments = sent_in(150, SharedLimiter(store, clock=hours, sleep=hours.sleep), hours, kind)
-    for limit in (*PER_USER[kind], *PER_SITE[kind]):
-        assert most_within(limit.seconds, moments) <= limit.calls
-        assert most_within(limit.seconds, moments) > limit.calls * 0.9 or limit.seconds == 1
+@pytest.mark.parametrize("group", list(QuotaGroup))
+def test_no_period_exceeds_googles_limit(group: QuotaGroup, store: Store, hours: Hours) -> None:
+    times = sent_in(150, SharedLimiter(store, clock=hours, sleep=hours.sleep), hours, group)
+    for limit in (*PER_USER[group], *PER_SITE[group]):
+        assert most_within(limit.seconds, times) <= limit.calls
+        assert most_within(limit.seconds, times) > limit.calls * 0.9 or limit.seconds == 1
 
 
-# One arrival: which process, whose credential, which site, how long after the one before.
+# One call: its process, credential and site, and the seconds since the previous call.
 ARRIVALS = st.lists(
     st.tuples(st.integers(0, 5), st.sampled_from("ABC"), st.sampled_from("xyz"), st.floats(0, 8)),
     min_size=1,
@@ -112,13 +120,13 @@ ARRIVALS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(ARRIVALS, st.sampled_from([0.004, 0.01, 0.02]), st.booleans())
-def test_the_figures_hold_for_every_user_and_site_over_many_processes(
+def test_the_limits_hold_for_every_user_and_site_over_many_processes(
     tmp_path_factory: pytest.TempPathFactory,
     arrivals: list[tuple[int, str, str, float]],
     factor: float,
     refusals: bool,
 ) -> None:
-    """Small limits, so that a few hundred calls fill them; slots are used out of order, as in life."""
+    """Low limits, so that a few hundred calls reach them. Reserved times are used out of order."""
     hours, slot = Hours(), [0.0]
     sent: dict[str, list[float]] = {}
     with closing(open_store(str(tmp_path_factory.mktemp("state") / "state.db"))) as store:
@@ -139,22 +147,20 @@ def test_the_figures_hold_for_every_user_and_site_over_many_processes(
                 sent.setdefault(owner, []).append(hours.now + slot[-1])
             if refusals and process == 0:
                 limiters[process].refused(ANALYTICS, user, site, QuotaError("refused", later))
-    for moments in sent.values():
-        assert most_within(60.0, moments) <= 1_200 * factor
+    for times in sent.values():
+        assert most_within(60.0, times) <= 1_200 * factor
 
 
-def test_calls_that_one_limit_holds_back_do_not_crowd_another_when_they_come(
-    store: Store, hours: Hours
-) -> None:
-    """Many users, each with half a minute of calls waiting, whose next calls are all to one site."""
+def test_calls_delayed_by_one_limit_do_not_exceed_another_later(store: Store, hours: Hours) -> None:
+    """Many users, each with calls delayed by half a minute, whose next calls all go to one site."""
     slot: list[float] = []
     limiter = SharedLimiter(store, factor=0.1, longest_wait_seconds=120, clock=hours, sleep=slot.append)
-    moments: list[float] = []
+    times: list[float] = []
 
     def call_to_the_site(user: str) -> None:
         slot[:] = [0.0]
         limiter.wait(ANALYTICS, user, SITE)
-        moments.append(hours.now + slot[-1])
+        times.append(hours.now + slot[-1])
 
     for user in range(20):
         for _ in range(60):
@@ -165,10 +171,10 @@ def test_calls_that_one_limit_holds_back_do_not_crowd_another_when_they_come(
     hours.now += 40
     for user in range(100):
         call_to_the_site(f"fresh {user}")
-    assert most_within(60.0, moments) <= 120
+    assert most_within(60.0, times) <= 120
 
 
-def test_a_users_calls_count_together_over_all_sites_and_a_sites_over_all_users(
+def test_a_users_calls_to_all_sites_and_all_users_calls_to_a_site_count_together(
     limiter: SharedLimiter, hours: Hours
 ) -> None:
     for n in range(114):
@@ -182,34 +188,36 @@ def test_a_users_calls_count_together_over_all_sites_and_a_sites_over_all_users(
     limiter.wait(ANALYTICS, "another", SITE)
     assert len(hours.waits) == 2
     limiter.wait(ANALYTICS, "another", "sc-domain:elsewhere.com")
-    limiter.wait(Kind.OTHER, "A", None)
-    limiter.wait(Kind.URL_INSPECTION, "A", SITE)
+    limiter.wait(QuotaGroup.OTHER, "A", None)
+    limiter.wait(QuotaGroup.URL_INSPECTION, "A", SITE)
     assert len(hours.waits) == 2
 
 
-def test_a_wait_beyond_the_bound_is_an_error_and_takes_no_slot(store: Store, hours: Hours) -> None:
+def test_a_wait_beyond_the_longest_is_an_error_and_reserves_nothing(store: Store, hours: Hours) -> None:
     limiter = SharedLimiter(
         store, factor=0.01, longest_wait_seconds=10, clock=hours, sleep=lambda seconds: None
     )
     # A burst of 1.14 calls, then one every 5.85 seconds.
     limiter.wait(ANALYTICS, "user", SITE)
     limiter.wait(ANALYTICS, "user", SITE)
-    with pytest.raises(NoFreeSlotError, match=r"searchAnalytics call .* is due in 11 seconds") as caught:
+    with pytest.raises(NoFreeSlotError, match=r"searchAnalytics call in 11 seconds") as caught:
         limiter.wait(ANALYTICS, "user", SITE)
     with pytest.raises(NoFreeSlotError) as again:
         limiter.wait(ANALYTICS, "user", SITE)
     assert again.value.retry_after == caught.value.retry_after
+    assert again.value.retry_at is not None
+    assert again.value.retry_at.timestamp() == pytest.approx(hours.now + (again.value.retry_after or 0.0))
     assert isinstance(caught.value, QuotaError)
-    assert "the next sync goes on" in str(caught.value)
+    assert "the next sync continues" in str(caught.value)
 
 
 def rate(limiter: SharedLimiter, hours: Hours) -> float:
-    """Calls a minute, once the burst is used up."""
-    moments = sent_in(40, limiter, hours)
-    return 60 / (moments[-1] - moments[-2])
+    """Calls per minute after the burst."""
+    times = sent_in(40, limiter, hours)
+    return 60 / (times[-1] - times[-2])
 
 
-def test_a_refusal_halves_the_rate_once_however_many_were_refused_together(
+def test_refusals_close_together_halve_the_rate_once(
     limiter: SharedLimiter, hours: Hours, caplog: pytest.LogCaptureFixture
 ) -> None:
     full = rate(limiter, hours)
@@ -219,13 +227,13 @@ def test_a_refusal_halves_the_rate_once_however_many_were_refused_together(
             hours.now += 0.1
     assert rate(limiter, hours) == pytest.approx(full / 2, rel=0.02)
     assert len(caplog.messages) == 2
-    assert "user user searchAnalytics 60 is taken to allow 600 calls in 60 s now" in caplog.text
+    assert "user user searchAnalytics 60 slows down to 600 calls in 60 seconds" in caplog.text
 
 
-def test_refusals_again_and_again_teach_a_rate_near_the_real_one_and_no_lower_than_a_hundredth(
+def test_repeated_refusals_reduce_the_rate_to_the_real_limit_but_not_below_a_hundredth(
     limiter: SharedLimiter, hours: Hours
 ) -> None:
-    # A project that really has 60 a minute, asked as often as the limiter allows.
+    # A project whose real limit is 60 a minute, called as often as the limiter allows.
     sent: list[float] = []
     refused: list[float] = []
     while hours.now < START + 3_600:
@@ -244,7 +252,7 @@ def test_refusals_again_and_again_teach_a_rate_near_the_real_one_and_no_lower_th
     assert rate(limiter, hours) == pytest.approx(60 / 5.85, rel=0.2)
 
 
-def test_what_was_learnt_outlives_the_process_and_is_slowly_forgotten(
+def test_a_reduced_rate_survives_a_restart_and_recovers_slowly(
     store: Store, limiter: SharedLimiter, hours: Hours
 ) -> None:
     full = rate(limiter, hours)
@@ -259,14 +267,14 @@ def test_what_was_learnt_outlives_the_process_and_is_slowly_forgotten(
     assert rate(restarted, hours) == pytest.approx(full, rel=0.01)
 
 
-def test_a_refusal_ends_the_burst_for_everyone(limiter: SharedLimiter, hours: Hours) -> None:
+def test_a_refusal_ends_the_burst_for_all_clients(limiter: SharedLimiter, hours: Hours) -> None:
     limiter.refused(ANALYTICS, "user", SITE, QuotaError("x"))
     for _ in range(3):
         limiter.wait(ANALYTICS, "user", SITE)
     assert hours.waits == pytest.approx([2 * 60 / 1_026] * 2, abs=1e-3)
 
 
-def test_retry_after_holds_for_all_calls_of_the_limit(
+def test_retry_after_delays_all_calls_of_the_limit(
     store: Store, limiter: SharedLimiter, hours: Hours
 ) -> None:
     limiter.refused(ANALYTICS, "user", SITE, QuotaError("x", retry_after=30.0))
@@ -274,7 +282,7 @@ def test_retry_after_holds_for_all_calls_of_the_limit(
     assert hours.waits == [30.0]
 
 
-def test_a_long_retry_after_is_kept_to_but_not_for_ever(limiter: SharedLimiter, hours: Hours) -> None:
+def test_a_long_retry_after_is_limited(limiter: SharedLimiter, hours: Hours) -> None:
     limiter.refused(ANALYTICS, "user", SITE, QuotaError("x", retry_after=86_400.0))
     with pytest.raises(NoFreeSlotError):
         limiter.wait(ANALYTICS, "user", SITE)
@@ -292,7 +300,7 @@ def test_a_long_retry_after_is_kept_to_but_not_for_ever(limiter: SharedLimiter, 
         ("429 (rateLimitExceeded): Quota exceeded", True, True),
     ],
 )
-def test_a_refusal_teaches_of_the_limit_it_names(
+def test_a_refusal_slows_down_only_the_limit_that_it_names(
     cause: str, user_is_slow: bool, site_is_slow: bool, limiter: SharedLimiter, hours: Hours
 ) -> None:
     limiter.refused(ANALYTICS, "user", SITE, QuotaError(cause))
@@ -306,7 +314,7 @@ def test_a_refusal_teaches_of_the_limit_it_names(
 
 
 @pytest.mark.parametrize("error", [LoadQuotaError("x", 900.0), DailyQuotaError("x", 9_000.0)])
-def test_a_quota_that_is_not_about_the_rate_teaches_nothing(
+def test_load_and_daily_quota_refusals_do_not_reduce_the_rate(
     error: QuotaError, limiter: SharedLimiter, hours: Hours
 ) -> None:
     limiter.refused(ANALYTICS, "user", SITE, error)
@@ -315,7 +323,9 @@ def test_a_quota_that_is_not_about_the_rate_teaches_nothing(
     assert hours.waits == []
 
 
-def test_a_clock_that_was_years_ahead_once_stops_nobody(limiter: SharedLimiter, hours: Hours) -> None:
+def test_times_that_a_wrong_clock_wrote_in_the_future_are_discarded(
+    limiter: SharedLimiter, hours: Hours
+) -> None:
     hours.now += 10 * 365 * 86_400
     limiter.refused(ANALYTICS, "user", SITE, QuotaError("x", 600.0))
     hours.now = START
@@ -324,35 +334,34 @@ def test_a_clock_that_was_years_ahead_once_stops_nobody(limiter: SharedLimiter, 
 
 
 @pytest.mark.parametrize("change", [lambda f: f / 100, lambda f: f * 2])
-def test_a_project_with_other_figures_sets_a_factor(
-    change: Callable[[float], float], store: Store, hours: Hours
-) -> None:
+def test_a_factor_scales_the_limits(change: Callable[[float], float], store: Store, hours: Hours) -> None:
     factor = change(1.0)
     limiter = SharedLimiter(store, factor=factor, clock=hours, sleep=hours.sleep)
-    moments = sent_in(150, limiter, hours)
-    assert 1_200 * factor * 0.8 <= most_within(60, moments) <= 1_200 * factor
+    times = sent_in(150, limiter, hours)
+    assert 1_200 * factor * 0.8 <= most_within(60, times) <= 1_200 * factor
 
 
 def call_until(address: str, calls: int, seed: int) -> list[float]:
-    """What each of several processes does: calls as fast as it may, in real time."""
-    moments: list[float] = []
+    """What each process does: call as fast as allowed. Returns its start and the times of its calls."""
+    times: list[float] = [time.time()]
     rest = random.Random(seed)
     with closing(open_store(address)) as store:
         limiter = SharedLimiter(store, factor=1 / 2)
         for _ in range(calls):
-            limiter.wait(Kind.OTHER, "shared", None)
-            moments.append(time.time())
+            limiter.wait(QuotaGroup.OTHER, "shared", None)
+            times.append(time.time())
             time.sleep(rest.random() / 100)
-    return moments
+    return times
 
 
-def test_real_processes_keep_to_one_limit_together(state_address: str) -> None:
-    """At half the figures: ten a second, of which one at once."""
+def test_processes_keep_to_one_limit_in_real_time(state_address: str) -> None:
+    """At half the limits: ten a second, one of them at once."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(3, mp_context=spawn) as pool:
         done = [pool.submit(call_until, state_address, 3, seed) for seed in range(3)]
-        moments = sorted(one for each in done for one in each.result())
-    assert len(moments) == 9
-    # None is sent before its slot; a busy machine may delay the first a little.
-    assert moments[-1] - moments[0] > 8 / 8.55 - 0.1
-    assert most_within(1.0, moments) <= 10
+        started, *sent = zip(*(each.result() for each in done), strict=True)
+    times = sorted(itertools.chain(*sent))
+    assert len(times) == 9
+    # No call is sent before its reserved time, which is not before the first process starts.
+    assert times[-1] - min(started) > 8 / 8.55 - 0.01
+    assert most_within(1.0, times) <= 10

@@ -31,19 +31,19 @@ from gsc_pipeline.search_console.search_types import (
     SearchType,
     search_type_from_wire,
 )
-from gsc_pipeline.simulator.queries import parse_query
+from gsc_pipeline.simulator.wire.queries import parse_query
 
 DAY = date(2026, 11, 20)
 
 
 def body_of(request: AnalyticsRequest) -> dict[str, Any]:
-    """The parts of a body that depend on more than the day."""
+    """The parts of a body that do not depend only on the day."""
     body = request_body(request)
     return {name: body[name] for name in ("type", "dimensions", "aggregationType")}
 
 
 def requests_for(search_type: SearchType) -> list[AnalyticsRequest]:
-    """Every request that can be written for a search type."""
+    """All requests that can be written for a search type."""
     week = Window.last_complete(7, DAY)
     requests: list[AnalyticsRequest] = [
         DailyTotals(search_type, week),
@@ -64,7 +64,7 @@ def requests_beside_the_main_tables(search_type: SearchType) -> list[AnalyticsRe
     ]
 
 
-def test_a_body_says_everything_and_relies_on_no_default() -> None:
+def test_a_body_contains_every_field_and_relies_on_no_default() -> None:
     assert request_body(PageQueries(QueryType.WEB, DAY), start_row=25_000) == {
         "startDate": "2026-11-20",
         "endDate": "2026-11-20",
@@ -78,7 +78,7 @@ def test_a_body_says_everything_and_relies_on_no_default() -> None:
 
 
 @pytest.mark.parametrize("search_type", list(QueryType))
-def test_search_types_with_queries_are_asked_by_property_and_by_page(search_type: QueryType) -> None:
+def test_search_types_with_queries_are_requested_by_property_and_by_page(search_type: QueryType) -> None:
     by_property = {"type": search_type.value, "aggregationType": "byProperty"}
     by_page = {"type": search_type.value, "aggregationType": "byPage"}
 
@@ -91,7 +91,7 @@ def test_search_types_with_queries_are_asked_by_property_and_by_page(search_type
     ]
 
 
-def test_discover_is_never_asked_by_device_by_query_or_by_property() -> None:
+def test_discover_is_never_requested_by_device_by_query_or_by_property() -> None:
     assert [body_of(request) for request in requests_for(FeedType.DISCOVER)] == [
         {"type": "discover", "aggregationType": "auto", "dimensions": ["date"]},
         {"type": "discover", "aggregationType": "auto", "dimensions": ["country"]},
@@ -99,7 +99,7 @@ def test_discover_is_never_asked_by_device_by_query_or_by_property() -> None:
     ]
 
 
-def test_google_news_is_asked_by_device_and_never_by_query_or_by_property() -> None:
+def test_google_news_is_requested_by_device_and_never_by_query_or_by_property() -> None:
     assert [body_of(request) for request in requests_for(FeedType.GOOGLE_NEWS)] == [
         {"type": "googleNews", "aggregationType": "auto", "dimensions": ["date"]},
         {"type": "googleNews", "aggregationType": "auto", "dimensions": ["country", "device"]},
@@ -108,7 +108,7 @@ def test_google_news_is_asked_by_device_and_never_by_query_or_by_property() -> N
 
 
 @pytest.mark.parametrize("search_type", SEARCH_TYPES)
-def test_hours_are_asked_for_with_the_data_state_that_has_them_and_nothing_else_is(
+def test_only_hourly_requests_use_the_hourly_data_state(
     search_type: SearchType,
 ) -> None:
     for request in requests_for(search_type) + requests_beside_the_main_tables(search_type):
@@ -123,7 +123,7 @@ def test_a_window_of_hours_ends_on_its_last_day() -> None:
     assert (body["startDate"], body["endDate"]) == ("2026-11-11", "2026-11-20")
 
 
-def test_appearances_are_grouped_by_alone_and_then_filtered_by() -> None:
+def test_appearances_are_requested_alone_and_then_as_a_filter() -> None:
     assert "dimensionFilterGroups" not in request_body(AppearanceTotals(QueryType.WEB, DAY))
     assert body_of(AppearanceTotals(QueryType.WEB, DAY)) == {
         "type": "web",
@@ -143,7 +143,7 @@ def test_appearances_are_grouped_by_alone_and_then_filtered_by() -> None:
 
 
 @pytest.mark.parametrize("search_type", SEARCH_TYPES)
-def test_no_request_that_can_be_written_is_refused(search_type: SearchType) -> None:
+def test_the_api_accepts_every_request_that_can_be_written(search_type: SearchType) -> None:
     for request in requests_for(search_type) + requests_beside_the_main_tables(search_type):
         read = parse_query(request_body(request, start_row=50_000))
 
@@ -160,7 +160,7 @@ def test_a_request_for_one_day_starts_and_ends_on_it(search_type: SearchType) ->
 
 
 @given(st.dates(date(2020, 1, 1), date(2040, 1, 1)), st.integers(1, 500))
-def test_the_end_date_on_the_wire_is_the_last_day_of_the_window(start: date, length: int) -> None:
+def test_the_end_date_in_the_body_is_the_last_day_of_the_window(start: date, length: int) -> None:
     body = request_body(DailyTotals(QueryType.WEB, Window(start, start + timedelta(days=length))))
 
     assert date.fromisoformat(body["startDate"]) == start
@@ -191,9 +191,9 @@ def test_a_grain_with_query_cannot_be_written_for_a_feed(tmp_path: Path) -> None
     assert refused == ["7", "8"], checked.stdout + checked.stderr
 
 
-def test_every_search_type_is_found_by_the_word_of_the_api() -> None:
+def test_every_search_type_is_found_by_its_api_name() -> None:
     words = ["web", "image", "video", "news", "discover", "googleNews"]
 
     assert [search_type_from_wire(word) for word in words] == list(SEARCH_TYPES)
-    with pytest.raises(ValueError, match="'WEB' is no search type"):
+    with pytest.raises(ValueError, match="'WEB' is not a search type"):
         search_type_from_wire("WEB")

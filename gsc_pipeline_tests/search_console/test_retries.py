@@ -23,7 +23,7 @@ from gsc_pipeline.search_console.retries import RetryPolicy
 
 
 class Flaky:
-    """A function that raises each of `errors` in turn, and then answers."""
+    """A function that raises each of `errors` in turn, and then returns."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
@@ -37,28 +37,28 @@ class Flaky:
 
 
 def waits_for(*errors: BaseException) -> list[float]:
-    """What the default policy waits between attempts that meet these errors."""
+    """The waits of the default policy between attempts that raise these errors."""
     waits: list[float] = []
     RetryPolicy(sleep=waits.append).retrying(lambda: None)(Flaky(*errors))
     return waits
 
 
-def test_what_fails_for_now_is_tried_again_until_it_works() -> None:
+def test_a_transient_failure_is_retried_until_it_passes() -> None:
     waits: list[float] = []
-    told: list[int] = []
+    retried: list[int] = []
     flaky = Flaky(ServiceUnavailableError("one"), QuotaError("two"))
 
-    answer = RetryPolicy(attempts=3, sleep=waits.append).retrying(lambda: told.append(len(waits)))(flaky)
+    answer = RetryPolicy(attempts=3, sleep=waits.append).retrying(lambda: retried.append(len(waits)))(flaky)
 
     assert answer == "answer"
     assert flaky.calls == 3
     assert len(waits) == 2
-    # Told once for each repeat, before the wait.
-    assert told == [0, 1]
+    # Called once for each retry, before the wait.
+    assert retried == [0, 1]
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-def test_the_last_error_is_raised_after_as_many_attempts_as_allowed(attempts: int) -> None:
+def test_the_last_error_is_raised_after_all_attempts(attempts: int) -> None:
     waits: list[float] = []
     errors = [ServiceUnavailableError(f"failure {n}") for n in range(10)]
     flaky = Flaky(*errors)
@@ -83,7 +83,7 @@ def test_the_last_error_is_raised_after_as_many_attempts_as_allowed(attempts: in
         KeyboardInterrupt(),
     ],
 )
-def test_what_another_try_cannot_mend_is_raised_at_once(error: BaseException) -> None:
+def test_permanent_and_deferred_errors_are_raised_at_once(error: BaseException) -> None:
     waits: list[float] = []
     flaky = Flaky(error)
 
@@ -94,7 +94,7 @@ def test_what_another_try_cannot_mend_is_raised_at_once(error: BaseException) ->
     assert (flaky.calls, waits) == (1, [])
 
 
-def test_a_call_is_repeated_once_after_a_wrong_answer() -> None:
+def test_a_call_is_retried_once_after_a_wrong_answer() -> None:
     assert len(waits_for(WrongAnswerError("x"))) == 1
     assert len(waits_for(ServiceUnavailableError("x"), WrongAnswerError("x"), QuotaError("x"))) == 3
 
@@ -107,7 +107,7 @@ def test_a_call_is_repeated_once_after_a_wrong_answer() -> None:
 
 
 @given(st.floats(0, 100), st.floats(0, 1_000), st.integers(1, 12))
-def test_a_wait_lies_between_nothing_and_a_bound_that_doubles_up_to_the_longest(
+def test_a_wait_is_between_zero_and_a_bound_that_doubles_up_to_the_longest(
     backoff: float, longest: float, failures: int
 ) -> None:
     waits: list[float] = []
@@ -120,7 +120,7 @@ def test_a_wait_lies_between_nothing_and_a_bound_that_doubles_up_to_the_longest(
         assert 0 <= wait <= min(longest, backoff * 2**n)
 
 
-def test_waits_are_spread_over_their_whole_range() -> None:
+def test_waits_are_spread_over_their_range() -> None:
     seconds = [waits_for(TransientError("x"), TransientError("x"))[1] for _ in range(300)]
 
     assert min(seconds) < 0.1
@@ -129,14 +129,14 @@ def test_waits_are_spread_over_their_whole_range() -> None:
 
 
 @given(st.floats(0, 60))
-def test_retry_after_is_never_undercut(asked: float) -> None:
+def test_a_wait_is_never_shorter_than_retry_after(asked: float) -> None:
     first, second = waits_for(QuotaError("x", asked), QuotaError("x", asked))
 
     assert asked <= first <= max(asked, 0.5)
     assert asked <= second <= max(asked, 1.0)
 
 
-def test_a_wait_as_long_as_the_longest_is_waited_and_a_longer_one_is_not() -> None:
+def test_a_retry_after_up_to_the_longest_wait_is_obeyed() -> None:
     assert waits_for(QuotaError("x", 60.0)) == [60.0]
 
     waits: list[float] = []
@@ -147,7 +147,7 @@ def test_a_wait_as_long_as_the_longest_is_waited_and_a_longer_one_is_not() -> No
 
 
 @pytest.mark.parametrize("error", [LoadQuotaError("x", 900.0), DailyQuotaError("x", 43_200.0)])
-def test_nobody_sleeps_through_a_load_or_daily_quota(error: QuotaError) -> None:
+def test_load_and_daily_quota_refusals_are_raised_at_once(error: QuotaError) -> None:
     waits: list[float] = []
 
     with pytest.raises(type(error)):
@@ -156,5 +156,5 @@ def test_nobody_sleeps_through_a_load_or_daily_quota(error: QuotaError) -> None:
     assert waits == []
 
 
-def test_unless_told_otherwise_waiting_is_sleeping() -> None:
+def test_the_default_sleep_is_time_sleep() -> None:
     assert RetryPolicy().sleep is time.sleep

@@ -1,4 +1,4 @@
-"""Lists of sitemaps and inspections, as JSON and over the wire: what is absent, odd or new is survived."""
+"""Decoding lists of sitemaps and inspections: missing, unusual and unknown values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gsc_pipeline.search_console.answers import parse_time
 from gsc_pipeline.search_console.errors import (
     IllegalRequestError,
     PropertyForbiddenError,
@@ -17,7 +18,6 @@ from gsc_pipeline.search_console.errors import (
     WrongAnswerError,
 )
 from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
-from gsc_pipeline.search_console.moments import moment
 from gsc_pipeline.search_console.sitemaps import Sitemap, SitemapContent, decode_sitemaps
 from gsc_pipeline.simulator import Reply
 from gsc_pipeline_tests.search_console.conftest import DOMAIN, NOT_OURS, SHOP, Wire
@@ -43,11 +43,11 @@ def inspection(document: Any) -> Inspection:
     return decode_inspection(json.dumps(document).encode())
 
 
-def test_counts_that_are_texts_on_the_wire_become_the_whole_numbers_they_are() -> None:
+def test_counts_written_as_strings_become_integers() -> None:
     assert sitemaps({"sitemap": [ENTRY]}) == [
         Sitemap(
             path="https://acme.com/sitemap.xml",
-            kind="sitemap",
+            type="sitemap",
             is_index=True,
             is_pending=False,
             last_submitted=datetime(2026, 11, 1, 10, 20, 30, 123_000, UTC),
@@ -60,9 +60,9 @@ def test_counts_that_are_texts_on_the_wire_become_the_whole_numbers_they_are() -
     assert sitemaps({"sitemap": [{**ENTRY, "warnings": 3, "errors": 0}]})[0].warnings == 3
 
 
-def test_a_sitemap_of_which_only_the_path_is_told_is_one() -> None:
+def test_a_sitemap_needs_only_a_path() -> None:
     (alone,) = sitemaps({"sitemap": [{"path": "https://acme.com/feed"}]})
-    assert (alone.kind, alone.last_downloaded, alone.warnings, alone.contents) == ("", None, 0, ())
+    assert (alone.type, alone.last_downloaded, alone.warnings, alone.contents) == ("", None, 0, ())
 
 
 def test_no_sitemaps_are_an_empty_list() -> None:
@@ -70,16 +70,16 @@ def test_no_sitemaps_are_an_empty_list() -> None:
 
 
 @pytest.mark.parametrize("name", ["type", "lastSubmitted", "isPending", "warnings", "contents"])
-def test_any_absent_key_leaves_the_others_as_they_are(name: str) -> None:
+def test_a_missing_key_does_not_affect_the_others(name: str) -> None:
     (found,) = sitemaps({"sitemap": [{key: value for key, value in ENTRY.items() if key != name}]})
     assert found.path == ENTRY["path"]
     assert found.last_downloaded is not None
 
 
-def test_words_that_are_new_are_kept_as_they_are() -> None:
+def test_unknown_types_are_kept() -> None:
     entry = {**ENTRY, "type": "hologram", "contents": [{"type": "smell"}], "novelty": {"a": 1}}
     (found,) = sitemaps({"sitemap": [entry]})
-    assert (found.kind, found.contents[0].kind) == ("hologram", "smell")
+    assert (found.type, found.contents[0].type) == ("hologram", "smell")
     result = inspection({"inspectionResult": {"indexStatusResult": {"verdict": "MAYBE", "novelty": 1}}})
     assert result.verdict == "MAYBE"
 
@@ -103,12 +103,12 @@ def test_words_that_are_new_are_kept_as_they_are() -> None:
         None,
     ],
 )
-def test_what_is_no_list_of_sitemaps_is_never_taken_for_one(document: Any) -> None:
+def test_an_answer_of_another_form_is_not_a_list_of_sitemaps(document: Any) -> None:
     with pytest.raises(WrongAnswerError, match="could not be read"):
         sitemaps(document)
 
 
-def test_an_inspection_is_columns_and_the_whole_answer_beside() -> None:
+def test_an_inspection_has_its_fields_and_the_whole_result() -> None:
     result = {
         "inspectionResultLink": "https://search.google.com/x",
         "indexStatusResult": {
@@ -154,7 +154,7 @@ def test_an_inspection_is_columns_and_the_whole_answer_beside() -> None:
     )
 
 
-def test_an_inspection_that_says_nothing_is_one_with_nothing_known() -> None:
+def test_an_empty_inspection_has_no_values() -> None:
     found = inspection({"inspectionResult": {}})
     assert (found.verdict, found.last_crawled_at, found.sitemaps, found.raw) == (None, None, (), "{}")
 
@@ -172,21 +172,21 @@ def test_an_inspection_that_says_nothing_is_one_with_nothing_known() -> None:
         {"inspectionResult": {}, "error": {"code": 503}},
     ],
 )
-def test_what_is_no_inspection_is_never_taken_for_one(document: Any) -> None:
+def test_an_answer_of_another_form_is_not_an_inspection(document: Any) -> None:
     with pytest.raises(WrongAnswerError, match="could not be read"):
         inspection(document)
 
 
 @pytest.mark.parametrize("key", ["sitemap", "inspectionResult", "novelty"])
-def test_what_is_nested_deeply_is_no_answer(key: str) -> None:
-    body = f'{{"{key}":{"[" * 100_000}{"]" * 100_000}}}'.encode()
+def test_a_deeply_nested_answer_is_a_wrong_answer(key: str) -> None:
+    body = f'{{"{key}":{"[" * 1_000_000}{"]" * 1_000_000}}}'.encode()
     for decode in (decode_sitemaps, decode_inspection):
         with pytest.raises(WrongAnswerError, match="could not be read"):
             decode(body)
 
 
 @given(st.binary(max_size=40))
-def test_broken_bytes_are_no_answer(body: bytes) -> None:
+def test_invalid_utf8_is_a_wrong_answer(body: bytes) -> None:
     for decode in (decode_sitemaps, decode_inspection):
         try:
             decode(body)
@@ -196,17 +196,17 @@ def test_broken_bytes_are_no_answer(body: bytes) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.integers(0, 999))
-def test_moments_keep_their_microseconds_whatever_follows(at: datetime, nanoseconds: int) -> None:
-    assert moment(f"{at:%H:%M}") is None
-    assert moment(f"{at.isoformat(timespec='microseconds')[:26]}{nanoseconds:03}Z") == at
+def test_times_keep_their_microseconds_with_any_number_of_digits(at: datetime, nanoseconds: int) -> None:
+    assert parse_time(f"{at:%H:%M}") is None
+    assert parse_time(f"{at.isoformat(timespec='microseconds')[:26]}{nanoseconds:03}Z") == at
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
-def test_a_text_that_names_no_moment_is_none(text: str) -> None:
-    assert moment(text) is None
+def test_a_text_that_is_not_a_time_is_none(text: str) -> None:
+    assert parse_time(text) is None
 
 
-def test_sitemaps_are_listed_over_the_wire(wire: Wire) -> None:
+def test_a_client_lists_sitemaps(wire: Wire) -> None:
     found = wire.console().sitemaps(SHOP)
     assert found
     assert all(sitemap.path.startswith(SHOP) for sitemap in found)
@@ -215,7 +215,7 @@ def test_sitemaps_are_listed_over_the_wire(wire: Wire) -> None:
     assert exchange.path == "/webmasters/v3/sites/https%3A%2F%2Fshop.acme.com%2F/sitemaps"
 
 
-def test_a_page_is_inspected_over_the_wire(wire: Wire) -> None:
+def test_a_client_inspects_a_page(wire: Wire) -> None:
     found = wire.console().inspect(SHOP, f"{SHOP}never-heard-of")
     assert found.coverage_state == "URL is unknown to Google"
     (call,) = [call for call in wire.simulator.calls if call.kind == "inspect"]
@@ -227,7 +227,7 @@ def test_a_page_of_another_property_is_an_illegal_request(wire: Wire) -> None:
         wire.console().inspect(SHOP, "https://elsewhere.example/")
 
 
-def test_a_property_that_is_not_ours_is_refused_for_both(wire: Wire) -> None:
+def test_a_forbidden_property_is_refused_for_both(wire: Wire) -> None:
     with pytest.raises(PropertyForbiddenError):
         wire.console().sitemaps(NOT_OURS)
     with pytest.raises(PropertyForbiddenError):
@@ -235,7 +235,7 @@ def test_a_property_that_is_not_ours_is_refused_for_both(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sitemaps", "inspect"])
-def test_an_answer_that_cannot_be_read_is_asked_for_again(wire: Wire, kind: str) -> None:
+def test_an_unreadable_answer_is_retried(wire: Wire, kind: str) -> None:
     wire.answer_instead(kind, Reply(200, {"sitemap": 1}), Reply(503, b"<html>"), None)
     console = wire.console()
     if kind == "sitemaps":

@@ -1,4 +1,4 @@
-"""The breaker on token endpoints: each that a key names has its own, and whoever refuses is there."""
+"""Circuit breakers for token endpoints: one per endpoint, and refusals never open a circuit."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ import pytest
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.search_console.auth import ServiceAccountFile
-from gsc_pipeline.search_console.breaker import Circuit
+from gsc_pipeline.search_console.breakers import Circuit
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.errors import (
     DEFERRED,
     CircuitOpenError,
     CredentialUnusableError,
     ServiceUnavailableError,
+    TokenEndpointError,
 )
+from gsc_pipeline.search_console.guards import Guards
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.token_breakers import TokenBreakers
-from gsc_pipeline.search_console.transport import Limits
+from gsc_pipeline.search_console.transport import TransportLimits
 from gsc_pipeline.simulator import Reply, token_error, write_service_account_key
-from gsc_pipeline.state.store import Store, open_store
+from gsc_pipeline.state.opening import open_store
+from gsc_pipeline.state.store import Store
 from gsc_pipeline_tests.search_console.conftest import CLIENT_EMAIL, Wire
 
 DOWN = Reply(503, b"<html>The server is temporarily unavailable.</html>")
@@ -34,7 +37,7 @@ REVOKED = token_error("invalid_grant", "Token has been expired or revoked.")
 
 @dataclass
 class Guarded:
-    """Makes clients that share their token breakers through a store, on a clock to set."""
+    """Creates clients that share their token breakers through a store, with a settable clock."""
 
     wire: Wire
     store: Store
@@ -47,7 +50,7 @@ class Guarded:
         return self.wire.console(
             key,
             retry=RetryPolicy(attempts=attempts, sleep=self.wire.waits.append),
-            token_breaker=self.endpoints().at,
+            guards=Guards(self.store, token_breakers=self.endpoints()),
             clock=lambda: self.now,
         )
 
@@ -58,26 +61,36 @@ def guarded(wire: Wire, tmp_path: Path) -> Iterator[Guarded]:
         yield Guarded(wire, store)
 
 
-def key_naming(token_uri: str, wire: Wire, folder: Path) -> ServiceAccountFile:
-    """A key as the simulator's, but for the endpoint it names."""
-    path = folder / "other.json"
-    write_service_account_key(path, base_url=wire.url, client_email=CLIENT_EMAIL)
+def key_naming(
+    token_uri: str, wire: Wire, folder: Path, client_email: str = CLIENT_EMAIL
+) -> ServiceAccountFile:
+    """A key for the simulator with this token endpoint."""
+    path = folder / f"{client_email}.json"
+    write_service_account_key(path, base_url=wire.url, client_email=client_email)
     key = json.loads(path.read_text()) | {"token_uri": token_uri}
     path.write_text(json.dumps(key))
     return ServiceAccountFile(path)
 
 
-def test_five_failures_in_a_row_over_all_clients_end_the_asking_until_five_minutes_have_passed(
-    guarded: Guarded,
-) -> None:
+def open_with_503(guarded: Guarded, folder: Path) -> None:
+    """Open the circuit of the simulator's endpoint by requests with five credentials."""
     wire = guarded.wire
     wire.answer_instead("token", *[DOWN] * 100)
-    with pytest.raises(ServiceUnavailableError):
-        guarded.console(attempts=3).sites()
+    for n in range(5):
+        key = key_naming(f"{wire.url}/token", wire, folder, f"{n}@project.example")
+        with pytest.raises(ServiceUnavailableError):
+            guarded.console(key, attempts=1).sites()
+
+
+def test_five_credentials_without_a_token_open_the_circuit_for_five_minutes(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    wire = guarded.wire
+    open_with_503(guarded, tmp_path)
     with pytest.raises(CircuitOpenError) as caught:
         guarded.console(attempts=9).sites()
     assert wire.count("token") == 5
-    assert str(caught.value).startswith(f"not sent: token endpoint {wire.url}/token failed 5 times in a row")
+    assert str(caught.value).startswith(f"not sent: token endpoint {wire.url}/token failed 5 calls in a row")
     assert "until" in str(caught.value)
     assert "the token endpoint answered 503" in str(caught.value)
     assert isinstance(caught.value, DEFERRED)
@@ -99,8 +112,20 @@ def test_five_failures_in_a_row_over_all_clients_end_the_asking_until_five_minut
     assert guarded.endpoints().not_closed() == {}
 
 
+def test_one_credential_gets_six_requests_and_does_not_open_the_circuit(guarded: Guarded) -> None:
+    wire = guarded.wire
+    wire.answer_instead("token", *[DOWN] * 100)
+    guards = Guards(guarded.store, token_breakers=guarded.endpoints())
+    retry = RetryPolicy(attempts=9, sleep=wire.waits.append)
+    for _ in range(20):
+        with pytest.raises(ServiceUnavailableError):
+            wire.console(retry=retry, guards=guards).sites()
+    assert wire.count("token") == 6
+    assert guarded.endpoints().not_closed() == {}
+
+
 @pytest.mark.parametrize("where", ["refusing_address", "silent_address", "rude_address"])
-def test_whatever_keeps_the_token_away_counts(
+def test_every_way_to_get_no_token_counts_as_a_failure(
     where: str, guarded: Guarded, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     address = request.getfixturevalue(where)
@@ -110,14 +135,15 @@ def test_whatever_keeps_the_token_away_counts(
     console = guarded.wire.console(
         key,
         retry=RetryPolicy(attempts=9, sleep=guarded.wire.waits.append),
-        token_breaker=guarded.endpoints().at,
-        limits=Limits(silent_seconds=0.05),
+        guards=Guards(guarded.store, token_breakers=guarded.endpoints()),
+        limits=TransportLimits(silent_seconds=0.05),
     )
-    with pytest.raises(CircuitOpenError, match=f"token endpoint {address}/token failed 5 times"):
+    with pytest.raises(ServiceUnavailableError, match=f"the token endpoint {address}/token"):
         console.sites()
+    assert TokenBreakers(guarded.store).at(f"{address}/token").state().failures == 1
 
 
-def test_dead_credentials_never_count_for_whoever_refuses_is_there(guarded: Guarded) -> None:
+def test_refused_credentials_never_count_as_failures(guarded: Guarded) -> None:
     wire = guarded.wire
     wire.answer_instead("token", *[REVOKED] * 20)
     for _ in range(20):
@@ -127,52 +153,59 @@ def test_dead_credentials_never_count_for_whoever_refuses_is_there(guarded: Guar
     assert guarded.endpoints().not_closed() == {}
 
 
-def test_a_refusal_in_between_starts_the_count_anew(guarded: Guarded) -> None:
+def test_a_refusal_resets_the_count(guarded: Guarded) -> None:
     wire = guarded.wire
-    for _ in range(3):
-        wire.answer_instead("token", *[DOWN] * 4, REVOKED)
-        with pytest.raises(CredentialUnusableError):
-            guarded.console(attempts=9).sites()
-    assert wire.count("token") == 15
+    wire.answer_instead("token", DOWN, REVOKED)
+    for error in (ServiceUnavailableError, CredentialUnusableError):
+        with pytest.raises(error):
+            guarded.console(attempts=1).sites()
+        failures = guarded.endpoints().at(f"{wire.url}/token").state().failures
+        assert failures == (error is ServiceUnavailableError)
 
 
-def test_a_key_that_names_nonsense_stops_nobody_else(
+def test_a_key_with_an_invalid_endpoint_does_not_affect_others(
     guarded: Guarded, refusing_address: str, tmp_path: Path
 ) -> None:
-    for nonsense in (f"{refusing_address}/token", "http://[oops/token", "not an address"):
+    bad = key_naming(f"{refusing_address}/token", guarded.wire, tmp_path)
+    with pytest.raises(ServiceUnavailableError):
+        guarded.console(bad, attempts=9).sites()
+    for nonsense in ("http://[oops/token", "not an address"):
         bad = key_naming(nonsense, guarded.wire, tmp_path)
-        with pytest.raises(CircuitOpenError):
+        with pytest.raises(TokenEndpointError):
             guarded.console(bad, attempts=9).sites()
     assert guarded.console().sites()
 
 
-def test_a_token_that_still_holds_is_used_while_its_endpoint_is_down(guarded: Guarded) -> None:
+def test_a_valid_token_is_used_while_its_endpoint_is_down(guarded: Guarded, tmp_path: Path) -> None:
     running = guarded.console()
     assert running.sites()
-    guarded.wire.answer_instead("token", *[DOWN] * 100)
+    open_with_503(guarded, tmp_path)
     with pytest.raises(CircuitOpenError):
         guarded.console(attempts=9).sites()
     assert running.sites()
 
 
-def test_it_tells_whose_endpoint_is_left_alone_without_asking_it(guarded: Guarded, tmp_path: Path) -> None:
+def test_credentials_with_an_open_circuit_are_listed_without_a_request(
+    guarded: Guarded, tmp_path: Path
+) -> None:
     wire = guarded.wire
-    wire.answer_instead("token", *[DOWN] * 100)
-    with pytest.raises(CircuitOpenError):
-        guarded.console(attempts=9).sites()
+    open_with_503(guarded, tmp_path)
     other = key_naming("https://elsewhere.example/token", wire, tmp_path)
     missing = ServiceAccountFile(tmp_path / "missing.json")
-    held = guarded.endpoints().held_back({"acme": wire.key, "other": other, "missing": missing})
+    held = guarded.endpoints().not_closed_for({"acme": wire.key, "other": other, "missing": missing})
     assert {name: state.state for name, state in held.items()} == {"acme": Circuit.OPEN}
     assert held["acme"].retry_at == guarded.now + timedelta(minutes=5)
 
 
-def test_what_an_address_may_carry_of_secrets_is_not_kept(
+def test_secrets_in_an_endpoints_url_are_not_stored(
     guarded: Guarded, tmp_path: Path, refusing_address: str
 ) -> None:
     address = refusing_address.replace("http://", "http://anna:geheim@") + "/token?key=geheim#geheim"
-    with pytest.raises(CircuitOpenError) as caught:
-        guarded.console(key_naming(address, guarded.wire, tmp_path), attempts=9).sites()
-    assert f"token endpoint {refusing_address}/token failed" in str(caught.value)
-    assert "geheim" not in str(caught.value)
+    for n in range(5):
+        key = key_naming(address, guarded.wire, tmp_path, f"{n}@project.example")
+        with pytest.raises(ServiceUnavailableError) as caught:
+            guarded.console(key, attempts=1).sites()
+        assert "geheim" not in str(caught.value)
+    assert f"token endpoint {refusing_address}/token" in guarded.endpoints().not_closed()
     assert "geheim" not in str(guarded.endpoints().not_closed())
+    assert "geheim" not in str(guarded.store.execute("SELECT * FROM gsc_calls_given_up"))

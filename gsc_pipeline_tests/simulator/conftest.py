@@ -1,4 +1,4 @@
-"""Fixtures of the simulator's own tests: a property whose numbers are known, served over a real socket."""
+"""Fixtures of the simulator's tests: a property with known numbers, served over a real socket."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from gsc_pipeline_tests.simulator.wire import Wire
 
 NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
 """Noon of 2026-11-20 in California."""
+
+METRICS = ("clicks", "impressions", "sum_position", "top_clicks", "top_impressions", "sum_top_position")
+"""The columns of facts that are numbers."""
 
 EXAMPLE_EXPORT = Path(gsc_pipeline.__file__).parent / "demo" / "export"
 REAL_EXPORT = Path(gsc_pipeline.__file__).parents[2] / "shared" / "data" / "search-console-export"
@@ -36,7 +39,7 @@ def wire(acme: SyntheticProperty) -> Iterator[Wire]:
 
 @pytest.fixture(params=["example", "real"])
 def export_folder(request: pytest.FixtureRequest) -> Path:
-    """The made-up export of the demonstration, and the real one where this machine has it."""
+    """The export of the demonstration, and a real one if this machine has it."""
     folder = EXAMPLE_EXPORT if request.param == "example" else REAL_EXPORT
     if not folder.is_dir():
         pytest.skip("the real export is not on this machine (../shared/data/search-console-export)")

@@ -1,4 +1,4 @@
-"""What the rows of an answer mean: sums, order, paging, filters, the cap, the state of the data."""
+"""The rows of an answer: sums, order, paging, filters, the cap, and which days are counted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.days import ONE_DAY
-from gsc_pipeline.simulator import (
-    ANONYMIZED,
-    MOST_ROWS_A_DAY,
-    Facts,
-    Simulator,
-    SyntheticProperty,
-    site_truth,
-    url_truth,
-)
+from gsc_pipeline.simulator import Facts, Simulator, SyntheticProperty
+from gsc_pipeline.simulator.facts import ANONYMIZED
+from gsc_pipeline.simulator.wire.answers import MOST_ROWS_A_DAY
 from gsc_pipeline_tests.simulator.conftest import NOON
 from gsc_pipeline_tests.simulator.wire import Wire
+from gsc_pipeline_tests.truth import site_truth, url_truth
 
 ACME = "sc-domain:acme.example"
 DAY = date(2026, 11, 10)
@@ -28,7 +23,7 @@ Key = tuple[str, ...]
 Sums = tuple[int, int, int]
 
 
-def told(answer: dict[str, Any]) -> dict[Key, Sums]:
+def answered(answer: dict[str, Any]) -> dict[Key, Sums]:
     """Rows by key: clicks, impressions, zero-based position sum."""
     rows = answer.get("rows", [])
     sums = {
@@ -46,7 +41,7 @@ def told(answer: dict[str, Any]) -> dict[Key, Sums]:
 def true(
     facts: Facts, dimensions: list[str], *, by_page: bool, keep: Callable[[Key], bool] = bool
 ) -> dict[Key, Sums]:
-    """The same, counted row by row from the facts; `keep` sees (query, page, country, device)."""
+    """The same, computed from each fact; `keep` filters by (query, page, country, device)."""
     labels = facts.labels
     prefix = "" if by_page else "top_"
     names = (f"{prefix}clicks", f"{prefix}impressions", "sum_position" if by_page else "sum_top_position")
@@ -87,7 +82,7 @@ def facts(acme: SyntheticProperty) -> Facts:
 def test_without_page_rows_are_counted_by_property(wire: Wire, facts: Facts, dimensions: list[str]) -> None:
     answer = wire.query(ACME, **ON_DAY, dimensions=dimensions)
     assert answer["responseAggregationType"] == "byProperty"
-    assert told(answer) == true(facts, dimensions, by_page=False)
+    assert answered(answer) == true(facts, dimensions, by_page=False)
 
 
 @pytest.mark.parametrize(
@@ -96,19 +91,19 @@ def test_without_page_rows_are_counted_by_property(wire: Wire, facts: Facts, dim
 def test_with_page_rows_are_counted_by_page(wire: Wire, facts: Facts, dimensions: list[str]) -> None:
     answer = wire.query(ACME, **ON_DAY, dimensions=dimensions)
     assert answer["responseAggregationType"] == "byPage"
-    assert told(answer) == true(facts, dimensions, by_page=True)
+    assert answered(answer) == true(facts, dimensions, by_page=True)
 
 
-def test_by_page_can_be_asked_for_without_page(wire: Wire, facts: Facts) -> None:
+def test_by_page_can_be_requested_without_the_page_dimension(wire: Wire, facts: Facts) -> None:
     answer = wire.query(ACME, **ON_DAY, dimensions=["country"], aggregationType="byPage")
-    assert told(answer) == true(facts, ["country"], by_page=True)
+    assert answered(answer) == true(facts, ["country"], by_page=True)
 
 
-def test_a_filter_by_page_counts_by_page_too(wire: Wire, facts: Facts) -> None:
+def test_with_a_filter_by_page_rows_are_counted_by_page(wire: Wire, facts: Facts) -> None:
     home = "https://www.acme.example/"
     answer = wire.query(ACME, **ON_DAY, dimensions=["country"], **where("page", "equals", home))
     assert answer["responseAggregationType"] == "byPage"
-    assert told(answer) == true(facts, ["country"], by_page=True, keep=lambda row: row[1] == home)
+    assert answered(answer) == true(facts, ["country"], by_page=True, keep=lambda row: row[1] == home)
 
 
 def where(dimension: str, operator: str, expression: str) -> dict[str, Any]:
@@ -127,13 +122,13 @@ def where(dimension: str, operator: str, expression: str) -> dict[str, Any]:
         ("excludingRegex", "mug|acme", lambda query: "mug" not in query and "acme" not in query),
     ],
 )
-def test_each_operator_filters_queries_and_leaves_the_anonymised_out(
+def test_each_operator_filters_queries_and_excludes_anonymised_ones(
     wire: Wire, facts: Facts, operator: str, expression: str, passes: Callable[[str], bool]
 ) -> None:
     answer = wire.query(ACME, **ON_DAY, dimensions=["device"], **where("query", operator, expression))
     expected = true(facts, ["device"], by_page=False, keep=lambda row: bool(row[0]) and passes(row[0]))
     assert expected
-    assert told(answer) == expected
+    assert answered(answer) == expected
 
 
 def test_all_filters_of_all_groups_must_hold(wire: Wire, facts: Facts) -> None:
@@ -142,14 +137,14 @@ def test_all_filters_of_all_groups_must_hold(wire: Wire, facts: Facts) -> None:
         {"filters": [{"dimension": "device", "operator": "equals", "expression": "mobile"}]},
     ]
     answer = wire.query(ACME, **ON_DAY, dimensions=["country", "device"], dimensionFilterGroups=groups)
-    assert list(told(answer)) == [("usa", "MOBILE")]
-    assert told(answer) == true(
+    assert list(answered(answer)) == [("usa", "MOBILE")]
+    assert answered(answer) == true(
         facts, ["country", "device"], by_page=False, keep=lambda row: row[2:] == ("usa", "MOBILE")
     )
 
 
-def test_numbers_are_floats_and_rates_follow_from_them(wire: Wire) -> None:
-    raw = wire.ask(ACME, **ON_DAY, dimensions=["query"]).data
+def test_numbers_are_floats_and_rates_are_computed_from_them(wire: Wire) -> None:
+    raw = wire.post_query(ACME, **ON_DAY, dimensions=["query"]).data
     assert b'"clicks":0.0' in raw
     for row in wire.query(ACME, **ON_DAY, dimensions=["query"])["rows"]:
         assert list(row) == ["keys", "clicks", "impressions", "ctr", "position"]
@@ -171,7 +166,7 @@ def test_an_empty_answer_has_no_rows_key(wire: Wire) -> None:
     assert answer == {"responseAggregationType": "byProperty"}
 
 
-def test_rows_come_by_clicks_and_the_same_way_every_time(wire: Wire) -> None:
+def test_rows_are_sorted_by_clicks_in_the_same_order_every_time(wire: Wire) -> None:
     first = wire.query(ACME, **ON_DAY, dimensions=["query", "page"])["rows"]
     clicks = [row["clicks"] for row in first]
     assert clicks == sorted(clicks, reverse=True)
@@ -185,7 +180,7 @@ def test_ties_are_not_ordered_by_name(wire: Wire) -> None:
     assert tied != sorted(tied)
 
 
-def test_grouped_by_date_rows_come_by_date(wire: Wire, acme: SyntheticProperty) -> None:
+def test_grouped_by_date_rows_are_sorted_by_date(wire: Wire, acme: SyntheticProperty) -> None:
     window = {"startDate": "2026-11-01", "endDate": "2026-11-10", "rowLimit": 25_000}
     rows = wire.query(ACME, **window, dimensions=["date"])["rows"]
     assert [row["keys"] for row in rows] == [[f"2026-11-{day:02}"] for day in range(1, 11)]
@@ -198,7 +193,7 @@ def test_grouped_by_date_rows_come_by_date(wire: Wire, acme: SyntheticProperty) 
     assert dates == sorted(dates)
 
 
-def test_pages_of_an_answer_join_without_gap_or_overlap(wire: Wire) -> None:
+def test_pages_of_an_answer_have_no_gap_and_no_overlap(wire: Wire) -> None:
     whole = wire.query(ACME, **ON_DAY, dimensions=["query", "page"])["rows"]
     pages = []
     for start in range(0, len(whole) + 300, 300):
@@ -208,7 +203,7 @@ def test_pages_of_an_answer_join_without_gap_or_overlap(wire: Wire) -> None:
     assert "rows" not in wire.query(ACME, **{**ON_DAY, "startRow": len(whole)}, dimensions=["query", "page"])
 
 
-def test_a_thousand_rows_are_the_default(wire: Wire) -> None:
+def test_the_default_row_limit_is_1_000(wire: Wire) -> None:
     body = {"startDate": "2026-11-10", "endDate": "2026-11-10", "dimensions": ["query", "page", "country"]}
     assert len(wire.query(ACME, **body)["rows"]) == 1_000
 
@@ -236,7 +231,7 @@ def large_wire(large: SyntheticProperty) -> Iterator[Wire]:
         yield wire
 
 
-def test_no_more_than_50_000_rows_of_a_day_are_told_the_most_clicked(
+def test_the_50_000_rows_of_a_day_with_most_clicks_are_returned(
     large_wire: Wire, large: SyntheticProperty
 ) -> None:
     facts = large.facts("web", DAY)
@@ -254,9 +249,7 @@ def test_no_more_than_50_000_rows_of_a_day_are_told_the_most_clicked(
     assert [row["clicks"] for page in rows for row in page] == clicks[:50_000]
 
 
-def test_a_range_of_days_has_one_cap_where_it_has_page_or_query(
-    large_wire: Wire, large: SyntheticProperty
-) -> None:
+def test_a_range_of_days_by_page_or_query_has_one_cap(large_wire: Wire, large: SyntheticProperty) -> None:
     body = {"startDate": "2026-11-01", "endDate": "2026-11-10", "rowLimit": 25_000}
     dimensions = ["date", "query", "page", "country", "device"]
     rows: list[dict[str, Any]] = []
@@ -268,12 +261,14 @@ def test_a_range_of_days_has_one_cap_where_it_has_page_or_query(
     assert sum(row["clicks"] for row in rows) < sum(row["clicks"] for row in by_date)
 
 
-def asked_at(now: datetime, prop: SyntheticProperty, style: Any = "discovery", **body: Any) -> dict[str, Any]:
+def answer_at(
+    now: datetime, prop: SyntheticProperty, style: Any = "discovery", **body: Any
+) -> dict[str, Any]:
     with Wire.to(Simulator([prop], clock=lambda: now, metadata_style=style)) as wire:
         return wire.query(prop.site_url, **body)
 
 
-def test_final_data_end_before_the_first_incomplete_day(wire: Wire) -> None:
+def test_final_data_ends_before_the_first_incomplete_day(wire: Wire) -> None:
     body = {"startDate": "2026-11-14", "endDate": "2026-11-25", "dimensions": ["date"]}
     final = [row["keys"][0] for row in wire.query(ACME, **body)["rows"]]
     everything = wire.query(ACME, **body, dataState="all")
@@ -289,7 +284,7 @@ def test_final_data_end_before_the_first_incomplete_day(wire: Wire) -> None:
 
 def test_the_guides_spelling_of_the_first_incomplete_date_can_be_chosen(acme: SyntheticProperty) -> None:
     body = {"startDate": "2026-11-14", "endDate": "2026-11-20", "dimensions": ["date"], "dataState": "all"}
-    assert asked_at(NOON, acme, "guide", **body)["metadata"] == {"first_incomplete_date": "2026-11-18"}
+    assert answer_at(NOON, acme, "guide", **body)["metadata"] == {"first_incomplete_date": "2026-11-18"}
 
 
 @pytest.mark.parametrize(
@@ -314,13 +309,13 @@ def test_days_without_data_are_missing_not_zero() -> None:
     gap = date(2026, 11, 5)
     prop = SyntheticProperty("sc-domain:gap.example", rows_a_day=50, days_without_data=[gap])
     body = {"startDate": "2026-11-04", "endDate": "2026-11-06", "dimensions": ["date"]}
-    rows = asked_at(NOON, prop, **body)["rows"]
+    rows = answer_at(NOON, prop, **body)["rows"]
     assert [row["keys"][0] for row in rows] == ["2026-11-04", "2026-11-06"]
     empty = SyntheticProperty("sc-domain:empty.example", rows_a_day=0)
-    assert "rows" not in asked_at(NOON, empty, **body)
+    assert "rows" not in answer_at(NOON, empty, **body)
 
 
-def test_the_truth_of_the_tables_is_what_the_api_tells_day_by_day(wire: Wire, facts: Facts) -> None:
+def test_the_expected_rows_of_the_tables_are_those_of_the_api(wire: Wire, facts: Facts) -> None:
     site, url = site_truth(facts), url_truth(facts)
     dimensions = ["query", "country", "device"]
     for table, by, name in (
@@ -340,11 +335,13 @@ def test_the_truth_of_the_tables_is_what_the_api_tells_day_by_day(wire: Wire, fa
             key = tuple(row[column] for column in without)
             old = totals.get(key, (0, 0, 0))
             totals[key] = (old[0] + sums[0], old[1] + sums[1], old[2] + sums[2])
-        assert told(wire.query(ACME, **ON_DAY, dimensions=by)) == named
-        assert told(wire.query(ACME, **ON_DAY, dimensions=without)) == totals
+        assert answered(wire.query(ACME, **ON_DAY, dimensions=by)) == named
+        assert answered(wire.query(ACME, **ON_DAY, dimensions=without)) == totals
 
 
-def test_truth_of_types_counted_by_page_has_nulls_where_google_tells_nothing(acme: SyntheticProperty) -> None:
+def test_expected_rows_of_types_counted_by_page_are_null_where_google_returns_nothing(
+    acme: SyntheticProperty,
+) -> None:
     facts = acme.facts("discover", DAY)
     assert facts is not None
     table = site_truth(facts)
@@ -365,17 +362,17 @@ def test_replacing_a_property_changes_its_numbers_at_once(acme: SyntheticPropert
     assert before["rows"][0]["clicks"] > after["rows"][0]["clicks"]
 
 
-def test_a_day_beyond_today_is_never_told(acme: SyntheticProperty) -> None:
+def test_days_after_today_are_never_returned(acme: SyntheticProperty) -> None:
     tomorrow = (NOON + timedelta(days=1)).date() + ONE_DAY
     body = {"startDate": NOON.date().isoformat(), "endDate": tomorrow.isoformat(), "dataState": "all"}
-    rows = asked_at(NOON, acme, **body, dimensions=["date"])["rows"]
+    rows = answer_at(NOON, acme, **body, dimensions=["date"])["rows"]
     assert [row["keys"][0] for row in rows] == ["2026-11-20"]
 
 
-def test_hard_texts_cross_the_wire_as_they_are() -> None:
+def test_hard_texts_are_unchanged_on_the_wire() -> None:
     prop = SyntheticProperty("sc-domain:hard.example", rows_a_day=200, hard_texts=True)
     facts = prop.facts("web", DAY)
     assert facts is not None
-    answer = asked_at(NOON, prop, **ON_DAY, dimensions=["query", "page"])
-    assert told(answer) == true(facts, ["query", "page"], by_page=True)
+    answer = answer_at(NOON, prop, **ON_DAY, dimensions=["query", "page"])
+    assert answered(answer) == true(facts, ["query", "page"], by_page=True)
     assert {"NaN", "two\nlines", "🏕️"} <= {row["keys"][0] for row in answer["rows"]}

@@ -1,4 +1,4 @@
-"""Search appearances: grouped by alone, then filtered by with any other dimension."""
+"""Search appearances, as the only dimension and as a filter with other dimensions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,10 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.simulator import (
-    Facts,
-    ReplayedProperty,
-    SyntheticProperty,
-    appearance_truth,
-    site_truth,
-    url_truth,
-    with_appearance,
-)
+from gsc_pipeline.simulator import Facts, ReplayedProperty, SyntheticProperty
 from gsc_pipeline_tests.simulator.conftest import EXAMPLE_EXPORT, REAL_EXPORT
 from gsc_pipeline_tests.simulator.wire import Wire
+from gsc_pipeline_tests.truth import appearance_truth, site_truth, url_truth, with_appearance
 
 ACME = "sc-domain:acme.example"
 DAY = date(2026, 11, 10)
@@ -39,7 +32,7 @@ def having(operator: str, expression: str) -> dict[str, Any]:
     return {"dimensionFilterGroups": [{"filters": filters}]}
 
 
-def told(wire: Wire, **body: Any) -> dict[Any, Any]:
+def answered(wire: Wire, **body: Any) -> dict[Any, Any]:
     rows = wire.query(ACME, **ON_DAY, **body).get("rows", [])
     return {
         tuple(row["keys"]): (
@@ -51,14 +44,14 @@ def told(wire: Wire, **body: Any) -> dict[Any, Any]:
     }
 
 
-def test_grouped_by_appearance_the_wire_tells_the_truth_by_page(wire: Wire, facts: Facts) -> None:
+def test_grouped_by_appearance_rows_are_counted_by_page(wire: Wire, facts: Facts) -> None:
     table = appearance_truth(facts)
     expected = {
         (row["search_appearance"],): (row["impressions"], row["clicks"], row["sum_position"])
         for row in table.to_pylist()
     }
     assert set(table["search_appearance"].to_pylist()) == WORDS
-    assert told(wire, dimensions=["searchAppearance"]) == expected
+    assert answered(wire, dimensions=["searchAppearance"]) == expected
     answer = wire.query(ACME, **ON_DAY, dimensions=["searchAppearance"])
     assert answer["responseAggregationType"] == "byPage"
 
@@ -69,9 +62,7 @@ def test_a_fact_may_have_several_appearances_and_some_have_none(facts: Facts) ->
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))
-def test_filtered_by_an_appearance_the_wire_tells_the_rows_that_have_it(
-    wire: Wire, facts: Facts, word: str
-) -> None:
+def test_a_filter_by_appearance_returns_the_rows_that_have_it(wire: Wire, facts: Facts, word: str) -> None:
     expected: dict[Any, Any] = {}
     for row in url_truth(with_appearance(facts, word)).to_pylist():
         key = (row["url"], row["country"], row["device"])
@@ -79,37 +70,39 @@ def test_filtered_by_an_appearance_the_wire_tells_the_rows_that_have_it(
         more = (row["impressions"], row["clicks"], row["sum_position"])
         expected[key] = tuple(one + other for one, other in zip(old, more, strict=True))
     body = {"dimensions": ["page", "country", "device"], **having("equals", word)}
-    assert told(wire, **body) == expected != {}
+    assert answered(wire, **body) == expected != {}
 
 
-def test_filtered_by_an_appearance_without_page_rows_are_counted_by_page_too(
-    wire: Wire, facts: Facts
-) -> None:
+def test_a_filter_by_appearance_counts_by_page_without_the_page_dimension(wire: Wire, facts: Facts) -> None:
     few = with_appearance(facts, "VIDEO")
-    answer = told(wire, dimensions=["date"], **having("equals", "VIDEO"))
+    answer = answered(wire, dimensions=["date"], **having("equals", "VIDEO"))
     assert answer == {("2026-11-10",): (few.impressions.sum(), few.clicks.sum(), few.sum_position.sum())}
-    rows = told(wire, dimensions=["query"], **having("equals", "VIDEO"))
+    rows = answered(wire, dimensions=["query"], **having("equals", "VIDEO"))
     assert set(rows) == {(row["query"],) for row in url_truth(few).to_pylist() if row["query"]}
-    by_property = told(wire, dimensions=["date"], aggregationType="byProperty", **having("equals", "VIDEO"))
+    by_property = answered(
+        wire, dimensions=["date"], aggregationType="byProperty", **having("equals", "VIDEO")
+    )
     assert by_property["2026-11-10",][0] == sum(site_truth(few)["impressions"].to_pylist())
 
 
-def test_a_negative_filter_leaves_out_who_has_the_appearance_among_others(wire: Wire, facts: Facts) -> None:
+def test_a_negative_filter_excludes_facts_that_have_the_appearance_among_others(
+    wire: Wire, facts: Facts
+) -> None:
     bit = facts.labels.appearance.tolist().index("PRODUCT_SNIPPETS")
     without = facts.take(~facts.appearances()[:, bit])
-    answer = told(wire, dimensions=["date"], **having("notEquals", "PRODUCT_SNIPPETS"))
+    answer = answered(wire, dimensions=["date"], **having("notEquals", "PRODUCT_SNIPPETS"))
     assert answer["2026-11-10",][0] == without.impressions.sum()
 
 
-def test_an_appearance_that_nothing_has_is_an_empty_answer(wire: Wire) -> None:
-    assert told(wire, dimensions=["page"], **having("equals", "RECIPE_FEATURE")) == {}
+def test_a_filter_by_an_unknown_appearance_has_an_empty_answer(wire: Wire) -> None:
+    assert answered(wire, dimensions=["page"], **having("equals", "RECIPE_FEATURE")) == {}
 
 
-def test_feeds_have_none(wire: Wire, acme: SyntheticProperty) -> None:
+def test_discover_and_google_news_have_no_appearances(wire: Wire, acme: SyntheticProperty) -> None:
     facts = acme.facts("discover", DAY)
     assert facts is not None
     assert len(appearance_truth(facts)) == 0
-    assert told(wire, type="discover", dimensions=["searchAppearance"]) == {}
+    assert answered(wire, type="discover", dimensions=["searchAppearance"]) == {}
 
 
 def replayed(folder: Path) -> tuple[ReplayedProperty, list[Facts]]:
@@ -118,7 +111,7 @@ def replayed(folder: Path) -> tuple[ReplayedProperty, list[Facts]]:
     return prop, [facts for day in shown if (facts := prop.facts("web", day)) is not None]
 
 
-def test_a_replay_has_the_appearances_of_its_export_about_as_often(tmp_path: Path) -> None:
+def test_a_replay_has_about_the_appearances_of_its_export(tmp_path: Path) -> None:
     for file in EXAMPLE_EXPORT.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     lines = [
@@ -143,7 +136,7 @@ def test_a_replay_has_the_appearances_of_its_export_about_as_often(tmp_path: Pat
     assert others[0].impressions.tolist() == many[0].impressions.tolist()
 
 
-def test_the_real_export_tells_its_appearances() -> None:
+def test_the_real_export_has_appearances() -> None:
     if not REAL_EXPORT.is_dir():
         pytest.skip("the real export is not on this machine (../shared/data/search-console-export)")
     prop = ReplayedProperty.from_export(REAL_EXPORT)

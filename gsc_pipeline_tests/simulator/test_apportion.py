@@ -1,4 +1,4 @@
-"""Whole numbers that add up, for any numbers whatever."""
+"""Whole numbers with given sums, for arbitrary numbers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gsc_pipeline.simulator.apportion import apportioned, rounded, table
-from gsc_pipeline.simulator.coupling import coupled
 from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts
+from gsc_pipeline.simulator.replay.apportion import apportioned, rounded, table
+from gsc_pipeline.simulator.replay.coupling import coupled
 
 counts = st.lists(st.integers(0, 50_000), min_size=1, max_size=30).map(lambda x: np.array(x, dtype=np.int64))
 few = st.lists(st.integers(0, 60), min_size=1, max_size=8).map(lambda x: np.array(x, dtype=np.int64))
@@ -42,7 +42,7 @@ def test_rounding_keeps_the_total_and_stays_within_one(weights: Counts) -> None:
 
 
 @given(counts, counts, st.integers(0, 2**40))
-def test_a_table_has_exactly_its_margins_and_nothing_negative(
+def test_a_table_has_exactly_its_sums_and_no_negative_numbers(
     rows: Counts, columns: Counts, seed: int
 ) -> None:
     rows = apportioned(int(columns.sum()), rows)
@@ -60,14 +60,14 @@ def test_a_table_spreads_each_column_about_evenly(columns: Counts, seed: int) ->
     assert (np.abs(filled - columns / 10) <= 3).all()
 
 
-def test_margins_that_do_not_agree_are_an_error() -> None:
+def test_sums_that_differ_are_an_error() -> None:
     with pytest.raises(ValueError, match="rows sum to 3, columns to 4"):
         table(np.array([3]), np.array([4]), 0)
 
 
 @settings(max_examples=200)
 @given(few, few, few, few, st.integers(1, 40), st.data())
-def test_coupling_keeps_every_margin(
+def test_coupling_keeps_the_sums_of_every_label(
     query: Counts, page: Counts, country: Counts, device: Counts, pieces: int, data: st.DataObject
 ) -> None:
     total = int(page.sum())

@@ -1,4 +1,4 @@
-"""Reading exports as people have them: any language, any number format, and clear errors for the rest."""
+"""Reading exports in any language and number format, with clear errors for unusable files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from gsc_pipeline.simulator import ExportError, ReplayedProperty
-from gsc_pipeline.simulator.export_files import Listing, read_export
-from gsc_pipeline.simulator.names import country_codes, device_code
+from gsc_pipeline.simulator.replay.export_files import Listing, read_export
+from gsc_pipeline.simulator.replay.names import country_codes, device_code
 from gsc_pipeline_tests.simulator.conftest import EXAMPLE_EXPORT, REAL_EXPORT
 
 GERMAN = {
@@ -75,7 +75,7 @@ def english_date(day: date) -> str:
 
 @dataclass(frozen=True)
 class Style:
-    """How one person's export differs from the example in English."""
+    """How an export differs from the example in English."""
 
     files: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -180,7 +180,7 @@ def test_the_same_export_reads_the_same_in_every_style(tmp_path: Path, style: St
             assert np.array_equal(getattr(listing, column), getattr(original, column)), (name, column)
 
 
-def test_days_come_oldest_first_whatever_the_file_does() -> None:
+def test_days_are_sorted_oldest_first() -> None:
     export = read_export(EXAMPLE_EXPORT)
     assert export.days == tuple(sorted(export.days))
     assert export.dates.clicks[-1] == 298
@@ -204,7 +204,7 @@ def test_a_query_with_commas_and_quotes_is_one_label(tmp_path: Path) -> None:
     assert read_export(folder).queries.labels[-1] == 'beans, "dark", 1kg'
 
 
-def test_every_country_of_the_real_export_has_a_code_of_its_own() -> None:
+def test_every_country_of_the_real_export_has_a_different_code() -> None:
     if not REAL_EXPORT.is_dir():
         pytest.skip("the real export is not on this machine (../shared/data/search-console-export)")
     codes = read_export(REAL_EXPORT).countries.labels
@@ -229,7 +229,7 @@ def test_every_country_of_the_real_export_has_a_code_of_its_own() -> None:
     ],
     ids=lambda value: value[0] or "",
 )
-def test_countries_are_known_by_their_names(names: list[str], codes: list[str | None]) -> None:
+def test_countries_are_recognised_by_their_names(names: list[str], codes: list[str | None]) -> None:
     assert country_codes(names) == codes
 
 
@@ -247,7 +247,7 @@ def test_countries_are_known_by_their_names(names: list[str], codes: list[str | 
         ("Tablet, Tablette, Tableta, Планшет, タブレット, 平板电脑, Máy tính bảng, Surfplatta", "TABLET"),
     ],
 )
-def test_devices_are_known_by_their_names(names: str, code: str) -> None:
+def test_devices_are_recognised_by_their_names(names: str, code: str) -> None:
     assert {device_code(name) for name in names.split(", ")} == {code}
 
 
@@ -335,7 +335,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("change", "message"), UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_an_unusable_file_is_one_clear_line(
+def test_the_error_of_an_unusable_file_is_one_line(
     tmp_path: Path, change: Callable[[Path], None], message: str
 ) -> None:
     folder = restyled(tmp_path, Style())
@@ -345,7 +345,7 @@ def test_an_unusable_file_is_one_clear_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="nowhere is not a folder"):
         read_export(tmp_path / "nowhere")
     with pytest.raises(ExportError, match=r"no file lists dates.*found: none"):

@@ -1,4 +1,4 @@
-"""URL inspection: states that last, who may ask, what is refused, and how often it may be asked."""
+"""URL inspections: states, permissions, refused requests, and the quota."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from gsc_pipeline.simulator import InspectionQuota, Simulator, SyntheticProperty, inspection
-from gsc_pipeline.simulator.inspections import QuotaUsed
+from gsc_pipeline.simulator.wire.inspections import QuotaUsed
 from gsc_pipeline_tests.simulator.conftest import NOON
 from gsc_pipeline_tests.simulator.wire import ANYONE, Wire
 
@@ -57,7 +57,7 @@ def inspect(wire: Wire, body: Any) -> urllib3.BaseHTTPResponse:
     )
 
 
-def test_the_wire_tells_what_is_known_of_a_page(console: Wire, prop: SyntheticProperty) -> None:
+def test_an_inspection_returns_the_state_of_a_page(console: Wire, prop: SyntheticProperty) -> None:
     answer = inspect(console, {"inspectionUrl": HOME, "siteUrl": DOMAIN, "languageCode": "en-US"})
     assert answer.status == 200
     result = answer.json()["inspectionResult"]
@@ -69,7 +69,7 @@ def test_the_wire_tells_what_is_known_of_a_page(console: Wire, prop: SyntheticPr
     assert {"coverageState", "robotsTxtState", "indexingState", "pageFetchState"} <= status.keys()
 
 
-def test_most_pages_are_indexed_and_others_lack_what_google_does_not_know(
+def test_most_pages_are_indexed_and_unknown_values_have_no_key(
     prop: SyntheticProperty, pages: list[str]
 ) -> None:
     found = [inspection(prop, page, NOON)["indexStatusResult"] for page in pages]
@@ -88,7 +88,7 @@ def test_most_pages_are_indexed_and_others_lack_what_google_does_not_know(
     assert all("crawledAs" not in status for status in never)
 
 
-def test_states_change_slowly_and_crawls_go_on(prop: SyntheticProperty, pages: list[str]) -> None:
+def test_states_change_within_weeks_and_crawls_within_days(prop: SyntheticProperty, pages: list[str]) -> None:
     def at(days: int) -> list[dict[str, Any]]:
         now = NOON + timedelta(days=days)
         return [inspection(prop, page, now)["indexStatusResult"] for page in pages]
@@ -106,7 +106,7 @@ def test_states_change_slowly_and_crawls_go_on(prop: SyntheticProperty, pages: l
     ) > 0.05 * len(pages)  # fmt: skip
 
 
-def test_a_page_that_never_showed_is_unknown_to_google(prop: SyntheticProperty) -> None:
+def test_a_page_without_impressions_is_unknown_to_google(prop: SyntheticProperty) -> None:
     status = inspection(prop, f"{HOME}never-seen", NOON)["indexStatusResult"]
     assert status == {
         "verdict": "NEUTRAL",
@@ -135,7 +135,7 @@ def test_a_page_that_never_showed_is_unknown_to_google(prop: SyntheticProperty) 
     ],
     ids=str,
 )
-def test_a_request_that_is_not_legal_is_refused(console: Wire, body: Any) -> None:
+def test_an_invalid_request_is_refused(console: Wire, body: Any) -> None:
     answer = inspect(console, body)
     assert (answer.status, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
@@ -146,13 +146,13 @@ def test_a_domain_covers_its_subdomains_and_both_schemes(console: Wire, url: str
 
 
 @pytest.mark.parametrize("domain", ["restricted.example", "theirs.example", "unknown.example"])
-def test_whoever_is_no_full_user_of_the_property_is_forbidden(console: Wire, domain: str) -> None:
+def test_only_full_users_of_the_property_may_inspect(console: Wire, domain: str) -> None:
     body = {"inspectionUrl": f"https://www.{domain}/", "siteUrl": f"sc-domain:{domain}"}
     answer = inspect(console, body)
     assert (answer.status, answer.json()["error"]["errors"][0]["reason"]) == (403, "forbidden")
 
 
-def test_inspections_are_on_record_with_their_property(simulator: Simulator, console: Wire) -> None:
+def test_inspections_are_recorded_with_their_property(simulator: Simulator, console: Wire) -> None:
     body = {"inspectionUrl": SHOP, "siteUrl": SHOP}
     assert inspect(console, body).status == 200
     call = simulator.calls[-1]
@@ -165,7 +165,7 @@ def test_inspections_are_on_record_with_their_property(simulator: Simulator, con
     )
 
 
-def test_beyond_the_quota_a_property_is_refused_and_others_are_not(prop: SyntheticProperty) -> None:
+def test_a_property_without_quota_is_refused_and_others_are_not(prop: SyntheticProperty) -> None:
     now = [NOON]
     shop = SyntheticProperty(SHOP, rows_a_day=50)
     quota = InspectionQuota(a_minute=2, a_day=3)
@@ -183,7 +183,7 @@ def test_beyond_the_quota_a_property_is_refused_and_others_are_not(prop: Synthet
     assert "per day" in error["message"]
 
 
-def test_the_quota_is_googles_and_a_days_begins_anew_at_pacific_midnight() -> None:
+def test_the_daily_quota_resets_at_pacific_midnight() -> None:
     midnight = datetime(2026, 11, 21, 8, tzinfo=UTC)
     used = QuotaUsed(InspectionQuota())
     for minute in (4, 3, 2):

@@ -1,4 +1,4 @@
-"""Google's own Python client, unchanged, over a real socket: the protocol is the real one."""
+"""Google's own Python client, unchanged, over a real socket."""
 
 from __future__ import annotations
 
@@ -14,13 +14,8 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
-from gsc_pipeline.simulator import (
-    Simulator,
-    SyntheticProperty,
-    authorized_user_info,
-    serving,
-    write_service_account_key,
-)
+from gsc_pipeline.simulator import Simulator, SyntheticProperty, serving, write_service_account_key
+from gsc_pipeline_tests.credentials import authorized_user_info
 from gsc_pipeline_tests.simulator.conftest import NOON
 
 SCOPES = ["https://www.googleapis.com/auth/webmasters.readonly"]
@@ -78,13 +73,13 @@ def test_it_lists_and_gets_properties(service: Any) -> None:
 
 
 def test_it_queries_and_pages(service: Any) -> None:
-    def ask(**body: Any) -> Any:
+    def query(**body: Any) -> Any:
         return service.searchanalytics().query(siteUrl=PREFIX, body={**DAY, **body}).execute()
 
-    whole = ask(dimensions=["query", "page"])["rows"]
-    halves = [ask(dimensions=["query", "page"], rowLimit=100, startRow=start) for start in (0, 100)]
+    whole = query(dimensions=["query", "page"])["rows"]
+    halves = [query(dimensions=["query", "page"], rowLimit=100, startRow=start) for start in (0, 100)]
     assert halves[0]["rows"] + halves[1]["rows"] == whole[:200]
-    assert ask(dimensions=["date"])["rows"][0]["keys"] == ["2026-11-10"]
+    assert query(dimensions=["date"])["rows"][0]["keys"] == ["2026-11-10"]
 
 
 def test_it_queries_by_hour(service: Any) -> None:
@@ -109,13 +104,13 @@ def test_it_lists_sitemaps(service: Any) -> None:
 
 
 def test_it_inspects_a_page(service: Any) -> None:
-    def ask(url: str) -> Any:
+    def inspect(url: str) -> Any:
         body = {"inspectionUrl": url, "siteUrl": PREFIX, "languageCode": "de-CH"}
         return service.urlInspection().index().inspect(body=body).execute()
 
-    assert "verdict" in ask(PREFIX)["inspectionResult"]["indexStatusResult"]
+    assert "verdict" in inspect(PREFIX)["inspectionResult"]["indexStatusResult"]
     with pytest.raises(HttpError) as refused:
-        ask("https://www.other.example/")
+        inspect("https://www.other.example/")
     assert refused.value.status_code == 400
 
 
@@ -128,7 +123,7 @@ def test_it_understands_refusals(service: Any) -> None:
     assert refused.value.status_code == 400
 
 
-def test_it_signs_in_as_a_user_too(url: str) -> None:
+def test_it_signs_in_as_a_user(url: str) -> None:
     info = authorized_user_info(url, client_id="user.apps.example")
     credentials = Credentials(
         None,
@@ -142,7 +137,7 @@ def test_it_signs_in_as_a_user_too(url: str) -> None:
     assert [site["siteUrl"] for site in listed] == [PREFIX]
 
 
-def test_the_key_file_is_of_googles_form_and_for_its_owner_alone(key_file: Path, url: str) -> None:
+def test_the_key_file_has_googles_format_and_mode_0600(key_file: Path, url: str) -> None:
     info = json.loads(key_file.read_text())
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     assert info["type"] == "service_account"

@@ -1,4 +1,4 @@
-"""Paths, permissions, replies made on purpose, and the record of what was asked."""
+"""Paths, permissions, injected faults, and the record of calls."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import urllib3
 from gsc_pipeline.simulator import Call, Reply, Simulator, SyntheticProperty, google_error, token_error
 from gsc_pipeline_tests.simulator.conftest import NOON
 from gsc_pipeline_tests.simulator.wire import ANYONE, Wire, authorized_user_form
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 DAY = {"startDate": "2026-11-10", "endDate": "2026-11-10"}
 OPEN = "sc-domain:open.example"
@@ -42,7 +43,7 @@ def sites(simulator: Simulator) -> Iterator[Wire]:
         yield wire
 
 
-def test_a_subject_sees_its_own_properties_and_those_open_to_all(sites: Wire) -> None:
+def test_a_subject_sees_its_own_properties_and_public_ones(sites: Wire) -> None:
     assert sites.get("sites").json() == {
         "siteEntry": [
             {"siteUrl": OPEN, "permissionLevel": "siteRestrictedUser"},
@@ -64,7 +65,7 @@ def test_a_property_is_one_percent_encoded_path_segment(sites: Wire, site_url: s
     assert sites.query(site_url, **DAY)["rows"]
 
 
-def test_an_address_that_is_not_encoded_is_no_path_of_the_api(sites: Wire) -> None:
+def test_a_property_that_is_not_encoded_is_an_unknown_path(sites: Wire) -> None:
     answer = sites.get("sites/" + PREFIX)
     assert answer.status == 404
     assert answer.json()["error"]["errors"][0]["reason"] == "notFound"
@@ -75,17 +76,17 @@ def test_an_address_that_is_not_encoded_is_no_path_of_the_api(sites: Wire) -> No
     [THEIRS, "https://www.example.com", "http://www.example.com/", "sc-domain:unknown.example"],
     ids=["of others", "without its slash", "another scheme", "unknown"],
 )
-def test_a_property_that_is_not_the_subjects_is_forbidden(sites: Wire, site_url: str) -> None:
-    for answer in (sites.get("sites/" + quote(site_url, safe="")), sites.ask(site_url, **DAY)):
+def test_a_property_of_other_subjects_is_forbidden(sites: Wire, site_url: str) -> None:
+    for answer in (sites.get("sites/" + quote(site_url, safe="")), sites.post_query(site_url, **DAY)):
         error = answer.json()["error"]
         assert (answer.status, error["status"]) == (403, "PERMISSION_DENIED")
         assert error["message"] == f"User does not have sufficient permission for site '{site_url}'."
         assert error["errors"][0]["reason"] == "forbidden"
 
 
-def test_an_unverified_property_is_listed_but_tells_nothing(sites: Wire) -> None:
+def test_an_unverified_property_is_listed_but_returns_no_data(sites: Wire) -> None:
     assert sites.get("sites/" + quote(UNVERIFIED, safe="")).status == 200
-    assert sites.ask(UNVERIFIED, **DAY).status == 403
+    assert sites.post_query(UNVERIFIED, **DAY).status == 403
 
 
 @pytest.mark.parametrize("path", ["/", "/webmasters/v3/", "/webmasters/v3/sites/a/b/c", "/token/x"])
@@ -97,7 +98,7 @@ def test_an_unknown_path_is_a_404_in_json(sites: Wire, path: str) -> None:
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Bearer nobodys"}, {"Authorization": "Basic eDp5"}]
 )
-def test_without_a_valid_token_everything_is_unauthenticated(sites: Wire, headers: dict[str, str]) -> None:
+def test_without_a_valid_token_every_call_is_unauthenticated(sites: Wire, headers: dict[str, str]) -> None:
     answer = sites.get("sites", headers=headers)
     error = answer.json()["error"]
     assert (answer.status, error["status"]) == (401, "UNAUTHENTICATED")
@@ -105,7 +106,7 @@ def test_without_a_valid_token_everything_is_unauthenticated(sites: Wire, header
     assert "www-authenticate" in answer.headers
 
 
-def test_answers_are_zipped_for_who_accepts_it(sites: Wire) -> None:
+def test_answers_are_compressed_if_the_client_accepts_it(sites: Wire) -> None:
     path = f"{sites.url}/webmasters/v3/sites/{quote(OPEN, safe='')}/searchAnalytics/query"
     body = {**DAY, "dimensions": ["query", "page"]}
     plain = sites.pool.request("POST", path, headers=sites.headers, json=body)
@@ -127,12 +128,12 @@ def test_one_connection_carries_many_requests(sites: Wire) -> None:
         assert pool.num_connections == 1
 
 
-def test_every_call_is_on_record(simulator: Simulator, sites: Wire) -> None:
+def test_every_call_is_recorded(simulator: Simulator, sites: Wire) -> None:
     del simulator.calls[:]
     sites.token(**authorized_user_form(sites.url))
     sites.get("sites")
     sites.get("sites/" + quote(PREFIX, safe=""))
-    sites.ask(MINE, **DAY)
+    sites.post_query(MINE, **DAY)
     sites.get("sites", headers={})
     sites.get("elsewhere")
     assert [(call.method, call.kind, call.site_url, call.subject) for call in simulator.calls] == [
@@ -149,7 +150,7 @@ def test_every_call_is_on_record(simulator: Simulator, sites: Wire) -> None:
 
 
 def faulty(reply: Reply, kind: str = "query") -> Simulator:
-    """A simulator that gives `reply` to every call of this kind."""
+    """A simulator that sends `reply` to every call of this kind."""
     return Simulator(
         [SyntheticProperty(OPEN, rows_a_day=50)],
         clock=lambda: NOON,
@@ -157,10 +158,10 @@ def faulty(reply: Reply, kind: str = "query") -> Simulator:
     )
 
 
-def test_a_fault_takes_the_place_of_the_answer() -> None:
+def test_a_fault_replaces_the_answer() -> None:
     reply = google_error(403, "quotaExceeded", "Quota exceeded", "usageLimits", headers={"Retry-After": "7"})
     with Wire.to(faulty(reply)) as wire:
-        answer = wire.ask(OPEN, **DAY)
+        answer = wire.post_query(OPEN, **DAY)
         assert wire.get("sites").status == 200
     assert (answer.status, answer.headers["retry-after"]) == (403, "7")
     assert answer.json() == {
@@ -173,10 +174,10 @@ def test_a_fault_takes_the_place_of_the_answer() -> None:
     }
 
 
-def test_a_fault_may_be_any_bytes() -> None:
+def test_a_fault_can_have_any_bytes() -> None:
     page = Reply(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"})
     with Wire.to(faulty(page)) as wire:
-        answer = wire.ask(OPEN, **DAY)
+        answer = wire.post_query(OPEN, **DAY)
     assert (answer.status, answer.data, answer.headers["content-type"]) == (
         502,
         b"<html>Bad Gateway</html>",
@@ -184,7 +185,7 @@ def test_a_fault_may_be_any_bytes() -> None:
     )
 
 
-def test_a_fault_may_hit_the_token_endpoint() -> None:
+def test_the_token_endpoint_can_have_faults() -> None:
     revoked = token_error("invalid_grant", "Token has been expired or revoked.")
     simulator = faulty(revoked, "token")
     simulator.faults = None
@@ -198,17 +199,17 @@ def test_a_fault_may_hit_the_token_endpoint() -> None:
     }
 
 
-def test_the_true_answer_can_be_cut_short() -> None:
+def test_the_true_answer_can_be_truncated() -> None:
     with Wire.to(faulty(Reply(cut_after=20))) as wire:
         with pytest.raises(urllib3.exceptions.ProtocolError, match="IncompleteRead"):
-            wire.ask(OPEN, **DAY)
+            wire.post_query(OPEN, **DAY)
         assert wire.get("sites").status == 200
 
 
-def test_a_cut_answer_promises_its_full_length_and_closes_the_connection() -> None:
+def test_a_truncated_answer_has_its_full_content_length_and_closes_the_connection() -> None:
     with Wire.to(faulty(Reply(200, b"x" * 1_000, cut_after=10), "sites")) as wire:
         where = urlsplit(wire.url)
-        with socket.create_connection((where.hostname, where.port), timeout=10) as raw:
+        with socket.create_connection((where.hostname, where.port), timeout=HANG_SECONDS) as raw:
             raw.sendall(b"GET /webmasters/v3/sites HTTP/1.1\r\nHost: x\r\n\r\n")
             received = b""
             while part := raw.recv(4_096):
@@ -218,7 +219,7 @@ def test_a_cut_answer_promises_its_full_length_and_closes_the_connection() -> No
     assert body == b"x" * 10
 
 
-def test_a_fault_sees_the_call_and_may_let_it_pass() -> None:
+def test_a_fault_gets_the_call_and_may_return_none() -> None:
     seen: list[Call] = []
     simulator = Simulator([SyntheticProperty(OPEN, rows_a_day=50)], clock=lambda: NOON, faults=seen.append)
     with Wire.to(simulator) as wire:

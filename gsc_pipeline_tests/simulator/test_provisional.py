@@ -1,4 +1,4 @@
-"""How young days grow: shown a few hours after they start, final two days after they end."""
+"""Incomplete days: shown a few hours after their start, and growing until two days after their end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gsc_pipeline.simulator import (
     is_complete,
     visible_facts,
 )
-from gsc_pipeline.simulator.facts import MEASURES
+from gsc_pipeline_tests.simulator.conftest import METRICS
 from gsc_pipeline_tests.simulator.wire import Wire
 
 DAY = date(2026, 11, 18)
@@ -25,15 +25,15 @@ SPRING_FORWARD, FALL_BACK = date(2026, 3, 8), date(2026, 11, 1)
 
 
 def cells(facts: Facts | None) -> dict[tuple[int, ...], list[int]]:
-    """All measures by (query, page, country, device)."""
+    """All metrics by (query, page, country, device)."""
     if facts is None:
         return {}
     keys = np.stack([facts.query, facts.page, facts.country, facts.device], axis=1).tolist()
-    measures = np.stack([getattr(facts, name) for name in MEASURES], axis=1).tolist()
+    measures = np.stack([getattr(facts, name) for name in METRICS], axis=1).tolist()
     return {tuple(key): values for key, values in zip(keys, measures, strict=True)}
 
 
-def test_a_day_grows_row_by_row_until_it_equals_its_final_numbers(acme: SyntheticProperty) -> None:
+def test_every_fact_of_a_day_grows_until_it_is_final(acme: SyntheticProperty) -> None:
     final = cells(acme.facts("web", DAY))
     before: dict[tuple[int, ...], list[int]] = {}
     sizes = []
@@ -49,7 +49,7 @@ def test_a_day_grows_row_by_row_until_it_equals_its_final_numbers(acme: Syntheti
     assert before == final
 
 
-def test_partial_days_keep_the_order_of_their_measures(acme: SyntheticProperty) -> None:
+def test_the_numbers_of_incomplete_days_are_consistent(acme: SyntheticProperty) -> None:
     for hour in range(3, 72, 6):
         facts = visible_facts(acme, "web", DAY, MIDNIGHT + timedelta(hours=hour))
         assert facts is not None
@@ -62,7 +62,7 @@ def test_partial_days_keep_the_order_of_their_measures(acme: SyntheticProperty) 
         assert (facts.sum_top_position[facts.top_impressions == 0] == 0).all()
 
 
-def test_reads_minutes_apart_agree(acme: SyntheticProperty) -> None:
+def test_reads_within_minutes_agree(acme: SyntheticProperty) -> None:
     noon = MIDNIGHT + timedelta(hours=12)
     once = visible_facts(acme, "web", DAY, noon)
     again = visible_facts(acme, "web", DAY, noon + timedelta(minutes=20))
@@ -72,7 +72,7 @@ def test_reads_minutes_apart_agree(acme: SyntheticProperty) -> None:
 @pytest.mark.parametrize(
     "day", [DAY, SPRING_FORWARD, FALL_BACK, SPRING_FORWARD - ONE_DAY, FALL_BACK - ONE_DAY]
 )
-def test_a_day_is_complete_48_hours_after_its_last_hour_whatever_the_clocks_do(day: date) -> None:
+def test_a_day_is_complete_48_hours_after_its_end_even_when_the_clocks_change(day: date) -> None:
     next_midnight = datetime.combine(day + ONE_DAY, datetime.min.time(), UTC)
     summer = SPRING_FORWARD <= day < FALL_BACK
     ends = next_midnight + timedelta(hours=7 if summer else 8) + timedelta(hours=48)
@@ -80,7 +80,7 @@ def test_a_day_is_complete_48_hours_after_its_last_hour_whatever_the_clocks_do(d
     assert not is_complete(day, ends - timedelta(seconds=1))
 
 
-def test_the_first_incomplete_day_is_the_one_after_the_last_complete() -> None:
+def test_the_first_incomplete_day_follows_the_last_complete_one() -> None:
     now = datetime(2026, 10, 28, tzinfo=UTC)
     while now < datetime(2026, 11, 8, tzinfo=UTC):
         first = first_incomplete_day(now)
@@ -89,7 +89,7 @@ def test_the_first_incomplete_day_is_the_one_after_the_last_complete() -> None:
         now += timedelta(hours=1)
 
 
-def test_over_the_wire_a_moved_clock_ends_in_the_final_numbers(acme: SyntheticProperty) -> None:
+def test_on_the_wire_a_day_becomes_final_as_time_passes(acme: SyntheticProperty) -> None:
     now = [MIDNIGHT + timedelta(hours=20)]
     body = {"startDate": "2026-11-18", "endDate": "2026-11-18", "dimensions": ["date"], "dataState": "all"}
     with Wire.to(Simulator([acme], clock=lambda: now[0])) as wire:

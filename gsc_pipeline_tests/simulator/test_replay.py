@@ -1,4 +1,4 @@
-"""Replaying an export: what the files say in sum is what the replayed days sum to."""
+"""Replaying an export: the sums over the replayed days are those of the files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.simulator import ANONYMIZED, Facts, ReplayedProperty, Simulator, visible_facts
-from gsc_pipeline.simulator.export_files import Export, Listing, read_export
-from gsc_pipeline.simulator.facts import MEASURES
-from gsc_pipeline_tests.simulator.conftest import EXAMPLE_EXPORT
+from gsc_pipeline.simulator import Facts, ReplayedProperty, Simulator, visible_facts
+from gsc_pipeline.simulator.facts import ANONYMIZED
+from gsc_pipeline.simulator.replay.export_files import Export, Listing, read_export
+from gsc_pipeline_tests.simulator.conftest import EXAMPLE_EXPORT, METRICS
 from gsc_pipeline_tests.simulator.wire import Wire
 
 LATER = date(2100, 1, 1)
@@ -28,8 +28,8 @@ def totals(many: Sequence[Facts], label: str, measure: str) -> dict[str, int]:
     labels = getattr(many[0].labels, label)
     sums = np.zeros(len(labels), dtype=np.int64)
     for facts in many:
-        told = getattr(facts, label) != ANONYMIZED
-        np.add.at(sums, getattr(facts, label)[told], getattr(facts, measure)[told])
+        named = getattr(facts, label) != ANONYMIZED
+        np.add.at(sums, getattr(facts, label)[named], getattr(facts, measure)[named])
     return dict(zip(labels.tolist(), sums.tolist(), strict=True))
 
 
@@ -40,7 +40,7 @@ def assert_sums(many: Sequence[Facts], label: str, listing: Listing, prefix: str
         assert {name: found[name] for name in listed} == listed
 
 
-def test_every_sum_of_the_files_is_met_exactly(export_folder: Path) -> None:
+def test_every_sum_of_the_files_is_exact(export_folder: Path) -> None:
     export = read_export(export_folder)
     _, many = replayed(export)
     assert len(many) == len(export.days)
@@ -62,10 +62,10 @@ def test_every_day_has_the_clicks_impressions_and_position_of_dates(export_folde
         assert round(facts.sum_top_position.sum() / impressions + 1, 2) == position
 
 
-def test_every_row_is_possible_and_there_are_not_too_many(export_folder: Path) -> None:
+def test_every_fact_is_consistent_and_their_number_is_limited(export_folder: Path) -> None:
     _, many = replayed(read_export(export_folder))
     for facts in many:
-        assert all((getattr(facts, name) >= 0).all() for name in MEASURES)
+        assert all((getattr(facts, name) >= 0).all() for name in METRICS)
         assert (facts.impressions > 0).all()
         assert (facts.clicks <= facts.impressions).all()
         assert (facts.top_clicks <= facts.top_impressions).all()
@@ -77,7 +77,7 @@ def test_every_row_is_possible_and_there_are_not_too_many(export_folder: Path) -
         assert len(np.unique(key, axis=0)) == len(facts) <= 8_000
 
 
-def test_fewer_pieces_make_fewer_rows(export_folder: Path) -> None:
+def test_fewer_pieces_make_fewer_facts(export_folder: Path) -> None:
     export = read_export(export_folder)
     few, many = (ReplayedProperty(export, pieces=n).facts("web", export.days[0]) for n in (20, 400))
     assert few is not None
@@ -107,7 +107,7 @@ def test_a_replay_is_the_same_every_time() -> None:
     one, other = (ReplayedProperty.from_export(EXAMPLE_EXPORT).facts("web", date(2026, 10, 5)) for _ in "ab")
     assert one is not None
     assert other is not None
-    for name in ("query", "page", "country", "device", *MEASURES):
+    for name in ("query", "page", "country", "device", *METRICS):
         assert np.array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -119,7 +119,7 @@ def test_the_property_is_the_domain_of_the_pages() -> None:
     assert prop.facts("image", date(2026, 10, 5)) is None
 
 
-def test_days_stay_as_they_are_however_old() -> None:
+def test_days_do_not_expire() -> None:
     prop = ReplayedProperty.from_export(EXAMPLE_EXPORT)
     assert prop.days_shown(LATER) == Window.inclusive(date(2026, 8, 3), date(2026, 10, 31))
     assert prop.days_shown(date(2026, 8, 3)) == Window.inclusive(date(2026, 8, 3), date(2026, 8, 3))
@@ -151,7 +151,7 @@ def test_days_can_be_moved_by_whole_weeks(until: date, last: date) -> None:
     assert (here.day, here.impressions.tolist()) == (last, there.impressions.tolist())
 
 
-def test_a_moved_replay_has_young_days_too() -> None:
+def test_a_moved_replay_has_incomplete_days() -> None:
     prop = ReplayedProperty.from_export(EXAMPLE_EXPORT, until=date(2026, 11, 21))
     noon = datetime(2026, 11, 21, 20, tzinfo=UTC)
     young = visible_facts(prop, "web", date(2026, 11, 21), noon)
@@ -161,7 +161,7 @@ def test_a_moved_replay_has_young_days_too() -> None:
     assert 0 < young.impressions.sum() < final.impressions.sum()
 
 
-def test_it_is_served_like_any_property() -> None:
+def test_a_replay_is_served_like_any_property() -> None:
     prop = ReplayedProperty.from_export(EXAMPLE_EXPORT)
     export = read_export(EXAMPLE_EXPORT)
     with Wire.to(Simulator([prop])) as wire:
@@ -176,7 +176,7 @@ def test_it_is_served_like_any_property() -> None:
 
 
 def write(folder: Path, **files: str) -> Path:
-    """A tiny export: one day with ten clicks of a hundred impressions, but for the given files."""
+    """A small export of one day with 100 impressions and ten clicks, with the given files replaced."""
     listings = {
         "Dates": "2026-10-31,10,100,10%,5",
         "Queries": "shoes,4,40,10%,3",
@@ -197,7 +197,7 @@ def only_day(folder: Path) -> Facts:
     return facts
 
 
-def test_what_listed_queries_lack_is_anonymised(tmp_path: Path) -> None:
+def test_impressions_that_queries_lack_are_anonymised(tmp_path: Path) -> None:
     facts = only_day(write(tmp_path))
     anonymised = facts.query == ANONYMIZED
     assert facts.top_clicks[anonymised].sum() == 6
@@ -219,7 +219,7 @@ def test_countries_and_devices_are_scaled_to_the_property(tmp_path: Path) -> Non
     assert totals([facts], "device", "top_clicks") == {"MOBILE": 10}
 
 
-def test_pages_may_exceed_the_property_and_stay_as_they_are(tmp_path: Path) -> None:
+def test_pages_that_exceed_the_property_are_not_scaled(tmp_path: Path) -> None:
     facts = only_day(
         write(tmp_path, Pages="https://tiny.example/a,9,90,10%,5\nhttps://tiny.example/b,8,80,10%,2")
     )
@@ -227,7 +227,7 @@ def test_pages_may_exceed_the_property_and_stay_as_they_are(tmp_path: Path) -> N
     assert (facts.top_impressions.sum(), facts.impressions.sum()) == (100, 170)
 
 
-def test_what_pages_lack_is_one_further_page(tmp_path: Path) -> None:
+def test_impressions_that_pages_lack_are_those_of_one_more_page(tmp_path: Path) -> None:
     facts = only_day(
         write(tmp_path, Pages="https://tiny.example/a,3,90,10%,5\nhttps://tiny.example/other-pages,1,2,50%,2")
     )
@@ -243,7 +243,7 @@ def test_what_pages_lack_is_one_further_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("position", "expected"), [("1", 0), ("1.5", 50), ("90", 8_900)], ids=["top", "high", "far"]
 )
-def test_positions_are_scaled_where_the_named_do_not_fit_the_day(
+def test_positions_are_scaled_if_named_queries_do_not_fit_the_day(
     tmp_path: Path, position: str, expected: int
 ) -> None:
     facts = only_day(write(tmp_path, Dates=f"2026-10-31,10,100,10%,{position}"))
@@ -251,7 +251,7 @@ def test_positions_are_scaled_where_the_named_do_not_fit_the_day(
     assert (facts.sum_top_position >= 0).all()
 
 
-def test_an_export_without_queries_is_all_anonymised(tmp_path: Path) -> None:
+def test_without_queries_all_impressions_are_anonymised(tmp_path: Path) -> None:
     facts = only_day(write(tmp_path, Queries="", Countries="", Devices=""))
     assert (facts.query == ANONYMIZED).all()
     assert facts.labels.country[facts.country].tolist() == ["zzz"] * len(facts)

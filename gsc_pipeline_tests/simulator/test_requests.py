@@ -1,4 +1,4 @@
-"""Which requests are answered and which are refused, as Search Console does it."""
+"""Which requests are valid, and which are refused."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ REFUSED = {
     "a filter by hour": {**DAY, **filtered("hour")},
     "an unknown operator": {**DAY, **filtered("page", "startsWith")},
     "a broken regular expression": {**DAY, **filtered("page", "includingRegex", "(")},
+    "a regular expression that looks ahead": {**DAY, **filtered("page", "includingRegex", "a(?=b)")},
+    "a regular expression that refers back": {**DAY, **filtered("query", "excludingRegex", r"(a)\1")},
+    "an expression of 4,097 characters": {**DAY, **filtered("page", "includingRegex", "x" * 4_097)},
     "a filter without expression": {**DAY, "dimensionFilterGroups": [{"filters": [{"dimension": "page"}]}]},
     "no rows": {**DAY, "rowLimit": 0},
     "more than 25,000 rows": {**DAY, "rowLimit": 25_001},
@@ -62,8 +65,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED.keys())
-def test_an_illegal_request_is_refused_in_googles_error_shape(wire: Wire, body: dict[str, Any]) -> None:
-    answer = wire.ask(ACME, **body)
+def test_an_invalid_request_is_refused_in_googles_error_format(wire: Wire, body: dict[str, Any]) -> None:
+    answer = wire.post_query(ACME, **body)
 
     error = answer.json()["error"]
     assert (answer.status, error["code"], error["status"]) == (400, 400, "INVALID_ARGUMENT")
@@ -73,9 +76,9 @@ def test_an_illegal_request_is_refused_in_googles_error_shape(wire: Wire, body: 
     assert error["errors"][0]["location"]
 
 
-LEGAL = {
+VALID = {
     "no dimension": DAY,
-    "search appearance alone": {**DAY, "dimensions": ["searchAppearance"]},
+    "search appearance": {**DAY, "dimensions": ["searchAppearance"]},
     "filtered by search appearance": {**DAY, "dimensions": ["page"], **filtered("searchAppearance")},
     "hours": {**DAY, "dimensions": ["hour"], "dataState": "hourly_all"},
     "discover by country and page": {**DAY, "type": "discover", "dimensions": ["country", "page"]},
@@ -97,28 +100,36 @@ LEGAL = {
         "aggregationType": "BY_PAGE",
     },
     "the old name of the type": {**DAY, "searchType": "image"},
+    "an expression of 4,096 characters": {**DAY, **filtered("page", "excludingRegex", "x" * 4_096)},
+    "a regular expression of RE2": {**DAY, **filtered("query", "includingRegex", r"(?i)\pN+|^caf\x{e9}\z")},
+    "many filters": {
+        **DAY,
+        "dimensionFilterGroups": [
+            {"filters": [{"dimension": "country", "operator": "notEquals", "expression": "usa"}] * 40}
+        ],
+    },
     "filters joined by and": {**DAY, **filtered("country", groupType="and")},
 }
 
 
-@pytest.mark.parametrize("body", LEGAL.values(), ids=LEGAL.keys())
-def test_a_legal_request_is_answered(wire: Wire, body: dict[str, Any]) -> None:
-    assert wire.ask(ACME, **body).status == 200
+@pytest.mark.parametrize("body", VALID.values(), ids=VALID.keys())
+def test_a_valid_request_is_answered(wire: Wire, body: dict[str, Any]) -> None:
+    assert wire.post_query(ACME, **body).status == 200
 
 
-def test_the_old_name_of_the_search_type_means_the_same(wire: Wire) -> None:
+def test_the_old_name_of_the_search_type_field_is_accepted(wire: Wire) -> None:
     assert wire.query(ACME, **DAY, searchType="image") == wire.query(ACME, **DAY, type="image")
     assert wire.query(ACME, **DAY, searchType="image") != wire.query(ACME, **DAY)
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff"])
-def test_a_body_that_is_no_json_object_is_refused(wire: Wire, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(wire: Wire, body: bytes) -> None:
     path = "/webmasters/v3/sites/sc-domain%3Aacme.example/searchAnalytics/query"
     answer = wire.pool.request("POST", wire.url + path, headers=wire.headers, body=body)
     assert answer.status == 400
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
-def test_the_answer_tells_the_aggregation_asked_for(wire: Wire) -> None:
-    for body in (LEGAL["the news showcase"], LEGAL["byPage without page"], LEGAL["byProperty by query"]):
+def test_the_answer_has_the_requested_aggregation(wire: Wire) -> None:
+    for body in (VALID["the news showcase"], VALID["byPage without page"], VALID["byProperty by query"]):
         assert wire.query(ACME, **body)["responseAggregationType"] == body["aggregationType"]

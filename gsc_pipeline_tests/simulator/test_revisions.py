@@ -1,4 +1,4 @@
-"""Late revisions: final days that change at a moment, on the wire and in the truth alike."""
+"""Late revisions: final days that change later, on the wire and in the facts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from gsc_pipeline.simulator import (
     Simulator,
     SimulatorError,
     SyntheticProperty,
-    site_truth,
     visible_facts,
 )
-from gsc_pipeline.simulator.facts import MEASURES
-from gsc_pipeline_tests.simulator.conftest import EXAMPLE_EXPORT, NOON
+from gsc_pipeline_tests.simulator.conftest import EXAMPLE_EXPORT, METRICS, NOON
 from gsc_pipeline_tests.simulator.wire import Wire
+from gsc_pipeline_tests.truth import site_truth
 
 DAY = date(2026, 11, 10)
 SOON, LATER = NOON + timedelta(hours=1), NOON + timedelta(hours=30)
@@ -40,13 +39,13 @@ def seen(prop: Revised, now: datetime, search_type: str = "web", day: date = DAY
 
 @pytest.mark.parametrize("search_type", ["web", "image", "video", "news", "discover", "googleNews"])
 @pytest.mark.parametrize("factor", [0.3, 0.97, 1.04, 2.5])
-def test_a_revised_day_is_scaled_and_every_row_stays_possible(
+def test_a_revised_day_is_scaled_and_every_fact_stays_consistent(
     acme: SyntheticProperty, search_type: str, factor: float
 ) -> None:
     facts = seen(revised(acme, factor), SOON, search_type)
     before = acme.facts(search_type, DAY)
     assert before is not None
-    assert all((getattr(facts, name) >= 0).all() for name in MEASURES)
+    assert all((getattr(facts, name) >= 0).all() for name in METRICS)
     assert (facts.impressions > 0).all()
     assert (facts.clicks <= facts.impressions).all()
     assert (facts.top_clicks <= facts.top_impressions).all()
@@ -58,7 +57,7 @@ def test_a_revised_day_is_scaled_and_every_row_stays_possible(
     assert facts.impressions.sum() == pytest.approx(factor * before.impressions.sum(), abs=rounding)
 
 
-def test_a_revision_is_in_force_from_its_moment_on_and_the_latest_counts(acme: SyntheticProperty) -> None:
+def test_a_revision_applies_from_its_time_on_and_the_latest_one_wins(acme: SyntheticProperty) -> None:
     prop = revised(acme, 1.5, 0.5)
     first = seen(prop, SOON - timedelta(seconds=1)).impressions.sum()
     second, third = (seen(prop, now).impressions.sum() for now in (SOON, LATER))
@@ -69,11 +68,11 @@ def test_a_revision_is_in_force_from_its_moment_on_and_the_latest_counts(acme: S
     )
 
 
-def test_a_day_revised_to_nothing_vanishes(acme: SyntheticProperty) -> None:
+def test_a_day_revised_to_zero_has_no_data(acme: SyntheticProperty) -> None:
     assert visible_facts(revised(acme, 0.0), "web", DAY, SOON) is None
 
 
-def test_over_the_wire_a_revised_day_is_told_from_that_moment_on(acme: SyntheticProperty) -> None:
+def test_on_the_wire_a_revision_applies_from_its_time_on(acme: SyntheticProperty) -> None:
     now = [NOON]
     prop = revised(acme, 1.1, 0.0)
     range_ = {"startDate": "2026-11-08", "endDate": "2026-11-12", "dimensions": ["date"], "dataState": "all"}
@@ -89,19 +88,19 @@ def test_over_the_wire_a_revised_day_is_told_from_that_moment_on(acme: Synthetic
         wire.headers = Wire(wire.url).headers
         gone = wire.query(acme.site_url, **range_)["rows"]
         assert "rows" not in wire.query(acme.site_url, **table)
-    told = seen(prop, SOON)
+    revised_facts = seen(prop, SOON)
     changed = [new["keys"][0] for old, new in zip(before, after, strict=True) if old != new]
     assert changed == [str(DAY)]
-    assert after[2]["impressions"] == told.top_impressions.sum() > before[2]["impressions"]
+    assert after[2]["impressions"] == revised_facts.top_impressions.sum() > before[2]["impressions"]
     expected: dict[tuple[str, str], int] = {}
-    for row in site_truth(told).to_pylist():
+    for row in site_truth(revised_facts).to_pylist():
         key = (row["country"], row["device"])
         expected[key] = expected.get(key, 0) + row["impressions"]
     assert {tuple(row["keys"]): row["impressions"] for row in rows} == expected
     assert [row["keys"][0] for row in gone] == ["2026-11-08", "2026-11-09", "2026-11-11", "2026-11-12"]
 
 
-def test_a_day_that_still_grows_can_be_revised_too(acme: SyntheticProperty) -> None:
+def test_an_incomplete_day_can_be_revised(acme: SyntheticProperty) -> None:
     young = date(2026, 11, 19)
     prop = Revised(acme, [Revision(young, SOON, 2.0)])
     before, after = (
@@ -125,7 +124,7 @@ def test_any_property_can_be_revised() -> None:
     assert seen(prop, NOON, day=day).clicks.sum() == pytest.approx(whole.clicks.sum() / 2, rel=0.1)
 
 
-def test_a_revision_that_cannot_be_is_an_error() -> None:
+def test_an_invalid_revision_is_an_error() -> None:
     with pytest.raises(SimulatorError, match="time zone"):
         Revision(DAY, datetime(2026, 11, 20), 1.1)
     with pytest.raises(SimulatorError, match="negative"):

@@ -1,4 +1,4 @@
-"""Sitemaps as the API lists them: counts as texts, and what is not known yet without a key."""
+"""Sitemaps as the API lists them: counts are strings, and unknown values have no key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_wire_lists_an_index_a_sitemap_one_with_errors_and_a_pending_feed(
     }
 
 
-def test_downloads_move_with_time_and_submissions_do_not(acme: SyntheticProperty) -> None:
+def test_downloads_change_with_time_and_submissions_do_not(acme: SyntheticProperty) -> None:
     moments = [NOON + timedelta(days=days) for days in range(0, 20, 4)]
     for place in range(3):
         entries = [listed_sitemaps(acme, now)[place] for now in moments]
@@ -63,13 +63,13 @@ def test_without_any_sitemap_the_key_is_absent() -> None:
         assert listed(wire, empty.site_url) == {}
 
 
-def test_a_prefix_propertys_sitemaps_lie_under_its_prefix() -> None:
+def test_the_sitemaps_of_a_prefix_property_are_under_its_prefix() -> None:
     entries = listed_sitemaps(SyntheticProperty(PREFIX, rows_a_day=50), NOON)
     assert all(entry["path"].startswith(PREFIX) for entry in entries)
 
 
 @pytest.mark.parametrize("level", ["siteUnverifiedUser", None], ids=["unverified", "unknown"])
-def test_whose_property_it_is_not_sees_none(level: str | None) -> None:
+def test_sitemaps_need_permission(level: str | None) -> None:
     props = [] if level is None else [SyntheticProperty(PREFIX, rows_a_day=50, permission_level=level)]
     simulator = Simulator(props, clock=lambda: NOON)
     with Wire.to(simulator) as wire:

@@ -1,4 +1,4 @@
-"""The token endpoint: who gets an access token, who does not, and for how long."""
+"""The token endpoint: which credentials get an access token, and how long it is valid."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("form", "error"), REFUSED.values(), ids=REFUSED.keys())
-def test_anything_else_is_refused_with_a_plain_error(
+def test_any_other_grant_is_refused_with_an_oauth_error(
     endpoint: Wire, form: dict[str, str], error: str
 ) -> None:
     answer = endpoint.token(**form)

@@ -1,4 +1,4 @@
-"""The truth of the two tables, for every search type, against what the wire tells day by day."""
+"""The expected rows of the two tables, for every search type, against the answers on the wire."""
 
 from __future__ import annotations
 
@@ -9,22 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from gsc_pipeline.simulator import (
-    Simulator,
-    SyntheticProperty,
-    site_truth,
-    url_truth,
-    visible_facts,
-)
+from gsc_pipeline.simulator import Simulator, SyntheticProperty, visible_facts
 from gsc_pipeline_tests.simulator.conftest import NOON
 from gsc_pipeline_tests.simulator.wire import Wire
+from gsc_pipeline_tests.truth import site_truth, url_truth
 
 QUERIED = ["web", "image", "video", "news"]
 FEEDS = ["discover", "googleNews"]
 DAYS = [date(2026, 11, 10), date(2026, 11, 19)]
 """A final day and one that still grows."""
 
-Row = tuple[Any, ...]
+Values = tuple[Any, ...]
 
 
 def on(day: date, search_type: str, **body: Any) -> dict[str, Any]:
@@ -32,7 +27,7 @@ def on(day: date, search_type: str, **body: Any) -> dict[str, Any]:
     return {**both, "type": search_type, "dataState": "all", "rowLimit": 25_000, **body}
 
 
-def told(wire: Wire, prop: SyntheticProperty, body: dict[str, Any]) -> dict[Row, Row]:
+def answered(wire: Wire, prop: SyntheticProperty, body: dict[str, Any]) -> dict[Values, Values]:
     """Rows by key: clicks, impressions, zero-based position sum or None."""
     rows = wire.query(prop.site_url, **body).get("rows", [])
     return {
@@ -45,9 +40,9 @@ def told(wire: Wire, prop: SyntheticProperty, body: dict[str, Any]) -> dict[Row,
     }
 
 
-def expected(table: pa.Table, keys: list[str], *, named: bool) -> dict[Row, Row]:
-    """The table's rows by these columns; with `named` false the sums of all of them."""
-    sums: dict[Row, Row] = {}
+def expected(table: pa.Table, keys: list[str], *, named: bool) -> dict[Values, Values]:
+    """The sums of the table's rows by these columns; with `named`, without anonymised rows."""
+    sums: dict[Values, Values] = {}
     for row in table.to_pylist():
         if named and not row["query"]:
             continue
@@ -64,7 +59,7 @@ def expected(table: pa.Table, keys: list[str], *, named: bool) -> dict[Row, Row]
 
 @pytest.mark.parametrize("day", DAYS, ids=str)
 @pytest.mark.parametrize("search_type", QUERIED)
-def test_types_with_queries_are_told_as_the_tables_hold_them(
+def test_answers_for_types_with_queries_are_the_expected_rows(
     wire: Wire, acme: SyntheticProperty, search_type: str, day: date
 ) -> None:
     facts = visible_facts(acme, search_type, day, NOON)
@@ -73,7 +68,7 @@ def test_types_with_queries_are_told_as_the_tables_hold_them(
         for named in (True, False):
             keys = [*first, *(["query"] if named else []), "country", "device"]
             dimensions = ["page" if key == "url" else key for key in keys]
-            answer = told(wire, acme, on(day, search_type, dimensions=dimensions))
+            answer = answered(wire, acme, on(day, search_type, dimensions=dimensions))
             assert answer == expected(table, keys, named=named) != {}
         anonymised = [row["query"] for row in table.to_pylist() if row["is_anonymized_query"]]
         assert set(anonymised) == {""}
@@ -81,7 +76,7 @@ def test_types_with_queries_are_told_as_the_tables_hold_them(
 
 @pytest.mark.parametrize("day", DAYS, ids=str)
 @pytest.mark.parametrize("search_type", FEEDS)
-def test_feeds_are_told_by_page_without_query_and_position(
+def test_discover_and_google_news_count_by_page_without_query_and_position(
     wire: Wire, acme: SyntheticProperty, search_type: str, day: date
 ) -> None:
     facts = visible_facts(acme, search_type, day, NOON)
@@ -89,7 +84,7 @@ def test_feeds_are_told_by_page_without_query_and_position(
     where = ["country"] if search_type == "discover" else ["country", "device"]
     for table, first in ((site_truth(facts), []), (url_truth(facts), ["url"])):
         dimensions = ["page" if key == "url" else key for key in [*first, *where]]
-        answer = told(wire, acme, on(day, search_type, dimensions=dimensions))
+        answer = answered(wire, acme, on(day, search_type, dimensions=dimensions))
         assert answer == expected(table, [*first, *where], named=False) != {}
         assert len(answer) == len(table)
         assert set(table["query"].to_pylist()) == {""}
@@ -98,7 +93,7 @@ def test_feeds_are_told_by_page_without_query_and_position(
         assert table["device"].null_count == (len(table) if search_type == "discover" else 0)
 
 
-def test_google_news_may_refuse_device_and_then_is_told_by_country_alone(acme: SyntheticProperty) -> None:
+def test_if_google_news_refuses_device_rows_are_by_country(acme: SyntheticProperty) -> None:
     day = DAYS[0]
     facts = visible_facts(acme, "googleNews", day, NOON)
     assert facts is not None
@@ -110,13 +105,13 @@ def test_google_news_may_refuse_device_and_then_is_told_by_country_alone(acme: S
             {"dimensions": ["page", "country", "device"]},
             {"dimensions": ["page"], "dimensionFilterGroups": [{"filters": filters}]},
         ):
-            refusal = wire.ask(acme.site_url, **on(day, "googleNews", **body))
+            refusal = wire.post_query(acme.site_url, **on(day, "googleNews", **body))
             assert (refusal.status, refusal.json()["error"]["errors"][0]["reason"]) == (
                 400,
                 "invalidParameter",
             )
             assert "device" in refusal.json()["error"]["message"]
-        answer = told(wire, acme, on(day, "googleNews", dimensions=["page", "country"]))
+        answer = answered(wire, acme, on(day, "googleNews", dimensions=["page", "country"]))
         assert wire.query(acme.site_url, **on(day, "web", dimensions=["device"]))["rows"]
     assert answer == expected(table, ["url", "country"], named=False)
     assert len(answer) == len(table) < len(url_truth(facts))

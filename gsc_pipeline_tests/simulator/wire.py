@@ -1,4 +1,4 @@
-"""A plain HTTP client for tests of the wire: no library between the test and the bytes but urllib3."""
+"""A plain HTTP client for tests of the wire: only urllib3 between a test and the bytes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from urllib.parse import quote
 
 import urllib3
 
-from gsc_pipeline.simulator import Simulator, authorized_user_info, serving
+from gsc_pipeline.simulator import Simulator, serving
+from gsc_pipeline_tests.credentials import authorized_user_info
 
 ANYONE = "anyone.apps.example"
 
 
 class Wire:
-    """One subject's connection to a simulator at `url`."""
+    """A connection of one subject to the simulator at `url`."""
 
     def __init__(self, url: str, subject: str = ANYONE) -> None:
         self.url = url
@@ -43,7 +44,7 @@ class Wire:
             "GET", f"{self.url}/webmasters/v3/{path}", headers=self.headers if headers is None else headers
         )
 
-    def ask(self, site_url: str, /, **body: Any) -> urllib3.BaseHTTPResponse:
+    def post_query(self, site_url: str, /, **body: Any) -> urllib3.BaseHTTPResponse:
         """The raw answer to a search analytics request."""
         site = quote(site_url, safe="")
         return self.pool.request(
@@ -54,8 +55,8 @@ class Wire:
         )
 
     def query(self, site_url: str, /, **body: Any) -> dict[str, Any]:
-        """The answer to a legal request."""
-        answer = self.ask(site_url, **body)
+        """The answer to a valid request."""
+        answer = self.post_query(site_url, **body)
         assert answer.status == 200, answer.data
         return dict(answer.json())
 

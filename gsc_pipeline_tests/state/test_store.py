@@ -1,3 +1,5 @@
+"""The shared state in SQLite and PostgreSQL: concurrency, transactions, lost connections, errors."""
+
 from __future__ import annotations
 
 import multiprocessing
@@ -14,8 +16,9 @@ import psycopg2
 import pytest
 
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.postgres import without_secrets
-from gsc_pipeline.state.store import Execute, StateError, Store, open_store
+from gsc_pipeline.state.store import Execute, StateError, Store
 
 ADD = """
     INSERT INTO gsc_api_breakers (key, failures) VALUES (:key, 1)
@@ -30,7 +33,7 @@ def store(state_address: str) -> Iterator[Store]:
 
 
 def add_many(address: str, times: int) -> None:
-    """What each of several processes does: the last row it sees is read and written in two statements."""
+    """What each process does: one statement, and a transaction that reads a row and writes it back."""
 
     def add(execute: Execute) -> None:
         execute(ADD, key="both")
@@ -43,7 +46,7 @@ def add_many(address: str, times: int) -> None:
             store.run(add)
 
 
-def test_what_one_process_writes_another_reads_and_a_restart_keeps(state_address: str) -> None:
+def test_rows_are_shared_between_processes_and_survive_a_restart(state_address: str) -> None:
     with closing(open_store(state_address)) as store:
         assert store.execute(ADD, key="k") == [(1,)]
         assert store.execute(ADD, key="k") == [(2,)]
@@ -53,7 +56,7 @@ def test_what_one_process_writes_another_reads_and_a_restart_keeps(state_address
         assert another.execute(COUNT, key="other") == []
 
 
-def test_processes_that_all_come_first_at_once_lose_no_write(state_address: str) -> None:
+def test_processes_that_start_together_lose_no_write(state_address: str) -> None:
     processes, times = 4, 50
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
@@ -79,7 +82,7 @@ def test_threads_of_one_store_lose_no_write(store: Store) -> None:
     assert store.execute(COUNT, key="k") == [(160,)]
 
 
-def test_stores_that_open_a_new_database_at_once_all_find_its_tables(state_address: str) -> None:
+def test_stores_that_create_a_database_together_all_find_its_tables(state_address: str) -> None:
     stores = [open_store(state_address) for _ in range(8)]
     together = threading.Barrier(len(stores))
 
@@ -92,7 +95,7 @@ def test_stores_that_open_a_new_database_at_once_all_find_its_tables(state_addre
         assert list(pool.map(use, stores)) == [[]] * len(stores)
 
 
-def test_what_fails_within_a_transaction_undoes_it_and_is_passed_on(store: Store) -> None:
+def test_an_exception_rolls_the_transaction_back_and_is_raised(store: Store) -> None:
     def fail(execute: Execute) -> None:
         execute(ADD, key="k")
         raise ValueError("mine")
@@ -111,24 +114,24 @@ def test_a_store_that_was_closed_opens_again_when_it_is_used(store: Store) -> No
     assert store.execute(COUNT, key="k") == [(1,)]
 
 
-def test_a_mistake_in_a_statement_is_told_at_once(store: Store) -> None:
+def test_a_wrong_statement_is_not_retried(store: Store) -> None:
     with pytest.raises(StateError, match="no_such_column"):
         store.execute("SELECT no_such_column FROM gsc_api_breakers")
 
 
-def test_moments_keep_their_microseconds(store: Store) -> None:
+def test_times_keep_their_microseconds(store: Store) -> None:
     moment = 1_795_291_200.123456
     store.execute("INSERT INTO gsc_api_limits (key, next_at) VALUES (:key, :at)", key="k", at=moment)
     assert store.execute("SELECT next_at, share, share_at FROM gsc_api_limits") == [(moment, 1.0, None)]
 
 
-def test_making_a_store_touches_nothing(tmp_path: Path) -> None:
+def test_creating_a_store_opens_nothing(tmp_path: Path) -> None:
     open_store(str(tmp_path / "state.db")).close()
     open_store("postgresql://nobody@nowhere.invalid/x").close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_that_cannot_be_a_file_says_which_and_what_to_check(tmp_path: Path) -> None:
+def test_an_unusable_path_is_reported_with_the_setting_to_check(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with (
         closing(open_store(str(tmp_path / "file" / "state.db"))) as store,
@@ -140,15 +143,15 @@ def test_a_path_that_cannot_be_a_file_says_which_and_what_to_check(tmp_path: Pat
     assert "check GSC_STATE" in str(caught.value)
 
 
-def test_a_file_that_is_no_database_says_so_and_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported_and_not_changed(tmp_path: Path) -> None:
     file = tmp_path / "state.db"
-    file.write_text("somebody's notes, long enough to be none of SQLite's own" * 40, encoding="utf-8")
+    file.write_text("somebody's notes, longer than the header of a SQLite file" * 40, encoding="utf-8")
     with closing(open_store(str(file))) as store, pytest.raises(StateError, match="file is not a database"):
         store.execute(COUNT, key="k")
     assert file.read_text(encoding="utf-8").startswith("somebody's notes")
 
 
-def test_a_file_deleted_under_a_running_process_is_made_anew(tmp_path: Path) -> None:
+def test_a_file_deleted_under_a_running_process_is_created_again(tmp_path: Path) -> None:
     with closing(open_store(str(tmp_path / "state.db"))) as store:
         store.execute(ADD, key="k")
         for file in tmp_path.iterdir():
@@ -158,10 +161,22 @@ def test_a_file_deleted_under_a_running_process_is_made_anew(tmp_path: Path) -> 
         assert another.execute(COUNT, key="k") == [(1,)]
 
 
-def test_the_file_path_imports_no_database_library_but_sqlites(tmp_path: Path) -> None:
+def test_a_store_in_a_file_closes_its_connection_when_it_is_deleted(tmp_path: Path) -> None:
+    script = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "from gsc_pipeline.state.opening import open_store\n"
+        f"store = open_store({str(tmp_path / 'state.db')!r})\n"
+        "store.execute('SELECT 1'); del store"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert [file.name for file in tmp_path.iterdir()] == ["state.db"]
+
+
+def test_a_store_in_a_file_imports_only_sqlites_library(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from gsc_pipeline.state.store import open_store\n"
+        "from gsc_pipeline.state.opening import open_store\n"
         f"store = open_store({str(tmp_path / 'state.db')!r})\n"
         "store.execute('SELECT 1'); store.close()\n"
         "print(sorted({'sqlalchemy', 'psycopg2', 'dagster', 'pydantic'} & set(sys.modules)))"
@@ -170,7 +185,7 @@ def test_the_file_path_imports_no_database_library_but_sqlites(tmp_path: Path) -
     assert done.stdout == "[]\n"
 
 
-def test_a_connection_that_the_server_cut_is_made_anew(postgres_url: str) -> None:
+def test_a_lost_connection_is_opened_again(postgres_url: str) -> None:
     waits: list[float] = []
     with closing(open_store(postgres_url, sleep=waits.append)) as store:
         store.execute(ADD, key="k")
@@ -181,22 +196,22 @@ def test_a_connection_that_the_server_cut_is_made_anew(postgres_url: str) -> Non
     assert waits == [0.2, 0.2]
 
 
-def test_a_transaction_cut_in_the_middle_is_done_again_from_its_start(postgres_url: str) -> None:
-    begun: list[int] = []
+def test_a_transaction_is_retried_from_its_start_when_the_connection_is_lost(postgres_url: str) -> None:
+    started: list[int] = []
 
     def add(execute: Execute) -> list[Any]:
-        begun.append(1)
+        started.append(1)
         execute(ADD, key="k")
-        if len(begun) == 1:
+        if len(started) == 1:
             cut_connections(postgres_url)
         return execute(ADD, key="k")
 
     with closing(open_store(postgres_url, sleep=lambda seconds: None)) as store:
         assert store.run(add) == [(2,)]
-    assert len(begun) == 2
+    assert len(started) == 2
 
 
-def test_a_server_that_is_down_is_waited_for_a_while_and_then_named(tmp_path: Path) -> None:
+def test_a_server_that_stays_down_is_reported_after_the_retries(tmp_path: Path) -> None:
     waits: list[float] = []
     url = f"postgresql://sync:s3cr%40t@/pipeline?host={tmp_path}"
     with closing(open_store(url, sleep=waits.append)) as store, pytest.raises(StateError) as caught:
@@ -209,7 +224,7 @@ def test_a_server_that_is_down_is_waited_for_a_while_and_then_named(tmp_path: Pa
     assert waits == [0.2, 0.5, 1.0, 2.0, 4.0]
 
 
-def test_a_role_that_may_not_make_tables_works_with_those_there_are(postgres_url: str) -> None:
+def test_a_role_that_may_not_create_tables_can_use_existing_ones(postgres_url: str) -> None:
     with closing(open_store(postgres_url)) as owner:
         owner.execute(ADD, key="k")
         owner.execute("DROP ROLE IF EXISTS modest")
@@ -222,13 +237,13 @@ def test_a_role_that_may_not_make_tables_works_with_those_there_are(postgres_url
 @pytest.mark.parametrize(
     "url", ["postgresql://u:p%2Fw@host/db", "postgresql://u@host/db?password=p%2Fw", "postgresql://host/db"]
 )
-def test_no_spelling_of_the_password_is_in_a_text(url: str) -> None:
+def test_errors_contain_no_spelling_of_the_password(url: str) -> None:
     assert "p/w" not in without_secrets("bad p/w and p%2Fw", url) or "p%2Fw" not in url
     assert without_secrets("nothing secret", url) == "nothing secret"
 
 
 def cut_connections(url: str) -> None:
-    """End every other connection to the database, as a restart of the server does."""
+    """Close all other connections to the database, as a restart of the server does."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -1,5 +1,7 @@
-"""Whatever happens (new days, growth, revisions, failing calls, crashes at any write), a sync that gets
-through leaves a lake equal to the truth; and no sync that does not ever loses or doubles a row."""
+"""Any sequence of new days, growth, revisions, failing calls and crashes at any write.
+
+A sync that completes leaves a lake equal to the truth. One that does not never loses or doubles a row.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -27,7 +30,7 @@ from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.workspace import sync_workspace
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
 
 ACME = Workspace("acme", "Acme", ServiceAccountFile(Path("none")), ("sc-domain:acme.com",), (QueryType.WEB,))
@@ -43,11 +46,11 @@ some_numbers = st.dictionaries(queries, st.integers(1, 9), min_size=1, max_size=
 
 
 class PowerCut(BaseException):
-    """The process is no more: nothing may catch this."""
+    """The process is killed: no code may catch this."""
 
 
 class FragileLake(Lake):
-    """A lake whose power is cut before or after the Nth write."""
+    """A lake that crashes before or after the Nth write."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
@@ -77,7 +80,7 @@ class Google:
     fails: list[bool] = field(default_factory=list)
 
     def move(self, day: date, data: Numbers) -> None:
-        """Change a day so that its totals tell it: other queries with the same totals are not to be seen."""
+        """Change a day so that its totals differ: a sync cannot see other queries with the same totals."""
         if sum(data.values()) != sum(self.days[day].values()):
             self.days[day] = data
 
@@ -110,7 +113,7 @@ def wire(clicks: int) -> tuple[int, int, float]:
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Days pass and move, syncs get through or do not."""
+    """Days pass and change; syncs complete, fail or crash."""
 
     @initialize()
     def begin(self) -> None:
@@ -134,7 +137,7 @@ class AnyHistory(RuleBasedStateMachine):
     def a_day_moves(self, ago: int, data: Numbers) -> None:
         day = self.google.today - ago * ONE_DAY
         is_final = ago > FINAL_AFTER
-        # An incomplete day that shows nothing for once keeps its rows until it is known to be empty.
+        # An incomplete day that one answer does not show keeps its rows until it is known to be empty.
         if day in self.google.days and (data or is_final):
             self.google.move(day, data)
 
@@ -195,5 +198,10 @@ class AnyHistory(RuleBasedStateMachine):
         return {(row["data_date"], row["query"]): row["clicks"] for row in rows}
 
 
-AnyHistory.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
-TestAnyHistory = AnyHistory.TestCase
+class TestAnyHistory(AnyHistory.TestCase):  # type: ignore[misc]
+    settings = settings(max_examples=4, stateful_step_count=12)
+
+
+@pytest.mark.soak
+class TestAnyHistoryAtLength(AnyHistory.TestCase):  # type: ignore[misc]
+    settings = settings(max_examples=40, stateful_step_count=12)

@@ -1,4 +1,4 @@
-"""Committing beside another sync of the same workspace: whoever marked the days last may write them."""
+"""Commits beside another sync of the same workspace: the sync that marked a day last may write it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSI
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
-from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status, read_ledger
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
 from gsc_pipeline.sync.read import DayRead
 from gsc_pipeline_tests.doubles import answer
+from gsc_pipeline_tests.world import read_ledger
 
 DAY = date(2026, 11, 10)
 SITE = "sc-domain:acme.com"
@@ -28,7 +29,7 @@ OF = DayOf("acme", SITE, QueryType.WEB, DAY)
 
 
 class WatchedLake(Lake):
-    """Calls `before` ahead of each write, with the table's name; once."""
+    """Calls `before` once before each write, with the table's name."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
@@ -42,7 +43,7 @@ class WatchedLake(Lake):
 
 
 def sync_of(lake: Lake, run: str, clicks: int, *, known: DayRecord | None) -> Batch:
-    """A sync that has read so many clicks, and whose ledger was `known` when it began."""
+    """A sync that has read this number of clicks, and that started when the ledger was `known`."""
     keys = {"page": "https://acme.com/", "country": "usa", "device": "MOBILE"}
     site = answer(("country", "device"), [("usa", "MOBILE", clicks, 2 * clicks, 3.0)]).rows
     page = answer(tuple(keys), [(*keys.values(), clicks, 2 * clicks, 3.0)]).rows
@@ -96,7 +97,7 @@ def test_a_slow_sync_never_puts_older_rows_under_a_newer_ledger(
     quick = sync_of(Lake(watched.uri), "quick", 3, known=held(watched))
 
     def overtake() -> None:
-        # Like any sync that begins now, it takes over what it finds in the ledger.
+        # As any sync that starts now, it replaces the marks that it finds in the ledger.
         quick.known = {DAY: held(Lake(watched.uri))}
         quick.commit()
 
@@ -107,7 +108,7 @@ def test_a_slow_sync_never_puts_older_rows_under_a_newer_ledger(
     assert done.overtaken[DAY] == held(watched)
 
 
-def test_a_sync_that_dies_between_rows_and_ledger_leaves_a_mark_and_no_final_day(
+def test_a_sync_killed_between_rows_and_ledger_leaves_a_mark_and_no_final_day(
     watched: WatchedLake,
 ) -> None:
     sync_of(watched, "first", 1, known=None).commit()
@@ -123,7 +124,7 @@ def test_a_sync_that_dies_between_rows_and_ledger_leaves_a_mark_and_no_final_day
     assert disagreements(watched) == []
 
 
-def test_a_mark_is_taken_over_and_the_first_sync_then_writes_nothing(watched: WatchedLake) -> None:
+def test_another_sync_may_replace_a_mark_and_the_first_sync_then_writes_nothing(watched: WatchedLake) -> None:
     first = sync_of(watched, "first", 1, known=None)
 
     def take_over() -> None:
@@ -145,7 +146,7 @@ def test_a_failure_does_not_hide_that_another_sync_has_read_the_day(lake: Lake) 
     assert (held(lake).status, held(lake).run_id) == (Status.FINAL, "theirs")
 
 
-def test_a_failure_of_a_day_nobody_else_wrote_is_recorded(lake: Lake) -> None:
+def test_a_failure_of_a_day_that_no_other_sync_wrote_is_recorded(lake: Lake) -> None:
     sync_of(lake, "first", 1, known=None).commit()
     ours = Batch(lake, "acme", SITE, "WEB", "ours", {DAY: held(lake)})
     ours.records[DAY] = held(lake).failed("down", "ours")
@@ -153,7 +154,7 @@ def test_a_failure_of_a_day_nobody_else_wrote_is_recorded(lake: Lake) -> None:
     assert (held(lake).status, held(lake).totals) == (Status.FAILED, DayTotals(1, 2, 3.0))
 
 
-def test_days_that_nobody_else_wrote_are_committed_beside_one_that_another_sync_took(lake: Lake) -> None:
+def test_one_day_written_by_another_sync_does_not_stop_the_commit_of_the_others(lake: Lake) -> None:
     other_day = date(2026, 11, 11)
     batch = sync_of(lake, "ours", 1, known=None)
     sync_of(lake, "theirs", 2, known=None).commit()

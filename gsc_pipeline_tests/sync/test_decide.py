@@ -1,7 +1,8 @@
-"""Which days a sync reads: the rules of the design's section 4, one sentence each."""
+"""The rules that decide which days a sync reads, one test each."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
-from gsc_pipeline.sync.decide import Decision, Probe, Verdict, decide
-from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
+from gsc_pipeline.sync.decide import LOST_IMPORT, Decision, Probe, Verdict, decide
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
 
 TODAY = date(2026, 11, 22)
 DAY = date(2026, 11, 10)
@@ -40,7 +41,7 @@ def test_a_day_never_read_is_read() -> None:
     assert found == Decision(DAY, Verdict.READ, Status.FINAL, SOME, "never read")
 
 
-def test_a_final_day_whose_totals_stand_still_is_unchanged() -> None:
+def test_a_final_day_with_the_same_totals_is_unchanged() -> None:
     found = decision(shown(), record())
     assert found is not None
     assert found.verdict is Verdict.UNCHANGED
@@ -51,14 +52,14 @@ def test_a_final_day_whose_totals_stand_still_is_unchanged() -> None:
     [DayTotals(6, 100, 7.25), DayTotals(5, 101, 7.25), DayTotals(5, 100, 7.26), DayTotals(5, 100, None)],
     ids=["clicks", "impressions", "position", "position gone"],
 )
-def test_a_final_day_is_read_again_when_any_of_its_totals_moved(moved: DayTotals) -> None:
+def test_a_final_day_is_read_again_when_any_of_its_totals_changed(moved: DayTotals) -> None:
     found = decision(shown(moved), record())
     assert found is not None
     assert found.verdict is Verdict.READ
-    assert "moved from 5 clicks" in found.reason
+    assert "changed from 5 clicks" in found.reason
 
 
-def test_another_last_digit_of_the_same_position_is_no_movement() -> None:
+def test_a_different_last_digit_of_the_position_is_not_a_change() -> None:
     found = decision(shown(DayTotals(5, 100, 7.25 + 1e-12)), record())
     assert found is not None
     assert found.verdict is Verdict.UNCHANGED
@@ -78,13 +79,13 @@ def test_a_provisional_day_is_read_once_more_when_it_becomes_final() -> None:
     assert (found.verdict, found.status, found.reason) == (Verdict.READ, Status.FINAL, "became final")
 
 
-def test_a_provisional_day_that_did_not_move_is_unchanged_while_provisional() -> None:
+def test_a_provisional_day_with_the_same_totals_is_unchanged_while_provisional() -> None:
     found = decision(shown(first_incomplete=DAY), record(Status.PROVISIONAL))
     assert found is not None
     assert (found.verdict, found.status) == (Verdict.UNCHANGED, Status.PROVISIONAL)
 
 
-def test_a_failed_day_is_read_again_even_if_its_totals_stand_still() -> None:
+def test_a_failed_day_is_read_again_even_if_its_totals_are_the_same() -> None:
     found = decision(shown(), record(Status.FAILED))
     assert found is not None
     assert (found.verdict, found.reason) == (Verdict.READ, "last read failed")
@@ -96,7 +97,7 @@ def test_a_full_read_reads_an_unchanged_day() -> None:
     assert found.verdict is Verdict.READ
 
 
-def test_a_day_without_data_before_the_first_incomplete_one_is_known_to_be_empty() -> None:
+def test_a_day_without_data_before_the_first_incomplete_one_is_empty() -> None:
     found = decision(Probe({}, DAY + ONE_DAY))
     assert found is not None
     assert (found.verdict, found.status) == (Verdict.CLEAR, Status.EMPTY)
@@ -120,11 +121,11 @@ def test_a_day_shown_with_zeros_is_a_day_without_data() -> None:
     assert found.status is Status.EMPTY
 
 
-def test_a_final_day_that_vanished_loses_its_rows() -> None:
+def test_a_final_day_that_is_no_longer_shown_loses_its_rows() -> None:
     found = decision(Probe({}, DAY + ONE_DAY), record())
     assert found is not None
     assert (found.verdict, found.status) == (Verdict.CLEAR, Status.EMPTY)
-    assert "vanished" in found.reason
+    assert "no longer shown" in found.reason
 
 
 def test_the_first_incomplete_day_is_provisional_even_without_data() -> None:
@@ -140,29 +141,29 @@ def test_a_gap_among_incomplete_days_that_are_shown_is_provisional() -> None:
     assert found.status is Status.PROVISIONAL
 
 
-def test_a_day_after_all_that_is_shown_is_not_there_yet() -> None:
+def test_a_day_after_the_newest_shown_one_is_not_available_yet() -> None:
     assert decision(Probe({}, DAY - ONE_DAY)) is None
 
 
-def test_a_provisional_day_that_is_not_shown_for_once_keeps_its_rows() -> None:
+def test_a_provisional_day_that_one_answer_does_not_show_keeps_its_rows() -> None:
     found = decision(Probe({}, DAY), record(Status.PROVISIONAL))
     assert found is not None
     assert found.verdict is Verdict.UNCHANGED
 
 
-def test_a_failure_of_a_day_that_is_not_there_yet_is_forgotten() -> None:
+def test_a_failed_record_of_a_day_that_is_not_available_yet_is_removed() -> None:
     found = decision(Probe({}, DAY - ONE_DAY), record(Status.FAILED, None, read=False))
     assert found is not None
     assert found.verdict is Verdict.FORGET
 
 
 @pytest.mark.parametrize("days_ago", [1, 2])
-def test_a_new_day_is_never_called_empty_while_it_may_just_be_late(days_ago: int) -> None:
-    # Search Console names the first incomplete day only where there is one: here it names none.
+def test_a_new_day_is_not_recorded_as_empty_while_it_may_be_late(days_ago: int) -> None:
+    # Search Console names the first incomplete day only if there is one. Here it names none.
     assert decision(Probe({}), today=DAY + days_ago * ONE_DAY) is None
 
 
-def test_an_old_day_that_is_no_longer_shown_is_never_called_empty_and_keeps_its_rows() -> None:
+def test_an_old_day_that_is_no_longer_shown_is_not_recorded_as_empty_and_keeps_its_rows() -> None:
     day = date(2025, 7, 1)
     assert decision(Probe({}, TODAY), day=day) is None
     found = decision(Probe({}, TODAY), record(), day=day)
@@ -193,7 +194,7 @@ _totals = st.one_of(
     totals=st.lists(_totals, min_size=10, max_size=10),
     first_incomplete=st.one_of(st.none(), st.integers(0, 10)),
 )
-def test_after_its_decisions_are_carried_out_a_second_look_at_the_same_probe_changes_nothing(
+def test_once_its_decisions_are_applied_the_same_probe_changes_nothing(
     totals: list[DayTotals | None], first_incomplete: int | None
 ) -> None:
     window = Window(TODAY - 10 * ONE_DAY, TODAY)
@@ -209,8 +210,44 @@ def test_after_its_decisions_are_carried_out_a_second_look_at_the_same_probe_cha
     assert {found.verdict for found in again} <= {Verdict.UNCHANGED}
 
 
-def test_an_answer_that_shows_nothing_of_several_known_days_is_no_news_and_costs_no_rows() -> None:
+def test_an_answer_that_shows_none_of_several_known_days_is_an_error_and_removes_no_rows() -> None:
     window = Window(DAY, DAY + 3 * ONE_DAY)
     known = {day: DayRecord(day, Status.FINAL, SOME, 3, 4, last_read_at=READ_AT) for day in window}
     with pytest.raises(ServiceUnavailableError, match="none of 3 days known to have data"):
         decide(window, Probe({}), known, today=TODAY)
+
+
+IMPORTED_DAY = replace(record(), source=Source.BULK_EXPORT)
+OTHER = DayTotals(clicks=4, impressions=90, position=7.25)
+AFTER = DAY + ONE_DAY
+
+
+@pytest.mark.parametrize(
+    ("probe", "today", "full", "verdict"),
+    [
+        (shown(SOME), TODAY, False, Verdict.UNCHANGED),
+        (shown(SOME), TODAY, True, Verdict.UNCHANGED),
+        (shown(OTHER), TODAY, False, Verdict.DISAGREE),
+        (shown(OTHER), TODAY, True, Verdict.READ),
+        (shown(OTHER, first_incomplete=DAY), TODAY, False, Verdict.UNCHANGED),
+        (shown(OTHER, first_incomplete=AFTER), TODAY, False, Verdict.DISAGREE),
+        (Probe({}, AFTER), TODAY, False, Verdict.DISAGREE),
+        (Probe({}, AFTER), TODAY, True, Verdict.DISAGREE),
+        (Probe({}, DAY), TODAY, False, Verdict.UNCHANGED),
+        (Probe({}), date(2028, 11, 22), False, Verdict.UNCHANGED),
+        (Probe({}), date(2028, 11, 22), True, Verdict.UNCHANGED),
+    ],
+)
+def test_a_day_of_the_bulk_export_is_verified_and_kept(
+    probe: Probe, today: date, full: bool, verdict: Verdict
+) -> None:
+    found = decision(probe, IMPORTED_DAY, today=today, full=full)
+    assert found is not None
+    assert (found.verdict, found.status) == (verdict, Status.FINAL)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.WRITING])
+def test_a_day_of_the_bulk_export_whose_rows_are_in_doubt_is_read(status: Status) -> None:
+    found = decision(shown(), replace(IMPORTED_DAY, status=status))
+    assert found is not None
+    assert (found.verdict, found.reason) == (Verdict.READ, LOST_IMPORT)

@@ -1,10 +1,9 @@
-"""What fails alone, what stops a workspace, what stops everyone; and that old rows outlive it all."""
+"""Failures of a day, a property, a workspace and of all workspaces. Old rows survive each of them."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,35 +15,15 @@ from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.requests import AnalyticsRequest
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, token_error
-from gsc_pipeline.sync.everyone import SyncFatalError, sync_all
-from gsc_pipeline.sync.ledger import DayRecord, Status, read_ledger
+from gsc_pipeline.sync.ledger import DayRecord, Status
+from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.property import GIVE_UP_AFTER, SyncOptions
-from gsc_pipeline.sync.report import Outcome, SyncSummary
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.sync.report import DayResult, SyncSummary
+from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole
-from gsc_pipeline_tests.world import World, contents
-
-UNAVAILABLE = google_error(503, "backendError", "Service unavailable.")
-FORBIDDEN = google_error(403, "forbidden", "User does not have sufficient permission for site.")
-LOAD_QUOTA = google_error(429, "quotaExceeded", "Search Analytics load quota exceeded.", "usageLimits")
-
-
-def queries_of(day: object, reply: Reply) -> Callable[[Call], Reply | None]:
-    """A fault that answers `reply` to whatever reads `day`."""
-
-    def fault(call: Call) -> Reply | None:
-        asked = call.body if isinstance(call.body, dict) else {}
-        one_day = asked.get("dimensions") != ["date"] and asked.get("startDate") == str(day)
-        return reply if one_day else None
-
-    return fault
-
-
-def all_queries(reply: Reply, site_url: str | None = None) -> Callable[[Call], Reply | None]:
-    def fault(call: Call) -> Reply | None:
-        return reply if call.kind == "query" and site_url in (None, call.site_url) else None
-
-    return fault
+from gsc_pipeline_tests.replies import FORBIDDEN, LOAD_QUOTA, UNAVAILABLE, all_queries, queries_of
+from gsc_pipeline_tests.world import World, contents, read_ledger
 
 
 def records(world: World, site_url: str = "sc-domain:acme.com", days: int = 5) -> list[DayRecord]:
@@ -53,16 +32,16 @@ def records(world: World, site_url: str = "sc-domain:acme.com", days: int = 5) -
 
 def test_a_property_that_may_not_be_read_does_not_stop_the_others(world: World) -> None:
     report = world.sync(world.workspace(properties=("sc-domain:other.com", "sc-domain:acme.com")))
-    assert report.is_success
-    assert report.count(Outcome.READ) == 5
+    assert report.outcome is Outcome.COMPLETE
+    assert report.count(DayResult.READ) == 5
     (problem,) = report.problems
     assert (problem.site_url, problem.transient, len(problem.days)) == ("sc-domain:other.com", False, 5)
     assert "add the credential as a user of the property" in str(problem)
 
 
-def test_a_refused_property_is_asked_once_and_its_days_are_recorded_as_failed(world: World) -> None:
+def test_a_refused_property_is_requested_once_and_its_days_are_recorded_as_failed(world: World) -> None:
     report = world.sync(world.workspace(properties=("sc-domain:other.com",)))
-    assert not report.is_success
+    assert report.outcome is Outcome.FAILED
     assert len(world.queries()) == 1
     failed = records(world, "sc-domain:other.com")
     assert {record.status for record in failed} == {Status.FAILED}
@@ -70,7 +49,7 @@ def test_a_refused_property_is_asked_once_and_its_days_are_recorded_as_failed(wo
     assert "403" in failed[0].reason
 
 
-def test_a_failed_day_keeps_its_old_rows_and_what_was_known_of_it(world: World) -> None:
+def test_a_failed_day_keeps_its_old_rows_and_totals(world: World) -> None:
     workspace = world.workspace()
     world.sync(workspace)
     before = contents(world.lake)
@@ -78,7 +57,7 @@ def test_a_failed_day_keeps_its_old_rows_and_what_was_known_of_it(world: World) 
     assert provisional
     world.faults.append(all_queries(FORBIDDEN))
     report = world.sync(workspace)
-    assert not report.is_success
+    assert report.outcome is Outcome.FAILED
     after = contents(world.lake)
     assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
     assert after[URL_IMPRESSION.name] == before[URL_IMPRESSION.name]
@@ -94,21 +73,21 @@ def test_days_read_again_after_a_failure_are_only_those_that_failed(world: World
     bad_day = world.last(4).start
     world.faults.append(queries_of(bad_day, UNAVAILABLE))
     report = world.sync(workspace)
-    assert (report.count(Outcome.READ), report.count(Outcome.FAILED)) == (4, 1)
+    assert (report.count(DayResult.READ), report.count(DayResult.FAILED)) == (4, 1)
     (problem,) = report.problems
     assert problem.transient
     assert problem.days == (bad_day,)
     world.faults.clear()
     again = world.sync(workspace)
-    assert [day.day for day in again.days if day.outcome is Outcome.READ] == [bad_day]
+    assert [day.day for day in again.days if day.result is DayResult.READ] == [bad_day]
     assert not again.problems
 
 
-def test_a_property_is_left_for_later_after_several_days_in_a_row_have_failed(world: World) -> None:
+def test_a_property_is_skipped_after_several_failed_days_in_a_row(world: World) -> None:
     for day in world.last(9):
         world.faults.append(queries_of(day, UNAVAILABLE))
     report = world.sync(world.workspace(), world.last(9))
-    assert report.count(Outcome.FAILED) == 9
+    assert report.count(DayResult.FAILED) == 9
     read_ahead = 4 + 1
     asked = {call.body["startDate"] for call in world.queries() if call.body["dimensions"] != ["date"]}
     assert len(asked) <= GIVE_UP_AFTER + read_ahead
@@ -118,7 +97,7 @@ def test_a_load_quota_refusal_keeps_what_was_read_and_defers_the_rest_without_wa
     days = list(world.last(9))
     world.faults.append(queries_of(days[0], LOAD_QUOTA))
     report = world.sync(world.workspace(), world.last(9))
-    assert (report.count(Outcome.READ), report.count(Outcome.FAILED)) == (8, 1)
+    assert (report.count(DayResult.READ), report.count(DayResult.FAILED)) == (8, 1)
     assert report.problems[0].transient
     assert not world.waits
 
@@ -136,21 +115,21 @@ def test_a_dead_credential_stops_its_workspace_and_no_other(world: World) -> Non
     assert [report.workspace for report in summary.successes] == ["globex"]
     (failure,) = summary.failures
     assert "invalid_grant" in failure.reason
-    assert "issue a new key" in failure.reason
+    assert "create a new key" in failure.reason
     assert not any(call.subject == "acme@example.com" for call in world.simulator.calls)
 
 
-def test_a_credential_that_dies_in_the_middle_leaves_what_was_read_before(world: World) -> None:
+def test_a_credential_revoked_during_a_sync_keeps_the_days_read_before(world: World) -> None:
     workspace = world.workspace(properties=("sc-domain:acme.com", "https://shop.acme.com/"))
     disabled = google_error(403, "accessNotConfigured", "API disabled.", "usageLimits")
     world.faults.append(all_queries(disabled, "https://shop.acme.com/"))
     report = world.sync(workspace)
-    assert report.count(Outcome.READ) == 5
+    assert report.count(DayResult.READ) == 5
     assert {record.status for record in records(world, "https://shop.acme.com/")} == {Status.FAILED}
     assert "enable the Google Search Console API" in report.reason
 
 
-def test_all_properties_means_what_the_credential_may_read(tmp_path: Path) -> None:
+def test_all_properties_means_those_that_the_credential_may_read(tmp_path: Path) -> None:
     properties = [
         SyntheticProperty("sc-domain:acme.com", rows_a_day=100),
         SyntheticProperty("sc-domain:globex.com", rows_a_day=100, readers={"globex@example.com"}),
@@ -162,7 +141,7 @@ def test_all_properties_means_what_the_credential_may_read(tmp_path: Path) -> No
         assert not report.problems
 
 
-def test_properties_that_come_and_go_are_noticed_by_the_sync_itself(tmp_path: Path) -> None:
+def test_a_sync_records_properties_that_appear_and_disappear(tmp_path: Path) -> None:
     first = SyntheticProperty("sc-domain:acme.com", rows_a_day=50)
     with World.serving(tmp_path, [first]) as world:
         workspace = world.workspace(properties=None)
@@ -185,7 +164,7 @@ def test_a_credential_that_may_read_nothing_is_a_failure_that_says_what_to_do(tm
     prop = SyntheticProperty("sc-domain:acme.com", readers={"somebody@example.com"})
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync(world.workspace(properties=None))
-        assert not report.is_success
+        assert report.outcome is Outcome.FAILED
         assert "can read no property" in report.reason
 
 
@@ -201,14 +180,14 @@ def test_partial_failure_returns_normally_and_is_counted(world: World) -> None:
     assert "none.json cannot be read" in summary.failures[0].reason
 
 
-def test_inactive_workspaces_are_left_out(world: World) -> None:
+def test_inactive_workspaces_are_not_synced(world: World) -> None:
     asleep = dataclasses.replace(world.workspace("asleep"), active=False)
     assert sync(world, [asleep, world.workspace("acme")]).total_workspaces == 1
     with pytest.raises(SyncFatalError, match="no active workspace"):
         sync(world, [asleep])
 
 
-def test_everyone_failing_is_fatal_and_says_why_for_each(world: World) -> None:
+def test_failure_of_every_workspace_is_fatal_and_gives_the_reason_of_each(world: World) -> None:
     world.faults.append(all_queries(FORBIDDEN))
     with pytest.raises(SyncFatalError, match=r"acme: .*; globex: ") as failure:
         sync(world, [world.workspace("acme"), world.workspace("globex")])
@@ -216,9 +195,9 @@ def test_everyone_failing_is_fatal_and_says_why_for_each(world: World) -> None:
     assert failure.value.summary.as_json()["failures"][0]["workspace"] == "acme"
 
 
-def test_of_many_that_fail_the_last_word_names_three_and_counts_the_rest(world: World) -> None:
+def test_the_final_error_lists_three_failed_workspaces_and_counts_the_rest(world: World) -> None:
     world.faults.append(all_queries(FORBIDDEN))
-    with pytest.raises(SyncFatalError, match=r"c: .*; and 2 more workspaces, each with its own warning$"):
+    with pytest.raises(SyncFatalError, match=r"c: .*; and 2 more workspaces, see their warnings$"):
         sync(world, [world.workspace(id_) for id_ in "abcde"])
 
 
@@ -229,7 +208,7 @@ def test_a_lake_that_cannot_be_written_is_fatal_at_once(world: World) -> None:
     assert not any(call.subject == "globex@example.com" for call in world.simulator.calls)
 
 
-def test_a_surprise_in_one_workspace_is_its_own_and_is_reported(
+def test_an_unexpected_error_in_one_workspace_is_reported_and_stops_no_other(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     def surprise(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
@@ -245,15 +224,15 @@ def test_a_surprise_in_one_workspace_is_its_own_and_is_reported(
     assert "Traceback" in caplog.text
 
 
-def test_every_sync_leaves_one_row_of_what_it_did(world: World) -> None:
+def test_every_sync_writes_one_row_of_sync_runs(world: World) -> None:
     workspace = world.workspace(properties=("sc-domain:acme.com", "sc-domain:other.com"))
     reports = [world.sync(workspace), world.sync(workspace)]
     runs = {row["run_id"]: row for row in world.lake.read(SYNC_RUNS).to_pylist()}
     assert len(runs) == 2
     for report in reports:
         row = runs[report.run_id]
-        assert row["outcome"] == "success"
-        assert row["days_read"] == report.count(Outcome.READ)
+        assert row["outcome"] == "complete"
+        assert row["days_read"] == report.count(DayResult.READ)
         assert row["days_failed"] == 5
         assert (row["first_day"], row["last_day"]) == (report.window.start, report.window.end - ONE_DAY)
         assert row["calls"] == report.usage.calls > 0
@@ -270,7 +249,7 @@ def test_a_workspace_cannot_touch_another_workspaces_rows(world: World) -> None:
     assert any(row["workspace"] == "globex" for row in after)
 
 
-def test_an_empty_answer_to_the_probe_deletes_nothing_and_is_a_problem(world: World) -> None:
+def test_an_empty_probe_deletes_nothing_and_is_a_problem(world: World) -> None:
     workspace = world.workspace()
     world.sync(workspace)
     before = contents(world.lake)
@@ -290,11 +269,11 @@ def test_empty_answers_to_a_days_grains_keep_its_old_rows(world: World) -> None:
         lambda call: Reply(200, {}) if call.kind == "query" and call.body["dimensions"] != ["date"] else None
     )
     report = world.sync(workspace, options=SyncOptions(full=True))
-    assert report.count(Outcome.FAILED) == 5
+    assert report.count(DayResult.FAILED) == 5
     assert contents(world.lake)[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
 
 
-def test_an_outage_longer_than_the_window_heals_with_the_next_sync_that_gets_through(world: World) -> None:
+def test_after_an_outage_longer_than_the_window_the_next_sync_reads_all_missing_days(world: World) -> None:
     workspace = world.workspace()
     world.faults.append(all_queries(FORBIDDEN))
     world.sync(workspace, world.last(3))
@@ -302,11 +281,11 @@ def test_an_outage_longer_than_the_window_heals_with_the_next_sync_that_gets_thr
     world.faults.clear()
     world.now += 10 * ONE_DAY
     report = world.sync(workspace, world.last(3))
-    assert {day.day for day in report.days if day.outcome is Outcome.READ} == outage | set(world.last(3))
+    assert {day.day for day in report.days if day.result is DayResult.READ} == outage | set(world.last(3))
     assert not any(record.status is Status.FAILED for record in records(world, days=30))
 
 
-def test_provisional_days_that_leave_the_window_are_still_made_final(world: World) -> None:
+def test_provisional_days_that_leave_the_window_still_become_final(world: World) -> None:
     workspace = world.workspace()
     world.sync(workspace, world.last(2))
     open_days = {record.data_date for record in records(world) if record.status is Status.PROVISIONAL}
@@ -317,17 +296,17 @@ def test_provisional_days_that_leave_the_window_are_still_made_final(world: Worl
     assert {by_day[day].status for day in open_days} == {Status.FINAL}
 
 
-def test_a_sync_of_old_days_alone_does_not_take_up_others(world: World) -> None:
+def test_a_sync_of_old_days_does_not_read_unsettled_days_outside_its_window(world: World) -> None:
     workspace = world.workspace()
     world.sync(workspace, world.last(2))
     old = Window(world.today - 30 * ONE_DAY, world.today - 29 * ONE_DAY)
     assert [day.day for day in world.sync(workspace, old).days] == list(old)
 
 
-def test_a_wrong_key_leaves_a_fortnight_of_failures_however_long_the_window(world: World) -> None:
+def test_a_wrong_key_records_at_most_fourteen_failed_days_in_a_long_window(world: World) -> None:
     lost = dataclasses.replace(world.workspace(), credentials=ServiceAccountFile(world.folder / "none.json"))
     report = world.sync(lost, world.last(300))
-    assert not report.is_success
+    assert report.outcome is Outcome.FAILED
     assert len(records(world, days=300)) == 14
 
 

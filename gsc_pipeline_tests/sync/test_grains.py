@@ -1,4 +1,4 @@
-"""What a read means: rows of the tables from the API's grains."""
+"""The rows of the tables, built from the API's answers at each grain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.search_console.requests import CellFilter, PageFilter
 from gsc_pipeline.search_console.search_types import FeedType, QueryType
 from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
 from gsc_pipeline_tests.doubles import Row, answer
@@ -32,7 +33,7 @@ def test_positions_are_stored_as_sums_counted_from_zero() -> None:
     assert (row["impressions"], row["sum_top_position"]) == (3, 2)
 
 
-def test_what_the_named_queries_lack_of_the_totals_is_one_anonymised_row_per_country_and_device() -> None:
+def test_the_totals_minus_the_named_queries_are_one_anonymised_row_per_country_and_device() -> None:
     totals = rows(SITE, ("usa", "MOBILE", 10, 100, 5.0), ("fra", "DESKTOP", 2, 20, 3.0))
     queries = rows(
         ("query", *SITE),
@@ -47,19 +48,54 @@ def test_what_the_named_queries_lack_of_the_totals_is_one_anonymised_row_per_cou
     assert (france["clicks"], france["impressions"], france["sum_top_position"]) == (2, 20, 40)
 
 
-def test_a_residual_of_zero_is_no_row_and_a_residual_is_never_negative() -> None:
+def test_the_residual_of_a_cell_is_cut_unless_one_answer_has_all_its_queries() -> None:
+    cells = [(country, device) for country in ("usa", "fra") for device in ("MOBILE", "DESKTOP")]
+    totals = rows(SITE, *((*cell, 10, 100, 5.0) for cell in cells))
+    queries = rows(("query", *SITE), *(("shoes", *cell, 4, 30, 2.0) for cell in cells))
+    mobile, not_france = CellFilter("device", "MOBILE"), CellFilter("country", "fra", is_excluded=True)
+    desktop = CellFilter("device", "DESKTOP")
+    table = site_rows(DAY, totals, queries, complete=[(mobile,), (desktop, not_france)])
+    cut = [row for row in table.to_pylist() if row["is_truncated"]]
+    assert [(row["country"], row["device"], row["is_anonymized_query"]) for row in cut] == [
+        ("fra", "DESKTOP", True)
+    ]
+    assert {row["is_truncated"] for row in site_rows(DAY, totals, queries, complete=()).to_pylist()} == {
+        True,
+        False,
+    }
+
+
+def test_a_page_is_cut_unless_an_answer_by_its_folder_has_all_its_queries() -> None:
+    keys = ("page", *SITE)
+    totals = rows(
+        keys,
+        *((f"https://acme.com/{path}", "usa", "MOBILE", 10, 100, 5.0) for path in ("shop/a", "shopping", "")),
+    )
+    queries = rows(("query", *keys))
+    shop = PageFilter(r"^https://acme\.com/shop(/|$)")
+    table = url_rows(DAY, totals, queries, complete=[(shop,)])
+    assert {row["url"] for row in table.to_pylist() if row["is_truncated"]} == {
+        "https://acme.com/shopping",
+        "https://acme.com/",
+    }
+    but_shop = PageFilter(shop.pattern, is_excluded=True)
+    both = url_rows(DAY, totals, queries, complete=[(shop,), (but_shop,)])
+    assert not any(both["is_truncated"].to_pylist())
+
+
+def test_a_residual_of_zero_makes_no_row_and_a_residual_is_never_negative() -> None:
     totals = rows(SITE, ("usa", "MOBILE", 4, 30, 2.0), ("fra", "MOBILE", 1, 10, 2.0))
     queries = rows(
         ("query", *SITE),
         ("shoes", "usa", "MOBILE", 4, 30, 2.0),
-        # Counted later than the totals: more of it than there was.
+        # Counted after the totals, so it exceeds them.
         ("boots", "fra", "MOBILE", 2, 9, 5.0),
     )
     (row,) = anonymized(site_rows(DAY, totals, queries))
     assert (row["country"], row["clicks"], row["impressions"], row["sum_top_position"]) == ("fra", 0, 1, 0)
 
 
-def test_a_query_without_its_total_stays_as_it_is() -> None:
+def test_a_query_without_its_total_is_kept() -> None:
     queries = rows(("query", *SITE), ("shoes", "usa", "MOBILE", 4, 30, 2.0))
     table = site_rows(DAY, rows(SITE), queries)
     assert [row["query"] for row in table.to_pylist()] == ["shoes"]

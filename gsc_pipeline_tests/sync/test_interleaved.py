@@ -1,7 +1,7 @@
-"""Two syncs of one workspace, interleaved step by step and killed anywhere, while the truth moves.
+"""Two syncs of one workspace, interleaved step by step and killed at any step, while the truth changes.
 
-At no moment does a reader see a final day whose rows and ledger disagree, and one more undisturbed sync ends
-in a lake equal to the truth. A step is a call, a snapshot, a check of the mark, or a commit.
+A reader never sees a final day whose rows and ledger disagree, and one more undisturbed sync ends in a lake
+equal to the truth. A step is a call, a snapshot, a check of the mark, or a commit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.lake.agreement import disagreements
-from gsc_pipeline.lake.lake import Guard, Lake
+from gsc_pipeline.lake.lake import CommitGuard, Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.requests import AnalyticsRequest
@@ -32,19 +33,18 @@ from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole
 from gsc_pipeline_tests.sync.test_any_history import ACME, Google, Numbers, some_numbers
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 DAYS = 2
 NAMES = ("first", "second")
-HANG_SECONDS = 120
-"""Only a hang takes so long from one step to the next."""
 
 
 class Killed(BaseException):
-    """The process is no more: nothing may catch this."""
+    """The process is killed: no code may catch this."""
 
 
 class SteppedSync:
-    """A sync in a thread of its own that goes on by one step whenever it is told to."""
+    """A sync in its own thread that advances one step at a time."""
 
     def __init__(self, google: Google, uri: str, now: datetime) -> None:
         self._google, self._uri, self._now = google, uri, now
@@ -66,7 +66,7 @@ class SteppedSync:
         assert not self.is_running
 
     def pause(self) -> None:
-        """Called by the sync ahead of each step; ends it if it was killed meanwhile."""
+        """Called by the sync before each step. Ends the sync if it was killed."""
         if not self._is_killed:
             self._paused.put(True)
             self._is_killed = not self._go.get(timeout=HANG_SECONDS)
@@ -95,7 +95,7 @@ class SteppedSync:
 
 
 class SteppedLake(Lake):
-    """Pauses ahead of each read of the ledger, each snapshot, each check and each commit."""
+    """Pauses before each read of the ledger, each snapshot, each check and each commit."""
 
     def __init__(self, uri: str, sync: SteppedSync) -> None:
         super().__init__(uri)
@@ -108,7 +108,7 @@ class SteppedLake(Lake):
         return super().read(table, **how)
 
     @override
-    def _write(self, table: TableSpec, rows: pa.Table, guard: Guard | None, how: dict[str, Any]) -> int:
+    def _write(self, table: TableSpec, rows: pa.Table, guard: CommitGuard | None, how: dict[str, Any]) -> int:
         self._sync.pause()
         if guard is not None:
             inner = guard.check
@@ -125,7 +125,7 @@ class SteppedLake(Lake):
 
 
 class Interleaved(RuleBasedStateMachine):
-    """Two syncs go on by turns; the truth moves; either may be killed and begun again."""
+    """Two syncs advance in turns; the truth changes; each may be killed and restarted."""
 
     @initialize(days=st.lists(some_numbers, min_size=4, max_size=4))
     def begin(self, days: list[Numbers]) -> None:
@@ -208,5 +208,10 @@ def rows_by_day(lake: Lake, table: TableSpec) -> Mapping[date, Numbers]:
     return days
 
 
-Interleaved.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
-TestInterleaved = Interleaved.TestCase
+class TestInterleaved(Interleaved.TestCase):  # type: ignore[misc]
+    settings = settings(max_examples=3, stateful_step_count=20)
+
+
+@pytest.mark.soak
+class TestInterleavedAtLength(Interleaved.TestCase):  # type: ignore[misc]
+    settings = settings(max_examples=30, stateful_step_count=20)

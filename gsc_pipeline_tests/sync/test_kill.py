@@ -1,4 +1,4 @@
-"""Kill -9 at any moment of a sync, then sync again: the lake equals that of an undisturbed sync."""
+"""After kill -9 at any point of a sync, the next sync ends in the lake of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import pytest
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
+from gsc_pipeline_tests.soak import rest_in_soak
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World, contents
 
 DAYS = 4
 
-# Commits after every day, and ends itself the hard way before or after the Nth write to the lake.
+# Commits after every day, and kills itself before or after the Nth write to the lake.
 KILLED_SYNC = """
 import os, signal, sys
 from gsc_pipeline.days import utc_now
@@ -38,14 +40,14 @@ class DyingLake(Lake):
 
 from gsc_pipeline.days import Window, pacific_today, utc_now
 from gsc_pipeline.settings import load_settings
-from gsc_pipeline.sync.everyone import sync_all
-from gsc_pipeline.wiring import console_opener, sync_options
-from gsc_pipeline.workspaces import load_workspaces
+from gsc_pipeline.sync.sync_all import sync_all
+from gsc_pipeline.bootstrap import Services
+from gsc_pipeline.workspaces.registry import load_workspaces
 
 settings = load_settings()
 window = Window.last_complete(4, pacific_today(utc_now()))
-sync_all(load_workspaces(settings.workspaces_file), window, console_opener(settings),
-         DyingLake(settings.lake), options=sync_options(settings))
+sync_all(load_workspaces(settings.workspaces_file), window, Services(settings).open_console,
+         DyingLake(settings.lake), options=Services(settings).sync_options())
 """
 
 
@@ -55,7 +57,7 @@ def environment(world: World, lake: Lake) -> dict[str, str]:
 
 
 def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 
 def finish(world: World, lake: Lake) -> None:
@@ -67,9 +69,11 @@ def finish(world: World, lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("at", "when"),
     # Four writes for each day: the mark, site rows, URL rows, the ledger; the last is the run's own row.
-    [(1, "before"), (1, "after"), (2, "after"), (3, "after"), (4, "after"), (19, "after"), (33, "before")],
+    rest_in_soak(
+        [(3, "after"), (1, "before"), (1, "after"), (2, "after"), (4, "after"), (19, "after"), (33, "before")]
+    ),
 )
-def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
+def test_a_sync_killed_at_a_commit_and_repeated_ends_in_the_same_lake(
     tmp_path: Path, at: int, when: str
 ) -> None:
     properties = [
@@ -85,7 +89,7 @@ def test_a_sync_killed_at_a_commit_and_started_again_ends_as_if_undisturbed(
         assert contents(killed) == contents(undisturbed)
 
 
-def test_a_sync_killed_while_it_reads_ends_as_if_undisturbed(tmp_path: Path) -> None:
+def test_a_sync_killed_while_it_reads_and_repeated_ends_in_the_same_lake(tmp_path: Path) -> None:
     properties = [SyntheticProperty("sc-domain:acme.com", rows_a_day=60)]
     with World.serving(tmp_path, properties, now=utc_now()) as world:
         running: list[subprocess.Popen[bytes]] = []
@@ -101,7 +105,7 @@ def test_a_sync_killed_while_it_reads_ends_as_if_undisturbed(tmp_path: Path) -> 
         gsc = str(Path(sys.executable).with_name("gsc"))
         with subprocess.Popen([gsc, "sync", "--days", str(DAYS)], env=env) as process:
             running.append(process)
-            assert process.wait(60) == -signal.SIGKILL
+            assert process.wait(HANG_SECONDS) == -signal.SIGKILL
         world.faults.clear()
         for lake in (killed, undisturbed):
             done = run([gsc, "sync", "--days", str(DAYS)], {**env, "GSC_LAKE": lake.uri})

@@ -52,7 +52,7 @@ def test_pages_are_read_until_one_is_short_and_start_where_the_last_ended(
     assert sorted(rows["clicks"].to_pylist()) == [n for page in pages for n in page]
 
 
-def test_rows_that_come_twice_while_paging_are_kept_once() -> None:
+def test_rows_received_on_two_pages_are_kept_once() -> None:
     rows = read_pages(console(range(24_000), range(23_990, 24_010)), "a", REQUEST).rows
     assert sorted(rows["clicks"].to_pylist()) == list(range(24_010))
     assert rows.column_names == ["hour", "page", "clicks", "impressions", "position"]

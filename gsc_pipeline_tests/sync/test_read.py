@@ -1,9 +1,9 @@
-"""Reading one day: paging, repeats, the cap."""
+"""Reads of one day: paging, repeated rows, the cap."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +13,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import IllegalRequestError, ServiceUnavailableError
 from gsc_pipeline.search_console.requests import (
+    CUT_ROWS,
     DAY_ROWS_CAP,
     PAGE_ROWS,
     AnalyticsRequest,
@@ -22,11 +23,12 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
-from gsc_pipeline.sync.ledger import DayTotals
+from gsc_pipeline.sync.ledger import DayTotals, Status
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, probe
 from gsc_pipeline_tests.doubles import Row, ScriptedConsole, answer
 
 DAY = date(2026, 11, 20)
+NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 
 
 NOTHING = DayTotals()
@@ -42,6 +44,13 @@ def totals(request: PropertyTotals | PageTotals, queries: list[Row]) -> Answer:
     """The grain without query of such rows."""
     page = ("https://acme.com/",) if "page" in request.dimensions else ()
     return answer(request.dimensions, [(*page, "usa", "MOBILE", *whole(queries), 3.0)] if queries else [])
+
+
+def pages_of(request: AnalyticsRequest, queries: int) -> Answer:
+    """One page with all of that many queries, of which it names none."""
+    if isinstance(request, PageTotals):
+        return totals(request, some(queries))
+    return answer(request.dimensions, [])
 
 
 def console_with(queries: list[Row], page_rows: list[int]) -> ScriptedConsole:
@@ -96,7 +105,7 @@ def test_a_page_that_is_not_nearly_full_is_the_last() -> None:
 
 
 @pytest.mark.parametrize("first_page", [PAGE_ROWS, PAGE_ROWS - 1, 22_500])
-def test_a_page_nearly_full_is_followed_by_another_from_the_rows_received_on(first_page: int) -> None:
+def test_after_a_nearly_full_page_the_next_starts_at_the_rows_received(first_page: int) -> None:
     console = console_with(some(first_page + 40), [first_page, 40])
     assert read(console, some(first_page + 40)).site_rows.num_rows == first_page + 40
     assert starts_asked(console) == [0, first_page]
@@ -111,7 +120,9 @@ def test_an_empty_page_after_a_full_one_ends_the_read() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(sizes=st.lists(st.integers(22_500, PAGE_ROWS), max_size=3), last=st.integers(0, 22_499))
-def test_pages_of_any_size_are_read_whole_each_from_where_the_last_ended(sizes: list[int], last: int) -> None:
+def test_pages_of_any_size_are_read_completely_each_from_the_end_of_the_last(
+    sizes: list[int], last: int
+) -> None:
     queries = some(sum(sizes) + last)
     console = console_with(queries, [*sizes, last])
     found = read(console, queries)
@@ -119,11 +130,9 @@ def test_pages_of_any_size_are_read_whole_each_from_where_the_last_ended(sizes: 
     assert starts_asked(console) == [sum(sizes[:i]) for i in range(len(sizes) + 1)]
 
 
-def test_rows_that_ties_moved_between_pages_are_kept_once_and_the_missed_ones_found_by_reading_again() -> (
-    None
-):
+def test_rows_that_moved_between_pages_are_kept_once_and_a_second_read_finds_the_missed_ones() -> None:
     every = some(PAGE_ROWS + 5)
-    # While the first read pages, two rows slip over the border: they come twice, two others not at all.
+    # During the first read two rows move between pages: they are received twice, two others are missed.
     slipped = [*every[:PAGE_ROWS], *every[PAGE_ROWS - 2 : PAGE_ROWS], *every[PAGE_ROWS + 2 :]]
     reads = [slipped, every]
 
@@ -139,7 +148,7 @@ def test_rows_that_ties_moved_between_pages_are_kept_once_and_the_missed_ones_fo
     assert sorted(found.site_rows["query"].to_pylist()) == sorted(str(row[0]) for row in every)
 
 
-def test_what_a_second_read_misses_too_is_taken_from_the_first() -> None:
+def test_rows_that_a_second_read_misses_are_taken_from_the_first() -> None:
     every = some(PAGE_ROWS + 3)
     first = [*every[:PAGE_ROWS], every[0], *every[PAGE_ROWS + 1 :]]
     second = [*every[:PAGE_ROWS], every[1], every[PAGE_ROWS], every[PAGE_ROWS + 2]]
@@ -156,25 +165,25 @@ def test_what_a_second_read_misses_too_is_taken_from_the_first() -> None:
     assert read(ScriptedConsole(script), every).site_rows.num_rows == len(every)
 
 
-def test_a_day_that_moved_while_it_was_read_is_read_once_more_and_only_once() -> None:
+def test_a_day_that_changed_during_the_read_is_read_exactly_once_more() -> None:
     console = console_with(some(10), [10])
     found = read_from(console, DayTotals(clicks=9, impressions=20))
     assert found.api_calls == 8
     assert found.site_rows.num_rows == 10
 
 
-def test_a_day_that_still_does_not_add_up_says_so() -> None:
+def test_a_day_that_still_does_not_add_up_is_marked() -> None:
     assert not read_from(console_with(some(10), [10]), DayTotals(clicks=9, impressions=20)).adds_up
     assert read(console_with(some(10), [10]), some(10)).adds_up
 
 
-def test_a_day_answered_without_rows_though_the_probe_showed_data_is_a_failure_and_not_an_empty_day() -> None:
+def test_an_answer_without_rows_of_a_day_with_data_is_a_failure_and_not_an_empty_day() -> None:
     console = ScriptedConsole(lambda site_url, request, start_row: answer(request.dimensions, []))
-    with pytest.raises(ServiceUnavailableError, match="without rows, though it has 20 impressions"):
+    with pytest.raises(ServiceUnavailableError, match=r"no rows of .*, which has 20 impressions"):
         read_from(console, DayTotals(clicks=9, impressions=20))
 
 
-def test_a_probe_with_a_day_that_is_none_is_an_answer_that_could_not_be_read() -> None:
+def test_a_probe_with_an_invalid_date_is_an_unreadable_answer() -> None:
     console = ScriptedConsole(
         lambda site_url, request, start_row: answer(("date",), [("yesterday", 1, 2, 3.5)])
     )
@@ -187,9 +196,50 @@ def test_a_day_that_adds_up_is_read_once() -> None:
     assert read(console, some(10)).api_calls == 4
 
 
-def test_a_day_at_the_cap_is_truncated() -> None:
-    console = console_with(some(DAY_ROWS_CAP), [PAGE_ROWS, PAGE_ROWS])
-    assert read(console, some(DAY_ROWS_CAP)).truncated
+@pytest.mark.parametrize(
+    ("named", "of", "is_cut"),
+    [
+        (CUT_ROWS, CUT_ROWS + 3, True),
+        (CUT_ROWS - 1, CUT_ROWS + 3, False),
+        # Nothing is left that could have been cut off.
+        (DAY_ROWS_CAP, DAY_ROWS_CAP, False),
+    ],
+)
+def test_what_the_named_queries_of_an_answer_at_the_cap_lack_is_cut_and_not_anonymised(
+    named: int, of: int, is_cut: bool
+) -> None:
+    expected = DayTotals(*whole(some(of)))
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, PropertyTotals):
+            return totals(request, some(of))
+        if isinstance(request, PropertyQueries):
+            return answer(request.dimensions, some(named)[start_row : start_row + PAGE_ROWS])
+        return pages_of(request, of)
+
+    found = read_from(ScriptedConsole(script), expected)
+    assert found.truncated is is_cut
+    record = found.record(Status.FINAL, expected, "", before=None, now=NOW, run_id="r")
+    rest = (of - named, 2 * (of - named))
+    cut, anonymised = (rest, (0, 0)) if is_cut else ((0, 0), rest)
+    assert (record.cut_clicks, record.cut_impressions) == cut
+    assert (record.anonymised_clicks, record.anonymised_impressions) == anonymised
+
+
+def test_a_day_whose_list_of_pages_is_cut_is_truncated() -> None:
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, PropertyTotals):
+            return totals(request, some(10))
+        if isinstance(request, PropertyQueries):
+            return answer(request.dimensions, some(10))
+        rows = [(f"https://acme.com/{i}", "usa", "MOBILE", 1, 2, 3.0) for i in range(DAY_ROWS_CAP)]
+        if isinstance(request, PageTotals):
+            return answer(request.dimensions, rows[start_row : start_row + PAGE_ROWS])
+        return answer(request.dimensions, [])
+
+    found = read_from(ScriptedConsole(script), DayTotals(10, 20))
+    assert found.truncated
+    assert found.record(Status.FINAL, DayTotals(10, 20), "", before=None, now=NOW, run_id="").cut_clicks == 0
 
 
 def test_every_request_of_a_day_is_for_that_day_alone() -> None:
@@ -208,7 +258,7 @@ def test_a_feed_is_read_without_queries() -> None:
     }
 
 
-def test_a_refusal_of_device_for_google_news_is_met_once_and_survived() -> None:
+def test_google_news_is_read_without_device_after_one_refusal() -> None:
     def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         if "device" in request.dimensions:
             raise IllegalRequestError("device is not taken")
@@ -223,7 +273,7 @@ def test_a_refusal_of_device_for_google_news_is_met_once_and_survived() -> None:
     assert len(refused) == 1
 
 
-def test_google_news_is_read_by_device_where_that_is_taken() -> None:
+def test_google_news_is_read_by_device_if_the_api_accepts_it() -> None:
     console = ScriptedConsole(lambda site_url, request, start_row: answer(request.dimensions, []))
     read_from(console, NOTHING, FeedType.GOOGLE_NEWS)
     assert all("device" in request.dimensions for _, request, _ in console.asked)

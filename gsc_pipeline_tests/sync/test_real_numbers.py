@@ -24,10 +24,13 @@ from gsc_pipeline_tests.world import World
 
 EXPORT = Path(__file__).parents[3] / "shared" / "data" / "search-console-export"
 
-pytestmark = pytest.mark.skipif(
-    not EXPORT.is_dir(),
-    reason="the real export (shared/data/search-console-export) is not beside the repository",
-)
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(
+        not EXPORT.is_dir(),
+        reason="the real export (shared/data/search-console-export) is not beside the repository",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Final days that move: read again, and the change recorded once, whatever happens in between."""
+"""A final day that changes is read again, and each change is recorded exactly once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals
 from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.sync.report import Outcome, SyncReport
+from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.sync.workspace import sync_workspace
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
 
 WINDOW = Window(date(2026, 11, 10), date(2026, 11, 13))
@@ -69,19 +69,19 @@ def site(acme: Workspace, lake: Lake) -> Site:
     return site
 
 
-def test_a_final_day_that_moved_is_read_again_and_its_change_recorded(
+def test_a_final_day_that_changed_is_read_again_and_its_change_recorded(
     site: Site, acme: Workspace, lake: Lake
 ) -> None:
     site.clicks[DAY] = 7
     report = site.sync(acme, lake)
-    assert [day.day for day in report.days if day.outcome is Outcome.READ] == [DAY]
+    assert [day.day for day in report.days if day.result is DayResult.READ] == [DAY]
     (row,) = lake.read(REVISIONS).to_pylist()
     assert (row["data_date"], row["clicks_before"], row["clicks_after"]) == (DAY, 5, 7)
     assert (row["impressions_before"], row["impressions_after"]) == (50, 70)
     assert (row["seen_at"], row["run_id"]) == (site.now, report.run_id)
 
 
-def test_nothing_is_recorded_when_nothing_moved_or_a_day_is_only_read_in_full(
+def test_no_change_is_recorded_without_one_even_if_a_full_read_reads_the_day(
     site: Site, acme: Workspace, lake: Lake
 ) -> None:
     site.sync(acme, lake)
@@ -89,14 +89,14 @@ def test_nothing_is_recorded_when_nothing_moved_or_a_day_is_only_read_in_full(
     assert revisions(lake) == []
 
 
-def test_a_change_that_is_seen_but_cannot_be_read_yet_is_recorded_once(
+def test_a_change_whose_day_cannot_be_read_yet_is_recorded_once(
     site: Site, acme: Workspace, lake: Lake
 ) -> None:
     site.clicks[DAY] = 7
     site.unreadable = True
-    assert site.sync(acme, lake).count(Outcome.FAILED) == 1
+    assert site.sync(acme, lake).count(DayResult.FAILED) == 1
     site.unreadable = False
-    assert site.sync(acme, lake).count(Outcome.READ) == 1
+    assert site.sync(acme, lake).count(DayResult.READ) == 1
     assert revisions(lake) == [(DAY, 5, 7)]
 
 
@@ -107,7 +107,7 @@ def test_every_change_of_a_day_is_a_row_of_its_own(site: Site, acme: Workspace, 
     assert revisions(lake) == [(DAY, 5, 7), (DAY, 5, 7), (DAY, 7, 5)]
 
 
-def test_a_day_that_vanished_and_one_that_came_late_are_revisions_too(
+def test_a_day_that_disappeared_and_one_that_came_late_are_revisions(
     site: Site, acme: Workspace, lake: Lake
 ) -> None:
     del site.clicks[DAY]
@@ -117,11 +117,11 @@ def test_a_day_that_vanished_and_one_that_came_late_are_revisions_too(
     assert revisions(lake) == [(DAY, 0, 3), (DAY, 5, 0)]
 
 
-def test_a_sync_that_dies_after_recording_a_change_does_not_record_it_twice(
+def test_a_sync_killed_after_recording_a_change_does_not_record_it_twice(
     site: Site, acme: Workspace, lake: Lake
 ) -> None:
     class Dead(BaseException):
-        """The process is no more."""
+        """The process is killed."""
 
     def die(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         if isinstance(request, DailyTotals):

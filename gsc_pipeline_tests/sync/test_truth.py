@@ -23,18 +23,18 @@ from gsc_pipeline.simulator import (
     Revision,
     SyntheticProperty,
     is_complete,
-    site_truth,
-    url_truth,
     visible_facts,
 )
 from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.sync.report import Outcome, SyncReport
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.sync.report import DayResult, SyncReport
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline_tests.soak import in_soak, rest_in_soak
+from gsc_pipeline_tests.truth import site_truth, url_truth
 from gsc_pipeline_tests.world import World, contents, sorted_rows
 
 
 def truth(world: World, prop: Property, kind: SearchType, days: list[date]) -> Mapping[str, pa.Table]:
-    """What both tables must hold of these days, made from the facts without the query code."""
+    """The expected rows of both tables for these days, from the facts without the query code."""
     seen = {day: visible_facts(prop, kind.value, day, world.now) for day in days}
     return {
         table.name: pa.concat_tables(
@@ -54,7 +54,7 @@ def assert_lake_is_true(
     *,
     site_urls: Collection[str] | None = None,
 ) -> None:
-    """Of all properties of the simulator, or of these."""
+    """Checks all properties of the simulator, or these."""
     for prop in world.simulator.properties:
         if site_urls is not None and prop.site_url not in site_urls:
             continue
@@ -73,7 +73,7 @@ def assert_lake_is_true(
 def test_the_lake_holds_exactly_what_search_console_counts(world: World) -> None:
     workspace = world.workspace(properties=("sc-domain:acme.com", "https://shop.acme.com/"))
     report = world.sync(workspace)
-    assert report.count(Outcome.READ) == 10
+    assert report.count(DayResult.READ) == 10
     assert not report.problems
     assert_lake_is_true(world, list(world.last(5)))
 
@@ -87,11 +87,11 @@ def test_a_second_sync_of_the_same_numbers_costs_one_call_per_property_and_write
     world.now += timedelta(minutes=5)
     report = world.sync(workspace)
     assert report.usage.calls == 2
-    assert (report.count(Outcome.UNCHANGED), report.rows) == (10, 0)
+    assert (report.count(DayResult.UNCHANGED), report.rows) == (10, 0)
     assert contents(world.lake) == before
 
 
-def test_days_that_grow_are_read_until_final_and_then_left_alone(tmp_path: Path) -> None:
+def test_days_that_grow_are_read_until_final_and_not_after(tmp_path: Path) -> None:
     prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=200)
     with World.serving(tmp_path, [prop]) as world:
         workspace = world.workspace()
@@ -105,11 +105,11 @@ def test_days_that_grow_are_read_until_final_and_then_left_alone(tmp_path: Path)
             world.now += timedelta(hours=6)
         else:
             raise AssertionError("the day never became final")
-        read_again = [day for day in report.days if day.outcome is Outcome.READ]
+        read_again = [day for day in report.days if day.result is DayResult.READ]
         assert first_day in [day.day for day in read_again]
         world.now += timedelta(minutes=30)
-        later = {day.day: day.outcome for day in world.sync(workspace).days}
-        assert later[first_day] is Outcome.UNCHANGED
+        later = {day.day: day.result for day in world.sync(workspace).days}
+        assert later[first_day] is DayResult.UNCHANGED
 
 
 def test_a_full_sync_reads_every_day_and_changes_nothing(world: World) -> None:
@@ -117,20 +117,20 @@ def test_a_full_sync_reads_every_day_and_changes_nothing(world: World) -> None:
     world.sync(workspace)
     before = contents(world.lake)
     report = world.sync(workspace, options=SyncOptions(full=True))
-    assert report.count(Outcome.READ) == 5
+    assert report.count(DayResult.READ) == 5
     after = contents(world.lake)
     assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
     assert after[URL_IMPRESSION.name] == before[URL_IMPRESSION.name]
 
 
-def test_a_day_without_data_is_known_to_be_empty(tmp_path: Path) -> None:
+def test_a_day_without_data_is_recorded_as_empty(tmp_path: Path) -> None:
     holiday = date(2026, 11, 16)
     prop = SyntheticProperty("sc-domain:acme.com", days_without_data=[holiday])
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync(world.workspace(), world.last(6))
-        (empty,) = [day for day in report.days if day.outcome is Outcome.EMPTY]
-        assert (empty.day, empty.status.value) == (holiday, "empty")
-        assert world.sync(world.workspace(), world.last(6)).count(Outcome.UNCHANGED) == 6
+        (empty,) = [day for day in report.days if day.result is DayResult.EMPTY]
+        assert (empty.day, empty.record.status.value) == (holiday, "empty")
+        assert world.sync(world.workspace(), world.last(6)).count(DayResult.UNCHANGED) == 6
 
 
 def test_small_commits_make_the_same_lake_as_one_large_commit(tmp_path: Path) -> None:
@@ -147,18 +147,18 @@ def test_a_revision_of_a_final_day_is_seen_and_read(tmp_path: Path) -> None:
         revised = SyntheticProperty("sc-domain:acme.com", rows_a_day=210)
         world.simulator.put(revised)
         report = world.sync(world.workspace())
-        assert report.count(Outcome.READ) == 5
+        assert report.count(DayResult.READ) == 5
         final = [day for day in report.days if day.day < world.today - 3 * ONE_DAY]
-        assert all("totals moved" in day.reason for day in final)
+        assert all("totals changed" in day.record.reason for day in final)
         assert_lake_is_true(world, list(world.last(5)))
 
 
-@pytest.mark.parametrize("kind", SEARCH_TYPES, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("kind", rest_in_soak(SEARCH_TYPES), ids=lambda kind: kind.value)
 def test_every_search_type_arrives_exactly_as_counted(tmp_path: Path, kind: SearchType) -> None:
     prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=300, search_types=[kind.value])
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync(world.workspace(search_types=[kind]))
-        assert (report.count(Outcome.READ), report.problems) == (5, ())
+        assert (report.count(DayResult.READ), report.problems) == (5, ())
         assert_lake_is_true(world, list(world.last(5)), kind)
 
 
@@ -188,23 +188,23 @@ def test_google_news_without_device_is_exact_too_and_refused_once_a_sync(tmp_pat
 
 @pytest.mark.parametrize(
     ("paging", "is_read_again"),
-    [(Paging(short_pages=0.09), False), (Paging(short_pages=0.05, unstable_ties=0.1), True)],
+    [in_soak((Paging(short_pages=0.09), False)), (Paging(short_pages=0.05, unstable_ties=0.1), True)],
     ids=["short pages", "ties that change their order"],
 )
-def test_how_search_console_pages_loses_and_doubles_nothing(
+def test_no_page_size_or_order_loses_or_doubles_rows(
     tmp_path: Path, paging: Paging, is_read_again: bool
 ) -> None:
     prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=40_000, plants=False)
     with World.serving(tmp_path, [prop], paging=paging) as world:
         day = world.today - 4 * ONE_DAY
         report = world.sync(world.workspace(), Window(day, day + ONE_DAY))
-        assert report.days[0].site_rows > 25_000
+        assert report.days[0].record.site_rows > 25_000
         assert (report.days[0].api_calls > 6) is is_read_again
         assert_lake_is_true(world, [day])
 
 
 def fortnight_of_ticks(world: World, workspace: Workspace) -> list[SyncReport]:
-    """Six-hourly syncs over the last 14 days, for 14 days."""
+    """A sync of the last 14 days every six hours, for 14 days."""
     reports = []
     for _ in range(14 * 4):
         reports.append(world.sync(workspace, world.last(14)))
@@ -212,6 +212,7 @@ def fortnight_of_ticks(world: World, workspace: Workspace) -> list[SyncReport]:
     return reports
 
 
+@pytest.mark.soak
 def test_a_fortnight_of_ticks_with_late_revisions_ends_in_the_truth_at_a_quarter_of_the_calls(
     tmp_path: Path,
 ) -> None:

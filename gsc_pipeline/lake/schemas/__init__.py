@@ -1,4 +1,4 @@
-"""The tables of the lake: names, grains, columns, types, meaning; a module per family of tables."""
+"""The tables of the lake: names, grains, columns and their meaning."""
 
 from gsc_pipeline.lake.schemas.appearance import SEARCH_APPEARANCE
 from gsc_pipeline.lake.schemas.bookkeeping import (
@@ -24,6 +24,7 @@ from gsc_pipeline.lake.schemas.insights import (
     WINNERS_AND_LOSERS,
 )
 from gsc_pipeline.lake.schemas.inspections import URL_INSPECTIONS
+from gsc_pipeline.lake.schemas.past_cap import PAST_CAP
 from gsc_pipeline.lake.schemas.properties import PROPERTIES
 from gsc_pipeline.lake.schemas.sitemaps import SITEMAPS
 from gsc_pipeline.lake.schemas.spec import PARTITION_COLUMNS, TableSpec
@@ -40,20 +41,20 @@ TABLES = (
     SYNC_RUNS,
     REVISIONS,
     STANDING_FAILURES,
+    PAST_CAP,
     *INSIGHTS,
     INSIGHT_REFRESHES,
 )
 
-CLAIMS = {"site_rows": SITE_IMPRESSION, "url_rows": URL_IMPRESSION}
-"""The ledger's columns that count rows, and the two large tables that they count in."""
+LEDGER_COUNTS = {"site_rows": SITE_IMPRESSION, "url_rows": URL_IMPRESSION}
+"""The ledger's columns that count rows, and the two tables whose rows they count."""
 
-COMPARED = (SYNC_LEDGER, *CLAIMS.values())
+COMPARED = (SYNC_LEDGER, *LEDGER_COUNTS.values())
 """The ledger and the tables whose rows it counts."""
 
 __all__ = [
     "ANOMALIES",
     "CANNIBALISATION",
-    "CLAIMS",
     "COMPARED",
     "CONTENT_DECAY",
     "CTR_CURVE",
@@ -62,7 +63,9 @@ __all__ = [
     "INDEX_COVERAGE",
     "INSIGHTS",
     "INSIGHT_REFRESHES",
+    "LEDGER_COUNTS",
     "PARTITION_COLUMNS",
+    "PAST_CAP",
     "PROPERTIES",
     "REVISIONS",
     "SEARCHDATA_HOURLY",

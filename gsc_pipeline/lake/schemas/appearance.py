@@ -1,4 +1,4 @@
-"""How results looked: search appearances, day by day."""
+"""Search appearances by day."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from gsc_pipeline.lake.schemas.spec import (
 
 SEARCH_APPEARANCE = TableSpec(
     "search_appearance",
-    "Clicks and impressions by day and search appearance, once for the whole property and once by page. One "
-    "impression may have several appearances, so they do not sum to the day's totals.",
+    "Clicks and impressions by day and search appearance, for the whole property and by page. An impression "
+    "can have several appearances or none, so they do not add up to the day's totals.",
     keys=("workspace", "site_url", "search_type", "data_date", "grain", "search_appearance", "url"),
     schema=pa.schema(
         [
@@ -32,9 +32,9 @@ SEARCH_APPEARANCE = TableSpec(
             SITE_URL,
             SEARCH_TYPE,
             GRAIN,
-            column("search_appearance", TEXT, "The API's word: VIDEO, RECIPE_FEATURE, TRANSLATED_RESULT, …"),
+            column("search_appearance", TEXT, "The API's name: VIDEO, RECIPE_FEATURE, TRANSLATED_RESULT, …"),
             URL_OF_PAGE_GRAIN,
-            column("impressions", COUNT, "Times results that looked so were shown"),
+            column("impressions", COUNT, "Impressions of results with this appearance"),
             CLICKS,
             SUM_POSITION,
             column("is_final", FLAG, "False while the day may still change"),

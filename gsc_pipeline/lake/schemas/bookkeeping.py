@@ -1,4 +1,4 @@
-"""What is known of each day, what moved after it was final, what each sync did, and what fails now."""
+"""The ledger of days, revisions of final days, syncs, and current failures."""
 
 from __future__ import annotations
 
@@ -10,22 +10,36 @@ from gsc_pipeline.lake.schemas.spec import (
     DAY,
     DECIMAL,
     FLAG,
-    MOMENT,
     MONTH,
     SEARCH_TYPE,
     SITE_URL,
     TEXT,
+    TIMESTAMP,
     WORKSPACE,
     TableSpec,
     column,
 )
 
 WRITING = "writing"
-"""The ledger's status of a day whose rows are being replaced: its counts say nothing."""
+"""The ledger's status of a day whose rows are being replaced. Its counts are not valid."""
+
+_WITHOUT_A_QUERY = tuple(
+    column(
+        f"{part}_{measure}",
+        COUNT,
+        f"{measure.capitalize()} {of}; null if read by release 0.2.0 or earlier",
+        nullable=True,
+    )
+    for part, of in {
+        "anonymised": "of the day's anonymised queries in searchdata_site_impression",
+        "cut": "of its rows with is_truncated: named queries that the API cut off, and anonymised ones",
+    }.items()
+    for measure in ("clicks", "impressions")
+)
 
 SYNC_LEDGER = TableSpec(
     "sync_ledger",
-    "What is known of each day of each property and search type, how sure, and since when.",
+    "The state of each day of each property and search type: status, totals, and when it was read.",
     keys=("workspace", "site_url", "search_type", "data_date"),
     schema=pa.schema(
         [
@@ -39,26 +53,42 @@ SYNC_LEDGER = TableSpec(
                 TEXT,
                 "final, provisional (may still change), empty, failed, or writing (being replaced)",
             ),
-            column("clicks", COUNT, "The day's clicks as the last good read found them", nullable=True),
-            column("impressions", COUNT, "The day's impressions, likewise", nullable=True),
+            column("clicks", COUNT, "The day's clicks at the last successful read", nullable=True),
+            column("impressions", COUNT, "The day's impressions at the last successful read", nullable=True),
             column(
-                "position", DECIMAL, "The day's average position, counted from one, likewise", nullable=True
+                "position",
+                DECIMAL,
+                "The day's average position, one-based, at the last successful read",
+                nullable=True,
             ),
             column("site_rows", COUNT, "Rows of the day in searchdata_site_impression"),
             column("url_rows", COUNT, "Rows of the day in searchdata_url_impression"),
-            column("truncated", FLAG, "The API's cap on rows a day was reached for either table"),
-            column("first_read_at", MOMENT, "When the day was first read", nullable=True),
-            column("last_read_at", MOMENT, "When its present rows were read", nullable=True),
-            column("api_calls", COUNT, "Calls its last read took"),
+            column("truncated", FLAG, "The API cut off rows of one of the tables"),
+            column("first_read_at", TIMESTAMP, "When the day was first read", nullable=True),
+            column("last_read_at", TIMESTAMP, "When its current rows were read", nullable=True),
+            column("api_calls", COUNT, "API calls of its last read"),
             column("reason", TEXT, "Why it was last read, or why it failed"),
             column("run_id", TEXT, "The sync that wrote this row"),
             column(
                 "url_clicks",
                 COUNT,
-                "Clicks of the day's rows in searchdata_url_impression; null where release 0.1.0 read it",
+                "Clicks of the day's rows in searchdata_url_impression; null if read by release 0.1.0",
                 nullable=True,
             ),
-            column("url_impressions", COUNT, "Impressions of those rows, likewise", nullable=True),
+            column(
+                "url_impressions",
+                COUNT,
+                "Impressions of these rows; null if read by release 0.1.0",
+                nullable=True,
+            ),
+            column(
+                "source",
+                TEXT,
+                "Where the day's rows are from: api or bulk_export; null if there are none, or if release "
+                "0.2.0 read them from the API",
+                nullable=True,
+            ),
+            *_WITHOUT_A_QUERY,
         ]
     ),
     partition_by=("workspace",),
@@ -66,16 +96,20 @@ SYNC_LEDGER = TableSpec(
 
 SYNC_RUNS = TableSpec(
     "sync_runs",
-    "One row per workspace and sync. A day inside the window of a sync without problems was verified then.",
+    "One row per workspace and sync. A sync without problems verified every day of its window.",
     keys=("workspace", "run_id"),
     schema=pa.schema(
         [
             WORKSPACE,
             column("month", TEXT, "The month of started_at, YYYY-MM"),
-            column("run_id", TEXT, "The sync: the Dagster run's id, or one of its own"),
-            column("started_at", MOMENT, "When it started"),
+            column("run_id", TEXT, "The id of the Dagster run, or of the sync itself"),
+            column("started_at", TIMESTAMP, "When it started"),
             column("seconds", DECIMAL, "How long it took"),
-            column("outcome", TEXT, "success (something was read or verified) or failure"),
+            column(
+                "outcome",
+                TEXT,
+                "complete, partial or failed; release 0.1.0 wrote success and failure",
+            ),
             column("first_day", DAY, "The first day of the window"),
             column("last_day", DAY, "The last day of the window"),
             column("properties", COUNT, "Properties in the sync"),
@@ -84,9 +118,22 @@ SYNC_RUNS = TableSpec(
             column("days_empty", COUNT, "Days found without data"),
             column("days_failed", COUNT, "Days that could not be read or verified"),
             column("rows", COUNT, "Rows written to both tables"),
-            column("calls", COUNT, "API calls, repeats included"),
-            column("retries", COUNT, "Repeats among the calls"),
-            column("problems", pa.list_(TEXT), "What went wrong, a line each"),
+            column("calls", COUNT, "API calls, retries included"),
+            column("retries", COUNT, "Retries among the calls"),
+            column("problems", pa.list_(TEXT), "The problems, one line each"),
+            column(
+                "calls_by_duration",
+                pa.list_(COUNT),
+                "Numbers of calls that took up to 0.1, 0.25, 0.5, 1, 2.5, 5, 10 and 30 seconds, and longer, "
+                "each call counted once; null if release 0.1.0 wrote the row",
+                nullable=True,
+            ),
+            column(
+                "call_milliseconds",
+                COUNT,
+                "How long these calls took in all; null if release 0.1.0 wrote the row",
+                nullable=True,
+            ),
         ]
     ),
     partition_by=("month",),
@@ -94,8 +141,8 @@ SYNC_RUNS = TableSpec(
 
 REVISIONS = TableSpec(
     "revisions",
-    "Days whose totals moved after they were final or known to be empty: what Search Console said before "
-    "and after, and when it was seen.",
+    "Days whose totals changed after they were final or empty: the totals before and after, and when the "
+    "change was seen.",
     keys=("workspace", "site_url", "search_type", "data_date", "previous_run_id"),
     schema=pa.schema(
         [
@@ -104,14 +151,14 @@ REVISIONS = TableSpec(
             SEARCH_TYPE,
             DATA_DATE,
             MONTH,
-            column("clicks_before", COUNT, "The day's clicks as they were"),
-            column("clicks_after", COUNT, "The day's clicks as they are; zero where the day vanished"),
-            column("impressions_before", COUNT, "The day's impressions as they were"),
-            column("impressions_after", COUNT, "The day's impressions as they are"),
-            column("position_before", DECIMAL, "The day's average position as it was", nullable=True),
-            column("position_after", DECIMAL, "The day's average position as it is", nullable=True),
-            column("seen_at", MOMENT, "When the change was seen"),
-            column("previous_run_id", TEXT, "The sync that had read the numbers before"),
+            column("clicks_before", COUNT, "The day's clicks before the change"),
+            column("clicks_after", COUNT, "The day's clicks after it; zero if the day disappeared"),
+            column("impressions_before", COUNT, "The day's impressions before the change"),
+            column("impressions_after", COUNT, "The day's impressions after it"),
+            column("position_before", DECIMAL, "The day's average position before the change", nullable=True),
+            column("position_after", DECIMAL, "The day's average position after it", nullable=True),
+            column("seen_at", TIMESTAMP, "When the change was seen"),
+            column("previous_run_id", TEXT, "The sync that read the previous numbers"),
             column("run_id", TEXT, "The sync that saw the change"),
         ]
     ),
@@ -119,22 +166,28 @@ REVISIONS = TableSpec(
 
 STANDING_FAILURES = TableSpec(
     "standing_failures",
-    "What fails now, since when, how often in a row, and what to do about it. A row goes with its cause.",
+    "Current failures: the cause, the next step, since when and how often. A row disappears with its cause.",
     keys=("workspace", "site_url", "search_type"),
     schema=pa.schema(
         [
             WORKSPACE,
-            column("site_url", TEXT, "The property; empty where the whole workspace fails"),
-            column("search_type", TEXT, "The search type; empty where the whole workspace fails"),
-            column("cause", TEXT, "What the last sync was told"),
+            column("site_url", TEXT, "The property; empty if the whole workspace fails"),
+            column("search_type", TEXT, "The search type; empty if the whole workspace fails"),
+            column("cause", TEXT, "The error of the last sync"),
             column("next_step", TEXT, "What to do about it"),
-            column("transient", FLAG, "Whether it may pass by itself"),
-            column("days", COUNT, "Days that wait to be read again"),
+            column("transient", FLAG, "Whether the failure may pass without action"),
+            column("days", COUNT, "Number of days that could not be read"),
             column("first_day", DAY, "The first of them", nullable=True),
             column("last_day", DAY, "The last of them", nullable=True),
-            column("since", MOMENT, "The sync that first failed so"),
-            column("last_seen_at", MOMENT, "The last sync that failed so"),
-            column("times", COUNT, "Syncs in a row that failed so"),
+            column("since", TIMESTAMP, "When a sync first failed in this way"),
+            column("last_seen_at", TIMESTAMP, "When a sync last failed in this way"),
+            column("times", COUNT, "Number of consecutive syncs that failed in this way"),
+            column(
+                "is_refusal",
+                FLAG,
+                "Whether the credential may not read the property; null if release 0.1.0 wrote the row",
+                nullable=True,
+            ),
             column("month", TEXT, "The month of since, YYYY-MM"),
         ]
     ),

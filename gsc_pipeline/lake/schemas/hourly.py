@@ -1,4 +1,4 @@
-"""The hours of the last days, by property and by page."""
+"""Hourly clicks and impressions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gsc_pipeline.lake.schemas.spec import (
     DATA_DATE,
     FLAG,
     GRAIN,
-    MOMENT,
     MONTH,
     SEARCH_TYPE,
     SITE_URL,
     SUM_POSITION,
+    TIMESTAMP,
     URL_OF_PAGE_GRAIN,
     WORKSPACE,
     TableSpec,
@@ -23,14 +23,16 @@ from gsc_pipeline.lake.schemas.spec import (
 
 SEARCHDATA_HOURLY = TableSpec(
     "searchdata_hourly",
-    "Clicks and impressions by hour, once for the whole property and once by page. Search Console shows the "
-    "last ten days; the rows of earlier ones stay.",
+    "Clicks and impressions by hour, for the whole property and by page. Search Console shows the last ten "
+    "days; rows of earlier days are kept.",
     keys=("workspace", "site_url", "search_type", "grain", "hour_start", "url"),
     schema=pa.schema(
         [
             DATA_DATE,
-            column("hour", COUNT, "The hour of the Pacific day, 0 to 23; 1 comes twice when clocks go back"),
-            column("hour_start", MOMENT, "The moment at which the hour began"),
+            column(
+                "hour", COUNT, "The hour of the Pacific day, 0 to 23; hour 1 occurs twice when clocks go back"
+            ),
+            column("hour_start", TIMESTAMP, "When the hour began"),
             SITE_URL,
             SEARCH_TYPE,
             GRAIN,
@@ -38,7 +40,7 @@ SEARCHDATA_HOURLY = TableSpec(
             column("impressions", COUNT, "Searches that showed the property; times the page was shown"),
             CLICKS,
             SUM_POSITION,
-            column("is_complete", FLAG, "False while Google still counts the hour"),
+            column("is_complete", FLAG, "False while the hour may still change"),
             WORKSPACE,
             MONTH,
         ]

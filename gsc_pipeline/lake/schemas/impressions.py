@@ -1,7 +1,4 @@
-"""The two tables that are column for column those of Google's bulk data export.
-
-How rows are made: `sync.grains`.
-"""
+"""The two tables with the columns of Google's bulk data export. `sync.grains` makes their rows."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from gsc_pipeline.lake.schemas.spec import (
     DEVICE,
     FLAG,
     IS_ANONYMIZED_QUERY,
+    IS_TRUNCATED,
     MONTH,
     QUERY,
     SEARCH_TYPE,
@@ -25,8 +23,8 @@ from gsc_pipeline.lake.schemas.spec import (
     column,
 )
 
-# Flags of the bulk data export that the API cannot give together with other dimensions: always null
-# here, present so that SQL written for the export runs unchanged.
+# Flags of the bulk data export that the API does not give together with other dimensions. They are null
+# except in days that were imported from an export, and exist so that SQL written for it runs unchanged.
 SEARCH_APPEARANCE_FLAGS = (
     "is_amp_top_stories",
     "is_amp_blue_link",
@@ -60,9 +58,14 @@ SEARCH_APPEARANCE_FLAGS = (
     "is_learning_videos",
 )
 
+_FROM_EXPORT_ONLY = (
+    "Search appearance: set in days imported from the bulk export, null in days read from the API, which "
+    "does not give it at this grain"
+)
+
 SITE_IMPRESSION = TableSpec(
     "searchdata_site_impression",
-    "Clicks and impressions by property, day, query, country and device, counted by property: a search "
+    "Clicks and impressions by property, day, query, country and device, aggregated by property: a search "
     "that shows three pages of the property is one impression.",
     keys=(
         "workspace",
@@ -88,18 +91,19 @@ SITE_IMPRESSION = TableSpec(
             column(
                 "sum_top_position",
                 COUNT,
-                "Sum over impressions of the topmost position, counted from zero; null for feeds",
+                "Sum of the zero-based topmost positions of all impressions; null for feeds",
                 nullable=True,
             ),
             WORKSPACE,
             MONTH,
+            IS_TRUNCATED,
         ]
     ),
 )
 
 URL_IMPRESSION = TableSpec(
     "searchdata_url_impression",
-    "Clicks and impressions by page, day, query, country and device, counted by page: a search that shows "
+    "Clicks and impressions by page, day, query, country and device, aggregated by page: a search that shows "
     "three pages of the property is three impressions.",
     keys=(
         "workspace",
@@ -111,32 +115,36 @@ URL_IMPRESSION = TableSpec(
         "is_anonymized_query",
         "country",
         "device",
+        "is_anonymized_discover",
+        *SEARCH_APPEARANCE_FLAGS,
     ),
     schema=pa.schema(
         [
             DATA_DATE,
             SITE_URL,
-            column("url", TEXT, "The page's address"),
+            column("url", TEXT, "The page's URL; empty for anonymised rows of Discover"),
             QUERY,
             IS_ANONYMIZED_QUERY,
-            column("is_anonymized_discover", FLAG, "False: the API does not give anonymised Discover rows"),
+            column(
+                "is_anonymized_discover",
+                FLAG,
+                "True for rows of Discover without a page and a country, which only the bulk export has",
+            ),
             COUNTRY,
             SEARCH_TYPE,
             DEVICE,
-            *(
-                column(flag, FLAG, "Always null: the API does not give it at this grain", nullable=True)
-                for flag in SEARCH_APPEARANCE_FLAGS
-            ),
+            *(column(flag, FLAG, _FROM_EXPORT_ONLY, nullable=True) for flag in SEARCH_APPEARANCE_FLAGS),
             column("impressions", COUNT, "Times the page was shown in search results"),
             CLICKS,
             column(
                 "sum_position",
                 COUNT,
-                "Sum over impressions of the page's position, counted from zero; null for feeds",
+                "Sum of the zero-based positions of all impressions; null for feeds",
                 nullable=True,
             ),
             WORKSPACE,
             MONTH,
+            IS_TRUNCATED,
         ]
     ),
 )

@@ -1,4 +1,4 @@
-"""What the insights found: a table each, in the words of analysts. How they are found: `insights`."""
+"""The tables of the insights. The package `insights` computes their rows."""
 
 from __future__ import annotations
 
@@ -11,36 +11,51 @@ from gsc_pipeline.lake.schemas.spec import (
     DAY,
     DECIMAL,
     FLAG,
-    MOMENT,
     MONTH,
     SEARCH_TYPE,
     SITE_URL,
     TEXT,
+    TIMESTAMP,
     WORKSPACE,
     TableSpec,
     column,
 )
 
 _MONTH = column("month", TEXT, "The month of as_of, YYYY-MM")
-_AS_OF = column("as_of", DAY, "The property's last final day: the window ends on it")
-_DAYS = column("days", COUNT, "Final days that were counted, in each window where there are two")
-_QUERY = column("query", TEXT, "What people searched for")
-_IS_BRAND = column("is_brand", FLAG, "Whether the query holds one of the workspace's brand terms")
-_IMPRESSIONS = column("impressions", COUNT, "Times shown in search results")
-_CTR = column("ctr", DECIMAL, "Clicks by impressions, 0 to 1")
-_POSITION = column("position", DECIMAL, "Average position, weighted by impressions, counted from one")
-_POSITION_IF_ANY = column("position", DECIMAL, "Average position, likewise; null for feeds", nullable=True)
-_TOP_URL = column("url", TEXT, "The page shown most often for it in the window", nullable=True)
+_AS_OF = column("as_of", DAY, "The last final day of the property and search type, on which the window ends")
+_DAYS = column("days", COUNT, "Final days in the window; if two windows are compared, in each of them")
+_QUERY = column("query", TEXT, "The search query")
+_IS_BRAND = column("is_brand", FLAG, "Whether the query contains one of the workspace's brand terms")
+_IMPRESSIONS = column("impressions", COUNT, "Impressions in search results")
+_CTR = column("ctr", DECIMAL, "Clicks divided by impressions, 0 to 1")
+_CTR_OR_NULL = column(
+    "ctr", DECIMAL, "Clicks divided by impressions; null without impressions", nullable=True
+)
+_POSITION = column("position", DECIMAL, "Average position, weighted by impressions; 1 is the top")
+_POSITION_OR_NULL = column(
+    "position", DECIMAL, "Average position; null without impressions and for feeds", nullable=True
+)
+_TOP_URL = column(
+    "url",
+    TEXT,
+    "Page with the most impressions for the query; null if unknown",
+    nullable=True,
+)
 _FOUND_IN = (WORKSPACE, _MONTH, SITE_URL, SEARCH_TYPE, _AS_OF)
 _COMPARED = (
-    column("clicks_before", COUNT, "Clicks in the window before"),
+    column("clicks_before", COUNT, "Clicks in the earlier window"),
     column("clicks", COUNT, "Clicks in the window"),
-    column("change", COUNT, "Clicks won; negative where lost"),
-    column("change_share", DECIMAL, "The change as a part of clicks_before; null without any", nullable=True),
-    column("impressions_before", COUNT, "Impressions in the window before"),
+    column("change", COUNT, "Clicks gained; negative if lost"),
+    column("change_share", DECIMAL, "change divided by clicks_before; null if that is 0", nullable=True),
+    column("impressions_before", COUNT, "Impressions in the earlier window"),
     column("impressions", COUNT, "Impressions in the window"),
-    column("position_before", DECIMAL, "Average position before; null unless shown", nullable=True),
-    column("position", DECIMAL, "Average position; null unless shown, and for feeds", nullable=True),
+    column(
+        "position_before",
+        DECIMAL,
+        "Average position in the earlier window; null without impressions and for feeds",
+        nullable=True,
+    ),
+    _POSITION_OR_NULL,
 )
 
 
@@ -53,7 +68,7 @@ def _split(part: str, what: str) -> tuple[pa.Field, pa.Field]:
 
 DAILY_PERFORMANCE = TableSpec(
     "daily_performance",
-    "Each day's true totals, and how they divide into brand, non-brand and anonymised queries.",
+    "Totals by day, split into brand, non-brand and anonymised queries, and what the API cut off.",
     keys=("workspace", "site_url", "search_type", "data_date"),
     schema=pa.schema(
         [
@@ -62,40 +77,41 @@ DAILY_PERFORMANCE = TableSpec(
             SITE_URL,
             SEARCH_TYPE,
             DATA_DATE,
-            column("is_final", FLAG, "False while the day may still change, or if its last read failed"),
-            column("truncated", FLAG, "The API's cap on rows was reached: anonymised holds the rest too"),
+            column("is_final", FLAG, "False if the day may still change or its last read failed"),
+            column("truncated", FLAG, "Whether the API cut off rows of the day"),
             CLICKS,
             _IMPRESSIONS,
-            column("ctr", DECIMAL, "Clicks by impressions, 0 to 1; null unless shown", nullable=True),
-            column("position", DECIMAL, "Average position; null unless shown, and for feeds", nullable=True),
-            *_split("brand", "of queries that hold a brand term"),
-            *_split("non_brand", "of the other named queries"),
-            *_split("anonymised", "that no named query holds: total less named"),
+            _CTR_OR_NULL,
+            _POSITION_OR_NULL,
+            *_split("brand", "of queries that contain a brand term"),
+            *_split("non_brand", "of other queries that Google names"),
+            *_split("anonymised", "of queries that Google does not name: total minus named and cut"),
+            *_split("cut", "of countries and devices whose queries the API cut off"),
         ]
     ),
 )
 
 CTR_CURVE = TableSpec(
     "ctr_curve",
-    "The property's own click-through rate by position and device, without brand queries.",
+    "Click-through rate of the property by position and device, without brand queries.",
     keys=("workspace", "site_url", "search_type", "device", "position"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
             column("device", TEXT, "DESKTOP MOBILE TABLET"),
-            column("position", COUNT, "The position, rounded, counted from one"),
+            column("position", COUNT, "Rounded position; 1 is the top"),
             CLICKS,
             _IMPRESSIONS,
-            column("ctr", DECIMAL, "Clicks by impressions; null unless shown", nullable=True),
-            column("expected_ctr", DECIMAL, "The same, read between its neighbours where shown too seldom"),
+            _CTR_OR_NULL,
+            column("expected_ctr", DECIMAL, "ctr, or interpolated if there are too few impressions"),
         ]
     ),
 )
 
 CTR_GAP = TableSpec(
     "ctr_gap",
-    "Queries that get far fewer clicks than the property's own curve gives at their positions.",
+    "Queries with far fewer clicks than ctr_curve predicts for their positions.",
     keys=("workspace", "site_url", "search_type", "query", "device"),
     schema=pa.schema(
         [
@@ -108,15 +124,15 @@ CTR_GAP = TableSpec(
             _IMPRESSIONS,
             _CTR,
             _POSITION,
-            column("expected_ctr", DECIMAL, "What the curve gives at the positions it was shown at"),
-            column("gap_clicks", DECIMAL, "Impressions × (expected_ctr − ctr): the clicks that are missing"),
+            column("expected_ctr", DECIMAL, "CTR that ctr_curve predicts for the positions of the query"),
+            column("gap_clicks", DECIMAL, "Missing clicks: impressions × (expected_ctr − ctr)"),
         ]
     ),
 )
 
 STRIKING_DISTANCE = TableSpec(
     "striking_distance",
-    "Queries just below the best positions, and the clicks that a better one would bring.",
+    "Queries just below the top positions, and the clicks that a better position would add.",
     keys=("workspace", "site_url", "search_type", "query"),
     schema=pa.schema(
         [
@@ -132,7 +148,7 @@ STRIKING_DISTANCE = TableSpec(
             column(
                 "expected_ctr",
                 DECIMAL,
-                "What the curve gives at the better position; null without a curve",
+                "CTR that ctr_curve predicts for the better position; null without a curve",
                 nullable=True,
             ),
             column(
@@ -147,7 +163,7 @@ STRIKING_DISTANCE = TableSpec(
 
 CANNIBALISATION = TableSpec(
     "cannibalisation",
-    "Queries whose clicks are split between pages, a row for each page with a notable part of them.",
+    "Queries whose clicks are split between pages, one row for each page with a notable share.",
     keys=("workspace", "site_url", "search_type", "query", "url"),
     schema=pa.schema(
         [
@@ -155,17 +171,15 @@ CANNIBALISATION = TableSpec(
             _DAYS,
             _QUERY,
             _IS_BRAND,
-            column("url", TEXT, "One of the pages that share the query"),
-            column("pages", COUNT, "How many pages share it, each with a notable part of its clicks"),
-            column(
-                "hhi", DECIMAL, "Sum of squares of all its pages' parts of its impressions: 1 is one page"
-            ),
-            column("query_clicks", COUNT, "The query's clicks on all its pages"),
-            column("query_impressions", COUNT, "The query's impressions, counted by page"),
+            column("url", TEXT, "One of the pages that share the clicks of the query"),
+            column("pages", COUNT, "Number of pages with a notable share of the query's clicks"),
+            column("hhi", DECIMAL, "Sum of squares of its pages' impression shares; 1 is one page"),
+            column("query_clicks", COUNT, "Clicks of the query on all pages"),
+            column("query_impressions", COUNT, "Impressions of the query, counted by page"),
             CLICKS,
-            column("click_share", DECIMAL, "The page's part of the query's clicks, 0 to 1"),
+            column("click_share", DECIMAL, "The page's share of query_clicks, 0 to 1"),
             _IMPRESSIONS,
-            column("impression_share", DECIMAL, "The page's part of the query's impressions, 0 to 1"),
+            column("impression_share", DECIMAL, "The page's share of query_impressions, 0 to 1"),
             _POSITION,
         ]
     ),
@@ -173,14 +187,16 @@ CANNIBALISATION = TableSpec(
 
 CONTENT_DECAY = TableSpec(
     "content_decay",
-    "Pages that lost a good part of their clicks against an equal window before.",
+    "Pages that lost a notable share of their clicks against an equal, earlier window.",
     keys=("workspace", "site_url", "search_type", "url", "compared_with"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            column("url", TEXT, "The page's address"),
-            column("compared_with", TEXT, "previous (the window just before) or year_before (52 weeks back)"),
+            column("url", TEXT, "The page's URL"),
+            column(
+                "compared_with", TEXT, "previous (the window just before) or year_before (52 weeks earlier)"
+            ),
             *_COMPARED,
         ]
     ),
@@ -188,15 +204,15 @@ CONTENT_DECAY = TableSpec(
 
 WINNERS_AND_LOSERS = TableSpec(
     "winners_and_losers",
-    "Queries and pages whose clicks changed against the equal window just before, more than by chance.",
+    "Queries and pages whose clicks changed against the previous window by more than chance.",
     keys=("workspace", "site_url", "search_type", "dimension", "item"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
             column("dimension", TEXT, "query or page"),
-            column("item", TEXT, "The query, or the page's address"),
-            column("kind", TEXT, "winner, loser, new (not shown before) or lost (not shown any more)"),
+            column("item", TEXT, "The query, or the page's URL"),
+            column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
         ]
     ),
@@ -204,40 +220,40 @@ WINNERS_AND_LOSERS = TableSpec(
 
 ANOMALIES = TableSpec(
     "anomalies",
-    "Final days that stand out against the same weekday of the weeks before.",
+    "Final days far from the same weekday of the weeks before.",
     keys=("workspace", "site_url", "search_type", "data_date", "metric"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             DATA_DATE,
             column("metric", TEXT, "clicks, impressions or position"),
-            column("value", DECIMAL, "What it was"),
-            column("expected", DECIMAL, "The median of the same weekday in the weeks before"),
-            column("spread", DECIMAL, "Their deviation: 1.4826 × MAD, but no less than chance alone makes"),
-            column("robust_z", DECIMAL, "(value − expected) by spread: how far out, and to which side"),
-            column("weeks", COUNT, "How many such weekdays there were"),
+            column("value", DECIMAL, "Value of the metric on the day"),
+            column("expected", DECIMAL, "Median of the same weekday in the weeks before"),
+            column("spread", DECIMAL, "Spread of those days: 1.4826 × MAD, but at least what chance causes"),
+            column("robust_z", DECIMAL, "(value − expected) / spread"),
+            column("weeks", COUNT, "Number of those weekdays with data"),
         ]
     ),
 )
 
 INDEX_COVERAGE = TableSpec(
     "index_coverage",
-    "What Google's index says of the inspected pages, state by state, and of the sitemaps, one by one.",
+    "Index states of inspected pages, one row per state, and sitemaps, one row each.",
     keys=("workspace", "site_url", "source", "item", "is_problem"),
     schema=pa.schema(
         [
             WORKSPACE,
             _MONTH,
             SITE_URL,
-            column("as_of", DAY, "The last day on which it was looked at"),
+            column("as_of", DAY, "Day of the latest inspection or record"),
             column("source", TEXT, "inspections or sitemaps"),
-            column("item", TEXT, "The state in Google's words, or the sitemap's address"),
-            column("is_problem", FLAG, "Whether someone should look at it"),
-            column("verdict", TEXT, "Google's verdict on the pages; null for sitemaps", nullable=True),
-            column("pages", COUNT, "Inspected pages in the state; addresses the sitemap submits"),
-            column("share", DECIMAL, "Their part of all inspected pages; null for sitemaps", nullable=True),
-            column("errors", COUNT, "Errors Google found in the sitemap; null for states", nullable=True),
-            column("warnings", COUNT, "Warnings, likewise", nullable=True),
+            column("item", TEXT, "Google's name of the state, or the URL of the sitemap"),
+            column("is_problem", FLAG, "Whether it needs attention"),
+            column("verdict", TEXT, "Google's verdict for the pages; null for sitemaps", nullable=True),
+            column("pages", COUNT, "Inspected pages in the state, or URLs that the sitemap submits"),
+            column("share", DECIMAL, "Their share of all inspected pages; null for sitemaps", nullable=True),
+            column("errors", COUNT, "Errors in the sitemap; null for states", nullable=True),
+            column("warnings", COUNT, "Warnings in the sitemap; null for states", nullable=True),
             column("example_url", TEXT, "One of the pages; null for sitemaps", nullable=True),
         ]
     ),
@@ -245,15 +261,15 @@ INDEX_COVERAGE = TableSpec(
 
 INSIGHT_REFRESHES = TableSpec(
     "insight_refreshes",
-    "What each workspace's insights were last made from: one row per workspace.",
+    "The last refresh of each workspace's insights: one row per workspace.",
     keys=("workspace",),
     schema=pa.schema(
         [
             WORKSPACE,
             _MONTH,
             column("as_of", DAY, "The last final day among the workspace's properties"),
-            column("refreshed_at", MOMENT, "When the insights were made"),
-            column("fingerprint", TEXT, "Changes when data, thresholds, brand terms or definitions do"),
+            column("refreshed_at", TIMESTAMP, "Time of the refresh"),
+            column("fingerprint", TEXT, "Hash of data, thresholds, brand terms and definitions"),
         ]
     ),
 )
@@ -269,4 +285,4 @@ INSIGHTS = (
     ANOMALIES,
     INDEX_COVERAGE,
 )
-"""The tables that the insights fill, in the order in which people ask for them."""
+"""The tables of the insights, in the order of the documentation."""

@@ -1,0 +1,1 @@
+"""The `gsc` command: options, exit codes, and what it prints."""

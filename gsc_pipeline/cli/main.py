@@ -1,0 +1,526 @@
+"""The `gsc` command: options, exit codes, and one line for each error.
+
+Imports are inside the commands, so that each starts fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from dotenv import dotenv_values
+
+from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.settings import ConfigurationError, Settings, folder_or_uri, load_settings
+from gsc_pipeline.text.printing import escaped
+from gsc_pipeline.text.secrets import masked
+
+if TYPE_CHECKING:
+    from gsc_pipeline.days import Window
+    from gsc_pipeline.lake.lake import Lake
+
+MOST_DAYS = 3660
+"""Ten years, far more than Search Console shows."""
+
+FAILED = 1
+MISUSED = 2
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+app = typer.Typer(
+    help="Keep an exact, SQL-ready copy of Google Search Console data.",
+    epilog="Settings are environment variables, such as GSC_WORKSPACES_FILE and GSC_LAKE: "
+    "docs/configuration.md lists them. Getting started: docs/setup.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command. An error is one line on standard error and a non-zero exit code."""
+    try:
+        _read_env_file()
+        # Arrow reads it when it is first imported. `prepare_arrow` says why.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+        sys.exit(app(prog_name="gsc", standalone_mode=False))
+    except typer.exceptions.TyperException as error:
+        _fail(MISUSED, _usage(error))
+    except ConfigurationError as error:
+        _fail(MISUSED, str(error))
+    except PipelineError as error:
+        _fail(FAILED, str(error))
+    except Exception:  # noqa: BLE001
+        # A mistake of ours. The traceback may quote what a library was given.
+        typer.echo(escaped(masked(traceback.format_exc()), keep="\n"), err=True)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        _fail(130, "interrupted; committed days are kept, and the next sync continues from there")
+
+
+@app.command()
+def sync(
+    workspaces: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORKSPACE", help="Workspace ids; all active workspaces by default."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="The last N complete Pacific days.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="The first day.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="DATE", help="The last day (yesterday).")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every day, changed or not.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the lake's copy of the workspaces up to date."""
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.cli.display import SyncDisplay
+    from gsc_pipeline.days import pacific_today, utc_now
+    from gsc_pipeline.lake.arrow_process import prepare_arrow
+    from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+    from gsc_pipeline.workspaces.registry import load_workspaces, select
+
+    prepare_arrow()
+    settings = _settings_with_log()
+    window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
+    selected = select(load_workspaces(settings.workspaces_file), workspaces or [])
+    services = Services(settings)
+    display = SyncDisplay(quiet=as_json)
+    try:
+        with _interrupted_by_sigterm(), display:
+            summary = sync_all(
+                selected,
+                window,
+                services.opener(by_person=True),
+                services.lake,
+                options=services.sync_options(full=full),
+                on_progress=display.progress,
+                on_report=display.report,
+            )
+    except SyncFatalError as error:
+        if as_json:
+            typer.echo(json.dumps(error.as_json()))
+        raise
+    if as_json:
+        typer.echo(json.dumps(summary.as_json()))
+    else:
+        display.summary(summary)
+
+
+@app.command()
+def status(
+    as_json: AsJson = False,
+) -> None:
+    """Show the days held of each workspace, which are final, and what fails."""
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.cli.display import print_status, warn, warn_of_damage
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.monitoring.status import workspace_states
+    from gsc_pipeline.state.store import StateError
+    from gsc_pipeline.workspaces.registry import load_workspaces
+
+    settings = load_settings()
+    lake = Lake(settings.lake)
+    workspaces = load_workspaces(settings.workspaces_file)
+    states = workspace_states(workspaces, lake)
+    try:
+        circuits = Services(settings).open_circuits(workspaces)
+    except StateError as error:
+        warn(f"the state of the circuit breakers is unknown: {error}")
+        circuits = []
+    warn_of_damage(states)
+    if as_json:
+        shown = {
+            "workspaces": [state.as_json() for state in states],
+            "left_alone": [circuit.as_json() for circuit in circuits],
+        }
+        typer.echo(json.dumps(shown))
+    else:
+        print_status(states, circuits)
+        _warn_if_empty(lake)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. There is no sign-in, so use the loopback address.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8089,
+) -> None:
+    """Serve /health/sync, /health/live and /metrics over HTTP, and send alerts."""
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.cli.display import warn
+    from gsc_pipeline.monitoring.alerts import check_addresses, evaluating
+    from gsc_pipeline.monitoring.http import LOOPBACK, make_app, serve_until_stopped
+    from gsc_pipeline.monitoring.metrics import metrics_text
+
+    settings = _settings_with_log()
+    alert_urls = settings.alert_urls.get_secret_value()
+    check_addresses(alert_urls)
+    if host not in LOOPBACK:
+        warn(f"anyone who can reach {host} can read these pages: there is no sign-in")
+    probe = None
+    if os.environ.get("DAGSTER_HOME"):
+        from gsc_pipeline.defs.instance import instance_probe
+
+        probe = instance_probe()
+    services = Services(settings)
+    monitor = services.health_monitor_with(probe_instance=probe)
+    with evaluating(services.alerts, monitor) if alert_urls else nullcontext():
+        serve_until_stopped(
+            make_app(monitor, metrics_text(monitor, by_workspace=settings.metrics_by_workspace)),
+            host=host,
+            port=port,
+            on_ready=lambda url: typer.echo(f"{url}/health/sync and {url}/metrics (Ctrl-C to stop)"),
+        )
+    if monitor.is_observing:
+        # Arrow's threads are joined at exit, also one that waits for a storage that hangs.
+        sys.stdout.flush()
+        os._exit(0)
+
+
+@app.command()
+def housekeeping(
+    as_json: AsJson = False,
+) -> None:
+    """Compact the lake's small files, shorten its logs, and delete files that no table needs."""
+    from gsc_pipeline.cli.display import print_housekeeping
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.lake.maintenance import compact_and_vacuum
+
+    settings = _settings_with_log()
+    done = compact_and_vacuum(Lake(settings.lake), retention_hours=settings.vacuum_hours)
+    if as_json:
+        typer.echo(json.dumps({"tables": [table.as_json() for table in done]}))
+    else:
+        print_housekeeping(done)
+
+
+@app.command()
+def verify(
+    workspaces: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORKSPACE", help="Workspace ids; the whole lake by default."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair what files, rows and Search Console allow.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file and day of the lake with its logs and ledger. Exits with 1 if they disagree."""
+    import uuid
+
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.cli.display import print_repair, print_verification
+    from gsc_pipeline.days import utc_now
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.sync.repair import repair as repair_lake
+    from gsc_pipeline.sync.verify import verify as verify_lake
+    from gsc_pipeline.workspaces.registry import load_workspaces, named
+
+    settings = _settings_with_log()
+    if workspaces:
+        listed = load_workspaces(settings.workspaces_file)
+        workspaces = [named(listed, id_).id for id_ in workspaces]
+    lake = Lake(settings.lake)
+    found = left = verify_lake(lake, workspaces or None)
+    done = None
+    if repair and not found.is_good:
+        sync = Services(settings).sync_workspaces
+        ids = workspaces or None
+        done = repair_lake(lake, found, sync, workspaces=ids, now=utc_now(), run_id=uuid.uuid4().hex)
+        left = done.left
+    if as_json:
+        repaired = {"repaired": done.done if done else (), "lost": done.lost if done else ()}
+        typer.echo(json.dumps({**left.as_json(), **repaired}))
+    else:
+        if done:
+            print_repair(found, done)
+        print_verification(left)
+        _warn_if_empty(lake)
+    if not left.is_good or (done and done.lost):
+        sys.exit(FAILED)
+
+
+@app.command("import-export")
+def import_export(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Parquet files, folders or URIs of a bucket; * in quotes for any characters."
+        ),
+    ],
+    workspace: Annotated[str, typer.Option(metavar="ID", help="The workspace whose properties they hold.")],
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="The first day to import.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="DATE", help="The last day to import.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import days of Google's bulk data export from the Parquet files that BigQuery exports."""
+    import uuid
+
+    # Before Arrow is loaded: the memory that its Parquet reader frees then returns to the system.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.cli.display import SyncDisplay, print_import
+    from gsc_pipeline.days import utc_now
+    from gsc_pipeline.lake.arrow_process import prepare_arrow
+    from gsc_pipeline.sync.bulk_export.merge import ImportOptions
+    from gsc_pipeline.sync.bulk_export.merge import import_export as import_days
+    from gsc_pipeline.workspaces.registry import load_workspaces, named
+
+    prepare_arrow()
+    settings = _settings_with_log()
+    wanted = named(load_workspaces(settings.workspaces_file), workspace)
+    services = Services(settings)
+    with SyncDisplay(quiet=as_json) as display:
+        report = import_days(
+            paths,
+            wanted,
+            services.lake,
+            options=ImportOptions(settings.commit_rows, _days(start, end), dry_run, services.leases),
+            now=utc_now(),
+            run_id=uuid.uuid4().hex,
+            on_progress=display.progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    print_import(report, quiet=as_json)
+    if report.failed:
+        sys.exit(FAILED)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8088,
+    export: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Replay the CSV files of an export from Search Console."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Shift a replay by whole weeks so that it ends near DATE."),
+    ] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(metavar="PROPERTY", help="A synthetic property to serve.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a workspaces file and a key for this simulator to DIR."),
+    ] = None,
+) -> None:
+    """Serve a simulated Search Console, which needs no account, on this machine only."""
+    from gsc_pipeline.cli.display import print_simulator
+    from gsc_pipeline.simulator import ReplayedProperty, Simulator, SyntheticProperty, serve_forever
+    from gsc_pipeline.simulator.wire.home import write_home
+
+    moved_to = None if until is None else _date("--until", until)
+    replays = [ReplayedProperty.from_export(folder, until=moved_to) for folder in export or []]
+    sites = site or ([] if replays else ["sc-domain:acme.example", "https://shop.acme.example/"])
+    simulator = Simulator([*replays, *(SyntheticProperty(site_url) for site_url in sites)])
+
+    def ready(url: str) -> None:
+        served = [*(replay.site_url for replay in replays), *sites]
+        home = None if write is None else write_home(write, url, served)
+        print_simulator(url, served, home)
+
+    serve_forever(simulator, host="127.0.0.1", port=port, on_ready=ready)
+
+
+@app.command()
+def demo() -> None:
+    """Sync made-up workspaces from a simulator into data/demo and show the result. Needs no account."""
+    from gsc_pipeline.demo.run import run_demo
+
+    sys.exit(run_demo())
+
+
+@app.command()
+def query(
+    sql: Annotated[
+        str,
+        typer.Argument(
+            metavar="SQL", help="In quotes. SHOW TABLES lists the tables, DESCRIBE sync_ledger columns."
+        ),
+    ],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
+) -> None:
+    """Run a SQL query (DuckDB) on the lake's tables."""
+    import duckdb
+
+    from gsc_pipeline.cli.tables import print_csv, print_json, print_rows
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.lake.sql import connect, mistake_in_sql
+
+    lake = Lake(load_settings().lake)
+    try:
+        with connect(lake) as connection:
+            result = connection.execute(sql)
+            if result is None or not result.description:
+                raise ConfigurationError("query", ["this is not a query: expected a SELECT"])
+            columns = [column[0] for column in result.description]
+            rows = result.fetchall()
+    except duckdb.Error as error:
+        raise ConfigurationError("query", [mistake_in_sql(str(error))]) from None
+    _warn_if_empty(lake)
+    printer = print_csv if as_csv else print_json if as_json else print_rows
+    printer(columns, rows)
+
+
+@app.command("duckdb")
+def duckdb_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as search.duckdb.")],
+) -> None:
+    """Write a DuckDB file with a view of each table, for BI tools."""
+    from gsc_pipeline.lake.duckdb_bucket import INSTALL
+    from gsc_pipeline.lake.duckdb_file import write_duckdb_file
+    from gsc_pipeline.lake.lake import Lake
+
+    lake = Lake(load_settings().lake)
+    access = write_duckdb_file(lake, file).access
+    _warn_if_empty(lake)
+    if access is None:
+        typer.echo(f"{file}: open it read-only. It shows the lake as it is now: write it again after syncs")
+    else:
+        typer.echo(
+            f"{file}: open it read-only. It shows every sync and holds no credentials. Its reader needs "
+            f"DuckDB's extensions ({INSTALL}) and runs first:\n{access.secret}"
+        )
+
+
+@app.command()
+def report(
+    workspace: Annotated[str, typer.Argument(metavar="WORKSPACE", help="The id of the workspace.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="Where the files go: a folder, or s3://… (GSC_REPORTS by default)."
+        ),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV file per insight.")] = False,
+) -> None:
+    """Write a workspace's report: one HTML file that needs no network to open."""
+    from gsc_pipeline.days import utc_now
+    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.report.write import write_report
+    from gsc_pipeline.workspaces.registry import load_workspaces, named
+
+    settings = load_settings()
+    wanted = named(load_workspaces(settings.workspaces_file), workspace)
+    place = _place("--output", output) if output else settings.reports
+    for file in write_report(Lake(settings.lake), wanted, place, now=utc_now(), as_csv=as_csv):
+        typer.echo(file.address)
+
+
+def _read_env_file() -> None:
+    """Set the variables of `.env` in the working directory. As in Dagster, they replace the environment's."""
+    try:
+        given = dotenv_values(Path.cwd() / ".env")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(".env", [f"cannot be read ({cause})"]) from None
+    os.environ.update({name: value for name, value in given.items() if value is not None})
+
+
+def _settings_with_log() -> Settings:
+    """The settings, with logging configured as they say."""
+    from gsc_pipeline.cli.logs import configure_logging
+
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    return settings
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block."""
+    received: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if received:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _warn_if_empty(lake: Lake) -> None:
+    """Warn of an empty lake, which may be a mistyped GSC_LAKE."""
+    from gsc_pipeline.cli.display import warn
+    from gsc_pipeline.lake.schemas import SYNC_LEDGER
+
+    if lake.dataset(SYNC_LEDGER) is None:
+        warn(f"{lake.uri} is empty: run gsc sync, or check GSC_LAKE")
+
+
+def _usage(error: typer.exceptions.TyperException) -> str:
+    """The error, and the command that shows the usage."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    return f"{message.rstrip('.')} (see {context.command_path} --help)" if context else message
+
+
+def _fail(code: int, message: str) -> None:
+    for line in message.splitlines():
+        typer.echo(f"gsc: {escaped(masked(line))}", err=True)
+    sys.exit(code)
+
+
+def _window(days: int | None, start: str | None, end: str | None, today: date, default_days: int) -> Window:
+    """The window of the options. Raises ConfigurationError if it is reversed or not over yet."""
+    from gsc_pipeline.days import ONE_DAY, Window
+
+    if start is None and end is None:
+        if days is not None and not 1 <= days <= MOST_DAYS:
+            raise ConfigurationError("--days", [f"{days}: expected 1 to {MOST_DAYS}"])
+        return Window.last_complete(default_days if days is None else days, today)
+    if days is not None or start is None:
+        raise ConfigurationError("window", ["expected either --days, or --start with or without --end"])
+    first = _date("--start", start)
+    last = today - ONE_DAY if end is None else _date("--end", end)
+    if last >= today or first >= today:
+        late = last if last >= today else first
+        raise ConfigurationError("window", [f"{late} is not over in California, where it is {today}"])
+    if first > last:
+        raise ConfigurationError("window", [f"reversed: --start {first} is after --end {last}"])
+    return Window.inclusive(first, last)
+
+
+def _days(start: str | None, end: str | None) -> Window | None:
+    """The days of an import; None for all."""
+    from gsc_pipeline.days import Window
+
+    if start is None and end is None:
+        return None
+    first = date.min if start is None else _date("--start", start)
+    last = date(9999, 1, 1) if end is None else _date("--end", end)
+    if first > last:
+        raise ConfigurationError("window", [f"reversed: --start {first} is after --end {last}"])
+    return Window.inclusive(first, last)
+
+
+def _place(option: str, text: str) -> str:
+    try:
+        return folder_or_uri(text)
+    except ValueError as error:
+        raise ConfigurationError(option, [f"{text!r}: {error}"]) from None
+
+
+def _date(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(option, [f"{text!r}: expected a date such as 2026-11-20"]) from None

@@ -1,0 +1,1 @@
+"""Everything that imports Dagster, a module per Dagster concept."""

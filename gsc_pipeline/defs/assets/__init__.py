@@ -1,0 +1,1 @@
+"""The assets. `sync` reads and commits, `insights` computes the findings, `report` writes the report."""

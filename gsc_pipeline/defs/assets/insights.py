@@ -1,0 +1,195 @@
+"""The insights of a workspace, one table each, and the report that is made from them.
+
+`insights` and `report` are imported inside functions: they load libraries that other runs do not need.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from gsc_pipeline.days import Clock
+from gsc_pipeline.defs.assets.lineage import column_lineage, sources
+from gsc_pipeline.defs.metadata import about, column_schema, table_metadata
+from gsc_pipeline.defs.partitions import ListedWorkspaces
+from gsc_pipeline.defs.resources import LakeTables, ReportsFolder, WorkspacesFile
+from gsc_pipeline.defs.workspace_runs import RETRIES, WorkspaceRun, process_workspaces
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import (
+    CTR_CURVE,
+    DAILY_PERFORMANCE,
+    INSIGHTS,
+    PAST_CAP,
+    SITE_IMPRESSION,
+    STANDING_FAILURES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    TableSpec,
+)
+from gsc_pipeline.sync.outcome import Outcome
+from gsc_pipeline.workspaces.registry import Workspace
+
+if TYPE_CHECKING:
+    from gsc_pipeline.insights.refresh import InsightsReport
+    from gsc_pipeline.report.data import ReportData
+
+CLIENT_REPORT = "client_report"
+
+REPORTED = (
+    *(table for table in INSIGHTS if table is not CTR_CURVE),
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    STANDING_FAILURES,
+    PAST_CAP,
+)
+"""The tables that the report reads."""
+
+
+def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
+    """The multi-asset of the insights and the report. It updates them for each workspace of a run.
+
+    The insights of a workspace are computed only if the workspace's data has changed.
+    """
+
+    @dg.multi_asset(
+        name="insights",
+        specs=[*(_spec(table) for table in INSIGHTS), _report_spec()],
+        partitions_def=partitions,
+        can_subset=True,
+        retry_policy=retries,
+    )
+    def insights(
+        context: dg.AssetExecutionContext,
+        workspaces: WorkspacesFile,
+        lake: LakeTables,
+        reports: ReportsFolder,
+        clock: dg.ResourceParam[Clock],
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        selected = {key.to_user_string() for key in context.selected_asset_keys}
+        tables = [table for table in INSIGHTS if table.name in selected]
+        written = lake.open().for_run(context.run.run_id)
+
+        def update(run: WorkspaceRun) -> None:
+            if tables:
+                _refresh(run, tables, written, clock())
+            if CLIENT_REPORT in selected:
+                _write_report(run, lake.open(), reports.place(), clock())
+
+        yield from process_workspaces(context, workspaces, retries, update)
+
+    return insights
+
+
+def _refresh(run: WorkspaceRun, tables: Sequence[TableSpec], lake: Lake, now: datetime) -> None:
+    from gsc_pipeline.insights.refresh import refresh_insights
+
+    report = refresh_insights(lake, run.workspace, now=now)
+    what = "updated" if report.changed else "unchanged, as their data is"
+    run.ended.append((Outcome.COMPLETE, f"the insights are {what}"))
+    for table in tables:
+        run.materialize(table.name, _metadata(lake, run.workspace, table, report))
+
+
+def _write_report(run: WorkspaceRun, lake: Lake, place: str, now: datetime) -> None:
+    from gsc_pipeline.report.data import ReportError, report_data
+    from gsc_pipeline.report.write import write_page
+
+    try:
+        data = report_data(lake, run.workspace, now=now)
+    except ReportError as error:
+        # A workspace without a final day has no report, which is not a failure.
+        run.context.log.warning(str(error))
+        return
+    try:
+        file = write_page(data, place)
+    except ReportError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    run.materialize(
+        CLIENT_REPORT,
+        {
+            "path": dg.MetadataValue.path(file.address),
+            "kilobytes": round(file.size / 1000, 1),
+            **_headline(data),
+        },
+    )
+
+
+def _spec(table: TableSpec) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        description=about(
+            table.description,
+            made_by="the job `gsc_insights`, which the sensors `gsc_tick_summary` and "
+            "`gsc_insights_after_more` start when a workspace's data has changed; also by `gsc report`.",
+            partition="one workspace. Green: up to date; the event shows the foremost rows, `as_of` is the "
+            "last final day they use, and `changed` is false if the rows have not changed. Red: the update "
+            "failed; the lake keeps the earlier rows. Missing: no run has made the rows.",
+            table=table,
+        ),
+        deps=[source.name for source in sources(table)],
+        group_name="insights",
+        kinds={"deltalake", "pandas"},
+        skippable=True,
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/column_lineage": column_lineage(table),
+        },
+    )
+
+
+def _report_spec() -> dg.AssetSpec:
+    return dg.AssetSpec(
+        CLIENT_REPORT,
+        description=about(
+            "One HTML file for the client, which needs no network to open: headline figures, days, brand "
+            "split, devices and countries, each insight with what to do about it. The file is "
+            "`<workspace>.html` in the folder or bucket that GSC_REPORTS names.",
+            made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
+            partition="one workspace. Green: the report is written; the event names the file. Red: the "
+            "report could not be written. Missing: the workspace has no final day yet, or no run has made "
+            "the report.",
+        ),
+        deps=[table.name for table in REPORTED],
+        group_name="report",
+        kinds={"html"},
+        skippable=True,
+    )
+
+
+def _metadata(lake: Lake, workspace: Workspace, table: TableSpec, report: "InsightsReport") -> dict[str, Any]:
+    from gsc_pipeline.insights.tables import read_ranked
+    from gsc_pipeline.report.preview import chart, preview_rows
+
+    rows = read_ranked(lake, table, workspace.id)
+    shown = preview_rows(table, rows)
+    metadata: dict[str, Any] = {
+        "rows": report.rows[table.name],
+        "as_of": str(report.as_of) if report.as_of else "no day is final yet",
+        "changed": report.changed,
+    }
+    if shown:
+        metadata["foremost_rows"] = table_metadata(list(shown[0]), [list(row.values()) for row in shown])
+    drawn = chart(rows) if table is DAILY_PERFORMANCE else None
+    if drawn:
+        metadata["chart"] = dg.MetadataValue.md(
+            f"{drawn.site_url}, {drawn.search_type}\n\n![Clicks and impressions by day]({drawn.data_uri})"
+        )
+    return metadata
+
+
+def _headline(data: "ReportData") -> dict[str, Any]:
+    """The report's headline figures, with their changes against the previous window if there is one."""
+    totals, previous = data.figures.totals, data.figures.previous
+    figures: dict[str, Any] = {
+        "first_day": str(data.figures.first),
+        "last_day": str(data.figures.last),
+        "clicks": totals.clicks,
+        "impressions": totals.impressions,
+    }
+    for measure in ("clicks", "impressions"):
+        change = previous.change(measure) if previous else None
+        if change is not None:
+            figures[f"{measure}_change_percent"] = round(100 * change, 1)
+    return figures

@@ -1,0 +1,152 @@
+"""The columns that each column of an insight is computed from, for the lineage in Dagster's UI.
+
+Columns that are not computed from single columns of a source, such as `days` and `weeks`, have no entry.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from gsc_pipeline.lake.schemas import (
+    ANOMALIES,
+    CANNIBALISATION,
+    CONTENT_DECAY,
+    CTR_CURVE,
+    CTR_GAP,
+    DAILY_PERFORMANCE,
+    INDEX_COVERAGE,
+    SITE_IMPRESSION,
+    SITEMAPS,
+    STRIKING_DISTANCE,
+    SYNC_LEDGER,
+    URL_IMPRESSION,
+    URL_INSPECTIONS,
+    WINNERS_AND_LOSERS,
+    TableSpec,
+)
+
+Sources = Mapping[TableSpec, str]
+"""Columns of a table, separated by spaces."""
+
+
+def _both(name: str) -> Sources:
+    return {SITE_IMPRESSION: name, URL_IMPRESSION: name}
+
+
+def _of(table: TableSpec, **columns: str) -> dict[str, Sources]:
+    return {name: {table: sources} for name, sources in columns.items()}
+
+
+_SERIES = {"site_url": "site_url", "search_type": "search_type"}
+_COUNTS = {"clicks": "clicks", "impressions": "impressions", "ctr": "clicks impressions"}
+_BY_PROPERTY = _of(SITE_IMPRESSION, **_SERIES, **_COUNTS, position="sum_top_position impressions")
+_BRAND = _of(SITE_IMPRESSION, query="query", is_brand="query")
+_EXPECTED = _of(CTR_CURVE, expected_ctr="expected_ctr")
+_TOP_URL = _of(URL_IMPRESSION, url="url impressions")
+_COMPARED = {
+    "clicks_before": "clicks",
+    "clicks": "clicks",
+    "change": "clicks",
+    "change_share": "clicks",
+    "impressions_before": "impressions",
+    "impressions": "impressions",
+}
+
+_COLUMNS: dict[TableSpec, dict[str, Sources]] = {
+    DAILY_PERFORMANCE: _BY_PROPERTY
+    | _of(
+        SITE_IMPRESSION,
+        data_date="data_date",
+        brand_clicks="query clicks",
+        brand_impressions="query impressions",
+        non_brand_clicks="query clicks",
+        non_brand_impressions="query impressions",
+        anonymised_clicks="query clicks",
+        anonymised_impressions="query impressions",
+        cut_clicks="is_truncated clicks",
+        cut_impressions="is_truncated impressions",
+    ),
+    CTR_CURVE: _BY_PROPERTY
+    | _of(SITE_IMPRESSION, device="device", expected_ctr="clicks impressions sum_top_position"),
+    CTR_GAP: _BY_PROPERTY
+    | _of(SITE_IMPRESSION, query="query", device="device")
+    | _TOP_URL
+    | _EXPECTED
+    | {"gap_clicks": {SITE_IMPRESSION: "clicks impressions", CTR_CURVE: "expected_ctr"}},
+    STRIKING_DISTANCE: _BY_PROPERTY
+    | _BRAND
+    | _TOP_URL
+    | _EXPECTED
+    | {"potential_clicks": {SITE_IMPRESSION: "clicks impressions", CTR_CURVE: "expected_ctr"}},
+    CANNIBALISATION: _of(
+        URL_IMPRESSION,
+        **_SERIES,
+        query="query",
+        is_brand="query",
+        url="url",
+        pages="url clicks",
+        hhi="impressions",
+        query_clicks="clicks",
+        query_impressions="impressions",
+        clicks="clicks",
+        click_share="clicks",
+        impressions="impressions",
+        impression_share="impressions",
+        position="sum_position impressions",
+    ),
+    CONTENT_DECAY: _of(
+        URL_IMPRESSION,
+        **_SERIES,
+        url="url",
+        **_COMPARED,
+        position_before="sum_position impressions",
+        position="sum_position impressions",
+    ),
+    WINNERS_AND_LOSERS: {name: _both(source) for name, source in (_SERIES | _COMPARED).items()}
+    | {"item": {SITE_IMPRESSION: "query", URL_IMPRESSION: "url"}, "kind": _both("clicks impressions")}
+    | {
+        name: {SITE_IMPRESSION: "sum_top_position impressions", URL_IMPRESSION: "sum_position impressions"}
+        for name in ("position_before", "position")
+    },
+    ANOMALIES: _of(
+        DAILY_PERFORMANCE,
+        **_SERIES,
+        data_date="data_date",
+        value="clicks impressions position",
+        expected="clicks impressions position",
+        spread="clicks impressions position",
+        robust_z="clicks impressions position",
+    ),
+    INDEX_COVERAGE: {
+        "site_url": {URL_INSPECTIONS: "site_url", SITEMAPS: "site_url"},
+        "as_of": {URL_INSPECTIONS: "inspected_on", SITEMAPS: "observed_on"},
+        "item": {URL_INSPECTIONS: "coverage_state", SITEMAPS: "path"},
+        "is_problem": {
+            URL_INSPECTIONS: "verdict page_fetch_state sitemaps",
+            SITEMAPS: "errors",
+        },
+        "pages": {URL_INSPECTIONS: "url", SITEMAPS: "submitted"},
+    }
+    | _of(URL_INSPECTIONS, verdict="verdict", share="url", example_url="url")
+    | _of(SITEMAPS, errors="errors", warnings="warnings"),
+}
+
+
+def sources(table: TableSpec) -> list[TableSpec]:
+    """The tables that an insight is made of: those of its columns, and the ledger for the final days."""
+    of_columns = list(dict.fromkeys(source for of in _COLUMNS[table].values() for source in of))
+    return of_columns if table is INDEX_COVERAGE else [*of_columns, SYNC_LEDGER]
+
+
+def column_lineage(table: TableSpec) -> dg.TableColumnLineage:
+    """The columns of an insight, each with its source columns."""
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(dg.AssetKey(source.name), name)
+                for source, names in of.items()
+                for name in names.split()
+            ]
+            for column, of in _COLUMNS[table].items()
+        }
+    )

@@ -1,0 +1,176 @@
+"""The inputs of the insights, aggregated from the rows of one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from gsc_pipeline.insights import sql
+from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.reader import WorkspaceRows
+from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import (
+    SITE_IMPRESSION,
+    SITEMAPS,
+    SYNC_LEDGER,
+    URL_IMPRESSION,
+    URL_INSPECTIONS,
+    TableSpec,
+)
+from gsc_pipeline.workspaces.thresholds import Thresholds
+
+READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS)
+"""The tables that insights read."""
+
+_OF_DAY = ("site_url", "search_type", "data_date", "clicks", "impressions")
+_CUT = ("cut_clicks", "cut_impressions")
+_LEDGER = (*_OF_DAY, *_CUT, "status", "position", "truncated", "last_read_at")
+_POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
+
+
+class Inputs:
+    """The inputs of one workspace's insights, from the lake as it was when this was created.
+
+    DuckDB aggregates the rows, so only sums are held in memory. `tables` are the ones to read and must
+    include the ledger. Raises LakeError if the lake cannot be read. Use in a `with`, or call `close`.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        workspace: str,
+        brand_terms: Sequence[str],
+        thresholds: Thresholds,
+        *,
+        tables: Sequence[TableSpec] = READ,
+    ) -> None:
+        self._thresholds = thresholds
+        self._is_brand = sql.is_brand_sql(brand_terms)
+        self._rows = WorkspaceRows(lake, workspace, tables)
+        self.ledger = self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL")
+        self.final = final_days(self.ledger, thresholds.window_days)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and free its memory."""
+        self._rows.close()
+
+    def fingerprint(self) -> str:
+        """A text that changes whenever the data of the insights does."""
+        inspected = self._over(URL_INSPECTIONS, ["inspected_at"], sql.LAST_INSPECTION)
+        frames = (self.ledger, self.sitemaps(), inspected)
+        return " ".join(f"{int(pd.util.hash_pandas_object(frame).sum()):x}" for frame in frames)
+
+    def named_by_day(self) -> pd.DataFrame:
+        """Input of daily_performance."""
+        return self._over(SITE_IMPRESSION, (*_OF_DAY, "query"), sql.NAMED_BY_DAY)
+
+    def curve_positions(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Inputs of ctr_curve and ctr_gap: sums by position, and by query if it has enough impressions."""
+        self._rows.reset()
+        days = self._window(self._thresholds.curve_days)
+        deepest, least = self._thresholds.curve_positions - 1, self._thresholds.ctr_gap_impressions
+        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest, least=least)
+        queries = self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERY_POSITIONS, days, deepest=deepest)
+        return self._frame(sql.POSITIONS), queries
+
+    def queries(self) -> pd.DataFrame:
+        """Input of striking_distance."""
+        self._rows.reset()
+        days, least = self._window(self._thresholds.window_days), self._thresholds.striking_impressions
+        return self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERIES, days, least=least)
+
+    def query_pages(self, queries: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Input of cannibalisation, and the page with the most impressions for each of `queries`.
+
+        The latter has the columns site_url, search_type, query, url, and no row for a query without a page.
+        """
+        self._rows.reset()
+        columns = (*_OF_DAY, "query", "url", "sum_position")
+        days, least = self._window(self._thresholds.window_days), self._thresholds.cannibalisation_clicks
+        self._over(URL_IMPRESSION, columns, sql.MAKE_QUERY_PAGES, days)
+        wanted = queries[[*SERIES, "query"]].drop_duplicates()
+        texts = {name: pa.array(wanted[name], pa.string(), from_pandas=True) for name in wanted}
+        self._rows.register("wanted", pa.table(texts))
+        return self._frame(sql.SHARED_QUERIES, least=least), self._frame(sql.TOP_PAGES)
+
+    def compared_queries(self) -> pd.DataFrame:
+        """Input of winners_and_losers: queries."""
+        return self._compared(SITE_IMPRESSION, "query", "sum_top_position", self._thresholds.window_days)
+
+    def compared_pages(self) -> pd.DataFrame:
+        """Input of winners_and_losers and content_decay: pages against the previous window."""
+        return self._compared(URL_IMPRESSION, "url", "sum_position", self._thresholds.window_days)
+
+    def pages_of_a_year(self) -> pd.DataFrame:
+        """Input of content_decay: pages against the year before."""
+        return self._compared(URL_IMPRESSION, "url", "sum_position", YEAR)
+
+    def compared_parts(self) -> pd.DataFrame:
+        """Sums over two adjacent windows by device and country, counted by property."""
+        days = self._pairs(self._thresholds.window_days)
+        columns = (*_OF_DAY, "device", "country", "sum_top_position")
+        query = sql.COMPARED_PARTS.replace("{position}", "sum_top_position")
+        return self._over(SITE_IMPRESSION, columns, query, days)
+
+    def inspections(self) -> pd.DataFrame:
+        """Input of index_coverage: the latest inspection of each page."""
+        columns = [c for c in URL_INSPECTIONS.schema.names if c != "result_json"]
+        return self._over(URL_INSPECTIONS, columns, sql.INSPECTIONS)
+
+    def sitemaps(self) -> pd.DataFrame:
+        """Input of index_coverage: the latest record of each listed sitemap."""
+        return self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS)
+
+    def _window(self, days: int) -> pd.DataFrame:
+        return window(self.final, days, self._thresholds.compared_days_share)
+
+    def _pairs(self, back: int) -> pd.DataFrame:
+        share = self._thresholds.compared_days_share
+        return compared(self.final, self._thresholds.window_days, back, share)
+
+    def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
+        self._rows.reset()
+        return self._over(
+            table,
+            (*_OF_DAY, of, position),
+            sql.COMPARED.replace("{of}", of).replace("{position}", position),
+            self._pairs(back),
+            least_impressions=self._thresholds.change_impressions,
+            least_clicks=self._thresholds.decay_clicks,
+        )
+
+    def _over(
+        self,
+        table: TableSpec,
+        columns: Sequence[str],
+        query: str,
+        days: pd.DataFrame | None = None,
+        **parameters: Any,
+    ) -> pd.DataFrame:
+        """The result of the query over the rows of the table, joined with `days` if given."""
+        if days is not None:
+            self._rows.register("chosen", _as_arrow(days))
+        self._rows.open_facts(table, columns, days)
+        return self._frame(query, **parameters)
+
+    def _frame(self, query: str, **parameters: Any) -> pd.DataFrame:
+        return self._rows.query(query.replace("{is_brand}", self._is_brand), **parameters)
+
+
+def _as_arrow(days: pd.DataFrame) -> pa.Table:
+    types = {"data_date": pa.date32(), "as_of": pa.date32(), "days": pa.int64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in days.columns])
+    return pa.Table.from_pandas(days, schema=schema, preserve_index=False)

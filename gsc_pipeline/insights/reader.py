@@ -1,0 +1,114 @@
+"""DuckDB queries over the rows of one workspace.
+
+DuckDB reads the files of a local lake itself. Rows of any other lake are streamed to it, which takes four
+times as long: its own reader decodes columns on all cores and each distinct text of a file once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.parquet_source import LocalFiles, sql_text
+from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.sql import reading
+
+_POOL = pa.system_memory_pool()
+
+
+class WorkspaceRows:
+    """The rows of one workspace in `tables`, as they were when this was created.
+
+    Raises LakeError if they cannot be read. Call `close` when done.
+    """
+
+    def __init__(self, lake: Lake, workspace: str, tables: Sequence[TableSpec]) -> None:
+        self._lake, self._tables = lake, tables
+        self._workspace = workspace
+        self._files = {table: lake.local_files(table, workspace=workspace) for table in tables}
+        self._datasets = {
+            table: lake.dataset(table, workspace=workspace)
+            for table, files in self._files.items()
+            if not files.paths
+        }
+        self._connection = _connect()
+
+    def close(self) -> None:
+        """Close the connection and free its memory."""
+        self._connection.close()
+
+    def reset(self) -> None:
+        """Drop all temporary tables, and free the memory that a connection keeps after a large query."""
+        self._connection.close()
+        self._connection = _connect()
+        _POOL.release_unused()
+
+    def register(self, name: str, rows: pa.Table) -> None:
+        """Make `rows` available to later queries as the table `name`."""
+        self._connection.register(name, rows)
+
+    def open_facts(self, table: TableSpec, columns: Sequence[str], days: pd.DataFrame | None = None) -> None:
+        """Make the rows of the table (only of the months of `days`) available to one query as `facts`."""
+        self._connection.execute("DROP VIEW IF EXISTS facts")
+        months = None if days is None else sorted(days["data_date"].dt.strftime("%Y-%m").unique())
+        files = self._files[table]
+        if files.paths:
+            with reading(self._lake, [table], self._workspace):
+                self._connection.execute(self._view(files, columns, months))
+        else:
+            where = None if months is None else ds.field("month").isin(pa.array(months, pa.string()))
+            self._connection.register("facts", _stream(self._datasets[table], table, columns, where))
+
+    def query(self, sql: str, **parameters: Any) -> pd.DataFrame:
+        """The result of the query; without columns if it creates a table."""
+        with reading(self._lake, self._tables, self._workspace):
+            result = self._connection.sql(sql, params=parameters)
+            table = pa.table({}) if result is None else result.to_arrow_table()
+        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        _POOL.release_unused()
+        return frame
+
+    def _view(self, files: LocalFiles, columns: Sequence[str], months: Sequence[str] | None) -> str:
+        of_months = "" if months is None else f"AND month IN ({', '.join(map(sql_text, months)) or 'NULL'})"
+        return f"""CREATE TEMP VIEW facts AS SELECT {", ".join(columns)}
+            FROM {files.source()}
+            WHERE workspace = {sql_text(self._workspace)} {of_months}"""
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that builds its hash tables from the right side of each join.
+
+    DuckDB does not know the length of a stream, and might build from the stream.
+    """
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    return connection
+
+
+def _stream(
+    dataset: ds.Dataset | None, table: TableSpec, columns: Sequence[str], where: ds.Expression | None
+) -> pa.RecordBatchReader:
+    """The rows in small batches with little read-ahead: a year of a large site does not fit in memory.
+
+    Uses the system memory pool, because Arrow's own pool does not return memory.
+    """
+    if dataset is None:
+        schema = pa.schema([table.schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, [])
+    scanner = dataset.scanner(
+        columns=list(columns),
+        filter=where,
+        batch_size=65_536,
+        use_threads=False,
+        batch_readahead=0,
+        fragment_readahead=1,
+        memory_pool=_POOL,
+    )
+    return scanner.to_reader()

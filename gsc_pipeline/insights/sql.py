@@ -1,0 +1,120 @@
+"""The SQL that aggregates rows into the inputs of the insights.
+
+`facts` is a view of one table. Each query reads it once, because it may be a stream. `chosen` is a table of
+days: site_url, search_type, data_date, as_of, days, and period if two windows are compared. `{is_brand}` is
+the condition of `is_brand_sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gsc_pipeline.lake.lake import sql_text
+
+NAMED_BY_DAY = """
+    SELECT site_url, search_type, data_date,
+           coalesce(sum(clicks) FILTER (is_brand), 0)::BIGINT AS brand_clicks,
+           coalesce(sum(impressions) FILTER (is_brand), 0)::BIGINT AS brand_impressions,
+           coalesce(sum(clicks) FILTER (NOT is_brand), 0)::BIGINT AS non_brand_clicks,
+           coalesce(sum(impressions) FILTER (NOT is_brand), 0)::BIGINT AS non_brand_impressions
+    FROM (SELECT *, {is_brand} AS is_brand FROM facts WHERE query <> '') GROUP BY ALL"""
+
+_PLACED = """
+    (SELECT site_url, search_type, as_of, days, query, device, clicks, impressions,
+            sum_top_position AS sum_position, round(sum_top_position / impressions)::BIGINT + 1 AS position
+     FROM facts JOIN chosen USING (site_url, search_type, data_date)
+     WHERE query <> '' AND sum_top_position <= $deepest * impressions AND device IS NOT NULL
+       AND impressions > 0 AND NOT {is_brand})"""
+
+# In one pass over many rows: sums by position, and the queries with enough impressions.
+MAKE_PLACED = f"""
+    CREATE OR REPLACE TEMP TABLE placed AS
+    SELECT site_url, search_type, as_of, days, device, position, query,
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions
+    FROM {_PLACED}
+    GROUP BY GROUPING SETS ((site_url, search_type, as_of, days, device, position),
+                            (site_url, search_type, as_of, days, device, query))
+    HAVING query IS NULL OR sum(impressions) >= $least"""
+
+POSITIONS = "SELECT * EXCLUDE query FROM placed WHERE query IS NULL"
+
+# Ordered, here and below, because floats are summed afterwards and their last digits depend on the order.
+QUERY_POSITIONS = f"""
+    SELECT site_url, search_type, as_of, days, query, device, position,
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+           sum(sum_position)::BIGINT AS sum_position
+    FROM {_PLACED}
+    SEMI JOIN (SELECT * FROM placed WHERE query IS NOT NULL) USING (site_url, search_type, query, device)
+    GROUP BY ALL ORDER BY ALL"""
+
+QUERIES = """
+    SELECT *, {is_brand} AS is_brand FROM (
+        SELECT site_url, search_type, as_of, days, query, device,
+               sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+               sum(sum_top_position)::BIGINT AS sum_position
+        FROM facts JOIN chosen USING (site_url, search_type, data_date)
+        WHERE query <> '' GROUP BY ALL)
+    QUALIFY sum(impressions) OVER (PARTITION BY site_url, search_type, query) >= $least
+    ORDER BY ALL"""
+
+MAKE_QUERY_PAGES = """
+    CREATE OR REPLACE TEMP TABLE query_pages AS
+    SELECT site_url, search_type, as_of, days, query, url,
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+           sum(sum_position)::BIGINT AS sum_position
+    FROM facts JOIN chosen USING (site_url, search_type, data_date)
+    WHERE query <> '' GROUP BY ALL"""
+
+SHARED_QUERIES = """
+    SELECT *, {is_brand} AS is_brand FROM query_pages
+    WINDOW of_query AS (PARTITION BY site_url, search_type, query)
+    QUALIFY sum(clicks) OVER of_query >= $least AND count(*) OVER of_query >= 2
+    ORDER BY ALL"""
+
+TOP_PAGES = """
+    SELECT site_url, search_type, query, url
+    FROM query_pages SEMI JOIN wanted USING (site_url, search_type, query)
+    QUALIFY row_number() OVER (
+        PARTITION BY site_url, search_type, query ORDER BY impressions DESC, clicks DESC, url) = 1"""
+
+# Sums of positions are null without impressions.
+_BOTH_PERIODS = """
+           coalesce(sum(clicks) FILTER (period = 'before'), 0)::BIGINT AS clicks_before,
+           coalesce(sum(clicks) FILTER (period = 'now'), 0)::BIGINT AS clicks,
+           coalesce(sum(impressions) FILTER (period = 'before'), 0)::BIGINT AS impressions_before,
+           coalesce(sum(impressions) FILTER (period = 'now'), 0)::BIGINT AS impressions,
+           (sum({position}) FILTER (period = 'before'))::BIGINT AS sum_position_before,
+           (sum({position}) FILTER (period = 'now'))::BIGINT AS sum_position"""
+
+COMPARED = f"""
+    SELECT site_url, search_type, as_of, days, {{of}} AS item, {_BOTH_PERIODS}
+    FROM facts JOIN chosen USING (site_url, search_type, data_date)
+    WHERE {{of}} <> '' GROUP BY ALL
+    HAVING greatest(impressions_before, impressions) >= $least_impressions
+        OR clicks_before >= $least_clicks"""
+
+COMPARED_PARTS = f"""
+    SELECT site_url, search_type, device, country, {_BOTH_PERIODS}
+    FROM facts JOIN chosen USING (site_url, search_type, data_date) GROUP BY ALL"""
+
+INSPECTIONS = """
+    SELECT site_url, url, inspected_on, verdict, coverage_state, page_fetch_state,
+           len(sitemaps) > 0 AS is_in_sitemap
+    FROM facts
+    QUALIFY row_number() OVER (PARTITION BY site_url, url ORDER BY inspected_at DESC, run_id) = 1"""
+
+LAST_INSPECTION = "SELECT count(*) AS inspections, max(inspected_at) AS last FROM facts"
+
+LISTED_SITEMAPS = """
+    SELECT site_url, path, observed_on, errors, warnings, submitted FROM facts
+    QUALIFY observed_on = max(observed_on) OVER (PARTITION BY site_url) ORDER BY site_url, path"""
+
+
+def is_brand_sql(brand_terms: Sequence[str]) -> str:
+    """The SQL condition that a query contains one of the terms; case and accents are ignored."""
+    held = (
+        f"contains(strip_accents(lower(query)), strip_accents(lower({sql_text(term)})))"
+        for term in brand_terms
+        if term.strip()
+    )
+    return f"({' OR '.join(held) or 'false'})"

@@ -1,0 +1,40 @@
+"""The table winners_and_losers: queries and pages whose clicks changed against the previous window."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from gsc_pipeline.insights.measures import COMPARED_INPUT, SERIES, is_beyond_chance, require, with_change
+from gsc_pipeline.insights.tables import ranked
+from gsc_pipeline.lake.schemas import WINNERS_AND_LOSERS
+from gsc_pipeline.workspaces.thresholds import Thresholds
+
+ITEMS_INPUT = (*SERIES, "as_of", "days", "dimension", "item", *COMPARED_INPUT)
+"""Sums over two equal, adjacent windows, by query (counted by property) or by page (counted by page)."""
+
+
+def winners_and_losers(items: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+    """Rows of winners_and_losers.
+
+    A winner or loser has at least `change_impressions` impressions in both windows, and its clicks changed by
+    at least `change_share` and by more than chance (`is_beyond_chance`). A new or lost item has at least
+    `change_impressions` impressions in one window and none in the other.
+    """
+    every = with_change(require(items, ITEMS_INPUT))
+    every = every[every["item"] != ""]
+    least = max(1, thresholds.change_impressions)
+    before, after = every["impressions_before"], every["impressions"]
+    share = thresholds.change_share * every["clicks_before"]
+    moved = (
+        (before >= least)
+        & (after >= least)
+        & (every["change"] != 0)
+        & (every["change"].abs() >= share)
+        & is_beyond_chance(every, thresholds.significance)
+    )
+    every["kind"] = pd.Series(pd.NA, index=every.index, dtype="string")
+    every.loc[moved & (every["change"] > 0), "kind"] = "winner"
+    every.loc[moved & (every["change"] < 0), "kind"] = "loser"
+    every.loc[(before == 0) & (after >= least), "kind"] = "new"
+    every.loc[(after == 0) & (before >= least), "kind"] = "lost"
+    return ranked(WINNERS_AND_LOSERS, every[every["kind"].notna()])

@@ -1,0 +1,1 @@
+"""Monitoring: status, health, freshness, alerts, metrics, and the audit log."""

@@ -1,0 +1,407 @@
+"""The state of each workspace: the days in the lake, its syncs, and its failures."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from itertools import takewhile
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.lake.agreement import COMPARED_COLUMNS, compare
+from gsc_pipeline.lake.errors import DamagedError
+from gsc_pipeline.lake.incremental import FILE, FileByFile
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import (
+    LEDGER_COUNTS,
+    PAST_CAP,
+    STANDING_FAILURES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    WRITING,
+)
+from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
+from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
+from gsc_pipeline.sync.outcome import HAS_FAILED, WAS_COMPLETE
+from gsc_pipeline.workspaces.registry import Workspace
+
+T = TypeVar("T")
+
+FAILURE_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "cause",
+    "next step",
+    "days",
+    "since (UTC)",
+    "times",
+)
+"""The headers of every table of standing failures."""
+
+_DAYS = f"""
+    SELECT {FILE}, workspace, month, coalesce(max(status) FILTER (status = '{WRITING}'), '') AS status,
+           count(*) FILTER (status = 'final') AS final,
+           count(*) FILTER (status IN ('provisional', '{WRITING}')) AS provisional,
+           count(*) FILTER (status = 'empty') AS empty,
+           count(*) FILTER (status = 'failed') AS failed,
+           count(*) FILTER (truncated) AS truncated,
+           min(data_date) FILTER (last_read_at IS NOT NULL) AS first_day,
+           max(data_date) FILTER (last_read_at IS NOT NULL) AS last_day,
+           max(data_date) FILTER (status = 'final') AS final_up_to,
+           coalesce(sum(clicks), 0)::BIGINT AS clicks,
+           coalesce(sum(impressions), 0)::BIGINT AS impressions,
+           coalesce(sum(cut_clicks), 0)::BIGINT AS cut_clicks,
+           coalesce(sum(cut_impressions), 0)::BIGINT AS cut_impressions,
+           {", ".join(f"sum({name})::BIGINT AS {name}" for name in LEDGER_COUNTS)}
+    FROM rows GROUP BY {FILE}, workspace, month
+"""
+BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+"""The upper bounds in seconds of the histogram of sync durations, without infinity."""
+
+_SUMS = ("rows", "calls", "retries")
+_WITHIN = tuple(f"le_{number}" for number in range(len(BUCKETS)))
+_CALLS = tuple(f"calls_{number}" for number in range(len(CALL_BOUNDS) + 1))
+
+_KEPT_RUNS = 50
+"""The most syncs of a workspace that are kept of a file, of those since its last complete one."""
+
+_RUNS = f"""
+    SELECT * REPLACE (list_reverse_sort(list_filter(
+        incomplete, lambda run: run.started_at > coalesce(last_good_sync, '-infinity'::TIMESTAMPTZ)
+    ))[:{_KEPT_RUNS}] AS incomplete) FROM (
+        SELECT {FILE}, workspace, max(started_at) AS last_sync,
+               arg_max(seconds, started_at) AS last_sync_seconds,
+               max(started_at) FILTER ({WAS_COMPLETE}) AS last_good_sync,
+               max(started_at) FILTER (days_read > 0) AS moved_at,
+               list({{'started_at': started_at, 'run_id': run_id, 'has_failed': {HAS_FAILED}}})
+                   AS incomplete,
+               sum("rows")::BIGINT AS "rows", sum(calls)::BIGINT AS calls, sum(retries)::BIGINT AS retries,
+               count(*) AS syncs, sum(round(seconds * 1000)::BIGINT)::BIGINT AS milliseconds,
+               sum(call_milliseconds)::BIGINT AS call_milliseconds,
+               {", ".join(f"sum(calls_by_duration[{i}])::BIGINT AS {n}" for i, n in enumerate(_CALLS, 1))},
+               {", ".join(f"count(*) FILTER (seconds <= {BUCKETS[i]}) AS {n}" for i, n in enumerate(_WITHIN))}
+        FROM rows GROUP BY {FILE}, workspace
+    )
+"""
+_MEASURES = ("clicks", "impressions", "cut_clicks", "cut_impressions")
+_COMBINED_DAYS = {
+    **dict.fromkeys(("final", "provisional", "empty", "failed", "truncated"), "sum"),
+    **dict.fromkeys(_MEASURES, "sum"),
+    **{"first_day": "min", "last_day": "max", "final_up_to": "max"},
+}
+"""How the rows of several files are combined into the fields of WorkspaceState."""
+_COMBINED_RUNS = {
+    **dict.fromkeys(("last_sync", "last_good_sync", "moved_at"), "max"),
+    "last_sync_seconds": "last",
+}
+"""The same for the syncs. The rows must be in the order of `last_sync`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCircuit:
+    """An address whose circuit breaker is not closed, and how many active workspaces need that address.
+
+    From `retry_at` on, one call tests whether the address answers again.
+    """
+
+    what: str
+    workspaces: int
+    since: datetime
+    retry_at: datetime
+    cause: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON types, dates in ISO form."""
+        return _json_types(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class PastCapState:
+    """What requests for the parts of a cut answer last brought, as in the table `past_cap`."""
+
+    site_url: str
+    search_type: str
+    grain: str
+    data_date: date
+    tried_at: datetime
+    sees_every_row: bool | None
+    rows: int
+    clicks: int
+    impressions: int
+    calls: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceState:
+    """The state of one workspace. Days are counted by property and search type, and by status in the ledger.
+
+    `final_up_to` is the newest final day. `last_good_sync` is the start of the last complete sync, `moved_at`
+    the start of the last sync that read a day; times are UTC. `damaged` names the files that cannot be read,
+    whose rows are not counted, and months in which the tables do not hold the rows that the ledger counts.
+    `cut_clicks` and `cut_impressions` are of countries and devices whose queries the API cut off;
+    `past_cap` is what requests for their parts brought. `failed_in_a_row` counts the last syncs that failed,
+    `incomplete_in_a_row` those that were not complete.
+    """
+
+    workspace: str
+    active: bool
+    final: int = 0
+    provisional: int = 0
+    empty: int = 0
+    failed: int = 0
+    truncated: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+    final_up_to: date | None = None
+    clicks: int = 0
+    impressions: int = 0
+    cut_clicks: int = 0
+    cut_impressions: int = 0
+    last_sync: datetime | None = None
+    last_sync_seconds: float = 0.0
+    last_good_sync: datetime | None = None
+    moved_at: datetime | None = None
+    failed_in_a_row: int = 0
+    incomplete_in_a_row: int = 0
+    failures: tuple[StandingFailure, ...] = ()
+    damaged: tuple[str, ...] = ()
+    past_cap: tuple[PastCapState, ...] = ()
+
+    @property
+    def failing_days(self) -> int:
+        """The failed days of the standing failures, which are still to be read."""
+        return sum(failure.days for failure in self.failures)
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as JSON types, dates in ISO form."""
+        return {
+            **_json_types(asdict(self)),
+            "failures": [_json_types(asdict(one)) for one in self.failures],
+            "past_cap": [_json_types(asdict(one)) for one in self.past_cap],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SyncTotals:
+    """Sums over every sync in the lake. `calls` include `retries`.
+
+    `within` has, for each of BUCKETS, the number of syncs that took at most so many seconds. `call_times` are
+    those of all syncs except those of release 0.1.0. Whole numbers have the same sum in any order: no counter
+    falls when files are joined.
+    """
+
+    rows: int = 0
+    calls: int = 0
+    retries: int = 0
+    syncs: int = 0
+    milliseconds: int = 0
+    within: tuple[int, ...] = (0,) * len(BUCKETS)
+    call_times: CallTimes = NO_CALLS
+
+    @classmethod
+    def of(cls, runs: pa.Table) -> SyncTotals:
+        """The sums of the results for each file."""
+        names = (*_SUMS, "syncs", "milliseconds", *_WITHIN, *_CALLS, "call_milliseconds")
+        sums = {name: pc.sum(runs[name]).as_py() or 0 for name in names}
+        within = tuple(sums.pop(name) for name in _WITHIN)
+        call_times = CallTimes(tuple(sums.pop(name) for name in _CALLS), sums.pop("call_milliseconds"))
+        return cls(**sums, within=within, call_times=call_times)
+
+
+class StateReader:
+    """Reads the states of workspaces. It opens each data file once, so a second read opens only new files.
+
+    With `workspace`, it reads the files of that workspace only. After a read, `totals` are the sums over all
+    syncs, and `unreadable` are the errors that concern every workspace. Not thread-safe.
+    """
+
+    def __init__(self, lake: Lake, workspace: str | None = None) -> None:
+        self.totals = SyncTotals()
+        self.unreadable: tuple[DamagedError, ...] = ()
+        self._lake, self._workspace = lake, workspace
+        more = ("data_date", "truncated", "last_read_at", *_MEASURES)
+        self._days = FileByFile(lake, SYNC_LEDGER, [*COMPARED_COLUMNS, *more], _DAYS, workspace)
+        columns = ("workspace", "run_id", "started_at", "seconds", "outcome", "problems", "days_read")
+        durations = ("calls_by_duration", "call_milliseconds")
+        self._runs = FileByFile(lake, SYNC_RUNS, [*columns, *_SUMS, *durations], _RUNS, workspace)
+        names = STANDING_FAILURES.schema.names
+        self._failures = FileByFile(lake, STANDING_FAILURES, names, "FROM rows", workspace)
+        self._past_cap = FileByFile(lake, PAST_CAP, PAST_CAP.schema.names, "FROM rows", workspace)
+
+    def read(
+        self,
+        workspaces: Sequence[Workspace],
+        unfinished: Collection[str] = (),
+        ticks: Sequence[datetime] = (),
+    ) -> list[WorkspaceState]:
+        """The state of each of `workspaces`, in their order. Raises LakeError.
+
+        Syncs in a row are counted by run, and those between two `ticks` (when these began, oldest first) as
+        one: the last attempt decides. The runs in `unfinished`, which may be retried, do not count yet.
+
+        Failures of inactive workspaces, and of properties and search types that are no longer configured,
+        do not count. A damaged file is named in `damaged`. The rows of the other files are counted.
+        """
+        days, runs = self._days.read(), self._runs.read()
+        failures = of_configured(failures_of(self._failures.read()), workspaces)
+        differences, errors = self._differences(days)
+        tried = self._past_cap.read().select(PAST_CAP.schema.names)
+        tried = tried.sort_by([(name, "ascending") for name in PAST_CAP.keys])
+        damaged = (self._days, self._runs, self._failures, self._past_cap)
+        errors = [*(error for files in damaged for error in files.damaged), *errors]
+        self.unreadable = tuple(error for error in errors if not error.workspace)
+        self.totals = SyncTotals.of(runs)
+        days_of = _by_workspace(days, _COMBINED_DAYS)
+        runs_of = _by_workspace(runs.sort_by("last_sync"), _COMBINED_RUNS)
+        in_a_row = _in_a_row(runs, runs_of, unfinished, ticks)
+        past_cap_by = _grouped((row.pop("workspace"), PastCapState(**row)) for row in tried.to_pylist())
+        failures_by = _grouped((one.workspace, one) for one in failures)
+        damage_by = _grouped([(error.workspace, str(error)) for error in errors] + differences)
+        return [
+            WorkspaceState(
+                workspace=workspace.id,
+                active=workspace.active,
+                **days_of.get(workspace.id, {}),
+                **runs_of.get(workspace.id, {}),
+                **in_a_row.get(workspace.id, {}),
+                failures=tuple(failures_by[workspace.id]),
+                damaged=tuple(dict.fromkeys([*damage_by[""], *damage_by[workspace.id]])),
+                past_cap=tuple(
+                    one
+                    for one in past_cap_by[workspace.id]
+                    if is_configured(workspace, one.site_url, one.search_type)
+                ),
+            )
+            for workspace in workspaces
+        ]
+
+    def _differences(self, days: pa.Table) -> tuple[list[tuple[str, str]], list[DamagedError]]:
+        """The disagreements of tables and ledger, each as workspace and text, and the errors of files."""
+        unknown = {error.workspace for error in self._days.damaged}
+        if "" in unknown:
+            return [], []
+        try:
+            found = compare(self._lake, days, self._workspace)
+            if found:
+                # A sync that commits during the comparison makes them differ briefly, so compare twice.
+                again = compare(self._lake, self._days.read(), self._workspace)
+                found = [one for one in again if one in found and one.workspace not in unknown]
+        except DamagedError as error:
+            return [], [error]
+        return [(one.workspace, f"{one}: run gsc verify {one.workspace}") for one in found], []
+
+
+def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
+    """The state of each of `workspaces`, in their order. Raises LakeError."""
+    return StateReader(lake).read(workspaces)
+
+
+def workspace_state(workspace: Workspace, lake: Lake) -> WorkspaceState:
+    """The state of one workspace, read from its own files. Raises LakeError."""
+    return StateReader(lake, workspace.id).read([workspace])[0]
+
+
+def failure_cells(failure: StandingFailure) -> tuple[object, ...]:
+    """A failure as a row under FAILURE_COLUMNS."""
+    days = {0: "", 1: str(failure.last_day)}.get(
+        failure.days, f"{failure.days} from {failure.first_day} to {failure.last_day}"
+    )
+    return (
+        failure.workspace,
+        failure.site_url or "(all)",
+        failure.search_type,
+        failure.cause,
+        failure.next_step,
+        days,
+        f"{failure.since:%Y-%m-%d %H:%M}",
+        failure.times,
+    )
+
+
+PAST_CAP_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "answer",
+    "filters see",
+    "rows",
+    "clicks",
+    "impressions",
+    "calls",
+    "complete",
+    "day",
+    "tried (UTC)",
+)
+"""The headers of the table of what requests past the cap brought."""
+
+
+def past_cap_cells(workspace: str, one: PastCapState) -> tuple[object, ...]:
+    """A row under PAST_CAP_COLUMNS."""
+    see = {True: "every row", False: "the cut rows", None: "not known"}[one.sees_every_row]
+    return (
+        workspace,
+        one.site_url,
+        one.search_type,
+        one.grain,
+        see,
+        one.rows,
+        one.clicks,
+        one.impressions,
+        one.calls,
+        "yes" if one.is_complete else "no",
+        one.data_date,
+        f"{one.tried_at:%Y-%m-%d %H:%M}",
+    )
+
+
+def _by_workspace(parts: pa.Table, how: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The parts of each workspace combined, as fields of its state."""
+    combined = parts.group_by("workspace", use_threads=False).aggregate(list(how.items()))
+    combined = combined.select(["workspace", *(f"{name}_{one}" for name, one in how.items())])
+    rows = combined.rename_columns(["workspace", *how]).to_pylist()
+    return {row.pop("workspace"): row for row in rows}
+
+
+def _in_a_row(
+    runs: pa.Table,
+    runs_of: Mapping[str, Mapping[str, Any]],
+    unfinished: Collection[str],
+    ticks: Sequence[datetime],
+) -> dict[str, dict[str, Any]]:
+    """The syncs in a row of each workspace whose last sync was not complete, as fields of its state."""
+    rows = runs.filter(pc.greater(pc.list_value_length(runs["incomplete"]), 0))
+    last_attempts: defaultdict[str, dict[Any, dict[str, Any]]] = defaultdict(dict)
+    for row in rows.select(["workspace", "incomplete"]).to_pylist():
+        complete_at = runs_of[row["workspace"]]["last_good_sync"]
+        of_workspace = last_attempts[row["workspace"]]
+        for run in row["incomplete"]:
+            is_later = complete_at is None or run["started_at"] > complete_at
+            # A tick may try a workspace again in another run.
+            sync = bisect(ticks, run["started_at"]) or run["run_id"]
+            known = of_workspace.get(sync, run)
+            if is_later and run["run_id"] not in unfinished and known["started_at"] <= run["started_at"]:
+                of_workspace[sync] = run
+    counts = {}
+    for workspace, attempts in last_attempts.items():
+        newest_first = sorted(attempts.values(), key=lambda run: run["started_at"], reverse=True)
+        failed = list(takewhile(lambda run: run["has_failed"], newest_first))
+        counts[workspace] = {"failed_in_a_row": len(failed), "incomplete_in_a_row": len(newest_first)}
+    return counts
+
+
+def _grouped(pairs: Iterable[tuple[str, T]]) -> defaultdict[str, list[T]]:
+    groups: defaultdict[str, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups
+
+
+def _json_types(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in values.items()}

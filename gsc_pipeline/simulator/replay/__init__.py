@@ -1,0 +1,1 @@
+"""Properties with the numbers of an export."""

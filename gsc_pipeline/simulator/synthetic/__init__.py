@@ -1,0 +1,1 @@
+"""Properties whose numbers are drawn from a seed."""

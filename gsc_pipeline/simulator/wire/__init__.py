@@ -1,0 +1,1 @@
+"""The simulated server: requests, answers, permissions, tokens and faults."""

@@ -1,0 +1,277 @@
+"""Asks for the parts of a cut answer, within a number of calls, and unites their rows."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError
+from gsc_pipeline.search_console.requests import DAY_ROWS_CAP, PAGE_ROWS, PageFilters
+from gsc_pipeline.sync.paging import FULL_PAGE_SHARE, GrainRows, each_key_once
+from gsc_pipeline.sync.past_cap import (
+    EVERYTHING,
+    Cell,
+    Pages,
+    Part,
+    after_first,
+    kept,
+    singly,
+    split,
+    whole,
+)
+
+TRIAL_CALLS = 3
+"""The most calls to find out whether filters see the rows past the cap. Three grains make nine in all."""
+
+_CALLS_OF_PART = DAY_ROWS_CAP // PAGE_ROWS + 1
+"""The most calls for a part: an answer that is cut ends with a page without rows."""
+
+Ask = Callable[[PageFilters], "Future[GrainRows]"]
+"""Starts to read a grain with filters."""
+
+
+PagesOf = Callable[[Part], Pages | None]
+
+
+def no_pages(part: Part) -> None:
+    """The pages of a part in the table by property."""
+    del part
+
+
+class MovedError(Exception):
+    """The day moved between two answers: their rows contradict each other. `calls` were sent before."""
+
+    calls = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InParts:
+    """A cut grain after its parts were asked for.
+
+    `rows`, `clicks` and `impressions` are of the rows that it lacked before, `calls` those for its parts.
+    `sees_every_row`: whether filters see the rows past the cap; None if that is not known. `error` is the
+    failure that ended it.
+    """
+
+    grain: GrainRows
+    rows: int = 0
+    clicks: int = 0
+    impressions: int = 0
+    calls: int = 0
+    sees_every_row: bool | None = None
+    error: SearchConsoleError | None = None
+
+
+class _Queued(NamedTuple):
+    """A part to ask for, those with the most missing impressions first, and the rest of its split."""
+
+    weight: int
+    order: int
+    part: Part
+    rest: Part | None
+
+
+def read_in_parts(
+    ask: Ask,
+    grain: GrainRows,
+    cells: Mapping[Cell, int],
+    pages_of: PagesOf = no_pages,
+    *,
+    cap: int,
+    calls: int,
+    at_once: int,
+    sees_every_row: bool | None = None,
+) -> InParts:
+    """Ask for the parts of a cut grain, those with the most impressions without a row first.
+
+    `cells` are the true impressions of each country and device; `pages_of` gives the pages of a part in the
+    table by page. At most `calls` are sent, `at_once` at a time. If it is not known whether filters see the
+    rows past the cap, at most TRIAL_CALLS find that out; if they do not, the grain stays as it is. Raises
+    MovedError if the rows of two answers contradict each other.
+    """
+    return _Reading(ask, grain, pages_of, cap, calls, at_once, sees_every_row).read(cells)
+
+
+class _Reading:
+    def __init__(
+        self,
+        ask: Ask,
+        grain: GrainRows,
+        pages_of: PagesOf,
+        cap: int,
+        calls: int,
+        at_once: int,
+        sees_every_row: bool | None,
+    ) -> None:
+        self._ask, self._grain, self._pages_of, self._cap = ask, grain, pages_of, cap
+        self._most_calls, self._at_once = calls, at_once
+        self._sees_every_row = self._is_trusted = bool(sees_every_row)
+        self._calls = 0
+        self._excluding = True
+        """Whether the API takes filters that leave values out."""
+        self._error: SearchConsoleError | None = None
+        self._is_refused = False
+        self._queue: list[_Queued] = []
+        self._order = count()
+        self._rows: list[pa.Table] = []
+        self._complete: list[PageFilters] = []
+        self._is_whole = True
+
+    def read(self, cells: Mapping[Cell, int]) -> InParts:
+        self._take_apart(whole(cells, self._grain.rows))
+        try:
+            while queued := self._next():
+                asked = [(one, self._ask(one.part.filters)) for one in queued]
+                for one, answer in asked:
+                    self._take(one, answer)
+        except MovedError as moved:
+            moved.calls = self._calls
+            raise
+        for one in self._queue:
+            self._leave(one)
+        rows, before = pa.concat_tables(self._rows), self._grain.rows
+        gained = rows.num_rows - before.num_rows
+        if self._calls and not gained:
+            # Without a row more no part is complete: the filters may see the cut rows alone.
+            sees = None if self._error or self._is_trusted else False
+            return InParts(self._grain, calls=self._calls, sees_every_row=sees, error=self._error)
+        complete = EVERYTHING if self._is_whole else tuple(self._complete)
+        return InParts(
+            replace(self._grain, rows=rows, complete=complete),
+            gained,
+            _sum(rows["clicks"]) - _sum(before["clicks"]),
+            _sum(rows["impressions"]) - _sum(before["impressions"]),
+            calls=self._calls,
+            sees_every_row=not self._is_refused if self._calls else None,
+            error=self._error,
+        )
+
+    def _next(self) -> list[_Queued]:
+        """The parts to ask for now. In a trial one at a time, and none that may take too many calls."""
+        if self._error or self._is_refused or not self._queue:
+            return []
+        number = min(self._at_once, (self._most_calls - self._calls) // _CALLS_OF_PART, len(self._queue))
+        if not self._sees_every_row:
+            needed = _calls_if_known(self._queue[0].part)
+            number = min(number, 1) if not self._calls or self._calls + needed <= TRIAL_CALLS else 0
+        return [heapq.heappop(self._queue) for _ in range(number)]
+
+    def _take(self, queued: _Queued, answer: Future[GrainRows]) -> None:
+        part = queued.part
+        try:
+            found = answer.result()
+        except IllegalRequestError:
+            self._calls += 1
+            self._refuse(queued)
+            return
+        except SearchConsoleError as error:
+            self._error = self._error or error
+            self._leave(queued)
+            return
+        self._calls += found.api_calls
+        if not pc.all(kept(found.rows, part.filters), min_count=0).as_py():
+            self._refuse(queued)
+            return
+        rows = united(part.known, found)
+        if rows.num_rows > part.known.num_rows:
+            self._sees_every_row = True
+        part = replace(part, known=rows)
+        if part.is_over:
+            raise MovedError
+        if part.is_known or not found.is_cut:
+            self._finish(part, is_complete=True)
+        else:
+            self._take_apart(part)
+        if queued.rest is not None:
+            self._take_rest(queued.rest, part)
+
+    def _take_apart(self, part: Part) -> None:
+        found = split(part, self._pages_of(part), excluding=self._excluding)
+        if found is None:
+            self._finish(part, is_complete=False)
+            return
+        self._rows.append(found.others)
+        self._is_whole &= found.is_whole
+        first, *others = found.parts
+        self._add(first, found.rest)
+        for one in others:
+            self._add(one)
+
+    def _take_rest(self, rest: Part, first: Part) -> None:
+        if self._excluding:
+            parts = after_first(rest, first, self._cap)
+        else:
+            found = singly(rest)
+            parts = found.parts
+            self._rows.append(found.others)
+        for part in parts:
+            self._add(part)
+
+    def _add(self, part: Part, rest: Part | None = None) -> None:
+        if part.is_over:
+            raise MovedError
+        if not part.is_known:
+            heapq.heappush(self._queue, _Queued(-part.missing, next(self._order), part, rest))
+            return
+        self._finish(part, is_complete=True)
+        if rest is not None:
+            self._take_rest(rest, part)
+
+    def _refuse(self, queued: _Queued) -> None:
+        """Go on without filters that leave values out, or not at all if the request had none."""
+        if not queued.part.but:
+            self._is_refused = True
+            self._leave(queued)
+        elif queued.part.is_by_page:
+            self._excluding = False
+            self._leave(queued)
+        else:
+            self._excluding = False
+            self._take_rest(queued.part, queued.part)
+
+    def _leave(self, queued: _Queued) -> None:
+        """Keep what is known of a part that stays cut."""
+        for part in (queued.part, queued.rest):
+            if part is not None:
+                self._finish(part, is_complete=False)
+
+    def _finish(self, part: Part, *, is_complete: bool) -> None:
+        self._rows.append(part.known)
+        self._is_whole &= is_complete
+        if is_complete:
+            self._complete.append(part.filters)
+
+
+def united(known: pa.Table, answer: GrainRows) -> pa.Table:
+    """The rows of an answer for a part, and those of earlier answers, by key.
+
+    Raises MovedError if a key has different numbers, or if an answer that was not cut lacks a known row.
+    """
+    rows = pa.concat_tables([answer.rows, known.select(answer.rows.column_names)])
+    first = each_key_once(rows, answer.keys)
+    if not answer.is_cut and first.num_rows != answer.rows.num_rows:
+        raise MovedError
+    counts = ("clicks", "impressions")
+    spans = rows.group_by(list(answer.keys)).aggregate(
+        [(name, how) for name in counts for how in ("min", "max")]
+    )
+    for name in counts:
+        if pc.any(pc.not_equal(spans[f"{name}_min"], spans[f"{name}_max"])).as_py():
+            raise MovedError
+    return first
+
+
+def _calls_if_known(part: Part) -> int:
+    """The calls for a part if the answer has no row more than those that are known."""
+    return 1 + int(part.known.num_rows // (FULL_PAGE_SHARE * PAGE_ROWS))
+
+
+def _sum(column: pa.ChunkedArray) -> int:
+    return pc.sum(column).as_py() or 0

@@ -1,0 +1,152 @@
+"""Syncs `searchdata_hourly`: the hours of the last ten days, by property and by page."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.days import ONE_DAY, PACIFIC, Clock, Window, month_of, pacific_today, utc_now
+from gsc_pipeline.lake.lake import Lake, Target, days_between
+from gsc_pipeline.lake.schemas import SEARCHDATA_HOURLY
+from gsc_pipeline.search_console.answers import Answer
+from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import ServiceUnavailableError
+from gsc_pipeline.search_console.requests import HourlyPages, HourlyTotals
+from gsc_pipeline.search_console.search_types import SearchType
+from gsc_pipeline.sync.grains import Grain, grain_rows, search_type_in_tables
+from gsc_pipeline.sync.paging import read_pages
+from gsc_pipeline.sync.tables.runner import (
+    TableContext,
+    TableReport,
+    Task,
+    TaskResult,
+    read_days,
+    sync_by_property,
+)
+from gsc_pipeline.workspaces.registry import Workspace
+
+DAYS = 10
+"""Days, including today, that Search Console shows by hour."""
+
+_COMPARED = ("hour_start", "clicks", "impressions", "sum_position", "is_complete")
+
+
+def sync_hourly(
+    workspace: Workspace,
+    console: SearchConsole,
+    lake: Lake,
+    *,
+    clock: Clock = utc_now,
+    run_id: str | None = None,
+) -> TableReport:
+    """Bring the hours of the last ten days up to date, newest day first.
+
+    One call per property and search type returns the property's hours of all days. A day is unchanged if all
+    its hours are complete and equal those in the lake. Any other day is read by page, and all its rows are
+    replaced in one commit. A day that the answer does not contain keeps its rows. Raises only LakeError and
+    StateError.
+    """
+    context = TableContext.start(workspace, console, lake, clock, run_id)
+
+    def tasks(site_url: str) -> list[Task]:
+        hours = [_Hours(context, site_url, search_type) for search_type in workspace.search_types]
+        return [Task(site_url, one.run, one.search_type) for one in hours]
+
+    return sync_by_property(context, SEARCHDATA_HOURLY, tasks)
+
+
+class _Hours:
+    """The hours of one property and search type."""
+
+    def __init__(self, context: TableContext, site_url: str, search_type: SearchType) -> None:
+        self._context = context
+        self._site_url = site_url
+        self._asked_type = search_type
+        self.search_type = search_type_in_tables(search_type)
+
+    def run(self, result: TaskResult) -> None:
+        today = pacific_today(self._context.now)
+        window = Window.inclusive(today - (DAYS - 1) * ONE_DAY, today)
+        answer = self._context.console.query(self._site_url, HourlyTotals(self._asked_type, window))
+        shown = self._rows(Grain.PROPERTY, answer.rows, answer)
+        held = self._held(window)
+        days = sorted(set(shown["data_date"].to_pylist()), reverse=True)
+        changed = [day for day in days if not _is_settled(_of(shown, day), _of(held, day))]
+        result.unchanged += len(days) - len(changed)
+        read_days(result, changed, lambda day: self._read(day, _of(shown, day), answer))
+
+    def _read(self, day: date, totals: pa.Table, answer: Answer) -> int:
+        by_page = read_pages(self._context.console, self._site_url, HourlyPages(self._asked_type, day)).rows
+        if by_page.num_rows == 0:
+            raise ServiceUnavailableError(f"the answer has no page of {day}, which has data")
+        rows = pa.concat_tables([totals, self._rows(Grain.PAGE, by_page, answer)])
+        target = Target(self._context.workspace.id, self._site_url, self.search_type, (day,))
+        self._context.lake.replace(SEARCHDATA_HOURLY, target, rows)
+        count: int = rows.num_rows
+        return count
+
+    def _rows(self, grain: Grain, rows: pa.Table, answer: Answer) -> pa.Table:
+        hours = pc.dictionary_encode(rows["hour"]).combine_chunks()
+        moments = [_moment(text) for text in hours.dictionary.to_pylist()]
+        here = [moment.astimezone(PACIFIC) for moment in moments]
+        first_incomplete = answer.first_incomplete_hour
+
+        def each(values: list[Any], type_: pa.DataType) -> pa.Array:
+            return pa.array(values, type_).take(hours.indices)
+
+        schema = SEARCHDATA_HOURLY.schema
+        return grain_rows(
+            SEARCHDATA_HOURLY,
+            grain,
+            rows,
+            {
+                "workspace": self._context.workspace.id,
+                "site_url": self._site_url,
+                "search_type": self.search_type,
+                "hour_start": each(moments, schema.field("hour_start").type),
+                "hour": each([moment.hour for moment in here], pa.int64()),
+                "data_date": each([moment.date() for moment in here], pa.date32()),
+                "month": each([month_of(moment.date()) for moment in here], pa.string()),
+                "is_complete": each(
+                    [first_incomplete is None or moment < first_incomplete for moment in moments], pa.bool_()
+                ),
+            },
+        )
+
+    def _held(self, window: Window) -> pa.Table:
+        where = (
+            (pc.field("workspace") == self._context.workspace.id)
+            & days_between(window.start, window.last)
+            & (pc.field("site_url") == self._site_url)
+            & (pc.field("search_type") == self.search_type)
+            & (pc.field("grain") == Grain.PROPERTY.value)
+        )
+        return self._context.lake.read(SEARCHDATA_HOURLY, columns=["data_date", *_COMPARED], where=where)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise ServiceUnavailableError(f"the answer has an invalid hour: {text!r}")
+    return moment
+
+
+def _of(rows: pa.Table, day: date) -> pa.Table:
+    return rows.filter(pc.field("data_date") == day)
+
+
+def _is_settled(shown: pa.Table, held: pa.Table) -> bool:
+    """Whether all the day's hours are complete and equal to those in the lake."""
+    is_complete = bool(pc.all(shown["is_complete"]).as_py())
+    return is_complete and _comparable(shown) == _comparable(held)
+
+
+def _comparable(rows: pa.Table) -> list[dict[str, Any]]:
+    hours: list[dict[str, Any]] = rows.select(_COMPARED).sort_by("hour_start").to_pylist()
+    return hours

@@ -1,0 +1,218 @@
+"""Syncs `url_inspections`: inspects a limited number of pages of each property a day, most clicks first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
+from gsc_pipeline.lake.lake import Lake, days_between
+from gsc_pipeline.lake.schemas import SYNC_LEDGER, URL_IMPRESSION, URL_INSPECTIONS
+from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import (
+    FAILED_ANSWERS,
+    IllegalRequestError,
+    SearchConsoleError,
+)
+from gsc_pipeline.search_console.inspections import Inspection
+from gsc_pipeline.state.store import StateError
+from gsc_pipeline.sync.ledger import Status
+from gsc_pipeline.sync.property import GIVE_UP_AFTER
+from gsc_pipeline.sync.tables.runner import TableContext, TableReport, Task, TaskResult, sync_by_property
+from gsc_pipeline.workspaces.registry import Workspace
+
+PER_DAY = 500
+"""Inspections of a property per Pacific day. Google allows 2,000, shared with other tools."""
+
+RANKING_DAYS = 28
+"""The pages are ranked by the clicks of this many final days."""
+
+COMMIT_PAGES = 100
+"""Inspections per commit. A run that is stopped keeps the inspections of earlier commits."""
+
+
+def sync_inspections(
+    workspace: Workspace,
+    console: SearchConsole,
+    lake: Lake,
+    *,
+    per_day: int = PER_DAY,
+    concurrency: int = 4,
+    clock: Clock = utc_now,
+    run_id: str | None = None,
+) -> TableReport:
+    """Inspect the due pages of each property: at most `per_day` of a property per Pacific day.
+
+    A refusal ends the inspections of its property: the credential is not a full user, or the quota is used
+    up. Earlier inspections stay committed. Raises only LakeError and StateError.
+    """
+    context = TableContext.start(workspace, console, lake, clock, run_id)
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="gsc-inspect") as executor:
+
+        def inspect(result: TaskResult) -> None:
+            today = pacific_today(context.now)
+            inspected = _inspected(context, result.site_url)
+            left = per_day - inspected.filter(pc.field("inspected_on") == today).num_rows
+            urls = due_pages(_ranked_pages(context, result.site_url), inspected, today, left)
+            _Inspections(context, result, clock, executor).run(urls)
+
+        return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(site_url, inspect)])
+
+
+def due_pages(pages: pa.Table, inspected: pa.Table, today: date, most: int) -> list[str]:
+    """The addresses to inspect, at most `most`.
+
+    Pages that were never inspected come first, those with the most clicks before the others. The pages whose
+    last inspection is the oldest follow.
+
+    `pages` has url, clicks and impressions, each page once; `inspected` has a row (url, inspected_at,
+    inspected_on) for each earlier inspection. A page is inspected at most once per Pacific day.
+    """
+    last = inspected.group_by("url").aggregate([("inspected_at", "max"), ("inspected_on", "max")])
+    known = pages.join(last, keys="url", join_type="left outer")
+    due = known.filter(pc.fill_null(pc.less(known["inspected_on_max"], today), True))
+    order = pc.sort_indices(
+        due.append_column("never", pc.is_null(due["inspected_at_max"])),
+        sort_keys=[
+            ("never", "descending"),
+            ("inspected_at_max", "ascending"),
+            ("clicks", "descending"),
+            ("impressions", "descending"),
+            ("url", "ascending"),
+        ],
+    )
+    urls: list[str] = due["url"].take(order[: max(most, 0)]).to_pylist()
+    return urls
+
+
+class _Inspections:
+    """The inspections of one property's pages, run concurrently and committed in groups."""
+
+    def __init__(
+        self, context: TableContext, result: TaskResult, clock: Clock, executor: ThreadPoolExecutor
+    ) -> None:
+        self._context = context
+        self._result = result
+        self._clock = clock
+        self._executor = executor
+        self._illegal: list[tuple[str, IllegalRequestError]] = []
+        self._failed_in_a_row = 0
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+
+    def run(self, urls: Sequence[str]) -> None:
+        """Inspect the pages in order. Raises the error that ends the property's inspections."""
+        try:
+            for start in range(0, len(urls), COMMIT_PAGES):
+                if not self._is_over.is_set():
+                    self._inspect_some(urls[start : start + COMMIT_PAGES])
+        finally:
+            self._report_illegal()
+
+    def _inspect_some(self, urls: Sequence[str]) -> None:
+        pending = [(url, self._executor.submit(self._inspect, url)) for url in urls]
+        done: list[_Done] = []
+        end: SearchConsoleError | StateError | None = None
+        for url, future in pending:
+            try:
+                if (one := future.result()) is not None:
+                    done.append(one)
+            except IllegalRequestError as error:
+                self._illegal.append((url, error))
+            except FAILED_ANSWERS as error:
+                self._result.add_problem(error, about=url)
+            except (SearchConsoleError, StateError) as error:
+                end = end or error
+        self._commit(done)
+        if end is not None:
+            raise end
+
+    def _inspect(self, url: str) -> _Done | None:
+        """Inspect one page, in a thread of the pool. None if the property's inspections have ended."""
+        if self._is_over.is_set():
+            return None
+        try:
+            inspection = self._context.console.inspect(self._result.site_url, url)
+        except IllegalRequestError:
+            raise
+        except FAILED_ANSWERS:
+            self._count_failure()
+            raise
+        except (SearchConsoleError, StateError):
+            self._is_over.set()
+            raise
+        with self._lock:
+            self._failed_in_a_row = 0
+        return _Done(url, inspection, self._clock())
+
+    def _count_failure(self) -> None:
+        with self._lock:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= GIVE_UP_AFTER:
+                self._is_over.set()
+
+    def _commit(self, done: Sequence[_Done]) -> None:
+        if not done:
+            return
+        rows = [self._row(one) for one in done]
+        self._context.lake.append(URL_INSPECTIONS, pa.Table.from_pylist(rows, schema=URL_INSPECTIONS.schema))
+        self._result.read += len(rows)
+        self._result.rows += len(rows)
+
+    def _row(self, done: _Done) -> dict[str, object]:
+        values = asdict(done.inspection)
+        day = pacific_today(done.at)
+        return {
+            **values,
+            "result_json": values["raw"],
+            "workspace": self._context.workspace.id,
+            "month": month_of(day),
+            "site_url": self._result.site_url,
+            "url": done.url,
+            "inspected_at": done.at,
+            "inspected_on": day,
+            "run_id": self._context.run_id,
+        }
+
+    def _report_illegal(self) -> None:
+        if self._illegal:
+            url, error = self._illegal[0]
+            others = f" and {len(self._illegal) - 1} more" if len(self._illegal) > 1 else ""
+            self._result.add_problem(error, about=f"{url}{others}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    url: str
+    inspection: Inspection
+    at: datetime
+
+
+def _inspected(context: TableContext, site_url: str) -> pa.Table:
+    of_property = (pc.field("workspace") == context.workspace.id) & (pc.field("site_url") == site_url)
+    return context.lake.read(
+        URL_INSPECTIONS, columns=["url", "inspected_at", "inspected_on"], where=of_property
+    )
+
+
+def _ranked_pages(context: TableContext, site_url: str) -> pa.Table:
+    """Each page of the property's last final days, with its clicks and impressions over all search types."""
+    of_property = (pc.field("workspace") == context.workspace.id) & (pc.field("site_url") == site_url)
+    final = context.lake.read(
+        SYNC_LEDGER, columns=["data_date"], where=of_property & (pc.field("status") == Status.FINAL.value)
+    )
+    days = sorted(set(final["data_date"].to_pylist()))[-RANKING_DAYS:]
+    columns = ["url", "clicks", "impressions"]
+    if not days:
+        rows = URL_IMPRESSION.schema.empty_table().select(columns)
+    else:
+        where = of_property & days_between(days[0], days[-1]) & pc.field("data_date").isin(days)
+        rows = context.lake.read(URL_IMPRESSION, columns=columns, where=where)
+    sums = rows.group_by("url").aggregate([("clicks", "sum"), ("impressions", "sum")])
+    return sums.rename_columns(columns)

@@ -1,0 +1,1 @@
+"""The workspaces: their file, their roll-out, their thresholds."""

@@ -1,0 +1,315 @@
+"""Workspaces (tenants), the YAML file that lists them, and their roll-out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from gsc_pipeline.search_console.auth import (
+    CredentialSource,
+    OAuthEnvironment,
+    ServiceAccountEnvironment,
+    ServiceAccountFile,
+    read_key,
+)
+from gsc_pipeline.search_console.errors import CredentialUnusableError
+from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
+from gsc_pipeline.settings import ConfigurationError, describe, shown
+from gsc_pipeline.workspaces.thresholds import Thresholds
+
+_SHOWN = 20
+"""An error names up to this many known workspaces."""
+
+ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
+"""A workspace's id is a slug: Dagster drops partition keys with a "|" and splits them at "..." on its
+command line, and paths and predicates contain the id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One tenant, with its own credentials and properties.
+
+    `properties` is None for `properties: all`: every property that the credential may read.
+    """
+
+    id: str
+    name: str
+    credentials: CredentialSource
+    properties: tuple[str, ...] | None
+    search_types: tuple[SearchType, ...]
+    brand_terms: tuple[str, ...] = ()
+    active: bool = True
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+
+def load_workspaces(path: Path) -> tuple[Workspace, ...]:
+    """Read and validate the workspaces file.
+
+    Relative paths of key files are relative to its folder. Raises ConfigurationError with every error: path,
+    value, what is expected.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(
+            str(path), [f"cannot be read ({cause}): set GSC_WORKSPACES_FILE to a workspaces file"]
+        ) from None
+    try:
+        document = yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigurationError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
+    repeats = list(_repeats(document))
+    try:
+        file = _File.model_validate(document)
+    except ValidationError as error:
+        problems = [_problem(details) for details in error.errors()]
+        raise ConfigurationError(str(path), problems + repeats) from None
+    if repeats:
+        raise ConfigurationError(str(path), repeats)
+    return tuple(entry.workspace(path.parent) for entry in file.workspaces)
+
+
+def select(workspaces: Sequence[Workspace], ids: Iterable[str]) -> tuple[Workspace, ...]:
+    """The active workspaces among `ids`, or all active ones when `ids` is empty.
+
+    Raises ConfigurationError for unknown ids.
+    """
+    wanted = set(ids)
+    unknown = sorted(wanted - {workspace.id for workspace in workspaces})
+    if unknown:
+        raise _unknown(workspaces, unknown)
+    return tuple(w for w in workspaces if w.active and (not wanted or w.id in wanted))
+
+
+def named(workspaces: Sequence[Workspace], workspace_id: str) -> Workspace:
+    """The workspace with this id, active or not. Raises ConfigurationError when there is none."""
+    for workspace in workspaces:
+        if workspace.id == workspace_id:
+            return workspace
+    raise _unknown(workspaces, [workspace_id])
+
+
+def credential_problems(workspaces: Iterable[Workspace]) -> list[str]:
+    """A line for each credential of an active workspace that is missing or no key. Calls no server."""
+    users: dict[CredentialSource, list[str]] = {}
+    for workspace in workspaces:
+        if workspace.active:
+            users.setdefault(workspace.credentials, []).append(workspace.id)
+    found = []
+    for source, ids in users.items():
+        try:
+            read_key(source)
+        except CredentialUnusableError as error:
+            more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+            found.append(f"workspace {ids[0]}{more}: {error}")
+    return found
+
+
+def is_rolled_out(workspace_id: str, percent: float) -> bool:
+    """Whether a roll-out to `percent` (0 to 100) of the workspaces includes this one.
+
+    A hash of the id decides, so the answer is the same on every machine, whatever else the file lists. A
+    higher percentage only adds workspaces.
+    """
+    digest = hashlib.sha256(f"auto_sync {workspace_id}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48 * 100 < percent
+
+
+def _unknown(workspaces: Sequence[Workspace], ids: Iterable[str]) -> ConfigurationError:
+    known = [workspace.id for workspace in workspaces]
+
+    def near(id_: str) -> str:
+        shown = (get_close_matches(id_, known) if len(known) > _SHOWN else known) or known[:_SHOWN]
+        more = f", and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+        return (", ".join(shown) or "none") + more
+
+    return ConfigurationError("workspaces", [f"{one}: unknown workspace (known: {near(one)})" for one in ids])
+
+
+def _problem(details: ErrorDetails) -> str:
+    loc = details["loc"]
+    is_about_a_key = details["type"] in ("extra_forbidden", "invalid_key")
+    model = _MODELS.get(len(loc) - is_about_a_key)
+    keys = tuple(model.model_fields) if model else ()
+    # A user may have pasted the key itself instead of the path of its file.
+    return describe(details, keys=keys, confidential="credentials" in loc)
+
+
+def _repeats(document: Any) -> Iterator[str]:
+    """An error for each duplicate, found in the raw document so that it is reported beside other errors."""
+    listed = _as_list(document.get("workspaces")) if isinstance(document, dict) else []
+    entries = [(f"workspaces[{i}]", entry) for i, entry in enumerate(listed) if isinstance(entry, dict)]
+    groups = [[(f"{path}.id", entry.get("id")) for path, entry in entries]]
+    for path, entry in entries:
+        for key in ("properties", "search_types"):
+            values = enumerate(_as_list(entry.get(key)))
+            groups.append([(f"{path}.{key}[{i}]", value) for i, value in values])
+    for group in groups:
+        first: dict[str, str] = {}
+        for path, value in group:
+            if isinstance(value, str) and first.setdefault(value, path) != path:
+                yield f"{path}: {shown(value)}: expected only once, but {first[value]} is the same"
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+_PROPERTY = re.compile(r"sc-domain:[^/\s]+|https?://[^/\s?#]+/([^\s?#]*/)?")
+
+
+def _property(value: str) -> str:
+    if not _PROPERTY.fullmatch(value):
+        raise ValueError("expected sc-domain:example.com, or https://example.com/ with its final slash")
+    return value
+
+
+def _none_for_all(value: Any) -> Any:
+    if value == "all":
+        return None
+    if not isinstance(value, list):
+        raise ValueError("expected a list of properties, or all")
+    return value
+
+
+def _slug(value: str) -> str:
+    if not re.fullmatch(ID_PATTERN, value):
+        raise ValueError(
+            "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
+        )
+    return value
+
+
+def _key_file(value: str) -> str:
+    if "{" in value or "PRIVATE KEY" in value:
+        raise ValueError("expected the path of a key file, not the key itself")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("expected the name of an environment variable")
+    return value
+
+
+def _thresholds(value: Any) -> Thresholds:
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping of thresholds to numbers")
+    return Thresholds.of(value)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Credentials(_Strict):
+    service_account_file: Annotated[str, AfterValidator(_key_file)] | None = None
+    service_account_env: Annotated[str, AfterValidator(_variable)] | None = None
+    oauth_env: Annotated[str, AfterValidator(_variable)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _Credentials:
+        given = [name for name in type(self).model_fields if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError("expected exactly one of service_account_file, service_account_env, oauth_env")
+        return self
+
+    def source(self, folder: Path) -> CredentialSource:
+        if self.service_account_file:
+            return ServiceAccountFile(folder / self.service_account_file)
+        if self.service_account_env:
+            return ServiceAccountEnvironment(self.service_account_env)
+        return OAuthEnvironment(str(self.oauth_env))
+
+
+class _Entry(_Strict):
+    id: Annotated[str, AfterValidator(_slug)]
+    name: str | None = None
+    active: bool = True
+    properties: Annotated[
+        Annotated[list[Annotated[str, AfterValidator(_property)]], Field(min_length=1)] | None,
+        BeforeValidator(_none_for_all),
+    ]
+    search_types: Annotated[
+        list[Literal["web", "image", "video", "news", "discover", "googleNews"]],
+        Field(min_length=1),
+    ] = ["web"]
+    credentials: _Credentials
+    brand_terms: list[str] = []
+    thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
+
+    def workspace(self, folder: Path) -> Workspace:
+        return Workspace(
+            id=self.id,
+            name=self.name or self.id,
+            active=self.active,
+            properties=None if self.properties is None else tuple(self.properties),
+            search_types=tuple(search_type_from_wire(name) for name in self.search_types),
+            credentials=self.credentials.source(folder),
+            brand_terms=tuple(self.brand_terms),
+            thresholds=self.thresholds,
+        )
+
+
+class _File(_Strict):
+    workspaces: Annotated[list[_Entry], Field(min_length=1)]
+
+
+_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials}
+"""The model of a mapping, by its depth in the document."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader, made strict where it is not.
+
+    It refuses duplicate keys, of which the safe loader keeps the last. Text that only looks like a date or a
+    number (2026-99-99) is a YAML error with a line, not a ValueError.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key {key.value!r} given twice", problem_mark=key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value!r} cannot be read as {kind}", problem_mark=node.start_mark
+            ) from None
+
+
+def _yaml_problem(error: yaml.YAMLError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return f"{problem.removeprefix('but ')}{where}"

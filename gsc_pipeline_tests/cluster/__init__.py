@@ -1,0 +1,1 @@
+"""Servers and machines on loopback, as a set-up of several machines has them."""

@@ -1,0 +1,1 @@
+"""Tests of monitoring: status, health, alerts, metrics, the HTTP server, the audit log."""

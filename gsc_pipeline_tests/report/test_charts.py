@@ -1,0 +1,146 @@
+"""Charts: axes, gaps, provisional days, labels and colours."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gsc_pipeline.report.charts import (
+    IMAGE_COLOURS,
+    NARROW,
+    WIDE,
+    Series,
+    date_ticks,
+    over_time,
+    short,
+    value_ticks,
+)
+
+LAST = date(2026, 11, 17)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def series(*clicks: float, provisional: int = 0) -> Series:
+    days = pd.date_range(end=LAST, periods=len(clicks))
+    frame = pd.DataFrame({"clicks": clicks, "impressions": clicks}, index=days, dtype=float)
+    return Series(frame, LAST - timedelta(provisional - 1) if provisional else None)
+
+
+def drawn(one: Series) -> ET.Element:
+    return ET.fromstring(over_time(one, WIDE, label="Clicks"))
+
+
+def points(chart: ET.Element, shape: str) -> list[int]:
+    """How many points each such shape of the clicks has."""
+    clicks = chart.find(f"{SVG}g")
+    assert clicks is not None
+    return [len(found.attrib["points"].split()) for found in clicks.iter(f"{SVG}{shape}")]
+
+
+def texts(chart: ET.Element) -> list[str]:
+    return [found.text or "" for found in chart.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (950, "950"), (1_200, "1.2k"), (30_000, "30k"), (4_500_000, "4.5M")]
+)
+def test_axes_have_short_numbers(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("highest", "ticks"),
+    [
+        (1, [0, 1]),
+        (3, [0, 1, 2, 3]),
+        (9, [0, 5]),
+        (99, [0, 25, 50, 75]),
+        (127, [0, 50, 100]),
+        (1_300_000, [0, 500_000, 1_000_000]),
+    ],
+)
+def test_values_have_round_ticks(highest: float, ticks: list[int]) -> None:
+    assert value_ticks(highest) == ticks
+
+
+@settings(deadline=None)
+@given(st.dates(min_value=date(2020, 1, 1), max_value=date(2030, 1, 1)), st.integers(0, 4_000))
+def test_dates_have_at_least_one_tick_and_never_too_many(first: date, days: int) -> None:
+    for most in (4, 6, 10):
+        assert 1 <= len(date_ticks(first, first + timedelta(days), most)) <= most
+
+
+def test_ticks_are_days_mondays_or_first_days_of_months() -> None:
+    assert date_ticks(date(2026, 11, 9), LAST, 10) == [date(2026, 11, day) for day in range(9, 18)]
+    assert {day.weekday() for day in date_ticks(date(2026, 8, 19), LAST, 10)} == {0}
+    months = date_ticks(date(2025, 8, 1), LAST, 10)
+    assert [(day.month, day.day) for day in months] == [(month, 1) for month in (9, 11, 1, 3, 5, 7, 9, 11)]
+
+
+def test_labels_name_the_year_where_it_changes() -> None:
+    days = pd.date_range("2025-08-01", "2026-11-17")
+    frame = pd.DataFrame({"clicks": 1.0, "impressions": 1.0}, index=days)
+    dates = [text for text in texts(drawn(Series(frame))) if text[:3] in ("Sep", "Nov", "Jan", "Mar")]
+    assert dates == ["Sep 2025", "Nov", "Jan 2026", "Mar", "Sep", "Nov"]
+
+
+def test_a_day_without_data_is_a_gap_and_a_day_of_zeros_is_not() -> None:
+    assert points(drawn(series(5, 0, 0, 5)), "polyline") == [4]
+    chart = drawn(series(5, 6, math.nan, 7, math.nan, 8, 9))
+    assert points(chart, "polyline") == [2, 2]
+    assert points(chart, "polygon") == [4, 4]
+    assert len(list(chart.iter(f"{SVG}circle"))) == 2  # the day between two gaps, in both panels
+
+
+def test_a_single_day_is_a_dot() -> None:
+    chart = drawn(series(5))
+    assert points(chart, "polyline") == []
+    assert len(list(chart.iter(f"{SVG}circle"))) == 2
+    assert "17 Nov 2026" in texts(chart)
+
+
+def test_provisional_days_are_dashed_on_a_band() -> None:
+    chart = drawn(series(5, 6, 7, 8, 9, provisional=2))
+    assert points(chart, "polyline") == [3, 3]
+    assert len(list(chart.iter(f"{SVG}rect"))) == 2
+    assert not list(drawn(series(5, 6, 7)).iter(f"{SVG}rect"))
+    assert points(drawn(series(5, 6, provisional=2)), "polygon") == []
+
+
+def test_a_chart_of_zeros_has_an_axis() -> None:
+    assert texts(drawn(series(*[0] * 91)))[:3] == ["0", "1", "Clicks"]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e10)), min_size=1, max_size=120), st.integers(0, 120)
+)
+def test_lines_stay_inside_the_chart_for_any_numbers(values: list[float], provisional: int) -> None:
+    for size in (WIDE, NARROW):
+        one = series(*values, provisional=provisional)
+        chart = ET.fromstring(over_time(one, size, label="Clicks"))
+        for shape in chart.iter():
+            for point in shape.attrib.get("points", "").split():
+                x, y = map(float, point.split(","))
+                assert 0 <= x <= size.width
+                assert 0 <= y <= size.height
+
+
+def test_charts_are_deterministic_and_escape_their_label() -> None:
+    one = series(5, 6, 7)
+    assert over_time(one, WIDE, label='"><script>') == over_time(one, WIDE, label='"><script>')
+    chart = ET.fromstring(over_time(one, WIDE, label='"><script>'))
+    assert (chart.attrib["role"], chart.attrib["aria-label"]) == ("img", '"><script>')
+
+
+def test_charts_use_css_variables_on_the_page_and_real_colours_in_an_image() -> None:
+    assert "var(--clicks)" in over_time(series(5, 6), WIDE, label="Clicks")
+    image = over_time(series(5, 6), WIDE, label="Clicks", colours=IMAGE_COLOURS)
+    assert "var(" not in image
+    assert IMAGE_COLOURS["clicks"] in image

@@ -1,0 +1,1 @@
+"""Tests of what happens to text before it leaves the process."""

@@ -1,1 +1,0 @@
-"""Tests of what watches the pipeline: telemetry, audit log, logs, health, metrics, alerts."""

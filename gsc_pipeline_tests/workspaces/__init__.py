@@ -1,0 +1,1 @@
+"""Tests of the workspaces file and of the roll-out."""
