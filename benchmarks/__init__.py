@@ -1,4 +1,4 @@
-"""Measuring the project against a floor and against what others use. Not part of the package.
+"""Benchmarks of the project beside a floor and other programs. Not part of the package.
 
-`python -m benchmarks --help` says what can be measured; `make bench` writes RESULTS.md.
+`python -m benchmarks --help` lists what can be measured; `make bench` writes RESULTS.md.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, and write RESULTS.md. `make bench` is this."""
+"""`python -m benchmarks` measures scenarios and writes RESULTS.md, as `make bench` does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
-    """Measure what was asked for. Figures of other scenarios stay as they were."""
+    """Measure the chosen scenarios. The figures of the others are kept."""
     options = _parser().parse_args()
     if options.what == "connectors":
         install_connectors()
@@ -31,11 +31,11 @@ def main() -> None:
 
 
 def measure_all(scenarios: Sequence[Scenario], runs: int) -> None:
-    """Run the scenarios one after another, RESULTS.md written anew after each."""
+    """Run the scenarios one after another, and rewrite RESULTS.md after each."""
     for scenario in scenarios:
         load = os.getloadavg()[0]
         with TemporaryDirectory(prefix="gsc-benchmark-") as folder:
-            outcome = run_scenario(scenario, Path(folder), runs=runs, tell=_tell)
+            outcome = run_scenario(scenario, Path(folder), runs=runs, log=_log)
         keep(KEPT / "results", section(scenario, outcome, load))
         RESULTS.write_text(
             render(kept(KEPT / "results", (*SCENARIOS, *CONNECTOR_SCENARIOS))), encoding="utf-8"
@@ -43,12 +43,12 @@ def measure_all(scenarios: Sequence[Scenario], runs: int) -> None:
 
 
 def install_connectors() -> None:
-    """An environment for each, once."""
+    """Install each connector in an environment of its own, unless it is installed already."""
     for name, package in CONNECTORS.items():
         home = KEPT / "venvs" / name
         if (home / ".installed").exists():
             continue
-        _tell(f"installing {package}")
+        _log(f"installing {package}")
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--disable-pip-version-check", package], check=True)
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 

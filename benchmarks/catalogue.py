@@ -1,7 +1,6 @@
-"""What can be measured: the programs, and the scenarios they are put to.
+"""The programs and the scenarios that can be measured.
 
-Belongs here: commands, environments, sizes. Does not: running them (`runner`), what came out (`results`).
-Imports nothing large, as `measure` explains.
+Imports nothing large, for the reason in `measure`.
 """
 
 from __future__ import annotations
@@ -21,20 +20,21 @@ from zoneinfo import ZoneInfo
 from benchmarks.measure import ROOT, Server
 
 KEPT = ROOT / ".benchmarks"
-"""What is kept between invocations: the connectors' environments, the figures. Not in git."""
+"""Kept between invocations, and not in git: the environments of the connectors, and figures."""
 
 WORKSPACE = "acme"
 BRAND = "example"
-"""What the made-up sites are called, so that their queries have a brand too."""
+"""The brand in the names of the sites, and so in some of their queries."""
 BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A size of work. `rows` are those of a day by page, query, country and device, of each site.
+    """A size of work: days, sites, and `rows` a day of each site by page, query, country and device.
 
-    `limit_factor` is GSC_API_LIMIT_FACTOR. In an idle one each program runs once beforehand, unmeasured,
-    and then again in the same folder, where nothing has moved. `runs` caps the runs of each program.
+    `latency` is the server's, in seconds. `limit_factor` is GSC_API_LIMIT_FACTOR. In an idle scenario each
+    program runs once without being measured, and then again in the same folder, where nothing has changed.
+    `runs` limits the runs of each program.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A program's task: a scenario, a server, and a folder of its own. Closed-open days, `[start, end)`."""
+    """The task of a program: a scenario, a server and a folder. Days are closed-open, `[start, end)`."""
 
     scenario: Scenario
     server: Server
@@ -84,7 +84,7 @@ class Job:
         return json.dumps(task)
 
     def env(self) -> dict[str, str]:
-        """The environment: this one's without settings, and everything in the job's folder."""
+        """The environment variables: this process's without settings, and the job's folder for all files."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("GSC_", "DAGSTER"))}
         return ours | {
             "GSC_WORKSPACES_FILE": str(self.folder / "workspaces.yaml"),
@@ -96,7 +96,7 @@ class Job:
         }
 
     def write_workspaces(self) -> None:
-        """The workspaces file that fits the server."""
+        """Write the workspaces file for the server."""
         workspace = {
             "id": WORKSPACE,
             "name": "Acme",
@@ -109,7 +109,7 @@ class Job:
         (self.folder / "workspaces.yaml").write_text(text, encoding="utf-8")
 
     def write_dagster_home(self) -> None:
-        """An instance that has been opened before: a copy of one that is made once an invocation."""
+        """Copy an instance that has been opened before. It is created once for the server."""
         made = self.server.home / "dagster-home"
         if not made.exists():
             made.mkdir()
@@ -119,7 +119,7 @@ class Job:
         shutil.copytree(made, self.folder / "dagster")
 
     def write_lake(self) -> None:
-        """All days of all sites without a sync: a copy of a lake that is made once an invocation."""
+        """Copy a lake with all days of all sites. It is filled once for the server, without a sync."""
         made = self.server.home / "filled"
         if not made.exists():
             command = [sys.executable, "-m", "benchmarks.programs.filled", str(made), self.as_json()]
@@ -129,9 +129,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Something that can be run: how it is called in tables, its command line, what it needs beforehand.
+    """A program to measure: its name, its title in tables, its command line and its preparation.
 
-    `prepare` fills a new folder, `before` comes before every run. Neither is measured.
+    `prepare` fills a new folder, `before` runs before every run. Neither is measured.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Program:
     is_ours: bool = False
 
     def env(self, job: Job) -> dict[str, str]:
-        """Its environment. Without an instance the command does not load Dagster, as most people run it."""
+        """Its environment variables. DAGSTER_HOME is set only for programs that need an instance."""
         home = {"DAGSTER_HOME": str(job.folder / "dagster")} if self.needs_dagster else {}
         return job.env() | home
 
@@ -181,13 +181,13 @@ def _synced(job: Job) -> None:
 
 
 def _without_insights(job: Job) -> None:
-    """Leave what syncs wrote alone."""
+    """Delete all tables but those that syncs write."""
     for table in (job.folder / "lake").iterdir():
         if not table.name.startswith(("searchdata_", "sync_")):
             shutil.rmtree(table)
 
 
-def _both(job: Job) -> None:
+def _with_instance(job: Job) -> None:
     job.write_workspaces()
     job.write_dagster_home()
 
@@ -204,8 +204,8 @@ PROGRAMS = {
         Program("naive", "the usual script", _python("naive")),
         Program("library", "library", _python("library"), is_ours=True),
         Program("command", "`gsc sync`", _gsc, Job.write_workspaces, is_ours=True),
-        Program("dagster", "Dagster run", _dagster_run, _both, needs_dagster=True, is_ours=True),
-        Program("empty", "empty Dagster run", _empty_run, _both, needs_dagster=True),
+        Program("dagster", "Dagster run", _dagster_run, _with_instance, needs_dagster=True, is_ours=True),
+        Program("empty", "empty Dagster run", _empty_run, _with_instance, needs_dagster=True),
         Program("report", "`gsc report`, insights made", _gsc_report, _synced, _without_insights),
         Program("report-again", "`gsc report`, insights as they were", _gsc_report, _synced),
         Program("singer", "Singer tap 1.1.2", _connector("singer")),
@@ -219,7 +219,7 @@ CONNECTORS = {
     "airbyte": "airbyte-source-google-search-console==1.9.4",
     "searchconsole": "searchconsole==0.1.0",
 }
-"""The public connectors, as the package index has them. Each is installed in an environment of its own."""
+"""The public connectors, each installed from the package index in an environment of its own."""
 
 _WINDOW = ("floor", "naive", "library", "command", "dagster")
 _THREE = ("sc-domain:example.com", "https://www.example.com/", "https://shop.example.com/")
@@ -231,7 +231,7 @@ SCENARIOS = (
     Scenario("14x5000", "14 days × 5,000 rows, 20 ms", 14, 5_000, 0.02, _WINDOW),
     Scenario("14x25000", "14 days × 25,000 rows, 20 ms", 14, 25_000, 0.02, _WINDOW),
     Scenario("14x1000", "14 days × 1,000 rows, 300 ms", 14, 1_000, 0.3, _WINDOW),
-    Scenario("idle", "a tick in which nothing moved: three properties, 14 days, 20 ms", 14, 1_000, 0.02,
+    Scenario("idle", "a tick without changes: three properties, 14 days, 20 ms", 14, 1_000, 0.02,
              ("library", "command", "dagster", "empty"), _THREE, idle=True),
     Scenario("14x50000", "memory: 14 days × 50,000 rows, 20 ms", 14, 50_000, 0.02, ("library",), runs=1),
     Scenario("90x50000", "memory: 90 days × 50,000 rows, 20 ms", 90, 50_000, 0.02, ("library",),
@@ -243,7 +243,7 @@ SCENARIOS = (
 CONNECTOR_SCENARIOS = (
     Scenario("connectors-1000", "connectors: 14 days × 1,000 rows, 20 ms", 14, 1_000, 0.02, _BESIDE, runs=1),
     Scenario("connectors-5000", "connectors: 14 days × 5,000 rows, 20 ms", 14, 5_000, 0.02, _BESIDE, runs=1),
-    # Without Airbyte's, which would take some five minutes and shows at 5,000 rows what is to be seen.
+    # Without Airbyte's, which would take about five minutes and is measured at 5,000 rows.
     Scenario("connectors-25000", "connectors: 14 days × 25,000 rows, 20 ms", 14, 25_000, 0.02,
              ("floor", "library", "singer"), runs=1),
 )  # fmt: skip

@@ -1,7 +1,6 @@
-"""Running a program and measuring it: wall and CPU seconds, peak memory, what the server sent it.
+"""Running a program and measuring it: wall and CPU seconds, peak memory, and what the server sent.
 
-Belongs here: processes and clocks. Does not: which programs (`catalogue`), what the figures mean (`results`).
-Imports nothing large: a process is born with its parent's peak memory, so this one's must be small.
+Imports nothing large: a process starts with the peak memory of its parent, so this one's must be small.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ ROOT = Path(__file__).parent.parent
 
 
 class ProgramFailedError(Exception):
-    """A program ended badly; the text has the end of its output."""
+    """A program failed. The message has the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of a program, children included. `peak_mib` is that of its largest process.
+    """One run of a program, with its child processes. `peak_mib` is that of the largest process.
 
-    `cpu` is user and system seconds; `calls`, `rows` and `megabytes` are the server's count.
+    `cpu` is user and system seconds. `calls`, `rows` and `megabytes` are counted by the server.
     """
 
     wall: float
@@ -47,7 +46,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs: its address, and the folder with its key."""
+    """A running server: its address, the folder with its key, and its sites."""
 
     url: str
     home: Path
@@ -55,11 +54,11 @@ class Server:
 
     @property
     def key(self) -> Path:
-        """The service-account key that fits it."""
+        """The service-account key for it."""
         return self.home / "key.json"
 
     def take_served(self) -> dict[str, int]:
-        """What it served since it was last asked: calls, rows, bytes, tokens, refused."""
+        """The calls, rows and bytes that it served since the last call of this."""
         with urlopen(f"{self.url}/_served") as answer:
             counts: dict[str, int] = json.load(answer)
         return counts
@@ -69,7 +68,7 @@ class Server:
 def serving(
     home: Path, *, rows: int, latency: float = 0.0, sites: Sequence[str] = ("sc-domain:example.com",)
 ) -> Iterator[Server]:
-    """A server in a process of its own, for as long as the block lasts."""
+    """Run a server in a process of its own while the context lasts."""
     options = ["--rows", str(rows), "--latency", str(latency), "--home", str(home)]
     options += [word for site in sites for word in ("--site", site)]
     command = [sys.executable, "-m", "benchmarks.server", *options]
@@ -81,12 +80,12 @@ def serving(
                 raise ProgramFailedError("the server did not start")
             yield Server(url, home, tuple(sites))
         finally:
-            # It holds nothing worth keeping, and a test's process may have it ignore a request to end.
+            # It has no state to save, and may ignore SIGTERM.
             process.kill()
 
 
 def measure(command: Sequence[str], env: Mapping[str, str], log: Path, server: Server | None) -> Measurement:
-    """Run a command to its end. Raises ProgramFailedError unless it ends well."""
+    """Run a command and measure it. Raises ProgramFailedError if it fails."""
     if server is not None:
         server.take_served()
     with log.open("wb") as output:
@@ -110,6 +109,6 @@ def measure(command: Sequence[str], env: Mapping[str, str], log: Path, server: S
 
 
 def median(runs: Sequence[Measurement]) -> Measurement:
-    """The median of each figure by itself."""
+    """The median of each figure."""
     fields = Measurement.__dataclass_fields__
     return Measurement(**{name: statistics.median(getattr(run, name) for run in runs) for name in fields})

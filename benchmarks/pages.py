@@ -1,12 +1,7 @@
-"""Answers of the API as bytes, encoded once: what the benchmark's server sends again and again.
-
-Belongs here: the wire's JSON, paging, and keeping what has been encoded. Does not: the rows (`property`),
-sockets (`server`).
-"""
+"""Answers of the API, encoded once and kept."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,27 +14,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.property import DIMENSIONS, MadeUpProperty, grain
+from benchmarks.property import DIMENSIONS, MadeUpProperty, grouped
 
 FRESH_DAYS = 2
-"""The newest days, that Search Console calls incomplete."""
+"""How many of the newest days are incomplete."""
 
 
 class NotServedError(Exception):
-    """A request that this server has no answer for; the text says what it has."""
+    """There is no answer to the request. The message says which there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer's body, the same compressed where that is asked for, and how many rows it holds."""
+    """The body of one answer, and how many rows it has."""
 
     body: bytes
-    packed: bytes | None
     rows: int
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A searchAnalytics request, as far as it matters here."""
+    """The fields of a search analytics request that matter here."""
 
     startDate: date
     endDate: date
@@ -50,17 +44,16 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Pages:
-    """The answers of one property. `today` is the Pacific day; every day before it has data."""
+    """The answers about a property. `today` is the Pacific day; every day before it has data."""
 
-    def __init__(self, made_up: MadeUpProperty, today: date, *, compressed: bool = False) -> None:
+    def __init__(self, made_up: MadeUpProperty, today: date) -> None:
         self._property = made_up
         self._today = today
-        self._compressed = compressed
         self.page = cache(self._page)
         self._day_rows = cache(self._encoded)
 
     def _page(self, request: Request) -> Page:
-        """The answer to a request. Raises NotServedError for what is not made up here."""
+        """The answer to a request. Raises NotServedError if there is none."""
         rows, more = self._answer(request)
         rows = rows[request.startRow : request.startRow + request.rowLimit]
         body = b"".join(
@@ -75,7 +68,7 @@ class Pages:
                 b"}",
             ]
         )
-        return Page(body, gzip.compress(body, 6) if self._compressed else None, len(rows))
+        return Page(body, len(rows))
 
     def _answer(self, request: Request) -> tuple[list[str], bytes]:
         if request.type.lower() != "web":
@@ -111,8 +104,8 @@ class Pages:
         return b',"metadata":{"first_incomplete_date":"%s"}' % str(first_incomplete).encode()
 
     def _encoded(self, dimensions: Sequence[str], weekday: int, day: date | None) -> list[str]:
-        """A day's rows as JSON; `day` is None where it is not among the keys."""
-        rows = grain(self._property.day(day or date.fromordinal(7 + weekday)), dimensions)
+        """A day's rows as JSON; `day` is None if it is not one of the keys."""
+        rows = grouped(self._property.day(day or date.fromordinal(7 + weekday)), dimensions)
         clicks, impressions = (rows[name].to_numpy().astype(np.float64) for name in ("clicks", "impressions"))
         position = rows["sum_position"].to_numpy() / impressions + 1
         pieces: list[Any] = ['{"keys":["']
@@ -131,5 +124,5 @@ class Pages:
 
 
 def _text(numbers: np.ndarray) -> pa.Array:
-    """Numbers as JSON has them: whole ones without a point, others with as many digits as they need."""
+    """Numbers as JSON: integers without a point, others with all their digits."""
     return pc.cast(pa.array(numbers), pa.string())

@@ -1,7 +1,6 @@
-"""The made-up rows of a property: one week of days, whose grains add up as Search Console's do.
+"""The rows of a made-up property: a week of days that repeats.
 
-Belongs here: names, numbers, and how a grain is made of them. Does not: how they look on the wire (`pages`).
-A day's rows are those of its weekday, so that a year of history costs a week's memory.
+A day has the rows of its weekday, so that a year of history takes the memory of a week.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _SYLLABLES = tuple(_SYLLABLE_TEXT.split())
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day's grains: what has a query, and the true totals, each counted by page and by property."""
+    """The rows of a day, counted by page and by property: those with a query, and the true totals."""
 
     page_queries: pa.Table
     page_totals: pa.Table
@@ -45,7 +44,7 @@ class Day:
 class MadeUpProperty:
     """A property with `rows` rows a day by page, query, country and device.
 
-    The same arguments make the same rows, in every process.
+    The same arguments give the same rows in every process.
     """
 
     def __init__(self, rows: int, seed: int = 1) -> None:
@@ -62,11 +61,11 @@ class MadeUpProperty:
         self._days = [self._day(number) for number in range(WEEK)]
 
     def day(self, day: date) -> Day:
-        """The grains of a calendar day. Keys are numbers: `name` spells them."""
+        """The rows of a calendar day. Keys are codes, which index `names`."""
         return self._days[day.toordinal() % WEEK]
 
     def names(self, dimension: str) -> Sequence[str]:
-        """How a dimension's keys are spelled, by their numbers."""
+        """The texts of a dimension's codes."""
         return self._names[dimension]
 
     def totals(self, day: date) -> tuple[int, int, float]:
@@ -88,7 +87,7 @@ class MadeUpProperty:
         sizes = [len(self._names[name]) for name in DIMENSIONS]
         drawn = 3 * self.rows + 100
         query = _drawn(rng, sizes[1], drawn, 0.6)
-        # Nearly every query leads to a page of its own; some show another beside it.
+        # Nearly every query shows one page; some show another as well.
         page = np.where(rng.random(drawn) < 0.93, query % sizes[0], _drawn(rng, sizes[0], drawn, 0.8))
         country, device = _drawn(rng, sizes[2], drawn, 2.8), rng.choice(3, drawn, p=(0.62, 0.34, 0.04))
         keys = np.unique(np.ravel_multi_index((page, query, country, device), sizes))
@@ -103,8 +102,8 @@ class MadeUpProperty:
         return pa.table({**columns, "clicks": clicks, "impressions": impressions, "sum_position": sums})
 
 
-def grain(day: Day, dimensions: Sequence[str]) -> pa.Table:
-    """The day grouped by `dimensions` (of DIMENSIONS), most clicks first, with the sums of `SUMS`."""
+def grouped(day: Day, dimensions: Sequence[str]) -> pa.Table:
+    """The sums of `SUMS` of the day by `dimensions` (of DIMENSIONS), most clicks first."""
     if "page" in dimensions:
         source = day.page_queries if "query" in dimensions else day.page_totals
     else:
@@ -114,13 +113,13 @@ def grain(day: Day, dimensions: Sequence[str]) -> pa.Table:
 
 
 def summed(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """The rows grouped by `keys`, each key once; one row where there are none."""
+    """The sums of the rows by `keys`; one row if there are no keys."""
     groups = rows.group_by(list(keys), use_threads=False).aggregate([(name, "sum") for name in SUMS])
     return groups.rename_columns([*keys, *SUMS])
 
 
 def _with_anonymised(rng: np.random.Generator, named: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """True totals: what the named rows sum to, and for most keys what is left out of them."""
+    """The true totals: the sums of the named rows, plus anonymised impressions for most keys."""
     totals = summed(named, keys)
     hidden = rng.poisson(0.5 * totals["impressions"].to_numpy())
     clicks = rng.binomial(hidden, 0.03)
@@ -134,13 +133,13 @@ def _with_anonymised(rng: np.random.Generator, named: pa.Table, keys: Sequence[s
 
 
 def _drawn(rng: np.random.Generator, size: int, count: int, skew: float) -> np.ndarray:
-    """Numbers below `size`, small ones more often, as ranks of popularity are."""
+    """Random codes below `size`, with small ones more often."""
     weights = 1 / np.arange(1, size + 1) ** skew
     return np.searchsorted(np.cumsum(weights / weights.sum()), rng.random(count)).clip(max=size - 1)
 
 
 def _unused(keys: np.ndarray, count: int) -> np.ndarray:
-    """Some keys that are not among `keys`, should too few different ones have been drawn."""
+    """`count` keys that are not in `keys`; none if `count` is not positive."""
     return np.setdiff1d(np.arange(len(keys) + max(count, 0)), keys)[: max(count, 0)]
 
 
@@ -153,7 +152,7 @@ def _words(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _pages(rng: np.random.Generator, words: np.ndarray, count: int) -> np.ndarray:
-    """Addresses as shops and magazines have them, each once."""
+    """Addresses like those of shops and magazines, all different."""
     folders = np.array(["blog", "products", "collections", "guides", "help", "pages"], object)
     folder = folders[rng.integers(0, len(folders), count)]
     slug = [words[rng.integers(0, len(words), count)] for _ in range(4)]
@@ -163,15 +162,15 @@ def _pages(rng: np.random.Generator, words: np.ndarray, count: int) -> np.ndarra
 
 
 def _queries(rng: np.random.Generator, words: np.ndarray, count: int) -> np.ndarray:
-    """Two to five words, each query once; some in quotation marks, some with letters beyond ASCII."""
+    """Queries of two to five words, all different; some have quotation marks or letters beyond ASCII."""
     drawn = [words[rng.integers(0, len(words), count)] for _ in range(5)]
     length = rng.integers(2, 6, count)
     text = drawn[0] + " " + drawn[1]
     for n in (2, 3, 4):
         text = np.where(length > n, text + " " + drawn[n], text)
-    kind = rng.random(count)
-    text = np.where(kind < 0.04, text + " für", text)
-    text = np.where(kind > 0.995, '"' + text + '"', text)
+    chance = rng.random(count)
+    text = np.where(chance < 0.04, text + " für", text)
+    text = np.where(chance > 0.995, '"' + text + '"', text)
     _, first = np.unique(text.astype(str), return_index=True)
     again = np.ones(count, bool)
     again[first] = False

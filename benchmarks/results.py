@@ -1,7 +1,4 @@
-"""RESULTS.md: what was measured, as tables, with the machine, the versions and the commands.
-
-Belongs here: keeping figures between invocations, and how they are told. Does not: measuring.
-"""
+"""RESULTS.md: figures as tables, with the machine, the versions and the commands."""
 
 from __future__ import annotations
 
@@ -29,39 +26,39 @@ HEADER = (
 INTRODUCTION = """\
 # Results
 
-Written by `make bench` (the public connectors' part by `python -m benchmarks connectors`); do not edit. Each
-program is a process of its own, children included, against one server on the same machine that sends pages
-encoded beforehand. Figures are medians of interleaved runs, after one that is not counted; where a scenario
-is run but once, none goes before it: who asks for a page first waits for the server's encoding, so that wall
-times are not compared there. Where the load before is more than a few tenths, others were using the machine,
-and the figures are provisional, wall times most of all. Memory is the largest process's. Rows are those the
-server sent: the project reads two grains of two tables, so more of them than the floor, and keeps a ledger
-and residuals besides; hence the ratios by row. They count starting up too, which more rows share: where a
-run is short, look at its seconds.
+Written by `make bench` (connectors: by `python -m benchmarks connectors`); do not edit. Each program is a
+process of its own, measured with its child processes, against one server on the same machine that sends pages
+encoded beforehand. Figures are medians of interleaved runs after a first run that is not counted. A scenario
+with one run has no such first run: the first request for a page waits until it is encoded, so wall times are
+not compared there. If the load before a scenario is more than a few tenths, other processes used the machine,
+and the figures, wall times above all, are provisional. Memory is that of the largest process. Rows are those
+that the server sent. The project reads two grains for each of two tables, so more rows than the floor, and
+writes a ledger and residuals as well; therefore figures are compared by row. They include start-up, which
+weighs more in short runs: compare their seconds instead.
 
-- the server alone: the floor's requests, the answers received and thrown away (`programs/drain.py`)
+- the server alone: the requests of the floor, whose answers are discarded (`programs/drain.py`)
 - floor: eight concurrent one-day requests, msgspec, Arrow, one Delta commit (`programs/floor.py`)
 - the usual script: Google's client, a loop over the days, pandas, Parquet (`programs/naive.py`)
 - library: `sync_workspace` with the default settings, into a new lake (`programs/library.py`)
 - `gsc sync`: the command; Dagster run: `dagster job execute` of `gsc_sync`, on an instance that was
   opened before
-- `gsc report`: the command, on a lake in a folder; with the insights of all days made first, and with those
-  that an earlier report made. It asks the server nothing
+- `gsc report`: the command, on a lake in a folder; with the insights of all days computed first, and with
+  those of an earlier report. It sends no requests
 """
 
 COMMANDS = f"""\
-- `python -m benchmarks` measures all, `--scenario NAME` one, `--runs N` says how often; `--quick` is three
-  runs without the memory scenarios
+- `python -m benchmarks` measures all scenarios, `--scenario NAME` one, `--runs N` sets the number of runs;
+  `--quick` is three runs without the memory scenarios
 - `python -m benchmarks connectors` measures the public connectors, each from the package index in an
   environment of its own: {", ".join(f"`{package}`" for package in CONNECTORS.values())}.
-  They have no setting for the API's address, so `programs/connectors/` sends to the server what they send to
-  Google's hosts; nothing else of them is changed. The server has rows of the search type web alone
+  They have no setting for the API's address, so `programs/connectors/` redirects their requests to Google's
+  hosts to the server; they are not changed otherwise. The server has rows of the search type web only
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A scenario's figures, and when and where they were taken."""
+    """The figures of a scenario, and when and where they were measured."""
 
     name: str
     title: str
@@ -77,16 +74,16 @@ class Section:
 
     @property
     def compares_wall(self) -> bool:
-        """Whether the server had encoded every page before the runs that count."""
+        """Whether the server had encoded every page before the counted runs."""
         return self.runs > 1 or self.idle
 
     def figure(self, program: str) -> Measurement | None:
-        """The program's median, None where it was not measured."""
+        """The median of the program; None if it was not measured."""
         return self.measured.get(program)
 
 
 def section(scenario: Scenario, outcome: Outcome, load: float) -> Section:
-    """The section of a scenario that has just been run. `load` is the machine's load before."""
+    """The section of a scenario after its runs. `load` is the machine's load before them."""
     return Section(
         scenario.name,
         scenario.title,
@@ -115,13 +112,13 @@ def machine() -> str:
 
 
 def keep(folder: Path, found: Section) -> None:
-    """Keep a section for the next RESULTS.md, in place of an earlier one of the same scenario."""
+    """Write a section to `folder` for later invocations; it replaces an earlier one of the scenario."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{found.name}.json").write_text(json.dumps(asdict(found), indent=1), encoding="utf-8")
 
 
 def kept(folder: Path, scenarios: Sequence[Scenario]) -> list[Section]:
-    """The sections kept, in the order of the scenarios."""
+    """The sections in `folder`, in the order of the scenarios."""
     files = (folder / f"{scenario.name}.json" for scenario in scenarios)
     return [_section(json.loads(file.read_text(encoding="utf-8"))) for file in files if file.exists()]
 
@@ -153,13 +150,13 @@ def _limits(found: Section) -> str:
     if found.limit_factor == 1:
         return ""
     return (
-        f" With GSC_API_LIMIT_FACTOR={found.limit_factor:g}: at Google's published rate the limiter, which is"
-        " meant to slow such a read down, would be what is measured."
+        f" With GSC_API_LIMIT_FACTOR={found.limit_factor:g}: at Google's published rate, the rate limiter "
+        "would determine the time."
     )
 
 
 def _row(name: str, measured: Measurement, floor: Measurement | None, compares_wall: bool) -> str:
-    is_many = measured.rows > 1000  # A probe's few rows have no cost worth telling.
+    is_many = measured.rows > 1000  # The few rows of a probe have no meaningful cost by row.
     cells = [
         PROGRAMS[name].title,
         f"{measured.wall:.2f}",
@@ -170,14 +167,14 @@ def _row(name: str, measured: Measurement, floor: Measurement | None, compares_w
         f"{measured.rows / measured.wall:,.0f}" if is_many and compares_wall else "",
         f"{measured.per_row_us(measured.cpu):.2f}" if is_many else "",
     ]
-    for seconds, is_told in (("wall", is_many and compares_wall), ("cpu", is_many)):
+    for seconds, is_shown in (("wall", is_many and compares_wall), ("cpu", is_many)):
         ratio = _ratio(measured, floor, seconds)
-        cells.append("" if ratio is None or not is_told else f"{ratio:.2f}")
+        cells.append("" if ratio is None or not is_shown else f"{ratio:.2f}")
     return "| " + " | ".join(cells) + " |"
 
 
 def _ratio(measured: Measurement | None, other: Measurement | None, seconds: str) -> float | None:
-    """Seconds for each row served, as a multiple of the other's."""
+    """Seconds for each row served, divided by the other's."""
     if measured is None or other is None or not measured.rows or not other.rows:
         return None
     ratio: float = (getattr(measured, seconds) / measured.rows) / (getattr(other, seconds) / other.rows)
@@ -203,7 +200,7 @@ _ANSWERS = {True: "yes", False: "no", None: ""}
 
 
 def _server_target(by_name: Mapping[str, Section]) -> list[Target]:
-    """Whether the server is fast enough not to be what is measured."""
+    """Whether the server is fast enough not to limit the programs."""
     found = by_name.get("server")
     measured = found.figure("server") if found else None
     if measured is None:
@@ -256,7 +253,7 @@ def _report_targets(by_name: Mapping[str, Section]) -> list[Target]:
 
 
 def _connector_targets(by_name: Mapping[str, Section]) -> list[Target]:
-    """Of all rows, start-up included, at each size; and of each row more, from the first to the second."""
+    """CPU by row with start-up, at each size, and by further row, between the first two sizes."""
     small, large = by_name.get("connectors-1000"), by_name.get("connectors-5000")
     largest = by_name.get("connectors-25000")
     found: list[Target] = []
@@ -275,7 +272,7 @@ def _connector_targets(by_name: Mapping[str, Section]) -> list[Target]:
 
 
 def _at_least_50(what: str, program: str, ratio: float | None) -> list[Target]:
-    """One target, none where there is no figure. searchconsole stores nothing, and has none to meet."""
+    """The target, if there is a figure. searchconsole has none to meet, because it stores nothing."""
     if ratio is None:
         return []
     if program == "searchconsole":
@@ -284,7 +281,7 @@ def _at_least_50(what: str, program: str, ratio: float | None) -> list[Target]:
 
 
 def _seconds_a_further_row(small: Section | None, large: Section | None, program: str) -> float | None:
-    """What start-up has no part in; None where a size was not measured, or noise hides it."""
+    """CPU seconds by row without start-up; None if a size was not measured or the difference is noise."""
     few, many = (found.figure(program) if found else None for found in (small, large))
     if few is None or many is None or many.rows <= few.rows or many.cpu <= few.cpu:
         return None
@@ -299,5 +296,5 @@ def _commands(sections: Sequence[Section]) -> str:
 
 
 def _shortly(cause: str) -> str:
-    """An error's last words, on one line."""
+    """The end of an error, on one line."""
     return " ".join(cause.split())[-300:]

@@ -1,7 +1,4 @@
-"""Running a scenario: a server, every program in turn, again and again, and the medians.
-
-Belongs here: order, folders, what must agree. Does not: what a program is (`catalogue`).
-"""
+"""Running a scenario: a server, all programs in turn, and the medians."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from pathlib import Path
 from benchmarks.catalogue import PROGRAMS, Job, Program, Scenario
 from benchmarks.measure import Measurement, ProgramFailedError, Server, measure, median, serving
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out of a scenario: a median for each program, and why others could not be measured."""
+    """The result of a scenario: the medians of each program, and the errors of programs that failed."""
 
     runs: int
     medians: dict[str, Measurement]
@@ -31,13 +28,13 @@ def run_scenario(
     *,
     runs: int,
     programs: Mapping[str, Program] = PROGRAMS,
-    tell: Tell = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Outcome:
-    """Run each program `runs` times, interleaved, after once unmeasured: the server encodes a page when it
-    is first asked for. A single run has none before it, unless what is measured is the second.
+    """Run each program `runs` times, interleaved, after one run that is not measured.
 
-    A program that fails is left out from then on, and said so. Raises ProgramFailedError where the
-    project's own programs were not served the same rows, for then one of them has not done its work.
+    The server encodes pages in that first run. There is none before a single run, unless the scenario is
+    idle. A program that fails is not run again. Raises ProgramFailedError if the project's own programs were
+    served different rows, since then one of them did not do its work.
     """
     runs = min(runs, scenario.runs or runs)
     measured: dict[str, list[Measurement]] = {name: [] for name in scenario.programs}
@@ -50,12 +47,14 @@ def run_scenario(
                 if name in failures:
                     continue
                 try:
-                    result = _run(programs[name], scenario, server, work, anew=turn == 0 or not scenario.idle)
+                    result = _run(
+                        programs[name], scenario, server, work, is_new=turn == 0 or not scenario.idle
+                    )
                 except (ProgramFailedError, OSError) as error:
                     failures[name] = str(error)
-                    tell(f"{scenario.name}: {name} failed: {error}")
+                    log(f"{scenario.name}: {name} failed: {error}")
                     continue
-                tell(
+                log(
                     f"{scenario.name}: {name}, run {turn} of {runs}:"
                     f" {result.wall:.2f} s, {result.cpu:.2f} s CPU"
                 )
@@ -66,10 +65,10 @@ def run_scenario(
     return Outcome(runs, medians, failures)
 
 
-def _run(program: Program, scenario: Scenario, server: Server, work: Path, *, anew: bool) -> Measurement:
-    """One run in a new folder; in an idle scenario in the folder that the first run has filled."""
+def _run(program: Program, scenario: Scenario, server: Server, work: Path, *, is_new: bool) -> Measurement:
+    """One run, in a new folder; in an idle scenario, in the folder of the first run."""
     folder = work / program.name
-    if anew:
+    if is_new:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         program.prepare(Job(scenario, server, folder))
@@ -79,7 +78,9 @@ def _run(program: Program, scenario: Scenario, server: Server, work: Path, *, an
 
 
 def check_agreement(scenario: Scenario, medians: dict[str, Measurement]) -> None:
-    """Raises ProgramFailedError unless the project's own programs were served the same rows."""
+    """Raise ProgramFailedError unless the project's own programs were served the same rows."""
     rows = {name: found.rows for name, found in medians.items() if PROGRAMS[name].is_ours}
     if len(set(rows.values())) > 1:
-        raise ProgramFailedError(f"{scenario.name}: programs that do the same were served other rows: {rows}")
+        raise ProgramFailedError(
+            f"{scenario.name}: programs that do the same work were served different rows: {rows}"
+        )

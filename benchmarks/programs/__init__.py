@@ -1,5 +1,5 @@
-"""The programs that are measured, each a process of its own: `python -m benchmarks.programs.NAME JOB`.
+"""The measured programs, each a process: `python -m benchmarks.programs.NAME JOB`.
 
-JOB is a JSON object: `url` and `key` of the server, `site`, `start` and `end` (first day, and the day after
-the last), `folder` (a new one for what the program writes), and what a program needs besides.
+JOB is a JSON object: `url` and `key` of the server, `site`, `start` and `end` (the first day, and the day
+after the last), `folder` (a new one for the program's files), and further fields for some programs.
 """

@@ -1,4 +1,4 @@
-"""What the server can do: the floor's requests, their answers received and thrown away."""
+"""How fast the server is: the requests of the floor, whose answers are discarded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUFFER = 1 << 20
 
 
 def drain(url: str, days: list[date]) -> None:
-    """Ask for the first page of each day, one after another, over one connection."""
+    """Request the first page of each day, one after another, over one connection."""
     target = urlsplit(url)
     buffer = bytearray(BUFFER)
     with socket.create_connection((target.hostname, target.port)) as connection:
@@ -33,7 +33,7 @@ def drain(url: str, days: list[date]) -> None:
 
 
 def main() -> None:
-    """Drain the job's days several times."""
+    """Request the job's days several times."""
     job = json.loads(sys.argv[1])
     start, end = date.fromisoformat(job["start"]), date.fromisoformat(job["end"])
     days = [start + timedelta(days=n) for n in range((end - start).days)] * TIMES

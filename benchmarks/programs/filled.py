@@ -1,7 +1,4 @@
-"""A lake as a first sync of the job's sites leaves it, written month by month without a server.
-
-What every report needs before it. Never measured.
-"""
+"""Fills a lake like a first sync of the job's sites, without a server. Reports need it. Not measured."""
 
 from __future__ import annotations
 
@@ -19,17 +16,17 @@ PROCESSES = 2
 
 
 def main() -> None:
-    """Fill the lake that the first argument names with the sites of the job, the second."""
+    """Fill the lake in the first argument with the sites of the job in the second."""
     uri, job = sys.argv[1], json.loads(sys.argv[2])
     first, *rest = [(uri, site, job["rows"], job["start"], job["end"]) for site in job["sites"]]
     fill_site(*first)
-    # Never forked: Delta has threads.
+    # Delta has threads, so processes must not be forked.
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         pool.starmap(fill_site, rest)
 
 
 def fill_site(uri: str, site: str, rows: int, start: str, end: str) -> None:
-    """All days of one site, the last two of them provisional."""
+    """Write all days of one site, the last two as provisional."""
     window = Window(date.fromisoformat(start), date.fromisoformat(end))
     fill(Lake(uri), "acme", SyntheticProperty(site, rows_a_day=rows), window, provisional=2)
 

@@ -1,17 +1,17 @@
-"""Opens the Dagster instance that DAGSTER_HOME names, and lists the workspaces named as arguments in it.
+"""Opens the Dagster instance in DAGSTER_HOME and adds the workspaces in the arguments as partitions.
 
-What every installation does once: SQLite's schema, and the sensor's work. Never measured.
+Every installation does it once: SQLite's schema, and the work of the sensor. It is not measured.
 """
 
 import sys
 
 import dagster as dg
 
-from gsc_pipeline.partitions import WORKSPACES
+from gsc_pipeline.defs.partitions import WORKSPACES
 
 
 def main() -> None:
-    """Leave an instance behind that is ready for runs."""
+    """Prepare the instance for runs."""
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(WORKSPACES, sys.argv[1:])
         instance.get_runs(limit=1)

@@ -1,4 +1,4 @@
-"""The script most people write: Google's client, a loop over the days, pandas, Parquet."""
+"""The script that most people write: Google's client, a loop over the days, pandas, Parquet."""
 
 from __future__ import annotations
 

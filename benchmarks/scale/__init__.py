@@ -1,1 +1,1 @@
-"""The system at scale: a thousand workspaces, 16 months, fifty million rows. `python -m benchmarks.scale`."""
+"""Measurements at scale: many workspaces, months and rows."""

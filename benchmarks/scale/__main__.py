@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale`: every part in a process of its own, and SCALE.md made of what they found.
+"""`python -m benchmarks.scale` measures every part in a process of its own and writes SCALE.md.
 
 The default sizes take about 20 minutes on two cores, `--full` (50 million rows, 120 ticks) about 25.
 """
@@ -20,23 +20,23 @@ from pathlib import Path
 
 from benchmarks.measure import ROOT
 
-PARTS = ("ticks", "idle", "runs", "watching", "rows", "commits", "old_runs", "month")
+PARTS = ("ticks", "idle", "runs", "watching", "rows", "commits", "writers", "old_runs", "month")
 SIZES = ("tiny", "default", "full")
 PACKAGES = ("dagster", "deltalake", "duckdb", "pyarrow")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measure what the command line asks for, and write the report after each part."""
+    """Measure the parts of the command line, and write the report after each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--full", dest="sizes", action="store_const", const="full", default="default")
     sizes.add_argument(
-        "--tiny", dest="sizes", action="store_const", const="tiny", help="for a test of it all"
+        "--tiny", dest="sizes", action="store_const", const="tiny", help="small sizes, for tests"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "SCALE.md")
-    parser.add_argument("--results", type=Path, help="a folder to keep parts' results in; those there stay")
-    parser.add_argument("--work", type=Path, help="the folder for the lakes, kept afterwards")
+    parser.add_argument("--results", type=Path, help="a folder for results; earlier ones there are kept")
+    parser.add_argument("--work", type=Path, help="a folder for the lakes, which is not deleted")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if unknown := set(options.parts) - set(PARTS):
@@ -96,7 +96,6 @@ def _section(part: dict[str, object]) -> str:
 
 
 def _machine() -> str:
-
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return f"{os.cpu_count()} cores, {pages:.0f} GiB, {platform.system()} {platform.machine()}"
 
@@ -109,14 +108,14 @@ def _versions() -> str:
 
 _HEAD = """# At scale
 
-Made by `python -m benchmarks.scale` (`--full` for 50 million rows and a whole month of ticks; name parts to \
-measure only these). Nothing is written by hand but the words.
+Written by `python -m benchmarks.scale` (`--full` for 50 million rows and a month of ticks; with the names \
+of parts, only these are measured).
 
 Machine: {machine}. {versions}.
 
-Every part is a process of its own. Rows and ledgers are written in bulk, in the files that syncs would \
-leave; everything measured is the project's own code on real files, a real socket and a real Dagster \
-instance. CPU seconds are those of the process measured, all its threads; the server is another process.
+Every part is a process of its own. Rows and ledgers are written in bulk, to the same files as by syncs. \
+The measured code is the project's own, on real files, a real socket and a real Dagster instance. CPU \
+seconds are those of all threads of the measured process; the server is another process.
 """
 
 

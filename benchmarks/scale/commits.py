@@ -1,4 +1,4 @@
-"""Commits of several processes to one table at the same time."""
+"""Concurrent commits of several processes to one table."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROWS_A_DAY = 100
 
 
 def measure(folder: Path, sizes: Sizes) -> Part:
-    """Each process replaces the same 14 days of a workspace of its own, again and again."""
+    """Each process replaces 14 days of a workspace of its own, repeatedly."""
     days = history(1, today())[-14:]
-    alone = _race(folder / "alone", 1, sizes.commits, days)
-    together = _race(folder / "together", sizes.writers, sizes.commits, days)
+    alone = _commits(folder / "alone", 1, sizes.commits, days)
+    together = _commits(folder / "together", sizes.writers, sizes.commits, days)
     return Part(
         "Commits of many processes at once",
-        ("processes", "commits", "that succeeded", "median of a commit", "slowest", "commits a second"),
+        ("processes", "commits", "successful", "median of a commit", "slowest", "commits a second"),
         tuple(
             (
                 str(processes),
@@ -38,13 +38,13 @@ def measure(folder: Path, sizes: Sizes) -> Part:
             for processes, (seconds, wall) in ((1, alone), (sizes.writers, together))
         ),
         f"Every commit replaces 14 days of {ROWS_A_DAY} rows. Writers of different workspaces never "
-        "conflict; two that reach for the same version of the log take turns, so that the commits a second "
-        "are bounded by the processors and by the log, not by waiting for each other.",
+        "conflict. If two write the same version of the log, one retries, so the rate of commits is limited "
+        "by the processors and the log.",
     )
 
 
-def _race(folder: Path, processes: int, commits: int, days: list[date]) -> tuple[list[float], float]:
-    """Seconds of each commit that succeeded, and of the whole race."""
+def _commits(folder: Path, processes: int, commits: int, days: list[date]) -> tuple[list[float], float]:
+    """Seconds of each successful commit, and of all."""
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(processes + 1), context.Queue()
     runners = [
@@ -63,7 +63,7 @@ def _race(folder: Path, processes: int, commits: int, days: list[date]) -> tuple
 
 
 def commit_often(uri: str, number: int, commits: int, days: list[date], start: Any, results: Any) -> None:
-    """One process: its commits, each timed. What fails is not among them."""
+    """The commits of one process, each timed. A failed one is not counted."""
     lake, workspace = Lake(uri), workspace_id(number)
     rows = url_rows(workspace, ROWS_A_DAY, days)
     start.wait(120)

@@ -1,4 +1,4 @@
-"""What the parts share: sizes, a result, clocks, and a world of made-up workspaces behind the fast server."""
+"""What the parts share: sizes, results, timers, and synthetic workspaces on a server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from benchmarks.scale.filling import ROWS_SERVED, SITES, workspace_id
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.workspaces import Workspace
+from gsc_pipeline.workspaces.registry import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything. `sample` is how many syncs of a workspace are timed for an idle tick."""
+    """The sizes of the parts. `sample` is the number of timed syncs of an idle tick."""
 
     workspaces: int = 1_000
     months: int = 16
@@ -34,6 +34,8 @@ class Sizes:
     lake_rows_a_day: int = 1_033
     writers: int = 6
     commits: int = 20
+    at_once: tuple[int, ...] = (1, 4, 16, 50)
+    commits_at_once: int = 64
     ticks: int = 40
     old_runs: int = 10_000
 
@@ -49,6 +51,8 @@ TINY = Sizes(
     lake_rows_a_day=30,
     writers=2,
     commits=2,
+    at_once=(1, 2),
+    commits_at_once=4,
     ticks=4,
     old_runs=40,
 )
@@ -56,7 +60,7 @@ TINY = Sizes(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part's result: a table, and what it means."""
+    """The result of a part: a table, and what it means."""
 
     title: str
     columns: tuple[str, ...]
@@ -66,7 +70,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one piece of work, this process's CPU, and its peak memory in MiB."""
+    """Wall and CPU seconds of a function, the peak memory of its process, and its result."""
 
     wall: float
     cpu: float
@@ -75,20 +79,20 @@ class Timing:
 
 
 def timed(work: Callable[[], Any]) -> Timing:
-    """Do the work and say what it took."""
+    """Call a function and measure it."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return Timing(time.perf_counter() - wall, time.process_time() - cpu, _peak_mib(), result)
 
 
 def in_a_process(work: Callable[..., Any], *arguments: Any) -> Timing:
-    """The same in a process of its own, whose start and imports do not count."""
+    """The same in a process of its own. Its start and imports are not measured."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_timed, (work, arguments))
 
 
 def _timed(work: Callable[..., Any], arguments: Sequence[Any]) -> Timing:
-    # Imported when first used, which every process does once and none of the parts is about.
+    # Imported when first used. No part measures that.
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
 
@@ -109,7 +113,7 @@ def today() -> date:
 
 
 def workspaces(count: int, key: Path) -> list[Workspace]:
-    """Made-up workspaces with three properties each."""
+    """Workspaces with three properties each."""
     return [
         Workspace(
             id=workspace_id(number),
@@ -123,7 +127,7 @@ def workspaces(count: int, key: Path) -> list[Workspace]:
 
 
 def write_workspaces_file(folder: Path, count: int) -> Path:
-    """The same as the file that the project reads; the key is to be beside it."""
+    """Write the same workspaces to a workspaces file. The key is expected in the same folder."""
     entries = [
         {
             "id": workspace_id(number),
@@ -139,7 +143,7 @@ def write_workspaces_file(folder: Path, count: int) -> Path:
 
 @contextmanager
 def small_server(folder: Path) -> Iterator[Server]:
-    """The fast server with a small property, of which idle ticks read the totals only."""
+    """A server with a small property, of which idle ticks read the totals only."""
     with serving(folder, rows=ROWS_SERVED, sites=SITES) as server:
         yield server
 

@@ -1,7 +1,6 @@
-"""Lakes as long use leaves them, written in bulk: the files that syncs make, without the syncs.
+"""Lakes like those of long use, written in bulk instead of by syncs.
 
-Belongs here: rows of the ledger, of the runs and of the URL table, and processes that write them at once.
-Does not: measuring. Totals are those that the benchmark's server tells, so a sync finds nothing to do.
+Totals are those of the benchmarks' server, so a sync of such a lake finds nothing to do.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
 
 ROWS_SERVED = 20
-"""Rows a day of the server's property in the parts that measure idle ticks: they are never read."""
+"""Rows a day of the server's property in the parts that measure idle ticks, which read none."""
 SITES = ("sc-domain:example.com", "https://shop.example.com/", "https://blog.example.com/")
 FRESH_DAYS = 2
 """The newest days, which are provisional (the same as `pages.FRESH_DAYS`)."""
@@ -28,7 +27,7 @@ PROCESSES = 2
 
 
 def workspace_id(number: int) -> str:
-    """The id of the n-th made-up workspace."""
+    """The id of the n-th workspace."""
     return f"client-{number:04d}"
 
 
@@ -38,21 +37,21 @@ def history(months: int, today: date) -> list[date]:
 
 
 def at_once(work: Callable[..., None], chunks: Sequence[Sequence[Any]]) -> None:
-    """Call `work` with each chunk's arguments, in processes beside each other (never forked: Delta)."""
+    """Call `work` with the arguments of each chunk, in parallel processes. Delta does not allow forking."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(PROCESSES, len(chunks))) as pool:
         pool.starmap(work, chunks)
 
 
 def chunked(count: int, size: int) -> list[tuple[int, int]]:
-    """First and last (exclusive) numbers of chunks of `size`."""
+    """The first number and the end (exclusive) of chunks of `size`."""
     return [(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def lake_of(folder: Path, workspaces: int, months: int, today: date) -> Lake:
-    """The ledger and the runs of syncs of `workspaces`: one file per workspace and month in each table.
+    """A lake with the ledger and the runs of `workspaces` over `months`.
 
-    Parts that run one after another share it: what a part adds are a few more runs.
+    Parts share it. A part adds a few runs.
     """
     lake = Lake(str(folder / "lakes" / f"{workspaces}-{months}"))
     if Path(lake.uri).exists():
@@ -86,7 +85,7 @@ def ledger_rows(workspaces: Sequence[str], days: Sequence[date], today: date) ->
             "clicks": [clicks for clicks, _, _ in totals],
             "impressions": [impressions for _, impressions, _ in totals],
             "position": [position for _, _, position in totals],
-            # The two large tables are not made here: a sync reads days again whose rows are missing.
+            # There are no rows in the two large tables: a sync reads days again whose rows are missing.
             "site_rows": [0] * len(days),
             "url_rows": [0] * len(days),
             "truncated": [False] * len(days),
@@ -95,8 +94,6 @@ def ledger_rows(workspaces: Sequence[str], days: Sequence[date], today: date) ->
             "api_calls": [4] * len(days),
             "reason": ["never read"] * len(days),
             "run_id": ["0" * 32] * len(days),
-            "url_clicks": pa.nulls(len(days), pa.int64()),
-            "url_impressions": pa.nulls(len(days), pa.int64()),
         }
     )
     parts = [
@@ -104,11 +101,11 @@ def ledger_rows(workspaces: Sequence[str], days: Sequence[date], today: date) ->
         for workspace in workspaces
         for site in SITES
     ]
-    return pa.concat_tables(parts).select(SYNC_LEDGER.schema.names).cast(SYNC_LEDGER.schema)
+    return as_written_before(pa.concat_tables(parts), SYNC_LEDGER.schema)
 
 
 def run_rows(workspaces: Sequence[str], days: Sequence[date]) -> pa.Table:
-    """Four syncs a day of each workspace that verified 14 days and found nothing new."""
+    """Four syncs a day of each workspace, which verified 14 days and found no change."""
     starts = [
         datetime(day.year, day.month, day.day, hour, 1, tzinfo=UTC) for day in days for hour in (0, 6, 12, 18)
     ]
@@ -135,10 +132,18 @@ def run_rows(workspaces: Sequence[str], days: Sequence[date]) -> pa.Table:
         }
     )
     parts = [_with(one, workspace=workspace) for workspace in workspaces]
-    return pa.concat_tables(parts).select(SYNC_RUNS.schema.names).cast(SYNC_RUNS.schema)
+    return as_written_before(pa.concat_tables(parts), SYNC_RUNS.schema)
 
 
 def _with(table: pa.Table, **constants: str) -> pa.Table:
     for name, value in constants.items():
         table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
     return table
+
+
+def as_written_before(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows as an earlier release wrote them: the columns that it did not have are null."""
+    for field in schema:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field.name, pa.nulls(rows.num_rows, field.type))
+    return rows.select(schema.names).cast(schema)

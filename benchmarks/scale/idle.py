@@ -1,4 +1,4 @@
-"""A tick in which nothing moved, by `sync_all` in one process: what it costs a workspace."""
+"""A tick without changes, by `sync_all` in one process: its cost by workspace."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from benchmarks.measure import Server
 from benchmarks.scale.common import Part, Sizes, Timing, ms, small_server, timed, today, workspaces
 from benchmarks.scale.filling import SITES, lake_of
+from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.days import Window
-from gsc_pipeline.footprint import reduce_footprint
+from gsc_pipeline.lake.arrow_process import prepare_arrow
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.settings import load_settings
-from gsc_pipeline.sync.everyone import sync_all
 from gsc_pipeline.sync.report import SyncSummary
-from gsc_pipeline.wiring import console_opener, sync_options
+from gsc_pipeline.sync.sync_all import sync_all
 
 
 def measure(folder: Path, sizes: Sizes) -> Part:
-    """Lakes of more and more workspaces, then of more months; a process has done one sync before."""
-    reduce_footprint()
+    """Lakes with more and more workspaces, then with more months. The process has done one sync before."""
+    prepare_arrow()
     shapes = [(count, 1) for count in sizes.idle]
     middle = sizes.idle[-2]
     shapes += [(middle, sizes.months), (sizes.workspaces, sizes.months)]
@@ -34,27 +34,26 @@ def measure(folder: Path, sizes: Sizes) -> Part:
         "An idle tick, for each workspace",
         ("workspaces in the lake", "months", "CPU a workspace", "wall a workspace", "calls a workspace"),
         tuple(rows),
-        f"Up to {sizes.sample} workspaces timed, of three properties each, the limiter on (factor 100), in "
-        "one process after its first sync. "
-        f"From {sizes.idle[0]} to {sizes.idle[-1]:,} workspaces the dearest is "
-        f"{max(by_workspaces) / min(by_workspaces):.2f} times the cheapest; from 1 to {sizes.months} months "
-        f"of {middle} workspaces {long / short:.2f} times. A process keeps the tables open: "
-        "reading a table's list of files happens once for it and not once for each workspace. What still "
-        "grows with the files is a commit, after which Delta makes its list of them anew; a tick commits "
-        f"once, to `sync_runs`. Hence {costs[-1] / min(by_workspaces):.2f} times the cheapest in the largest "
-        "lake.",
+        f"Up to {sizes.sample} workspaces of three properties each, with the rate limiter (factor 100), in "
+        "one process after its first sync. CPU by workspace, highest divided by lowest: "
+        f"{max(by_workspaces) / min(by_workspaces):.2f} from {sizes.idle[0]} to {sizes.idle[-1]:,} "
+        f"workspaces; {long / short:.2f} from 1 to {sizes.months} months of {middle} workspaces. A process "
+        "keeps the tables open, so it reads a table's list of files once, not once for each workspace. Only "
+        "a commit grows with the files, since Delta rebuilds the list after it; a tick commits once, to "
+        f"`sync_runs`. Hence {costs[-1] / min(by_workspaces):.2f} times the lowest CPU in the largest lake.",
     )
 
 
 def _tick(lake: Lake, server: Server, folder: Path, count: int, sample: int) -> tuple[Timing, float]:
-    """Seconds for one workspace, and its calls."""
+    """Seconds and calls by workspace."""
     settings = load_settings(
         lake=lake.uri, api_url=server.url, api_limit_factor=100, state=str(folder / "state.db")
     )
     window = Window.last_complete(14, today())
     everyone = workspaces(min(count, sample), server.key)
     times = max(1, min(10, sample // len(everyone)))
-    opener, options = console_opener(settings), sync_options(settings)
+    services = Services(settings)
+    opener, options = services.open_console, services.sync_options()
 
     def tick() -> SyncSummary:
         return sync_all(everyone, window, opener, lake, options=options)

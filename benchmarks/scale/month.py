@@ -1,6 +1,6 @@
-"""What a month of ticks leaves behind: Dagster's database, Delta's logs and files."""
+"""The size of Dagster's database and of Delta's logs and files after a month of ticks."""
 
-from __future__ import annotations
+# Annotations are not deferred here: Dagster reads them when it makes a resource's class.
 
 import os
 from collections.abc import Iterator
@@ -13,52 +13,64 @@ from deltalake import DeltaTable
 
 from benchmarks.measure import Server
 from benchmarks.scale.common import Part, Sizes, ms, s, small_server, timed, workspaces
-from gsc_pipeline.assets.searchdata import TICK_TAG, searchdata_asset
 from gsc_pipeline.days import Window, pacific_today
-from gsc_pipeline.footprint import reduce_footprint
-from gsc_pipeline.jobs import run_tags
-from gsc_pipeline.lake.housekeeping import compact_and_vacuum
+from gsc_pipeline.defs.assets.searchdata import TICK_TAG, searchdata_asset
+from gsc_pipeline.defs.jobs import run_tags
+from gsc_pipeline.defs.partitions import WORKSPACES, partitions_definition
+from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile, all_resources
+from gsc_pipeline.lake.arrow_process import prepare_arrow
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS
-from gsc_pipeline.partitions import WORKSPACES, partitions_definition
-from gsc_pipeline.resources import Pipeline
 from gsc_pipeline.settings import load_settings
-from gsc_pipeline.wiring import console_opener, sync_options
+from gsc_pipeline.workspaces.registry import Workspace
 
 TICK = timedelta(hours=6)
 TABLES = (SYNC_RUNS, SYNC_LEDGER, SITE_IMPRESSION)
 
 
+class _OneWorkspace(WorkspacesFile):
+    listed: dg.ResourceDependency[tuple[Workspace, ...]]
+
+    def load(self) -> tuple[Workspace, ...]:
+        return self.listed
+
+
+class _FreshLake(LakeTables):
+    def open(self) -> Lake:
+        return Lake(self.lake)
+
+
 def measure(folder: Path, sizes: Sizes) -> Part:
-    """The same ticks twice; a day later every fourth, of which the new day is read."""
-    reduce_footprint()
+    """The same ticks without and with housekeeping. Every fourth tick reads a new day."""
+    prepare_arrow()
     rows = []
     with small_server(folder) as server:
-        for tidied in (False, True):
-            rows += _month(folder / ("tidied" if tidied else "left"), server, sizes.ticks, tidied)
+        for cleaned in (False, True):
+            rows += _month(folder / ("with" if cleaned else "without"), server, sizes.ticks, cleaned)
     return Part(
         f"After {sizes.ticks} ticks of one workspace",
         ("", "files of rows", "log files", "log size", "time to open"),
         tuple(rows),
-        "Three properties; a new day is read every fourth tick, the others find nothing. Files are aged by "
-        "six hours a tick, so that housekeeping (once every fourth tick) sees a month pass. Dagster keeps "
-        "runs and events for ever: its database grows with the ticks, at the same pace each month, and a "
-        "tick shared by 20 workspaces (`GSC_WORKSPACES_PER_RUN`) leaves a run's records once for all of "
-        "them. Without housekeeping every open of a table reads the commits since its last checkpoint, of "
-        "which Delta makes one every hundred commits.",
+        "Three properties. Every fourth tick reads a new day, the others find no change. The files' times "
+        "are set back by six hours a tick, so that a month passes for housekeeping (at every fourth tick). "
+        "Dagster keeps runs and events for ever, so its database grows by the same amount each month; a "
+        "tick shared by 20 workspaces (`GSC_WORKSPACES_PER_RUN`) writes the records of one run for all of "
+        "them. Without housekeeping, opening a table reads the commits since its last checkpoint, which "
+        "Delta writes every hundred commits.",
     )
 
 
-def _month(folder: Path, server: Server, ticks: int, tidied: bool) -> Iterator[tuple[str, ...]]:
+def _month(folder: Path, server: Server, ticks: int, cleaned: bool) -> Iterator[tuple[str, ...]]:
     lake, home = Lake(str(folder / "lake")), folder / "home"
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     start = datetime.now(UTC) - ticks * TICK
     with dg.DagsterInstance.from_config(str(home)) as instance:
         empty = _bytes(home)
-        seconds = [_tick(instance, lake, server, folder, start + n * TICK, n, tidied) for n in range(ticks)]
+        seconds = [_tick(instance, lake, server, folder, start + n * TICK, n, cleaned) for n in range(ticks)]
         sizes = _bytes(home)
-    title = "with housekeeping" if tidied else "without housekeeping"
+    title = "with housekeeping" if cleaned else "without housekeeping"
     for table in TABLES:
         uri = lake.table_uri(table)
         opened = timed(partial(DeltaTable, uri))
@@ -82,20 +94,28 @@ def _month(folder: Path, server: Server, ticks: int, tidied: bool) -> Iterator[t
 
 
 def _tick(
-    instance: dg.DagsterInstance, lake: Lake, server: Server, folder: Path, at: datetime, n: int, tidied: bool
+    instance: dg.DagsterInstance,
+    lake: Lake,
+    server: Server,
+    folder: Path,
+    at: datetime,
+    n: int,
+    cleaned: bool,
 ) -> float:
-    """One run at that moment; CPU seconds. Each opens the tables anew, as a run's own process does."""
+    """The CPU seconds of one run at that time. It opens the tables, as the process of a run does."""
     settings = load_settings(
-        lake=lake.uri, api_url=server.url, api_limit_factor=100, state=str(folder / "state.db")
+        lake=lake.uri,
+        api_url=server.url,
+        api_limit_factor=100,
+        state=str(folder / "state.db"),
+        audit_log="off",
     )
     listed = tuple(workspaces(1, server.key))
-    pipeline = Pipeline(
-        list_workspaces=lambda: listed,
-        open_console=console_opener(settings),
-        lake=Lake(lake.uri),
-        options=sync_options(settings),
-        clock=lambda: at,
-    )
+    doubles = {
+        "workspaces": _OneWorkspace.of(settings, listed=listed),
+        "lake": _FreshLake.of(settings),
+        "clock": lambda: at,
+    }
     ids = [workspace.id for workspace in listed]
     instance.add_dynamic_partitions(WORKSPACES, ids)
     window = Window.last_complete(14, pacific_today(at))
@@ -104,19 +124,19 @@ def _tick(
         lambda: dg.materialize(
             [asset],
             instance=instance,
-            resources={"pipeline": pipeline},
+            resources=all_resources(settings, doubles),
             tags={TICK_TAG: at.isoformat(), **run_tags(ids, window)},
         )
     )
     assert done.result.success
     _age(Path(lake.uri), TICK)
-    if tidied and n % 4 == 3:
+    if cleaned and n % 4 == 3:
         compact_and_vacuum(lake, clock=lambda: at)
     return done.cpu
 
 
 def _age(folder: Path, by: timedelta) -> None:
-    """Make every file older, as if the time had passed."""
+    """Set the time of every file back."""
     for file in folder.rglob("*"):
         if file.is_file():
             before = file.stat().st_mtime - by.total_seconds()

@@ -1,8 +1,8 @@
-"""The first clean-up of an instance on which no old run was ever deleted, by `prune_runs`.
+"""The first clean-up of an instance whose old runs were never deleted, by `prune_runs`.
 
-Two real runs of one workspace, one in which days moved and one in which nothing did, are copied in the
-database: their rows and files under other ids, workspaces and times. Every workspace has a young copy of
-the first, so that of the old ones none is needed any more.
+Two real runs of one workspace, one with changed days and one without, are copied in the database: their rows
+and files, with other ids, workspaces and times. Every workspace has a new copy of the first, so that none of
+the old ones is needed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from benchmarks.scale.common import Part, Sizes, mib, ms, s, small_server, timed
 from benchmarks.scale.filling import workspace_id
 from benchmarks.scale.runs import run_job
 from gsc_pipeline.days import Window
-from gsc_pipeline.instance_housekeeping import prune_runs
-from gsc_pipeline.jobs import TICK_TAG, run_tags
+from gsc_pipeline.defs.jobs import TICK_TAG, run_tags
+from gsc_pipeline.defs.retention import prune_runs
 from gsc_pipeline.lake.lake import Lake
 
 WORKSPACES = 100
-MOVED_OF = 4
-"""One old run in so many had days to read."""
+CHANGED_OF = 4
+"""One of so many old runs had days to read."""
 AGE = timedelta(days=31)
 
 
@@ -36,10 +36,10 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     home = folder / "home"
     home.mkdir()
     (home / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
-    moved, idle = _templates(folder, home)
+    changed, idle = _templates(folder, home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        events = [len(instance.all_logs(run)) for run in (moved, idle)]
-    _copy(home, moved, idle, sizes.old_runs)
+        events = [len(instance.all_logs(run)) for run in (changed, idle)]
+    _copy(home, changed, idle, sizes.old_runs)
     before = _size(home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         done = timed(lambda: prune_runs(instance, datetime.now(UTC) - AGE / 2, at_most=sizes.old_runs))
@@ -59,7 +59,7 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     return Part(
         f"The first clean-up of an instance with {sizes.old_runs:,} old runs",
         (
-            "looked at",
+            "examined",
             "deleted",
             "runs left",
             "wall",
@@ -70,37 +70,37 @@ def measure(folder: Path, sizes: Sizes) -> Part:
             "a second call",
         ),
         (row,),
-        f"SQLite, as in `dagster.yaml`; runs of {WORKSPACES} workspaces, of which one in {MOVED_OF} has "
-        f"{events[0]} events (its first 14 days), the others {events[1]}. The daily job does this by itself "
-        "and beside the syncs; later days find a day's runs only.",
+        f"SQLite, as in `dagster.yaml`; runs of {WORKSPACES} workspaces. One run in {CHANGED_OF} has "
+        f"{events[0]} events (its first 14 days), the others {events[1]}. The daily job does this during "
+        "the syncs; on later days there are only the runs of a day.",
     )
 
 
 def _templates(folder: Path, home: Path) -> tuple[str, str]:
-    """The ids of a run in which days moved, and of one after it in which nothing did."""
+    """The ids of a run with changed days, and of the next one without."""
     write_workspaces_file(folder, WORKSPACES)
     with small_server(folder) as server:
         for tick in ("first", "next"):
             tags = run_tags([workspace_id(0)], Window.last_complete(14, today()))
             run_job(folder, Lake(str(folder / "lake")), server, {TICK_TAG: tick, **tags})
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        idle, moved = instance.get_runs(limit=2)
-    return moved.run_id, idle.run_id
+        idle, changed = instance.get_runs(limit=2)
+    return changed.run_id, idle.run_id
 
 
-def _copy(home: Path, moved: str, idle: str, count: int) -> None:
-    """Old copies of both, oldest first, then a young one for each workspace; the originals are young."""
+def _copy(home: Path, changed: str, idle: str, count: int) -> None:
+    """Write old copies of both, oldest first, then a new one for each workspace."""
     now = datetime.now(UTC)
     old = [
         (
-            idle if n % MOVED_OF else moved,
-            workspace_id(n // MOVED_OF % WORKSPACES),
+            idle if n % CHANGED_OF else changed,
+            workspace_id(n // CHANGED_OF % WORKSPACES),
             now - AGE + timedelta(seconds=n),
         )
         for n in range(count)
     ]
-    young = [(moved, workspace_id(n), now) for n in range(WORKSPACES)]
-    copies = [(template, str(uuid.uuid4()), workspace, at) for template, workspace, at in [*old, *young]]
+    new = [(changed, workspace_id(n), now) for n in range(WORKSPACES)]
+    copies = [(template, str(uuid.uuid4()), workspace, at) for template, workspace, at in [*old, *new]]
     _copy_rows(home / "history" / "runs.db", ("runs", "run_tags"), copies)
     _copy_rows(home / "history" / "runs" / "index.db", ("event_logs", "asset_check_executions"), copies)
     for template, run, workspace, _ in copies:
@@ -108,7 +108,7 @@ def _copy(home: Path, moved: str, idle: str, count: int) -> None:
 
 
 Copy = tuple[str, str, str, datetime]
-"""The run copied, the copy's id, its workspace, and when it was made."""
+"""The copied run, and the copy's id, workspace and time."""
 
 
 def _copy_rows(database: Path, tables: Sequence[str], copies: Sequence[Copy]) -> None:
@@ -142,7 +142,7 @@ def _copied(column: str, value: object, copy: Copy) -> object:
 
 
 def _copy_files(home: Path, template: str, run: str, workspace: str) -> None:
-    """The run's own database and its logs. Ids and names are as long as each other: bytes can be changed."""
+    """Copy the run's database and logs. All ids have one length, and all names, so bytes can be replaced."""
     events = (home / "history" / "runs" / f"{template}.db").read_bytes()
     events = events.replace(template.encode(), run.encode())
     events = events.replace(workspace_id(0).encode(), workspace.encode())

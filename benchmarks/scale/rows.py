@@ -1,4 +1,4 @@
-"""The lake with tens of millions of rows: a window replaced, four weeks read, everything summed, verified."""
+"""A lake with tens of millions of rows: a window replaced, four weeks read, all rows summed, all verified."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.property import MadeUpProperty, grain
+from benchmarks.property import MadeUpProperty, grouped
 from benchmarks.scale.common import Part, Sizes, in_a_process, mib, s, timed, today
-from benchmarks.scale.filling import SITES, at_once, history, workspace_id
+from benchmarks.scale.filling import SITES, as_written_before, at_once, history, workspace_id
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SYNC_LEDGER, URL_IMPRESSION
@@ -22,7 +22,7 @@ SITE = SITES[0]
 
 
 def measure(folder: Path, sizes: Sizes) -> Part:
-    """Fill a lake, then do each thing in a process of its own."""
+    """Fill a lake, then measure each operation in a process of its own."""
     lake, days = Lake(str(folder / "rows")), history(sizes.months, today())
     first, *rest = [
         (lake.uri, number, sizes.lake_rows_a_day, days) for number in range(sizes.lake_workspaces)
@@ -32,7 +32,7 @@ def measure(folder: Path, sizes: Sizes) -> Part:
     everything = in_a_process(by_month, lake.uri)
     total = sum(count for _, count, _ in everything.result)
     works = {
-        "overwrite of 14 days of one workspace": in_a_process(
+        "14 days of one workspace replaced": in_a_process(
             overwrite, lake.uri, middle, sizes.lake_rows_a_day, days[-14:]
         ),
         "28 days of one workspace, by day (SQL)": in_a_process(read, lake.uri, middle, days[-28], BY_DAY),
@@ -47,16 +47,16 @@ def measure(folder: Path, sizes: Sizes) -> Part:
         f"The lake with {total / 1e6:,.1f} million rows",
         ("", "wall", "CPU", "peak memory"),
         tuple((name, s(one.wall), s(one.cpu), mib(one.peak_mib)) for name, one in works.items()),
-        f"`searchdata_url_impression` of {sizes.lake_workspaces} workspaces over {sizes.months} months of 30 "
-        f"days takes {size / 2**20:,.0f} MiB ({size / total:.1f} bytes a row); writing it took "
-        f"{filling.wall:,.0f} s. A replacement and a read of one workspace open that workspace's files of "
-        "one or two months, however large the rest is; each process opened the table anew. Only a sum over "
-        "everything grows with the rows.",
+        f"`searchdata_url_impression` of {sizes.lake_workspaces} workspaces over {sizes.months} months of "
+        f"30 days takes {size / 2**20:,.0f} MiB ({size / total:.1f} bytes a row); writing it took "
+        f"{filling.wall:,.0f} s. Replacing and reading a window of one workspace opens that workspace's "
+        "files of one or two months, however large the rest is. Each process opened the table itself. Only "
+        "a sum over all rows grows with the lake.",
     )
 
 
 def verified(uri: str) -> int:
-    """Verify the lake, whose ledger knows what was written."""
+    """Verify the lake, and return the number of comparisons."""
     found = verify(Lake(uri))
     assert found.is_good, found.findings()[:3]
     return found.compared
@@ -69,10 +69,10 @@ def _fill(first: Sequence[object], rest: Sequence[Sequence[object]]) -> None:
 
 
 def write_rows(uri: str, number: int, rows_a_day: int, days: Sequence[date]) -> None:
-    """All days of one workspace, a file a month, in one commit, and what the ledger says of them."""
+    """Write all days of one workspace in one commit, with a file a month, and their ledger."""
     lake, rows = Lake(uri), url_rows(workspace_id(number), rows_a_day, days)
     target = Target(workspace_id(number), SITE, "WEB", tuple(days))
-    # A table is only made beside a ledger that does not claim its rows yet.
+    # A table can only be created while the ledger has no rows of it.
     lake.create(SYNC_LEDGER)
     lake.append(URL_IMPRESSION, rows)
     sums = rows.group_by("data_date").aggregate(
@@ -96,7 +96,7 @@ def write_rows(uri: str, number: int, rows_a_day: int, days: Sequence[date]) -> 
 
 
 def url_rows(workspace: str, rows_a_day: int, days: Sequence[date]) -> pa.Table:
-    """The rows of some days of a workspace's property, as a sync would have them."""
+    """The rows of some days of a workspace's property, as a sync writes them."""
     made_up = MadeUpProperty(rows_a_day)
     week = [_columns(made_up, day) for day in days[:7]]
     parts = []
@@ -117,11 +117,11 @@ def url_rows(workspace: str, rows_a_day: int, days: Sequence[date]) -> pa.Table:
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
     for flag in SEARCH_APPEARANCE_FLAGS:
         rows = rows.append_column(flag, pa.nulls(rows.num_rows, pa.bool_()))
-    return rows.select(URL_IMPRESSION.schema.names).cast(URL_IMPRESSION.schema)
+    return as_written_before(rows, URL_IMPRESSION.schema)
 
 
 def _columns(made_up: MadeUpProperty, day: date) -> pa.Table:
-    rows = grain(made_up.day(day), ("page", "query", "country", "device"))
+    rows = grouped(made_up.day(day), ("page", "query", "country", "device"))
     keys = {"url": "page", "query": "query", "country": "country", "device": "device"}
     spelled = {
         name: pa.array(made_up.names(dimension)).take(rows[dimension].combine_chunks())
@@ -131,7 +131,7 @@ def _columns(made_up: MadeUpProperty, day: date) -> pa.Table:
 
 
 def overwrite(uri: str, workspace: str, rows_a_day: int, days: Sequence[date]) -> None:
-    """Put the days' rows in the place of themselves. Making them is a small part of what is measured."""
+    """Replace the days' rows with equal ones. Making them is a small part of the time."""
     target = Target(workspace, SITE, "WEB", tuple(days))
     Lake(uri).replace(URL_IMPRESSION, target, url_rows(workspace, rows_a_day, days))
 
@@ -144,7 +144,7 @@ TOP = """SELECT query, sum(clicks) AS clicks FROM searchdata_url_impression
 
 
 def read(uri: str, workspace: str, first: date, sql: str) -> list[tuple[object, ...]]:
-    """Four weeks of one workspace."""
+    """Query four weeks of one workspace."""
     with connect(Lake(uri), [URL_IMPRESSION]) as connection:
         given = {"workspace": workspace, "first": first, "last": first + timedelta(days=27)}
         return connection.execute(sql, given).fetchall()

@@ -1,4 +1,4 @@
-"""Idle runs of Dagster that one, several or many workspaces share: CPU for each workspace."""
+"""Dagster runs without changes, shared by one, several or many workspaces: CPU by workspace."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from benchmarks.measure import Measurement, Server
 from benchmarks.measure import measure as run
 from benchmarks.scale.common import Part, Sizes, s, small_server, today, write_workspaces_file
 from benchmarks.scale.filling import lake_of, workspace_id
-from gsc_pipeline.assets.searchdata import TICK_TAG
 from gsc_pipeline.days import Window
-from gsc_pipeline.jobs import run_tags
+from gsc_pipeline.defs.assets.searchdata import TICK_TAG
+from gsc_pipeline.defs.jobs import run_tags
 from gsc_pipeline.lake.lake import Lake
 
 CORES, HOURS, EVERYONE = 2, 6, 1_000
 
 
 def measure(folder: Path, sizes: Sizes) -> Part:
-    """Each run twice: the first leaves events of the days, as Dagster knows none of them yet."""
+    """Measure the second of two runs. The first one records events of the days, which are new to Dagster."""
     write_workspaces_file(folder, sizes.workspaces)
     lake, home = lake_of(folder.parent, sizes.workspaces, sizes.months, today()), folder / "home"
     home.mkdir()
@@ -44,7 +44,7 @@ def measure(folder: Path, sizes: Sizes) -> Part:
                 )
             )
     return Part(
-        "Dagster runs in which nothing moved",
+        "Dagster runs without changes",
         (
             "workspaces sharing a run",
             "wall of the run",
@@ -55,8 +55,8 @@ def measure(folder: Path, sizes: Sizes) -> Part:
         ),
         tuple(rows),
         f"`dagster job execute` of `gsc_sync` on a lake of {sizes.workspaces:,} workspaces and "
-        f"{sizes.months} months, imports, the instance and the opening of the tables included. A run's "
-        "process costs more than the sync of a workspace in it: shared by 20 it is paid once "
+        f"{sizes.months} months, with imports, the instance and the opening of the tables. The process of a "
+        "run costs more than the sync of a workspace in it, so runs shared by 20 workspaces cost less "
         "(`GSC_WORKSPACES_PER_RUN`).",
     )
 

@@ -1,6 +1,5 @@
-"""Launchers of the public connectors, run by the Python of the environment each is installed in.
+"""Launchers of the public connectors, run by the Python of each connector's environment.
 
-A launcher writes the connector's configuration, redirects what it sends to Google's hosts, and then calls
-the connector's own entry point, in the same process and otherwise unchanged. It imports nothing of the
-project, which is not installed there.
+A launcher writes the connector's configuration, redirects its requests to Google's hosts, and calls its entry
+point in the same process. It imports nothing of the project, which is not installed there.
 """

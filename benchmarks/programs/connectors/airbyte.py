@@ -1,6 +1,6 @@
-"""The Airbyte source, with its stream of all fields; records go to standard output, as JSON lines.
+"""The Airbyte source with its stream of all fields; records go to standard output as JSON lines.
 
-It asks for four search types, of which the server has rows of one.
+It requests four search types. The server has rows of one.
 """
 
 from __future__ import annotations

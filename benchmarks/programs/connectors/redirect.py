@@ -1,7 +1,4 @@
-"""Sends to the benchmark's server what a connector sends to Google's hosts: they have no setting for that.
-
-Belongs here: the lowest place at which requests and httplib2 still know an address. Does not: connectors.
-"""
+"""Sends a connector's requests to Google's hosts to another server. Connectors have no setting for it."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def redirected(address: str, server: str) -> str:
-    """The address at the server, if its host is one of Google's."""
+    """The address on the server if its host is one of Google's, else the same address."""
     parts = urlsplit(address)
     if not (parts.hostname or "").endswith(".googleapis.com"):
         return address
@@ -18,7 +15,7 @@ def redirected(address: str, server: str) -> str:
 
 
 def redirect_requests(server: str) -> None:
-    """For what uses requests, sessions of its own included."""
+    """Redirect every session of requests."""
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
@@ -31,7 +28,7 @@ def redirect_requests(server: str) -> None:
 
 
 def redirect_httplib2(server: str) -> None:
-    """For what uses Google's client library."""
+    """Redirect Google's client library."""
     import httplib2
 
     request = httplib2.Http.request

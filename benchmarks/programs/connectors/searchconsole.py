@@ -1,4 +1,4 @@
-"""searchconsole, a day at a time as its documentation advises; the rows stay in memory."""
+"""searchconsole, one day at a time as its documentation advises; the rows stay in memory."""
 
 from __future__ import annotations
 

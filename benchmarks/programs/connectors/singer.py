@@ -1,6 +1,6 @@
-"""The Singer tap, with its custom report by all five dimensions; records go to a file, as JSON lines.
+"""The Singer tap with its custom report by all five dimensions; records go to a file as JSON lines.
 
-Its days end with today, which the server has no rows of.
+Its last day is today, of which the server has no rows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What an idle tick costs on a cluster: Dagster's default launcher beside Celery workers."""
