@@ -10,6 +10,7 @@ from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.sync.telemetry import AutoSyncStarted
 from gsc_pipeline_tests.monitoring.test_audit import lines
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 
 def test_the_audit_log_is_where_the_settings_say_and_rotated_at_their_size(tmp_path: Path) -> None:
@@ -29,4 +30,4 @@ def test_off_means_no_audit_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_missing_workspaces_file_is_a_reason_and_no_crash(tmp_path: Path) -> None:
     settings = load_settings(workspaces_file=tmp_path / "none.yaml", lake=str(tmp_path / "lake"))
-    assert Services(settings).health_monitor.observe().health.kinds == {"workspaces_file"}
+    assert Services(settings).health_monitor.observe(HANG_SECONDS).health.kinds == {"workspaces_file"}

@@ -20,6 +20,7 @@ from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.replies import FORBIDDEN, all_queries
+from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import NOON, World
 
 HALF_A_DAY = timedelta(hours=12)
@@ -31,7 +32,7 @@ def monitor(world: World, *workspaces: Workspace, **options: Any) -> HealthMonit
 
 
 def health(world: World, *workspaces: Workspace, **options: Any) -> Health:
-    return monitor(world, *workspaces, **options).observe().health
+    return monitor(world, *workspaces, **options).observe(HANG_SECONDS).health
 
 
 def test_after_complete_syncs_health_is_ok(world: World) -> None:
@@ -173,14 +174,14 @@ def test_whatever_cannot_be_read_is_a_reason_of_its_own(
     assert "GSC_STATE cannot be opened" in caplog.text
 
     broken = HealthMonitor(world.lake, no_file, stale_after=HALF_A_DAY, clock=lambda: world.now)
-    assert broken.observe().health.kinds == {ReasonKind.WORKSPACES_FILE}
+    assert broken.observe(HANG_SECONDS).health.kinds == {ReasonKind.WORKSPACES_FILE}
 
     log = tmp_path / "broken" / SYNC_RUNS.name / "_delta_log"
     log.mkdir(parents=True)
     (log / "00000000000000000000.json").write_text("not a commit", encoding="utf-8")
     lake = Lake(str(tmp_path / "broken"))
     without_lake = HealthMonitor(lake, lambda: [acme], stale_after=HALF_A_DAY, clock=lambda: world.now)
-    found = without_lake.observe().health
+    found = without_lake.observe(HANG_SECONDS).health
     assert (found.ok, found.lake_ok, found.kinds) == (False, False, {"lake"})
 
 
@@ -217,10 +218,10 @@ def test_an_observation_is_cached_for_its_time_and_then_renewed(world: World) ->
         thread.join()
     world.sync(acme)
     ticking[0] = 14.9
-    assert not watched.observe().health.ok
+    assert not watched.observe(HANG_SECONDS).health.ok
     assert len(reads) == 1
     ticking[0] = 15.0
-    assert watched.observe().health.ok
+    assert watched.observe(HANG_SECONDS).health.ok
     assert len(reads) == 2
 
 
@@ -230,7 +231,7 @@ def test_damage_of_one_workspace_is_a_reason_and_the_others_still_count(world: W
     world.sync(globex)
     (file,) = [Path(path) for path in world.lake.local_files(SYNC_LEDGER, workspace="acme").paths]
     file.write_bytes(b"x" * file.stat().st_size)
-    found = monitor(world, acme, globex).observe()
+    found = monitor(world, acme, globex).observe(HANG_SECONDS)
     assert (found.health.ok, found.health.kinds, found.health.lake_ok) == (False, {"damage"}, True)
     assert found.health.workspaces_damaged == 1
     assert found.health.reasons[0].text.startswith("the lake's data of 1 of 2 active workspaces is damaged")
