@@ -454,7 +454,8 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, previous)
         if received:
-            os.kill(os.getpid(), signal.SIGTERM)
+            # Not `os.kill`: another thread could get the signal, and a handler would run too late.
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _warn_if_empty(lake: Lake) -> None:
