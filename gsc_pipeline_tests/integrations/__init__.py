@@ -1,0 +1,1 @@
+"""Tests of what other tools build on the lake."""

@@ -1,0 +1,16 @@
+select
+    workspace,
+    site_url,
+    search_type,
+    as_of,
+    days,
+    query,
+    url,
+    sum(clicks) as clicks,
+    sum(impressions) as impressions,
+    {{ ctr() }} as ctr,
+    {{ average_position('sum(sum_position)') }} as position
+from {{ ref('stg_url_impression') }}
+inner join {{ ref('stg_window_days') }} using (workspace, site_url, search_type, data_date)
+where query <> '' and url <> ''
+group by 1, 2, 3, 4, 5, 6, 7

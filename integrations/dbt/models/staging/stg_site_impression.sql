@@ -1,0 +1,14 @@
+select
+    {{ workspace_column() }} as workspace,
+    site_url,
+    search_type,
+    data_date,
+    query,
+    is_anonymized_query,
+    {{ is_truncated_column() }} as is_truncated,
+    country,
+    device,
+    clicks,
+    impressions,
+    sum_top_position
+from {{ source('searchconsole', 'searchdata_site_impression') }}
