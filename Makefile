@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo up test soak cluster check bench format docs constraints clean
+.PHONY: help install demo up test soak cluster check bench format docs site constraints clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,10 @@ format: $(VENV)/.installed-dev ## put the code into its format
 
 docs: $(VENV)/.installed-dev ## write the tables of settings and columns into docs/
 	@$(BIN)/python -m gsc_pipeline_tests.docs
+
+site: $(VENV)/.installed-dev ## build the documentation as a site with search into build/site
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
+	@echo "build/site/index.html"
 
 constraints: ## lock the newest versions that fit pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \

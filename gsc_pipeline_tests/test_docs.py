@@ -134,6 +134,18 @@ def test_links_between_the_pages_have_targets() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_site_is_built_without_a_warning_and_can_be_searched(tmp_path: Path) -> None:
+    """Sphinx warns of a page that no menu has, and of a link whose page or heading does not exist."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", ".", str(tmp_path)]
+    built = subprocess.run(
+        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=HANG_SECONDS
+    )
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "index.html").read_text(encoding="utf-8").count("docs/index.html") == 2
+    assert "searchdata_site_impression" in (tmp_path / "docs" / "tables.html").read_text(encoding="utf-8")
+    assert "searchdata_site_impress" in (tmp_path / "searchindex.js").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("sql", blocks("sql"))
 def test_every_query_in_the_docs_runs(synced: dict[str, str], sql: str) -> None:
     with connect(Lake(synced["GSC_LAKE"])) as connection:
