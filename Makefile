@@ -30,8 +30,11 @@ up: $(VENV)/.installed ## Dagster's UI, daemon and schedule, on port 3000 (PORT=
 test: $(VENV)/.installed-dev ## the tests that a change needs, in minutes, with branch coverage
 	@$(PYTEST) -m "not soak" --cov --cov-report=term
 
+# `make soak SOAK="soak and not slow"` leaves out those that take minutes each, as .ci/run does.
+SOAK ?= soak
+
 soak: $(VENV)/.installed-dev ## the long tests: three days, backfills, every case of a matrix
-	@$(PYTEST) -m soak
+	@$(PYTEST) -m "$(SOAK)"
 
 cluster: $(VENV)/.installed-dev ## a tick on two Celery workers, PostgreSQL, Redis and a bucket (needs redis-server)
 	@$(BIN)/python -m gsc_pipeline_tests.cluster
