@@ -33,6 +33,7 @@ from gsc_pipeline.sync.ticks import TickBook
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
 
 if TYPE_CHECKING:
+    from gsc_pipeline.lake.annotations.record import Annotation
     from gsc_pipeline.monitoring.alerts import Alerts
     from gsc_pipeline.monitoring.monitor import HealthMonitor
     from gsc_pipeline.monitoring.status import OpenCircuit
@@ -108,6 +109,18 @@ class Services:
             return Telemetry()
         max_bytes = round(self.settings.audit_log_megabytes * 1_000_000)
         return Telemetry(AuditLog(Path(self.settings.audit_log), max_bytes=max_bytes, clock=self.clock))
+
+    def own_annotations(self) -> tuple[Annotation, ...] | None:
+        """The annotations of the user's file as it is now; None without GSC_ANNOTATIONS.
+
+        Raises ConfigurationError if it or the workspaces file cannot be used.
+        """
+        from gsc_pipeline.workspaces.annotations_file import load_annotations
+
+        if self.settings.annotations is None:
+            return None
+        listed = load_workspaces(self.settings.workspaces_file)
+        return load_annotations(self.settings.annotations, [workspace.id for workspace in listed])
 
     @cached_property
     def alerts(self) -> Alerts:

@@ -61,6 +61,12 @@ def _private(address: str, info: ValidationInfo) -> str:
     return address
 
 
+def _status_url(value: str) -> str:
+    if "@" in value or not is_private(value):
+        raise ValueError("expected an https:// address without user and password")
+    return value
+
+
 def _http_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if text and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
@@ -138,6 +144,9 @@ class Settings(BaseSettings):
     workspaces_file: Path = _variable(
         "GSC_WORKSPACES_FILE", Path("workspaces.yaml"), "the file that lists the workspaces"
     )
+    annotations: Path | None = _variable(
+        "GSC_ANNOTATIONS", None, "your own annotations of days, as a YAML file (docs/insights.md)"
+    )
     lake: Annotated[str, AfterValidator(folder_or_uri)] = _variable(
         "GSC_LAKE", "data/lake", "where the tables are: a folder, `s3://`, `gs://`, `az://`"
     )
@@ -161,6 +170,12 @@ class Settings(BaseSettings):
         "",
         "token endpoints, besides Google's, that keys may name as their `token_uri`: addresses, separated by "
         "spaces",
+    )
+
+    search_status_url: Annotated[str, AfterValidator(_status_url)] = _variable(
+        "GSC_SEARCH_STATUS_URL",
+        "https://status.search.google.com/incidents.json",
+        "where `gsc annotations update` reads Google's ranking updates",
     )
 
     auto_sync_enabled: bool = _variable(

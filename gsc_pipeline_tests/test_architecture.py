@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"days"},
     "demo": {"days", "simulator"},
     "search_console": {"days", "state", "text"},
-    "workspaces": {"settings", "search_console"},
+    "workspaces": {"lake", "search_console", "settings", "text"},
     "sync": {"days", "lake", "search_console", "state", "workspaces"},
     "insights": {"days", "lake", "workspaces"},
     "monitoring": {"days", "lake", "search_console", "settings", "state", "sync", "text", "workspaces"},

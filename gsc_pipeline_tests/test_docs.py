@@ -20,6 +20,7 @@ from gsc_pipeline.days import ONE_DAY, Window, pacific_today, utc_now
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.demo.world import EXPORT
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.lake.annotations.stored import bring_up_to_date
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES
 from gsc_pipeline.lake.sql import connect
@@ -76,6 +77,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         env.pop("DAGSTER_HOME", None)
         run("gsc sync --days 40", env, world.folder)
         assert not any(report.problems for report in world.sync_more(world.workspace()))
+        bring_up_to_date(world.lake)
         refresh_insights(world.lake, world.workspace(), now=world.now)
         days = [world.today - 7 * ONE_DAY, world.today - 6 * ONE_DAY]
         write_export(world.folder / "export", properties, days)
@@ -197,7 +199,9 @@ def test_every_make_target_in_the_docs_exists(command: str) -> None:
     [
         c
         for c in commands()
-        if re.match(r"gsc (sync|status|query|duckdb|report|housekeeping|import-export)|dagster asset", c)
+        if re.match(
+            r"gsc (sync|status|annotations|query|duckdb|report|housekeeping|import-export)|dagster asset", c
+        )
     ],
 )
 @pytest.mark.soak
@@ -268,7 +272,9 @@ def test_the_options_of_dagsters_own_programs_exist(command: str) -> None:
 
 
 def test_every_command_in_the_docs_is_run_by_a_test() -> None:
-    commands_tried = r"gsc (sync|status|query|duckdb|report|simulate|serve|housekeeping|import-export)"
+    commands_tried = (
+        r"gsc (sync|status|annotations|query|duckdb|report|simulate|serve|housekeeping|import-export)"
+    )
     tried = re.compile(rf"make |{commands_tried}|curl |GSC_API_URL=|dagster asset|dagster-")
     by_an_operator = [line for section in SECTIONS for block in commands_of(section) for line in block]
     untried = [command for command in commands() if not tried.match(command)]

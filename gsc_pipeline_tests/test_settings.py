@@ -47,10 +47,12 @@ def test_without_variables_the_defaults_are_as_documented() -> None:
 def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, tuple[str, object]] = {
         "workspaces_file": ("conf/tenants.yaml", Path("conf/tenants.yaml")),
+        "annotations": ("notes.yaml", Path("notes.yaml")),
         "lake": ("s3://bucket/lake", "s3://bucket/lake"),
         "allow_http": ("true", True),
         "api_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
         "token_uris": ("https://a.example/token", "https://a.example/token"),
+        "search_status_url": ("https://a.example/incidents", "https://a.example/incidents"),
         "auto_sync_enabled": ("true", True),
         "auto_sync_cron": ("@daily", "@daily"),
         "auto_sync_days": ("500", 500),

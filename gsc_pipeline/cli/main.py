@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import dotenv_values
 
+from gsc_pipeline.cli.annotations import app as annotations_app
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.settings import ConfigurationError, Settings, folder_or_uri, load_settings
 from gsc_pipeline.text.printing import escaped
@@ -44,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(annotations_app, name="annotations")
 
 
 def main() -> None:
@@ -408,15 +410,18 @@ def report(
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV file per insight.")] = False,
 ) -> None:
     """Write a workspace's report: one HTML file that needs no network to open."""
+    from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.days import utc_now
-    from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.lake.annotations.stored import bring_up_to_date
     from gsc_pipeline.report.write import write_report
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 
     settings = load_settings()
+    services = Services(settings)
     wanted = named(load_workspaces(settings.workspaces_file), workspace)
     place = _place("--output", output) if output else settings.reports
-    for file in write_report(Lake(settings.lake), wanted, place, now=utc_now(), as_csv=as_csv):
+    bring_up_to_date(services.lake, yours=services.own_annotations())
+    for file in write_report(services.lake, wanted, place, now=utc_now(), as_csv=as_csv):
         typer.echo(file.address)
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 
 from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.storage import absolute
 from gsc_pipeline.monitoring.alerts import evaluate_in_time, send_heartbeat
@@ -75,6 +76,16 @@ class WorkspacesFile(SettingsResource):
     def load(self) -> tuple[Workspace, ...]:
         """All workspaces, inactive ones too. Raises ConfigurationError for a file that cannot be used."""
         return load_workspaces(Path(self.workspaces_file))
+
+
+class AnnotationsFile(SettingsResource):
+    """The file of your own annotations. It is read at each use, so an edit applies from the next run on."""
+
+    annotations: str | None = setting("annotations", default=None)
+
+    def load(self) -> tuple[Annotation, ...] | None:
+        """Your annotations; None without a file. Raises ConfigurationError for one that cannot be used."""
+        return _services(self.settings(), utc_now).own_annotations()
 
 
 class LakeTables(SettingsResource):
@@ -192,6 +203,7 @@ def all_resources(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any
     clock: Clock = given.get("clock", utc_now)
     return {
         "workspaces": WorkspacesFile.of(settings),
+        "annotations": AnnotationsFile.of(settings),
         "lake": LakeTables.of(settings),
         "state": SharedState.of(settings),
         "search_console": SearchConsoleApi.of(settings, clock=clock),

@@ -1,4 +1,4 @@
-"""What is validated before syncs: the workspaces file and credentials, and what machines have to share."""
+"""What is validated before runs: the files that users write, credentials, and what machines have to share."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.defs.dagster_private import remote_launcher
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.object_store import unsafe_settings
@@ -19,7 +20,7 @@ _SHOWN = 20
 
 
 def warn_of_configuration() -> None:
-    """Log one warning of what cannot be used: workspaces file, credentials, variables of the object store.
+    """Log one warning of what cannot be used: users' files, credentials, variables of the object store.
 
     Calls no server, never raises.
     """
@@ -28,11 +29,12 @@ def warn_of_configuration() -> None:
         settings = load_settings()
         found += unsafe_settings(settings.lake, os.environ)
         found += credential_problems(load_workspaces(settings.workspaces_file))
+        Services(settings).own_annotations()
     except PipelineError as error:
         found += str(error).splitlines()
     if found:
         log.warning(
-            "the code location is loaded, but syncs will fail until this is corrected:\n%s", listed(found)
+            "the code location is loaded, but runs will fail until this is corrected:\n%s", listed(found)
         )
 
 

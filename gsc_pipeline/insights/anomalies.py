@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from gsc_pipeline.insights.annotated import of_day
 from gsc_pipeline.insights.measures import SERIES, first_shown, require
 from gsc_pipeline.insights.tables import ranked
+from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
@@ -19,20 +23,25 @@ MAD_TO_DEVIATION = 1.4826
 _LEAST_POSITION_SPREAD = 0.25
 
 
-def anomalies(daily: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+def anomalies(
+    daily: pd.DataFrame, thresholds: Thresholds, annotations: Sequence[Annotation] = ()
+) -> pd.DataFrame:
     """Rows of anomalies, from the last `window_days` days of each series.
 
     The expected value of a day is the median of the same weekday in the `anomaly_weeks` weeks before it; days
     that are not final are left out. The spread is 1.4826 times their median absolute deviation, but at least
     what chance alone causes: the square root of the expected count, or a quarter of a position. Days before
     the first with impressions are no expectation, so the start of a site is not unusual.
+
+    `annotation` names what sets a day apart from the weekdays it is compared with; the day stays listed.
     """
     days = require(daily, DAILY_INPUT)
     days = days[days["data_date"] >= first_shown(days)].reset_index(drop=True)
     earlier = _same_weekdays(days, thresholds.anomaly_weeks)
     metrics = ("clicks", "impressions", "position")
-    found = [_of_metric(days, earlier, metric, thresholds) for metric in metrics]
-    return ranked(ANOMALIES, pd.concat(found))
+    found = pd.concat([_of_metric(days, earlier, metric, thresholds) for metric in metrics])
+    found["annotation"] = _annotations(found, days, earlier, annotations)
+    return ranked(ANOMALIES, found)
 
 
 def _same_weekdays(days: pd.DataFrame, weeks: int) -> np.ndarray:
@@ -68,4 +77,18 @@ def _of_metric(days: pd.DataFrame, earlier: np.ndarray, metric: str, thresholds:
     is_recent = (days["as_of"] - days["data_date"]).dt.days < thresholds.window_days
     far = (value - expected).abs() >= thresholds.anomaly_share * expected
     stands_out = result["robust_z"].abs() >= thresholds.anomaly_z
+    # The index remains that of `days`.
     return result[is_recent & far & stands_out & (result["weeks"] >= thresholds.anomaly_least_weeks)]
+
+
+def _annotations(
+    found: pd.DataFrame, days: pd.DataFrame, earlier: np.ndarray, annotations: Sequence[Annotation]
+) -> pd.Series:
+    """The annotations of each row of `found`, whose index is that of `days` and `earlier`."""
+    dates = [day.date() for day in days["data_date"]]
+    keys = found[[*SERIES, "metric"]].to_numpy(dtype=str)
+    named = [
+        of_day(annotations, site, type_, metric, dates[row], [dates[at] for at in earlier[row] if at >= 0])
+        for (site, type_, metric), row in zip(keys.tolist(), found.index.tolist(), strict=True)
+    ]
+    return pd.Series(named, index=found.index, dtype=object)

@@ -118,9 +118,14 @@ class Inputs:
         """Input of content_decay: pages against the year before."""
         return self._compared(URL_IMPRESSION, "url", "sum_position", YEAR)
 
+    def pairs(self, back: int) -> pd.DataFrame:
+        """The days of two equal windows of each series, `back` days apart, as `compared` gives them."""
+        share = self._thresholds.compared_days_share
+        return compared(self.final, self._thresholds.window_days, back, share)
+
     def compared_parts(self) -> pd.DataFrame:
         """Sums over two adjacent windows by device and country, counted by property."""
-        days = self._pairs(self._thresholds.window_days)
+        days = self.pairs(self._thresholds.window_days)
         columns = (*_OF_DAY, "device", "country", "sum_top_position")
         query = sql.COMPARED_PARTS.replace("{position}", "sum_top_position")
         return self._over(SITE_IMPRESSION, columns, query, days)
@@ -137,17 +142,13 @@ class Inputs:
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
-    def _pairs(self, back: int) -> pd.DataFrame:
-        share = self._thresholds.compared_days_share
-        return compared(self.final, self._thresholds.window_days, back, share)
-
     def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
         self._rows.reset()
         return self._over(
             table,
             (*_OF_DAY, of, position),
             sql.COMPARED.replace("{of}", of).replace("{position}", position),
-            self._pairs(back),
+            self.pairs(back),
             least_impressions=self._thresholds.change_impressions,
             least_clicks=self._thresholds.decay_clicks,
         )

@@ -1,10 +1,10 @@
-"""Refresh the insights of one workspace if its data, thresholds, brand terms or definitions changed."""
+"""Refresh the insights of one workspace if its data, settings, annotations or definitions changed."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gsc_pipeline.days import month_of
+from gsc_pipeline.insights.annotated import of_windows
 from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
 from gsc_pipeline.insights.content_decay import content_decay
@@ -23,7 +24,10 @@ from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.striking_distance import striking_distance
 from gsc_pipeline.insights.tables import as_table
+from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
+from gsc_pipeline.lake.annotations.record import Annotation
+from gsc_pipeline.lake.annotations.stored import known as known_annotations
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
@@ -42,7 +46,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
-DEFINITIONS = 4
+DEFINITIONS = 5
 """Raise it with every change of a definition: all insights are then computed again."""
 
 
@@ -62,20 +66,21 @@ def refresh_insights(
 ) -> InsightsReport:
     """Compute the workspace's insights from the lake, and replace its rows in each table.
 
-    Does nothing if data, thresholds, brand terms and definitions are unchanged. Each table is replaced in
-    one commit; an interrupted refresh is repeated by the next. `thresholds` default to the workspace's; `now`
-    (aware) is recorded. Raises LakeError if the lake cannot be read or written.
+    Does nothing if data, thresholds, brand terms, the lake's annotations and definitions are unchanged. Each
+    table is replaced in one commit; an interrupted refresh is repeated by the next. `thresholds` default to
+    the workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
     """
     started = time.monotonic()
     thresholds = thresholds or workspace.thresholds
+    annotations = [one for one in known_annotations(lake) if one.is_of(workspace.id)]
     with Inputs(lake, workspace.id, workspace.brand_terms, thresholds) as inputs:
         newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
-        known = (DEFINITIONS, thresholds, workspace.brand_terms, inputs.fingerprint())
+        known = (DEFINITIONS, thresholds, workspace.brand_terms, annotations, inputs.fingerprint())
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            rows = _replace_all(lake, workspace.id, inputs, thresholds)
+            rows = _replace_all(lake, workspace.id, inputs, thresholds, annotations)
             if as_of is not None:
                 _record(lake, workspace.id, as_of, now, fingerprint)
         else:
@@ -83,21 +88,29 @@ def refresh_insights(
     return InsightsReport(workspace.id, as_of, changed, rows, time.monotonic() - started)
 
 
-def _replace_all(lake: Lake, workspace: str, inputs: Inputs, thresholds: Thresholds) -> dict[str, int]:
+def _replace_all(
+    lake: Lake,
+    workspace: str,
+    inputs: Inputs,
+    thresholds: Thresholds,
+    annotations: Sequence[Annotation],
+) -> dict[str, int]:
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
-    for table, frame in _computed(inputs, thresholds):
+    for table, frame in _computed(inputs, thresholds, annotations):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
         lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))
         counts[table.name] = len(frame)
     return counts
 
 
-def _computed(inputs: Inputs, thresholds: Thresholds) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
+def _computed(
+    inputs: Inputs, thresholds: Thresholds, annotations: Sequence[Annotation]
+) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
     """Each table with its rows, one at a time, so that memory holds the inputs of one."""
     daily = daily_performance(inputs.ledger, inputs.named_by_day())
     yield DAILY_PERFORMANCE, daily
-    yield ANOMALIES, anomalies(daily.merge(inputs.final, on=[*SERIES, "data_date"]), thresholds)
+    yield ANOMALIES, anomalies(daily.merge(inputs.final, on=[*SERIES, "data_date"]), thresholds, annotations)
     positions, query_positions = inputs.curve_positions()
     curve = ctr_curve(positions, thresholds)
     yield CTR_CURVE, curve
@@ -108,14 +121,18 @@ def _computed(inputs: Inputs, thresholds: Thresholds) -> Iterator[tuple[TableSpe
     for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
         yield table, found.merge(top_pages, on=[*SERIES, "query"], how="left")
     yield CANNIBALISATION, cannibalisation(shared, thresholds)
+    previous, year = (of_windows(inputs.pairs(back), annotations) for back in (thresholds.window_days, YEAR))
     pages = inputs.compared_pages()
     both = [
         pages.assign(compared_with="previous"),
         inputs.pages_of_a_year().assign(compared_with="year_before"),
     ]
-    yield CONTENT_DECAY, content_decay(pd.concat(both).rename(columns={"item": "url"}), thresholds)
+    decayed = content_decay(pd.concat(both).rename(columns={"item": "url"}), thresholds)
+    named = pd.concat([previous.assign(compared_with="previous"), year.assign(compared_with="year_before")])
+    yield CONTENT_DECAY, decayed.merge(named, on=[*SERIES, "compared_with"], how="left")
     items = [inputs.compared_queries().assign(dimension="query"), pages.assign(dimension="page")]
-    yield WINNERS_AND_LOSERS, winners_and_losers(pd.concat(items), thresholds)
+    moved = winners_and_losers(pd.concat(items), thresholds)
+    yield WINNERS_AND_LOSERS, moved.merge(previous, on=SERIES, how="left")
     yield INDEX_COVERAGE, index_coverage(inputs.inspections(), inputs.sitemaps())
 
 

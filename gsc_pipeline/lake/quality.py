@@ -8,8 +8,10 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gsc_pipeline.days import pacific_today
+from gsc_pipeline.lake.annotations.stored import as_table, known
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect, reading
@@ -26,8 +28,8 @@ class Rule:
     """One rule about one table. `sql` selects the violations, `remedy` is the next step for the user.
 
     `is_error`: a violation means that data is wrong. The query can use `$active` (workspace ids), `$today`
-    (a Pacific date), `$since` (a timestamp), and the table `recent`: the ledger's rows of active workspaces
-    whose days were read since then.
+    (a Pacific date), `$since` (a timestamp), and two tables: `recent`, the ledger's rows of active workspaces
+    whose days were read since then, and `unlike`, the known data faults and changes of counting.
     """
 
     name: str
@@ -107,11 +109,24 @@ _UNUSUAL_ANONYMISED_SHARE = """
     ), usual AS (
         SELECT workspace, site_url, search_type, median(share) AS usual, mad(share) AS spread
         FROM numbered WHERE nth > 7 GROUP BY ALL HAVING count(*) >= 14
+    ), covered AS (
+        SELECT n.workspace, n.site_url, n.search_type, first_day, last_day,
+               avg((data_date BETWEEN first_day AND last_day)::INTEGER) AS usual_share
+        FROM numbered AS n JOIN unlike AS u
+            ON n.workspace = coalesce(u.workspace, n.workspace)
+            AND n.site_url = coalesce(u.site_url, n.site_url)
+            AND list_contains(coalesce(search_types, [n.search_type]), n.search_type)
+            AND list_contains(coalesce(metrics, ['impressions']), 'impressions')
+        WHERE nth > 7 GROUP BY ALL
     )
     SELECT workspace, site_url, search_type, data_date, round(100 * coalesce(share, 0), 1) AS percent,
            round(100 * usual, 1) AS usual_percent
     FROM numbered JOIN usual USING (workspace, site_url, search_type)
     WHERE nth <= 7 AND abs(coalesce(share, 0) - usual) > greatest(5 * 1.4826 * spread, 0.10)
+      AND NOT EXISTS (
+          FROM covered WHERE (covered.workspace, covered.site_url, covered.search_type)
+              = (numbered.workspace, numbered.site_url, numbered.search_type)
+            AND abs((data_date BETWEEN first_day AND last_day)::INTEGER - usual_share) >= 0.5)
     ORDER BY ALL"""
 
 # A property whose ledger ends before that of its workspace is no longer synced, so nothing is known of it.
@@ -221,7 +236,8 @@ RULES = (
         "anonymised_share_is_usual",
         _SITE,
         "The share of anonymised impressions is within its usual range (median and MAD of earlier days), on "
-        "days of which the API cut off no rows.",
+        "days of which the API cut off no rows and that no known data fault or change of counting sets apart "
+        "from the earlier ones.",
         _UNUSUAL_ANONYMISED_SHARE,
         _COMPARE,
     ),
@@ -252,7 +268,15 @@ def evaluate(
                 WHERE last_read_at >= $since AND workspace IN (SELECT unnest($active))""",
             {name: parameters[name] for name in ("since", "active")},
         )
+        connection.register("unlike", _unlike(lake))
         return [_apply(rule, connection, parameters) for rule in rules]
+
+
+def _unlike(lake: Lake) -> pa.Table:
+    """The known data faults and changes of counting; one that goes on ends with the calendar."""
+    found = as_table(one for one in known(lake) if one.changes_counting)
+    index = found.schema.get_field_index("last_day")
+    return found.set_column(index, "last_day", pc.fill_null(found["last_day"], date.max))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from gsc_pipeline.lake.damage import LOG, DamagedFile
 from gsc_pipeline.lake.errors import cannot
 from gsc_pipeline.lake.lake import PROPERTY_COLUMNS, Lake, table_properties
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
     INSIGHT_REFRESHES,
     INSIGHTS,
     SEARCH_APPEARANCE,
@@ -54,7 +55,7 @@ _REPLACED_TOGETHER: Mapping[str, tuple[str, ...]] = {
 }
 """The columns that identify rows which are replaced together. In other tables each row is separate."""
 
-RECREATED = (STANDING_FAILURES, INSIGHT_REFRESHES, *INSIGHTS)
+RECREATED = (STANDING_FAILURES, INSIGHT_REFRESHES, ANNOTATIONS, *INSIGHTS)
 """Tables that the next sync or refresh writes completely, so they are rebuilt without rows."""
 
 Counts = tuple[int, int | None, int | None]

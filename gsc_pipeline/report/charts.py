@@ -12,6 +12,7 @@ from typing import Any, Self
 import pandas as pd
 from markupsafe import Markup
 
+from gsc_pipeline.report.marks import Mark, places_of
 from gsc_pipeline.report.templates import environment
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 40, 6, 22, 22, 30
@@ -74,7 +75,14 @@ class Series:
         return [day.date() for day in self.frame.index]
 
 
-def over_time(series: Series, size: Size, *, label: str, colours: dict[str, str] = PAGE_COLOURS) -> Markup:
+def over_time(
+    series: Series,
+    size: Size,
+    *,
+    label: str,
+    colours: dict[str, str] = PAGE_COLOURS,
+    marked: Sequence[Mark] = (),
+) -> Markup:
     """A chart of clicks above one of impressions. `label` is the text for screen readers."""
     days = series.days
     step = days[1] - days[0] if len(days) > 1 else timedelta(1)
@@ -106,6 +114,7 @@ def over_time(series: Series, size: Size, *, label: str, colours: dict[str, str]
             band=(_round(band), _round(right - band)) if final < len(days) else None,
             panels=panels,
             dates=_dates(days, x_of, size),
+            marks=places_of(marked, days[0], left, right, scale),
         )
     )
 

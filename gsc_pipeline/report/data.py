@@ -11,6 +11,8 @@ from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES, with_change
 from gsc_pipeline.insights.tables import read_ranked
+from gsc_pipeline.lake.annotations.record import Annotation
+from gsc_pipeline.lake.annotations.stored import known
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import DarkProperty, dark_properties
 from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SITE_IMPRESSION, SYNC_LEDGER, TableSpec
@@ -39,7 +41,7 @@ class PropertyFigures:
 class ReportData:
     """The data of one report, without properties and search types that are no longer configured.
 
-    `daily` holds the rows of daily_performance that the headline includes.
+    `daily` holds the rows of daily_performance that the headline includes, `annotations` what concerns them.
     """
 
     workspace: Workspace
@@ -54,6 +56,7 @@ class ReportData:
     failing: tuple[StandingFailure, ...]
     dark: tuple[DarkProperty, ...]
     last_good_sync: datetime | None
+    annotations: tuple[Annotation, ...] = ()
 
     @property
     def window(self) -> pd.DataFrame:
@@ -122,6 +125,11 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
         dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),
         failing=tuple(failure for failure in state.failures if failure.days),
         last_good_sync=state.last_good_sync,
+        annotations=tuple(
+            one
+            for one in known(lake)
+            if one.is_of(workspace.id) and any(one.concerns(site_url, main) for site_url in outer)
+        ),
     )
 
 

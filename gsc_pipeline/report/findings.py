@@ -153,7 +153,8 @@ FINDINGS = (
         "Unusual days",
         "Days of the last {window_days} that differ by at least {anomaly_share} from the same weekday in the "
         "{anomaly_weeks} weeks before, and by more than is usual.",
-        "Compare each day with what happened on it: a release, an outage, a campaign, news.",
+        "Compare each day with what happened on it: a release, an outage, a campaign, news. What is known to "
+        "set a day apart is named, which does not mean that it is the cause.",
         (
             Column("data_date", "Day", "day"),
             Column("site_url", "Property", "text"),
@@ -161,6 +162,7 @@ FINDINGS = (
             Column("value", "Value", "number"),
             Column("expected", "Expected", "number"),
             Column("robust_z", "Deviations", "decimal"),
+            Column("annotation", "Known", "text"),
         ),
     ),
     Finding(

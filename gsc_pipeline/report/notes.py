@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from datetime import timedelta
 
 import pandas as pd
 
+from gsc_pipeline.insights.annotated import titles
+from gsc_pipeline.insights.windows import YEAR
+from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.quality import DarkProperty
 from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.words import words
-
-
-@dataclass(frozen=True, slots=True)
-class KnownIssue:
-    """An error in Google's own numbers, from `first` to `last`, both included; None means until now."""
-
-    first: date
-    last: date | None
-    description: str
-    source: str
-
-    def overlaps(self, first: date, last: date) -> bool:
-        """Whether any of its days is from `first` to `last`."""
-        return self.first <= last and (self.last is None or self.last >= first)
-
-    def __str__(self) -> str:
-        days = f"since {self.first}" if self.last is None else f"{self.first} to {self.last}"
-        return f"{days}: {self.description} (Source: {self.source}.)"
-
-
-KNOWN_ISSUES = (
-    KnownIssue(
-        date(2025, 5, 13),
-        date(2026, 4, 27),
-        "An error in Google's logging counted too many impressions, and Google corrected them later. "
-        "Impressions and CTR of these days may differ from earlier reports; clicks are not affected.",
-        "Google, Search Console Help: Data anomalies in Search Console",
-    ),
-)
-"""Published by Google or the trade press; kept by hand, in the order of their first days."""
 
 
 def warnings(data: ReportData) -> list[str]:
@@ -51,7 +23,8 @@ def notes(data: ReportData) -> list[str]:
     """The notes that apply, the most important first."""
     return [
         *_failing(data),
-        *_known_issues(data),
+        *_annotations(data),
+        *_unlike_windows(data),
         *_cut(data),
         *_provisional(data),
         *_anonymised(data),
@@ -87,11 +60,39 @@ def _failing(data: ReportData) -> list[str]:
     return found + late
 
 
-def _known_issues(data: ReportData) -> list[str]:
-    if data.daily.empty:
-        return []
+def _annotations(data: ReportData) -> list[str]:
+    """The annotations of the period: a note for each, and one for all of Google's ranking updates."""
     first, last = data.daily["data_date"].min().date(), data.figures.last
-    return [str(issue) for issue in KNOWN_ISSUES if issue.overlaps(first, last)]
+    within = [one for one in data.annotations if one.overlaps(first, last)]
+    updates = [str(one) for one in within if one.kind is Kind.RANKING_UPDATE]
+    found = [_annotation(one) for one in within if one.kind is not Kind.RANKING_UPDATE]
+    if updates:
+        found.append(f"Google's ranking updates in this period: {'; '.join(updates)}.")
+    return found
+
+
+def _annotation(one: Annotation) -> str:
+    parts = [f"{one.title}, {one.days}.", one.description, f"(Source: {one.url})" if one.url else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _unlike_windows(data: ReportData) -> list[str]:
+    """Data faults and changes of counting that cover more days of one of the headline's windows."""
+    spans = (("the days before", data.workspace.thresholds.window_days), ("the year before", YEAR))
+    return [
+        f"The comparison with {against} is across a change in the numbers themselves: {named}."
+        for against, days in spans
+        if (named := _unlike(data, timedelta(days)))
+    ]
+
+
+def _unlike(data: ReportData, back: timedelta) -> str | None:
+    first, last = data.figures.first, data.figures.last
+    return titles(
+        one
+        for one in data.annotations
+        if one.changes_counting and one.days_within(first, last) != one.days_within(first - back, last - back)
+    )
 
 
 def _cut(data: ReportData) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,10 +13,12 @@ from babel.core import get_global
 from markupsafe import Markup
 
 from gsc_pipeline.insights.daily_performance import PARTS
-from gsc_pipeline.lake.schemas import ANOMALIES
+from gsc_pipeline.lake.annotations.record import Annotation
+from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, WINNERS_AND_LOSERS
 from gsc_pipeline.report.charts import NARROW, WIDE, Series, over_time
 from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
+from gsc_pipeline.report.marks import marks
 from gsc_pipeline.report.notes import notes, warnings
 from gsc_pipeline.report.templates import environment
 from gsc_pipeline.report.words import words
@@ -25,6 +27,8 @@ RECENT_DAYS = 91
 LONGEST = 160
 """Characters of a text on the page; the CSV has all of it."""
 ROWS_OF_PARTS = 8
+_OF_WINDOWS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
+"""Tables that compare windows: their `annotation` is of a series, so it stands above the rows."""
 _LEVEL = 0.005
 """A smaller change rounds to 0% and is neither good nor bad."""
 
@@ -94,25 +98,26 @@ def _charts(data: ReportData) -> list[dict[str, Any]]:
     series = Series.of(data.daily)
     days, since = series.frame, series.provisional_from
     recent = days.tail(RECENT_DAYS)
-    drawn = [
-        _drawn(f"The last {len(recent)} days" if len(recent) > 1 else "The last day", Series(recent, since))
-    ]
+    title = f"The last {len(recent)} days" if len(recent) > 1 else "The last day"
+    drawn = [_drawn(title, Series(recent, since), data.annotations)]
     if len(days) >= 2 * RECENT_DAYS:
         final = days if since is None else days[days.index < pd.Timestamp(since)]
         weeks = final.iloc[len(final) % 7 :]
         # A week with an unknown day is unknown, rather than too small.
         summed = weeks.groupby(pd.RangeIndex(len(weeks)) // 7).sum(min_count=7).set_axis(weeks.index[::7])
-        drawn.append(_drawn(f"All {len(summed)} weeks", Series(summed)))
+        drawn.append(_drawn(f"All {len(summed)} weeks", Series(summed), data.annotations))
     return drawn
 
 
-def _drawn(title: str, series: Series) -> dict[str, Any]:
+def _drawn(title: str, series: Series, annotations: Sequence[Annotation]) -> dict[str, Any]:
+    marked = marks(series.days, annotations)
     clicks, impressions = (_count(series.frame[name].sum()) for name in ("clicks", "impressions"))
     label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks} clicks, {impressions} impressions"
     return {
         "title": title,
-        "wide": over_time(series, WIDE, label=label),
-        "narrow": over_time(series, NARROW, label=label),
+        "wide": over_time(series, WIDE, label=label, marked=marked),
+        "narrow": over_time(series, NARROW, label=label, marked=marked),
+        "marks": marked,
         "has_provisional": series.provisional_from is not None,
         "has_gaps": bool(series.frame.isna().any(axis=None)),
     }
@@ -158,8 +163,14 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
         "advice": finding.advice.format(**thresholds),
         "rows": rows.head(SHOWN).to_dict("records"),
         "total": len(rows),
+        "unlike": _unlike(rows) if finding.table in _OF_WINDOWS else [],
         "nothing": nothing,
     }
+
+
+def _unlike(rows: pd.DataFrame) -> list[str]:
+    """What sets the two windows of some rows apart, each once."""
+    return sorted({str(text) for text in rows["annotation"].dropna()}) if "annotation" in rows else []
 
 
 def _threshold(name: str, value: float) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.report.charts import IMAGE_COLOURS, Series, Size, over_time
 from gsc_pipeline.report.findings import SHOWN, preview_columns
+from gsc_pipeline.report.marks import Mark, marks
 
 Cell = str | int | float | bool | None
 
@@ -25,11 +28,12 @@ _LONGEST = 120
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart as an image, and the property and search type it shows."""
+    """A chart as an image, the property and search type it shows, and the annotations marked in it."""
 
     site_url: str
     search_type: str
     svg: str
+    marks: tuple[Mark, ...]
 
     @property
     def data_uri(self) -> str:
@@ -43,10 +47,11 @@ def preview_rows(table: TableSpec, rows: pd.DataFrame) -> list[dict[str, Cell]]:
     return [{str(name): _cell(value) for name, value in row.items()} for row in shown]
 
 
-def chart(daily: pd.DataFrame) -> Chart | None:
+def chart(daily: pd.DataFrame, annotations: Sequence[Annotation] = ()) -> Chart | None:
     """The last days of the property and search type with the most clicks; None without rows.
 
     `daily` holds a workspace's rows of daily_performance. Properties may overlap, so they are not summed.
+    Those of the workspace's `annotations` that concern them are marked.
     """
     if daily.empty:
         return None
@@ -55,7 +60,9 @@ def chart(daily: pd.DataFrame) -> Chart | None:
     series = Series.of(daily[(daily["site_url"] == site_url) & (daily["search_type"] == search_type)])
     recent = Series(series.frame.tail(CHARTED_DAYS), series.provisional_from)
     label = f"Clicks and impressions of {site_url}, {recent.days[0]} to {recent.days[-1]}"
-    return Chart(site_url, search_type, over_time(recent, SIZE, label=label, colours=IMAGE_COLOURS))
+    marked = marks(recent.days, [one for one in annotations if one.concerns(site_url, search_type)])
+    svg = over_time(recent, SIZE, label=label, colours=IMAGE_COLOURS, marked=marked)
+    return Chart(site_url, search_type, svg, tuple(marked))
 
 
 def _cell(value: object) -> Cell:

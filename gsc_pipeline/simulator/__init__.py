@@ -10,6 +10,7 @@ from gsc_pipeline.simulator.replay.property import ReplayedProperty
 from gsc_pipeline.simulator.synthetic.planted import PlantedFinding
 from gsc_pipeline.simulator.synthetic.property import LargeProperty, SyntheticProperty
 from gsc_pipeline.simulator.wire.hours import visible_hours
+from gsc_pipeline.simulator.wire.incidents import incident
 from gsc_pipeline.simulator.wire.inspections import InspectionQuota, inspection
 from gsc_pipeline.simulator.wire.keys import write_service_account_key
 from gsc_pipeline.simulator.wire.paging import Paging
@@ -41,6 +42,7 @@ __all__ = [
     "SyntheticProperty",
     "first_incomplete_day",
     "google_error",
+    "incident",
     "inspection",
     "is_complete",
     "listed_sitemaps",

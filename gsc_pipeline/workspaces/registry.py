@@ -65,17 +65,7 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
     Relative paths of key files are relative to its folder. Raises ConfigurationError with every error: path,
     value, what is expected.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigurationError(
-            str(path), [f"cannot be read ({cause}): set GSC_WORKSPACES_FILE to a workspaces file"]
-        ) from None
-    try:
-        document = yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigurationError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
+    document = read_yaml(path, "set GSC_WORKSPACES_FILE to a workspaces file")
     repeats = list(_repeats(document))
     try:
         file = _File.model_validate(document)
@@ -85,6 +75,22 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
     if repeats:
         raise ConfigurationError(str(path), repeats)
     return tuple(entry.workspace(path.parent) for entry in file.workspaces)
+
+
+def read_yaml(path: Path, next_step: str) -> Any:
+    """The document in a YAML file, read strictly.
+
+    Raises ConfigurationError; it names `next_step` if the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(str(path), [f"cannot be read ({cause}): {next_step}"]) from None
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigurationError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
 
 
 def select(workspaces: Sequence[Workspace], ids: Iterable[str]) -> tuple[Workspace, ...]:
@@ -176,7 +182,8 @@ def _as_list(value: object) -> list[Any]:
 _PROPERTY = re.compile(r"sc-domain:[^/\s]+|https?://[^/\s?#]+/([^\s?#]*/)?")
 
 
-def _property(value: str) -> str:
+def property_of(value: str) -> str:
+    """The value, if it is spelled as a property is. Raises ValueError."""
     if not _PROPERTY.fullmatch(value):
         raise ValueError("expected sc-domain:example.com, or https://example.com/ with its final slash")
     return value
@@ -190,7 +197,8 @@ def _none_for_all(value: Any) -> Any:
     return value
 
 
-def _slug(value: str) -> str:
+def slug(value: str) -> str:
+    """The value, if it can be the id of a workspace. Raises ValueError."""
     if not re.fullmatch(ID_PATTERN, value):
         raise ValueError(
             "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
@@ -241,11 +249,11 @@ class _Credentials(_Strict):
 
 
 class _Entry(_Strict):
-    id: Annotated[str, AfterValidator(_slug)]
+    id: Annotated[str, AfterValidator(slug)]
     name: str | None = None
     active: bool = True
     properties: Annotated[
-        Annotated[list[Annotated[str, AfterValidator(_property)]], Field(min_length=1)] | None,
+        Annotated[list[Annotated[str, AfterValidator(property_of)]], Field(min_length=1)] | None,
         BeforeValidator(_none_for_all),
     ]
     search_types: Annotated[

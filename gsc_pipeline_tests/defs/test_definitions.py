@@ -75,7 +75,7 @@ def test_what_cannot_be_used_is_one_warning_and_the_definitions_load(tmp_path: P
     done = import_definitions(tmp_path)
     assert (done.returncode, done.stdout) == (0, "Definitions\n")
     assert done.stderr.splitlines() == [
-        "the code location is loaded, but syncs will fail until this is corrected:",
+        "the code location is loaded, but runs will fail until this is corrected:",
         "workspaces.yaml: cannot be read (No such file or directory): "
         "set GSC_WORKSPACES_FILE to a workspaces file",
     ]
@@ -115,6 +115,7 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "revisions",
         "standing_failures",
         "past_cap",
+        "annotations",
         *(table.name for table in INSIGHTS),
         "client_report",
     }

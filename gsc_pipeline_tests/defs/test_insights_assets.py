@@ -18,7 +18,8 @@ from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, workspaces_of
 from gsc_pipeline.defs.partitions import WORKSPACES
-from gsc_pipeline.lake.schemas import INSIGHTS, SITE_IMPRESSION
+from gsc_pipeline.defs.resources import AnnotationsFile
+from gsc_pipeline.lake.schemas import ANNOTATIONS, INSIGHTS, SITE_IMPRESSION
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.defs.conftest import Orchestra
@@ -69,10 +70,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         yield Made(world, first, recorded(orchestra))
 
 
-def run(orchestra: Orchestra, **tags: str) -> dg.ExecuteInProcessResult:
+def run(
+    orchestra: Orchestra, annotations: AnnotationsFile | None = None, **tags: str
+) -> dg.ExecuteInProcessResult:
     """One run of the job for acme, as a person would start it; with `tags`, as the daemon would."""
     without_pauses = dg.RetryPolicy(max_retries=2)
-    defs = build_defs(load_settings(), resources=orchestra.resources, retries=without_pauses)
+    resources = orchestra.resources | ({"annotations": annotations} if annotations else {})
+    defs = build_defs(load_settings(), resources=resources, retries=without_pauses)
     return defs.resolve_job_def("gsc_insights").execute_in_process(
         instance=orchestra.instance,
         partition_key=None if tags else "acme",
@@ -108,12 +112,44 @@ def test_a_planted_finding_is_what_the_ui_shows_first(made: Made) -> None:
 def test_the_event_of_the_days_has_a_small_chart(made: Made) -> None:
     text = made.first["daily_performance"]["chart"]
     assert text.startswith("sc-domain:acme.com, WEB")
-    encoded = text.partition("data:image/svg+xml;base64,")[2].rstrip(")")
+    encoded, _, legend = text.partition("data:image/svg+xml;base64,")[2].partition(")")
     svg = base64.b64decode(encoded).decode()
     assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     assert "var(--" not in svg
     assert "Impressions" in svg
+    assert 'class="mark"' in svg
+    assert "1. `September 2026 spam update (2026-09-24 to 2026-10-08)`" in legend
     assert len(text) < 60_000
+
+
+def test_events_list_the_annotations_of_the_last_days(made: Made) -> None:
+    for name in NAMES:
+        listed = made.first[name].get("annotations")
+        assert (listed is not None) is (name in ("daily_performance", "anomalies"))
+    rows = [record.data for record in made.first["anomalies"]["annotations"].records]
+    assert [(row["kind"], row["days"], row["search_types"]) for row in rows] == [
+        ("counting change", "since 2026-09-24", "WEB"),
+        ("ranking update", "2026-09-24 to 2026-10-08", "all"),
+        ("ranking update", "2026-08-18 to 2026-08-21", "all"),
+    ]
+    assert made.world.lake.version_of(ANNOTATIONS) == 1
+
+
+def test_a_file_of_annotations_that_cannot_be_used_fails_the_run_with_its_lines(orchestra: Orchestra) -> None:
+    world = orchestra.world
+    file, listed = world.folder / "annotations.yaml", world.environment()["GSC_WORKSPACES_FILE"]
+    own = AnnotationsFile.of(load_settings(annotations=file, workspaces_file=listed))
+    fill(world.lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), FEW)
+    file.write_text("annotations: [{title: Relaunch}]", encoding="utf-8")
+    result = run(orchestra, annotations=own)
+    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    assert "annotations.yaml: annotations[0].first_day: missing" in failure.user_failure_data.description
+    assert not any(event.is_step_restarted for event in result.all_events)
+    assert recorded(orchestra) == {}
+    file.write_text("annotations: [{title: Relaunch, first_day: 2026-11-18}]", encoding="utf-8")
+    assert run(orchestra, annotations=own).success
+    newest = recorded(orchestra)["daily_performance"]["annotations"].records[0].data
+    assert (newest["title"], newest["source"]) == ("Relaunch", "yours")
 
 
 def test_a_second_run_records_that_nothing_has_changed(made: Made) -> None:

@@ -80,6 +80,7 @@ def test_the_ui_shows_the_configuration_of_every_resource() -> None:
     assert resources["search_console"].configured_values["api_attempts"] == "7"
     assert resources["workspaces"].configured_values == {"workspaces_file": '"workspaces.yaml"'}
     assert set(resources) == {
+        "annotations",
         "clock",
         "lake",
         "notifications",

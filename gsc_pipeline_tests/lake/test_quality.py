@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gsc_pipeline.days import ONE_DAY
-from gsc_pipeline.lake.lake import Target
+from gsc_pipeline.days import ONE_DAY, Window, pacific_today
+from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
+from gsc_pipeline.lake.annotations.stored import bring_up_to_date
+from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.quality import RULES, RuleResult, dark_properties, evaluate, schema_differences
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.simulator import SyntheticProperty
-from gsc_pipeline_tests.world import World
+from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.world import NOON, World
 
 SITE, URL = SITE_IMPRESSION.name, URL_IMPRESSION.name
 
@@ -109,6 +113,36 @@ def test_an_unusual_share_of_anonymised_impressions_is_found(tmp_path: Path) -> 
         tamper(world, SITE_IMPRESSION, day, hidden)
         (violation,) = results(world)[("anonymised_share_is_usual", SITE)].violations
         assert (violation[3], violation[4]) == (day, 100.0)
+
+
+def test_a_share_that_a_known_change_of_counting_explains_is_no_violation(lake: Lake) -> None:
+    today = pacific_today(NOON)
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=150, plants=False)
+    fill(lake, "acme", prop, Window.last_complete(30, today))
+    day = today - 5 * ONE_DAY
+    rows = lake.read(SITE_IMPRESSION, where=pc.field("data_date") == day)
+    index = rows.column_names.index("is_anonymized_query")
+    hidden = rows.set_column(index, rows.schema.field(index), pa.repeat(True, rows.num_rows))
+    lake.replace(SITE_IMPRESSION, Target("acme", prop.site_url, "WEB", (day,)), hidden)
+    share = [rule for rule in RULES if rule.name == "anonymised_share_is_usual"]
+    fault = Annotation(Kind.DATA_FAULT, "Queries hidden", day, day, source=Source.YOURS)
+    for explains, one in (
+        (True, fault),
+        (True, replace(fault, last_day=None)),
+        (True, replace(fault, first_day=day - 300 * ONE_DAY, last_day=day - ONE_DAY)),
+        (True, replace(fault, search_types=("WEB",), metrics=("impressions",), workspace="acme")),
+        (False, replace(fault, first_day=day + ONE_DAY, last_day=None)),
+        (False, replace(fault, first_day=day - 300 * ONE_DAY, last_day=None)),
+        (False, replace(fault, kind=Kind.NOTE)),
+        (False, replace(fault, kind=Kind.RANKING_UPDATE)),
+        (False, replace(fault, metrics=("clicks",))),
+        (False, replace(fault, search_types=("IMAGE",))),
+        (False, replace(fault, workspace="globex")),
+        (False, replace(fault, site_url="https://acme.com/")),
+    ):
+        bring_up_to_date(lake, yours=[one])
+        (result,) = evaluate(share, lake, ["acme"], now=NOON)
+        assert result.passed is explains, one
 
 
 def test_a_table_with_other_columns_is_found(synced: World) -> None:

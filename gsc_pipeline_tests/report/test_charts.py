@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.report.charts import (
     IMAGE_COLOURS,
     NARROW,
@@ -21,6 +22,7 @@ from gsc_pipeline.report.charts import (
     short,
     value_ticks,
 )
+from gsc_pipeline.report.marks import marks
 
 LAST = date(2026, 11, 17)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -144,3 +146,83 @@ def test_charts_use_css_variables_on_the_page_and_real_colours_in_an_image() -> 
     image = over_time(series(5, 6), WIDE, label="Clicks", colours=IMAGE_COLOURS)
     assert "var(" not in image
     assert IMAGE_COLOURS["clicks"] in image
+
+
+def annotation(first: date, last: date | None = None, title: str = "Fault") -> Annotation:
+    return Annotation(Kind.DATA_FAULT, title, first, last)
+
+
+def marked(one: Series, *annotations: Annotation) -> ET.Element:
+    found = marks(one.days, annotations)
+    return ET.fromstring(over_time(one, WIDE, label="Clicks", marked=found))
+
+
+def mark_groups(chart: ET.Element) -> list[ET.Element]:
+    return [group for group in chart.iter(f"{SVG}g") if group.get("class") == "mark"]
+
+
+def test_an_annotation_is_a_line_where_it_begins_and_ends_and_a_number() -> None:
+    one = series(*range(28))
+    first = one.days[0]
+    chart = marked(one, annotation(first + timedelta(7), first + timedelta(13)))
+    (group,) = mark_groups(chart)
+    # In both panels.
+    xs = sorted({float(line.attrib["x1"]) for line in group.iter(f"{SVG}line")})
+    assert len(list(group.iter(f"{SVG}line"))) == 4
+    (bar,) = group.iter(f"{SVG}rect")
+    assert float(bar.attrib["x"]) == xs[0]
+    assert float(bar.attrib["width"]) == pytest.approx(xs[1] - xs[0], abs=0.2)
+    assert [text.text for text in group.iter(f"{SVG}text")] == ["1"]
+    # A quarter and a half of the chart: days are as wide as the line's points are apart.
+    assert xs == pytest.approx([40 + 616 * 7 / 28, 40 + 616 * 14 / 28], abs=0.1)
+
+
+def test_what_began_before_the_chart_or_goes_on_has_one_line_and_what_covers_it_all_none() -> None:
+    one = series(*range(28))
+    first, last = one.days[0], one.days[-1]
+    begun = annotation(first - timedelta(50), first + timedelta(3), "begun")
+    lasting = annotation(first + timedelta(9), None, "lasting")
+    whole = annotation(first, last, "whole")
+    outside = annotation(first - timedelta(9), first - timedelta(1), "outside")
+    found = marks(one.days, [begun, whole, lasting, outside])
+    assert [(mark.number, mark.annotation) for mark in found] == [(1, begun), (2, lasting)]
+    groups = mark_groups(ET.fromstring(over_time(one, WIDE, label="Clicks", marked=found)))
+    assert [len(list(group.iter(f"{SVG}line"))) for group in groups] == [2, 2]
+
+
+def test_numbers_of_marks_close_together_do_not_cover_each_other() -> None:
+    one = series(*range(91))
+    days = [one.days[30], one.days[31], one.days[32], one.days[60]]
+    groups = mark_groups(marked(one, *(annotation(day, day, str(day)) for day in days)))
+    places = [
+        (float(text.attrib["x"]), float(text.attrib["y"]))
+        for group in groups
+        for text in group.iter(f"{SVG}text")
+    ]
+    assert len({y for _, y in places[:3]}) == 3
+    assert places[3][1] == places[0][1]
+
+
+def test_weeks_are_marked_on_the_day_that_something_begins() -> None:
+    weeks = pd.date_range("2026-01-05", periods=40, freq="7D")
+    one = Series(pd.DataFrame({"clicks": 1.0, "impressions": 1.0}, index=weeks))
+    (mark,) = marks(one.days, [annotation(weeks[-1].date() + timedelta(6))])
+    assert mark.number == 1
+    assert marks(one.days, [annotation(weeks[-1].date() + timedelta(7))]) == []
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(-40, 140), st.integers(0, 60) | st.none()), max_size=30))
+def test_marks_stay_within_the_chart(spans: list[tuple[int, int | None]]) -> None:
+    one = series(*range(91))
+    first = one.days[0]
+    found = [
+        annotation(first + timedelta(start), None if days is None else first + timedelta(start + days))
+        for start, days in spans
+    ]
+    for group in mark_groups(marked(one, *found)):
+        for line in group.iter(f"{SVG}line"):
+            assert 40 <= float(line.attrib["x1"]) <= 656
+        for bar in group.iter(f"{SVG}rect"):
+            assert float(bar.attrib["x"]) >= 40
+            assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= 657

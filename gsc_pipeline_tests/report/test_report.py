@@ -19,6 +19,7 @@ import pytest
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.tables import read_ranked
+from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     CTR_GAP,
@@ -26,6 +27,7 @@ from gsc_pipeline.lake.schemas import (
     INDEX_COVERAGE,
     INSIGHTS,
     STRIKING_DISTANCE,
+    WINNERS_AND_LOSERS,
     TableSpec,
 )
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
@@ -200,6 +202,41 @@ def test_notes_explain_the_limits_of_the_numbers(seen: Seen) -> None:
     assert "may still change" in seen.words
     assert "Google does not name the queries behind" in seen.text
     assert "The totals leave out https://shop.acme.com/" in seen.text
+
+
+def test_notes_and_charts_name_the_annotations_of_the_period(seen: Seen, data: ReportData) -> None:
+    split = "Web search split into text and multimodal in Search Console"
+    assert f"{split}, since 2026-09-24. Search Console's own pages" in seen.text
+    assert (
+        "Google's ranking updates in this period: August 2026 spam update (2026-08-18 to 2026-08-21); "
+        "September 2026 spam update (2026-09-24 to 2026-10-08)." in seen.text
+    )
+    assert "Discover data missing" not in seen.text  # of another search type, and earlier
+    # The chart begins after the August update.
+    assert seen.tags.count("ol") == 1
+    legend = f"September 2026 spam update , 2026-09-24 to 2026-10-08 {split} , since 2026-09-24"
+    assert legend in seen.text
+
+
+def test_a_note_of_another_workspace_or_property_is_not_in_the_report(data: ReportData) -> None:
+    day = date(2026, 11, 3)
+    own = Annotation(Kind.NOTE, "Relaunch <b>", day, day, workspace="acme", source=Source.YOURS)
+    assert own.is_of(data.workspace.id)
+    seen = Seen(page(replace(data, annotations=(own,))))
+    assert "Relaunch <b>" in seen.words
+    assert "Relaunch <b>, 2026-11-03." in seen.words
+
+
+def test_windows_that_are_not_counted_alike_are_named(data: ReportData) -> None:
+    fault = Annotation(Kind.DATA_FAULT, "Impressions lost", date(2026, 10, 1), date(2026, 10, 2))
+    both = Annotation(Kind.COUNTING_CHANGE, "All new", date(2026, 1, 1))
+    seen = Seen(page(replace(data, annotations=(both, fault))))
+    sentence = "across a change in the numbers themselves: "
+    assert f"The comparison with the days before is {sentence}Impressions lost." in seen.text
+    assert f"The comparison with the year before is {sentence}All new." in seen.text
+    rows = data.findings[WINNERS_AND_LOSERS].assign(annotation="Impressions lost")
+    seen = Seen(page(replace(data, findings={**data.findings, WINNERS_AND_LOSERS: rows})))
+    assert seen.words.count("The two windows are not counted alike:") == 3
 
 
 def test_the_page_has_no_external_resources_and_no_scripts(seen: Seen) -> None:

@@ -7,7 +7,6 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from gsc_pipeline.report.notes import KNOWN_ISSUES
 from gsc_pipeline.report.totals import headline, outermost
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
@@ -81,10 +80,3 @@ def test_the_change_from_zero_is_none() -> None:
     assert [found.previous.change(name) for name in ("clicks", "impressions", "ctr", "position")] == [
         None
     ] * 4
-
-
-def test_a_known_issue_overlaps_windows_that_share_a_day_with_it() -> None:
-    (issue,) = [one for one in KNOWN_ISSUES if one.first == date(2025, 5, 13)]
-    assert issue.overlaps(date(2026, 4, 27), date(2026, 5, 30))
-    assert not issue.overlaps(date(2026, 4, 28), date(2026, 5, 30))
-    assert not issue.overlaps(date(2025, 1, 1), date(2025, 5, 12))

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -13,10 +14,14 @@ from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.assets.lineage import column_lineage, sources
 from gsc_pipeline.defs.metadata import about, column_schema, table_metadata
 from gsc_pipeline.defs.partitions import ListedWorkspaces
-from gsc_pipeline.defs.resources import LakeTables, ReportsFolder, WorkspacesFile
-from gsc_pipeline.defs.workspace_runs import RETRIES, WorkspaceRun, process_workspaces
+from gsc_pipeline.defs.resources import AnnotationsFile, LakeTables, ReportsFolder, WorkspacesFile
+from gsc_pipeline.defs.workspace_runs import RETRIES, WorkspaceRun, process_workspaces, refusal
+from gsc_pipeline.lake.annotations.record import Annotation
+from gsc_pipeline.lake.annotations.stored import bring_up_to_date
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
+    ANOMALIES,
     CTR_CURVE,
     DAILY_PERFORMANCE,
     INSIGHTS,
@@ -27,6 +32,7 @@ from gsc_pipeline.lake.schemas import (
     SYNC_RUNS,
     TableSpec,
 )
+from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.workspaces.registry import Workspace
 
@@ -43,8 +49,13 @@ REPORTED = (
     SYNC_RUNS,
     STANDING_FAILURES,
     PAST_CAP,
+    ANNOTATIONS,
 )
 """The tables that the report reads."""
+
+ANNOTATED = (DAILY_PERFORMANCE, ANOMALIES)
+"""The insights whose events list the annotations of the last days."""
+ANNOTATED_DAYS = timedelta(days=90)
 
 
 def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
@@ -64,16 +75,24 @@ def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRI
         context: dg.AssetExecutionContext,
         workspaces: WorkspacesFile,
         lake: LakeTables,
+        annotations: AnnotationsFile,
         reports: ReportsFolder,
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.MaterializeResult[Any]]:
         selected = {key.to_user_string() for key in context.selected_asset_keys}
         tables = [table for table in INSIGHTS if table.name in selected]
         written = lake.open().for_run(context.run.run_id)
+        yours = _own(annotations)
+
+        @cache
+        def stored() -> tuple[Annotation, ...]:
+            """Every annotation, brought up to date by the run's first workspace."""
+            return bring_up_to_date(written, yours=yours)
 
         def update(run: WorkspaceRun) -> None:
+            known = [one for one in stored() if one.is_of(run.workspace.id)]
             if tables:
-                _refresh(run, tables, written, clock())
+                _refresh(run, tables, written, known, clock())
             if CLIENT_REPORT in selected:
                 _write_report(run, lake.open(), reports.place(), clock())
 
@@ -82,14 +101,29 @@ def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRI
     return insights
 
 
-def _refresh(run: WorkspaceRun, tables: Sequence[TableSpec], lake: Lake, now: datetime) -> None:
+def _own(annotations: AnnotationsFile) -> tuple[Annotation, ...] | None:
+    """The user's annotations. Fails the run, without retries, if the file cannot be used."""
+    try:
+        return annotations.load()
+    except ConfigurationError as error:
+        raise refusal(str(error)) from None
+
+
+def _refresh(
+    run: WorkspaceRun,
+    tables: Sequence[TableSpec],
+    lake: Lake,
+    annotations: Sequence[Annotation],
+    now: datetime,
+) -> None:
     from gsc_pipeline.insights.refresh import refresh_insights
 
     report = refresh_insights(lake, run.workspace, now=now)
     what = "updated" if report.changed else "unchanged, as their data is"
     run.ended.append((Outcome.COMPLETE, f"the insights are {what}"))
     for table in tables:
-        run.materialize(table.name, _metadata(lake, run.workspace, table, report))
+        metadata = _metadata(lake, run.workspace, table, report, annotations)
+        run.materialize(table.name, metadata)
 
 
 def _write_report(run: WorkspaceRun, lake: Lake, place: str, now: datetime) -> None:
@@ -158,7 +192,13 @@ def _report_spec() -> dg.AssetSpec:
     )
 
 
-def _metadata(lake: Lake, workspace: Workspace, table: TableSpec, report: "InsightsReport") -> dict[str, Any]:
+def _metadata(
+    lake: Lake,
+    workspace: Workspace,
+    table: TableSpec,
+    report: "InsightsReport",
+    annotations: Sequence[Annotation],
+) -> dict[str, Any]:
     from gsc_pipeline.insights.tables import read_ranked
     from gsc_pipeline.report.preview import chart, preview_rows
 
@@ -171,12 +211,36 @@ def _metadata(lake: Lake, workspace: Workspace, table: TableSpec, report: "Insig
     }
     if shown:
         metadata["foremost_rows"] = table_metadata(list(shown[0]), [list(row.values()) for row in shown])
-    drawn = chart(rows) if table is DAILY_PERFORMANCE else None
+    if table in ANNOTATED and report.as_of:
+        metadata["annotations"] = _annotations(annotations, report.as_of)
+    drawn = chart(rows, annotations) if table is DAILY_PERFORMANCE else None
     if drawn:
         metadata["chart"] = dg.MetadataValue.md(
-            f"{drawn.site_url}, {drawn.search_type}\n\n![Clicks and impressions by day]({drawn.data_uri})"
+            f"{drawn.site_url}, {drawn.search_type}\n\n![Clicks and impressions by day]({drawn.data_uri})\n\n"
+            # As code, so that no title is taken for Markdown.
+            + "\n".join(f"{mark.number}. `{str(mark.annotation).replace('`', ' ')}`" for mark in drawn.marks)
         )
     return metadata
+
+
+def _annotations(annotations: Sequence[Annotation], as_of: date) -> dg.TableMetadataValue:
+    """The annotations that begin or end in the last days, the newest first."""
+    found = [one for one in annotations if one.begins_or_ends(as_of - ANNOTATED_DAYS, as_of)]
+    return table_metadata(
+        ("days", "kind", "title", "search_types", "metrics", "property", "source"),
+        [
+            (
+                one.days,
+                one.kind.words,
+                one.title,
+                " ".join(one.search_types) or "all",
+                " ".join(one.metrics) or "all",
+                one.site_url or "all",
+                one.source.value,
+            )
+            for one in reversed(found)
+        ],
+    )
 
 
 def _headline(data: "ReportData") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
     ANOMALIES,
     CANNIBALISATION,
     CONTENT_DECAY,
@@ -42,6 +43,7 @@ _COUNTS = {"clicks": "clicks", "impressions": "impressions", "ctr": "clicks impr
 _BY_PROPERTY = _of(SITE_IMPRESSION, **_SERIES, **_COUNTS, position="sum_top_position impressions")
 _BRAND = _of(SITE_IMPRESSION, query="query", is_brand="query")
 _EXPECTED = _of(CTR_CURVE, expected_ctr="expected_ctr")
+_ANNOTATION = _of(ANNOTATIONS, annotation="title first_day last_day")
 _TOP_URL = _of(URL_IMPRESSION, url="url impressions")
 _COMPARED = {
     "clicks_before": "clicks",
@@ -101,13 +103,15 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         **_COMPARED,
         position_before="sum_position impressions",
         position="sum_position impressions",
-    ),
+    )
+    | _ANNOTATION,
     WINNERS_AND_LOSERS: {name: _both(source) for name, source in (_SERIES | _COMPARED).items()}
     | {"item": {SITE_IMPRESSION: "query", URL_IMPRESSION: "url"}, "kind": _both("clicks impressions")}
     | {
         name: {SITE_IMPRESSION: "sum_top_position impressions", URL_IMPRESSION: "sum_position impressions"}
         for name in ("position_before", "position")
-    },
+    }
+    | _ANNOTATION,
     ANOMALIES: _of(
         DAILY_PERFORMANCE,
         **_SERIES,
@@ -116,7 +120,8 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         expected="clicks impressions position",
         spread="clicks impressions position",
         robust_z="clicks impressions position",
-    ),
+    )
+    | _ANNOTATION,
     INDEX_COVERAGE: {
         "site_url": {URL_INSPECTIONS: "site_url", SITEMAPS: "site_url"},
         "as_of": {URL_INSPECTIONS: "inspected_on", SITEMAPS: "observed_on"},

@@ -1,5 +1,6 @@
 """The tables of the lake: names, grains, columns and their meaning."""
 
+from gsc_pipeline.lake.schemas.annotations import ANNOTATIONS
 from gsc_pipeline.lake.schemas.appearance import SEARCH_APPEARANCE
 from gsc_pipeline.lake.schemas.bookkeeping import (
     REVISIONS,
@@ -44,6 +45,7 @@ TABLES = (
     PAST_CAP,
     *INSIGHTS,
     INSIGHT_REFRESHES,
+    ANNOTATIONS,
 )
 
 LEDGER_COUNTS = {"site_rows": SITE_IMPRESSION, "url_rows": URL_IMPRESSION}
@@ -53,6 +55,7 @@ COMPARED = (SYNC_LEDGER, *LEDGER_COUNTS.values())
 """The ledger and the tables whose rows it counts."""
 
 __all__ = [
+    "ANNOTATIONS",
     "ANOMALIES",
     "CANNIBALISATION",
     "COMPARED",

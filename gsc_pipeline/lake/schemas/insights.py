@@ -41,6 +41,12 @@ _TOP_URL = column(
     "Page with the most impressions for the query; null if unknown",
     nullable=True,
 )
+_ANNOTATION_OF_WINDOWS = column(
+    "annotation",
+    TEXT,
+    "Data faults and changes of counting that cover more days of one window; null if both are counted alike",
+    nullable=True,
+)
 _FOUND_IN = (WORKSPACE, _MONTH, SITE_URL, SEARCH_TYPE, _AS_OF)
 _COMPARED = (
     column("clicks_before", COUNT, "Clicks in the earlier window"),
@@ -198,6 +204,7 @@ CONTENT_DECAY = TableSpec(
                 "compared_with", TEXT, "previous (the window just before) or year_before (52 weeks earlier)"
             ),
             *_COMPARED,
+            _ANNOTATION_OF_WINDOWS,
         ]
     ),
 )
@@ -214,6 +221,7 @@ WINNERS_AND_LOSERS = TableSpec(
             column("item", TEXT, "The query, or the page's URL"),
             column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
+            _ANNOTATION_OF_WINDOWS,
         ]
     ),
 )
@@ -232,6 +240,12 @@ ANOMALIES = TableSpec(
             column("spread", DECIMAL, "Spread of those days: 1.4826 × MAD, but at least what chance causes"),
             column("robust_z", DECIMAL, "(value − expected) / spread"),
             column("weeks", COUNT, "Number of those weekdays with data"),
+            column(
+                "annotation",
+                TEXT,
+                "Titles of the annotations that set the day apart from those weekdays; null without any",
+                nullable=True,
+            ),
         ]
     ),
 )

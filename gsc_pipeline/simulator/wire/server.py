@@ -19,6 +19,7 @@ import msgspec
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.simulator.facts import Property
 from gsc_pipeline.simulator.wire.answers import MOST_ROWS_A_DAY, Answers, MetadataStyle
+from gsc_pipeline.simulator.wire.incidents import INCIDENTS
 from gsc_pipeline.simulator.wire.inspections import (
     DEFAULT_QUOTA,
     InspectionQuota,
@@ -46,7 +47,7 @@ _LEAST_COMPRESSED_BYTES = 1_000
 class Call:
     """A request.
 
-    - `kind`: `token`, `sites`, `site`, `query`, `sitemaps`, `inspect` or `unknown`
+    - `kind`: `token`, `sites`, `site`, `query`, `sitemaps`, `inspect`, `incidents` or `unknown`
     - `site_url`: the property in the path, or in the body of `inspect`
     - `body`: the decoded JSON or form; None if there is none or it cannot be decoded
     - `subject`: whose access token it has (client e-mail or client id); None without a valid one
@@ -69,7 +70,8 @@ class Simulator:
     """A Search Console with these properties that speaks Google's wire protocol: an ASGI app.
 
     `calls` lists the requests, oldest first; beyond 100,000 the older half is dropped. `faults`, `paging` and
-    `google_news_device` (whether googleNews has the device dimension) may be changed while it serves.
+    `google_news_device` (whether googleNews has the device dimension) may be changed while it serves, as may
+    `incidents`, the document of Google's Search Status Dashboard at `/incidents.json`.
     `most_rows_a_day` is the cap of an answer: 50,000 rows a day like Google's, fewer for quick tests.
     """
 
@@ -89,6 +91,7 @@ class Simulator:
         self.faults = faults
         self.paging = paging
         self.google_news_device = google_news_device
+        self.incidents = INCIDENTS
         self._clock = clock
         self._properties = {prop.site_url: prop for prop in properties}
         self._tokens = Tokens(clock)
@@ -154,6 +157,8 @@ class Simulator:
             return google_error(404, "notFound", "Not Found")
         if call.kind == "token":
             return self._tokens.grant(call.body)
+        if call.kind == "incidents":
+            return Reply(200, msgspec.json.encode(self.incidents))
         if call.subject is None:
             return google_error(
                 401,
@@ -204,6 +209,8 @@ def _parse_path(method: str, raw_path: str) -> tuple[str, str | None]:
     if method == "POST" and path in _TOKEN_PATHS:
         return "token", None
     match (method, path.strip("/").split("/")):
+        case ("GET", ["incidents.json"]):
+            return "incidents", None
         case ("GET", ["webmasters", "v3", "sites"]):
             return "sites", None
         case ("GET", ["webmasters", "v3", "sites", site]):

@@ -1,0 +1,69 @@
+"""The command `gsc annotations`: lists the annotations of the lake, and fetches Google's ranking updates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gsc_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from gsc_pipeline.lake.annotations.record import Annotation
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+app = typer.Typer(help="List what is known to move numbers, or fetch Google's newest ranking updates.")
+
+
+@app.callback(invoke_without_command=True)
+def show(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the known data faults, changes of counting, ranking updates and your notes. Writes nothing."""
+    if context.invoked_subcommand is not None:
+        return
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.lake.annotations.stored import listed
+
+    services = Services(load_settings())
+    _print(listed(services.lake, services.own_annotations()), as_json=as_json)
+
+
+@app.command()
+def update(as_json: AsJson = False) -> None:
+    """Fetch Google's ranking updates, and store all annotations in the lake's table."""
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.lake.annotations.stored import listed
+    from gsc_pipeline.sync.annotations import update_annotations
+
+    services = Services(load_settings())
+    yours = services.own_annotations()
+    before = listed(services.lake, yours)
+    after = update_annotations(
+        services.lake, services.settings.search_status_url, yours=yours, now=services.clock()
+    )
+    new = [one for one in after if one not in before]
+    if as_json:
+        _print(after, as_json=True)
+    elif new:
+        _print(new, as_json=False)
+    else:
+        typer.echo(f"no news: {len(after)} annotations are known")
+
+
+def _print(found: Sequence[Annotation], *, as_json: bool) -> None:
+    from gsc_pipeline.cli.tables import print_rows
+    from gsc_pipeline.lake.annotations.stored import as_table
+
+    rows = as_table(found).to_pylist()
+    if as_json:
+        typer.echo(json.dumps({"annotations": rows}, default=str))
+        return
+    columns = ("first_day", "last_day", "kind", "title", "search_types", "metrics", "workspace", "source")
+    cells = [[_cell(row[name]) for name in columns] for row in rows]
+    print_rows(columns, cells, essential=("first_day", "last_day", "title"))
+
+
+def _cell(value: object) -> object:
+    return " ".join(value) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Annotations: known events that move numbers, where they come from, and how they are stored."""
