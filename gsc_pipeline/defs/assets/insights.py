@@ -20,6 +20,7 @@ from gsc_pipeline.lake.schemas import (
     CTR_CURVE,
     DAILY_PERFORMANCE,
     INSIGHTS,
+    MORE_LEDGER,
     PAST_CAP,
     SITE_IMPRESSION,
     STANDING_FAILURES,
@@ -43,6 +44,7 @@ REPORTED = (
     SYNC_RUNS,
     STANDING_FAILURES,
     PAST_CAP,
+    MORE_LEDGER,
 )
 """The tables that the report reads."""
 
