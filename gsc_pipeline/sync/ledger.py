@@ -138,7 +138,7 @@ class Ledger:
         """The part of `more_ledger` with the days of one table."""
         return cls(MORE_LEDGER, (counted,), counted.name)
 
-    def records_of(self, target: Target) -> RowSelection:
+    def selection(self, target: Target) -> RowSelection:
         """The records of the target's days, as the target of a replacement."""
         return _NamedRecords(target, self.name) if self.name else target
 
@@ -246,7 +246,7 @@ def write_ledger(
     table = pa.Table.from_pylist(rows, schema=ledger.table.schema)
     if are_new:
         return lake.append(ledger.table, table, guard)
-    return lake.replace(ledger.table, ledger.records_of(target), table, guard)
+    return lake.replace(ledger.table, ledger.selection(target), table, guard)
 
 
 def _record(row: Mapping[str, object]) -> DayRecord:
