@@ -28,6 +28,7 @@ from gsc_pipeline.sync.cut_days import PastCapOptions
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.sync_all import OpenConsole, sync_isolated
+from gsc_pipeline.sync.tables.more import MoreOptions
 from gsc_pipeline.sync.telemetry import Telemetry
 from gsc_pipeline.sync.ticks import TickBook
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
@@ -162,6 +163,17 @@ class Services:
             commit_rows=self.settings.commit_rows,
             leases=self.leases,
             past_cap=PastCapOptions(self.settings.past_cap_calls if self.settings.past_cap else 0),
+        )
+
+    def more_options(self, *, window: Window | None = None, full: bool = False) -> MoreOptions:
+        """The options of a sync of the other tables, with the days of search appearances if any are given."""
+        return MoreOptions(
+            window=window,
+            full=full,
+            backfill_calls=self.settings.appearance_backfill_calls,
+            inspections_per_day=self.settings.inspections_per_day,
+            concurrency=self.settings.api_concurrency,
+            commit_rows=self.settings.commit_rows,
         )
 
     def open_console(self, workspace: Workspace) -> HttpSearchConsole:

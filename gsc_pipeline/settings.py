@@ -286,6 +286,13 @@ class Settings(BaseSettings):
     breaker_seconds: float = _variable(
         "GSC_BREAKER_SECONDS", 300.0, "how long a circuit stays open before one call probes the address", gt=0
     )
+    appearance_backfill_calls: int = _variable(
+        "GSC_APPEARANCE_BACKFILL_CALLS",
+        500,
+        "most calls of a workspace's sync for search appearances of days before the last 14, within ten "
+        "minutes; 0 for none",
+        ge=0,
+    )
     inspections_per_day: int = _variable(
         "GSC_INSPECTIONS_PER_DAY",
         500,

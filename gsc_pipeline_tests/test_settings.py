@@ -61,6 +61,7 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "start_date": ("2025-07-01", date(2025, 7, 1)),
         "past_cap": ("false", False),
         "past_cap_calls": ("50", 50),
+        "appearance_backfill_calls": ("0", 0),
         "api_concurrency": ("64", 64),
         "api_attempts": ("1", 1),
         "api_backoff_seconds": ("0", 0.0),

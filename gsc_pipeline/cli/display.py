@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from gsc_pipeline.cli.tables import print_rows
-from gsc_pipeline.sync.report import DayResult, Progress, SyncReport, SyncSummary
+from gsc_pipeline.sync.report import DayResult, Progress, SyncReport, SyncSummary, WorkspaceReport
 from gsc_pipeline.text.printing import escaped
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gsc_pipeline.monitoring.status import OpenCircuit, WorkspaceState
     from gsc_pipeline.sync.bulk_export.merge import ImportReport
     from gsc_pipeline.sync.repair import Repair
+    from gsc_pipeline.sync.tables.more import MoreReport
     from gsc_pipeline.sync.verify import Finding, Verification
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -69,7 +70,8 @@ class SyncDisplay:
         """Show how many days of a property are read, and the time that the rest will take at this rate."""
         if not progress.planned:
             return
-        label = escaped(f"{progress.workspace} {progress.site_url} {progress.search_type}")
+        table = f" {progress.table}" if progress.table else ""
+        label = escaped(f"{progress.workspace} {progress.site_url} {progress.search_type}{table}")
         if self._bars:
             if label not in self._tasks:
                 self._tasks[label] = self._bars.add_task(label, total=progress.planned)
@@ -87,7 +89,7 @@ class SyncDisplay:
         text = f"{label}: {progress.done} of {progress.planned} days, about {_duration(left)} left"
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def report(self, report: SyncReport) -> None:
+    def report(self, report: WorkspaceReport) -> None:
         """Print that a workspace is done, and its problems."""
         if not self._console.is_terminal and not self._quiet:
             self._console.print(f"{report.workspace}: {report.in_words}", markup=False, soft_wrap=True)
@@ -95,7 +97,30 @@ class SyncDisplay:
             text = escaped(f"warning: {report.workspace}: {problem}")
             self._console.print(text, markup=False, soft_wrap=True)
 
-    def summary(self, summary: SyncSummary) -> None:
+    def summary_of_tables(self, summary: SyncSummary[MoreReport]) -> None:
+        """Print the outcome of every workspace and table as a table."""
+        print_rows(
+            ["workspace", "table", "outcome", "read", "unchanged", "left", "rows", "calls", "seconds"],
+            [
+                (
+                    report.workspace,
+                    table.table,
+                    table.outcome.value,
+                    table.read,
+                    table.unchanged,
+                    table.left,
+                    table.rows,
+                    table.usage.calls,
+                    round(table.seconds, 1),
+                )
+                for report in (*summary.successes, *summary.partial, *summary.failures)
+                for table in report.tables
+            ],
+            essential=("workspace", "table", "outcome", "read", "left", "rows", "seconds"),
+        )
+        print(f"{summary.in_words} in {summary.duration_ms / 1000:.1f} s")  # noqa: T201
+
+    def summary(self, summary: SyncSummary[SyncReport]) -> None:
         """Print the outcome of every workspace as a table."""
         columns = ["workspace", "outcome", "window", *DayResult, "rows", "calls", "seconds"]
         reports = [*summary.successes, *summary.partial, *summary.failures]
@@ -123,8 +148,10 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
     from gsc_pipeline.monitoring.status import (
         FAILURE_COLUMNS,
         PAST_CAP_COLUMNS,
+        TRUNCATED_COLUMNS,
         failure_cells,
         past_cap_cells,
+        truncated_cells,
     )
 
     columns = [
@@ -168,6 +195,10 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
     if past_cap:
         print("\nPast the cap of 50,000 rows: what requests with filters brought of one day")  # noqa: T201
         print_rows(PAST_CAP_COLUMNS, past_cap)
+    truncated = [truncated_cells(state.workspace, one) for state in states for one in state.truncated_more]
+    if truncated:
+        print("\nDays of other tables of which the API cut off pages")  # noqa: T201
+        print_rows(TRUNCATED_COLUMNS, truncated)
     if circuits:
         print("\nOpen circuits: no calls are sent until the next try")  # noqa: T201
         print_rows(

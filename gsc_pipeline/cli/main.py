@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
@@ -26,8 +26,10 @@ from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.secrets import masked
 
 if TYPE_CHECKING:
+    from gsc_pipeline.cli.display import SyncDisplay
     from gsc_pipeline.days import Window
     from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.sync.report import Report, SyncSummary
 
 MOST_DAYS = 3660
 """Ten years, far more than Search Console shows."""
@@ -79,6 +81,14 @@ def sync(
     start: Annotated[str | None, typer.Option(metavar="DATE", help="The first day.")] = None,
     end: Annotated[str | None, typer.Option(metavar="DATE", help="The last day (yesterday).")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read every day, changed or not.")] = False,
+    more: Annotated[
+        bool,
+        typer.Option(
+            "--more",
+            help="Sync the other tables instead: properties, sitemaps, hours, search appearances, "
+            "inspections. The days are those of the search appearances.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the lake's copy of the workspaces up to date."""
@@ -86,7 +96,8 @@ def sync(
     from gsc_pipeline.cli.display import SyncDisplay
     from gsc_pipeline.days import pacific_today, utc_now
     from gsc_pipeline.lake.arrow_process import prepare_arrow
-    from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+    from gsc_pipeline.sync.sync_all import sync_all
+    from gsc_pipeline.sync.tables.more import sync_more
     from gsc_pipeline.workspaces.registry import load_workspaces, select
 
     prepare_arrow()
@@ -95,25 +106,37 @@ def sync(
     selected = select(load_workspaces(settings.workspaces_file), workspaces or [])
     services = Services(settings)
     display = SyncDisplay(quiet=as_json)
-    try:
-        with _interrupted_by_sigterm(), display:
-            summary = sync_all(
+    if more:
+        is_given = days is not None or start is not None
+        more_options = services.more_options(window=window if is_given else None, full=full)
+        _sync_and_print(
+            lambda: sync_more(
                 selected,
-                window,
                 services.opener(by_person=True),
                 services.lake,
-                options=services.sync_options(full=full),
+                options=more_options,
                 on_progress=display.progress,
                 on_report=display.report,
-            )
-    except SyncFatalError as error:
-        if as_json:
-            typer.echo(json.dumps(error.as_json()))
-        raise
-    if as_json:
-        typer.echo(json.dumps(summary.as_json()))
-    else:
-        display.summary(summary)
+            ),
+            display,
+            display.summary_of_tables,
+            as_json=as_json,
+        )
+        return
+    _sync_and_print(
+        lambda: sync_all(
+            selected,
+            window,
+            services.opener(by_person=True),
+            services.lake,
+            options=services.sync_options(full=full),
+            on_progress=display.progress,
+            on_report=display.report,
+        ),
+        display,
+        display.summary,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -461,6 +484,29 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         if received:
             # Not `os.kill`: another thread could get the signal, and a handler would run too late.
             signal.raise_signal(signal.SIGTERM)
+
+
+def _sync_and_print(
+    sync: Callable[[], SyncSummary[Report]],
+    display: SyncDisplay,
+    print_summary: Callable[[SyncSummary[Report]], None],
+    *,
+    as_json: bool,
+) -> None:
+    """Sync while the display is shown, and print the summary. A SyncFatalError is printed as JSON too."""
+    from gsc_pipeline.sync.sync_all import SyncFatalError
+
+    try:
+        with _interrupted_by_sigterm(), display:
+            summary = sync()
+    except SyncFatalError as error:
+        if as_json:
+            typer.echo(json.dumps(error.as_json()))
+        raise
+    if as_json:
+        typer.echo(json.dumps(summary.as_json()))
+    else:
+        print_summary(summary)
 
 
 def _warn_if_empty(lake: Lake) -> None:

@@ -8,7 +8,7 @@ import dagster as dg
 from gsc_pipeline.defs.assets.bookkeeping import bookkeeping_specs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT, insights_asset
 from gsc_pipeline.defs.assets.searchdata import searchdata_asset
-from gsc_pipeline.defs.assets.workspace_tables import WORKSPACE_TABLES, workspace_table_assets
+from gsc_pipeline.defs.assets.workspace_tables import workspace_table_assets
 from gsc_pipeline.defs.auto_sync import AUTO_SYNC, auto_sync_check
 from gsc_pipeline.defs.checks import data_checks
 from gsc_pipeline.defs.events import ASSETS
@@ -23,8 +23,9 @@ from gsc_pipeline.defs.sensors import all_sensors
 from gsc_pipeline.defs.workspace_runs import RETRIES
 from gsc_pipeline.lake.schemas import INSIGHTS, TABLES
 from gsc_pipeline.settings import Settings, load_settings
+from gsc_pipeline.sync.tables.more import MORE_TABLES
 
-MORE_TABLES = [one.table for one in WORKSPACE_TABLES]
+_MORE = [one.table for one in MORE_TABLES]
 
 
 def build_defs(
@@ -41,14 +42,14 @@ def build_defs(
     chosen = all_resources(settings, resources or {})
     checks = [
         *data_checks(),
-        up_to_date_checks(settings, ASSETS, MORE_TABLES, INSIGHTS, CLIENT_REPORT),
+        up_to_date_checks(settings, ASSETS, _MORE, INSIGHTS, CLIENT_REPORT),
     ]
     return dg.Definitions(
         assets=_all_assets(settings, chosen["workspaces"], retries),
         asset_checks=[*checks, auto_sync_check()],
         jobs=[
             sync_job(settings),
-            more_job(MORE_TABLES),
+            more_job(_MORE),
             insights_job(INSIGHTS, CLIENT_REPORT),
             checks_job(checks),
             housekeeping_job(settings),

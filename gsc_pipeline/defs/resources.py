@@ -133,6 +133,7 @@ class SearchConsoleApi(SettingsResource):
     api_limit_factor: float = setting("api_limit_factor")
     breaker_failures: int = setting("breaker_failures")
     breaker_seconds: float = setting("breaker_seconds")
+    appearance_backfill_calls: int = setting("appearance_backfill_calls")
     inspections_per_day: int = setting("inspections_per_day")
     clock: dg.ResourceDependency[Clock]
 

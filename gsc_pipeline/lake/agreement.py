@@ -5,13 +5,14 @@ It opens no data file of the two large tables, so every sync can afford it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, WRITING
+from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, WRITING, TableSpec
 
 COMPARED_COLUMNS = ("workspace", "month", "status", *LEDGER_COUNTS)
 """The ledger's columns that a comparison needs."""
@@ -51,15 +52,21 @@ def disagreements(
     return [one for one in compare(lake, read(), workspace) if one in found] if found else []
 
 
-def compare(lake: Lake, ledger: pa.Table, workspace: str | None = None) -> list[Disagreement]:
+def compare(
+    lake: Lake,
+    ledger: pa.Table,
+    workspace: str | None = None,
+    counted: Mapping[str, TableSpec] = LEDGER_COUNTS,
+) -> list[Disagreement]:
     """Compare these rows of the ledger with the tables, once. Raises LakeError.
 
     `ledger` has the COMPARED_COLUMNS of `workspace`, or of all; its rows may be sums of several days.
+    `counted` are the tables by the columns that count their rows.
     """
     writing = set(_parts(ledger.filter(pc.field("status") == WRITING)))
-    sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in LEDGER_COUNTS])
+    sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in counted])
     found = []
-    for name, table in LEDGER_COUNTS.items():
+    for name, table in counted.items():
         in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].to_pylist(), strict=True))
         counts = lake.row_counts(table)
         in_table = {

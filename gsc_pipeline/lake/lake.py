@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import date
@@ -231,6 +231,17 @@ class Lake:
             return schema.empty_table()
         try:
             return dataset.to_table(columns=columns, filter=where)
+        except (OSError, pa.ArrowException) as error:
+            raise self.error_of("read", table, error, workspace, months) from error
+
+    def read_batches(
+        self, table: TableSpec, *, columns: Sequence[str], workspace: str, months: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """The same, a part of the rows at a time."""
+        dataset = self.dataset(table, workspace=workspace, months=months)
+        try:
+            for batch in dataset.to_batches(columns=list(columns)) if dataset is not None else ():
+                yield pa.Table.from_batches([batch])
         except (OSError, pa.ArrowException) as error:
             raise self.error_of("read", table, error, workspace, months) from error
 

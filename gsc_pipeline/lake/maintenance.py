@@ -34,6 +34,7 @@ from gsc_pipeline.lake.lake import Lake, table_properties
 from gsc_pipeline.lake.parquet_source import sql_text
 from gsc_pipeline.lake.schemas import (
     COMPARED,
+    MORE_LEDGER,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
     SITE_IMPRESSION,
@@ -59,7 +60,14 @@ A replacement rewrites every file that contains one of its rows. Until then each
 its own files, and a sync of one does not rewrite the others'.
 """
 
-REPLACED_BY_DAY = (SITE_IMPRESSION, URL_IMPRESSION, SEARCHDATA_HOURLY, SEARCH_APPEARANCE, SYNC_LEDGER)
+REPLACED_BY_DAY = (
+    SITE_IMPRESSION,
+    URL_IMPRESSION,
+    SEARCHDATA_HOURLY,
+    SEARCH_APPEARANCE,
+    SYNC_LEDGER,
+    MORE_LEDGER,
+)
 
 
 Partition = Mapping[str, str]

@@ -13,7 +13,16 @@ import pyarrow.compute as pc
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.lake.annotations.stored import as_table, known
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, TABLES, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import (
+    MORE_LEDGER,
+    SEARCH_APPEARANCE,
+    SEARCHDATA_HOURLY,
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    TABLES,
+    URL_IMPRESSION,
+    TableSpec,
+)
 from gsc_pipeline.lake.sql import connect, reading
 
 if TYPE_CHECKING:
@@ -93,6 +102,17 @@ _TRUNCATED = """
            round(100.0 * sum(cut_impressions) / sum(impressions), 1) AS percent_of_impressions_cut
     FROM recent WHERE truncated GROUP BY ALL ORDER BY ALL"""
 
+
+def _truncated_in(table: TableSpec) -> str:
+    return f"""
+        SELECT workspace, site_url, search_type, count(*) AS days,
+               min(data_date) AS first_day, max(data_date) AS last_day
+        FROM {MORE_LEDGER.name}
+        WHERE table_name = '{table.name}' AND truncated AND last_read_at >= $since
+          AND workspace IN (SELECT unnest($active))
+        GROUP BY ALL ORDER BY ALL"""
+
+
 _UNUSUAL_ANONYMISED_SHARE = """
     WITH days AS (
         SELECT workspace, site_url, search_type, data_date,
@@ -158,6 +178,10 @@ _CAPPED = (
     "The API gives no more rows of such a day; its totals are complete. gsc status says what requests by "
     "device and country bring (GSC_PAST_CAP). To get more of its queries, import Google's bulk data export, "
     "or verify parts of the site as separate properties."
+)
+_CAPPED_PAGES = (
+    "The API gives no more pages of such a day; the rows of grain property are complete. To get the other "
+    "pages, verify parts of the site as separate properties."
 )
 _COMPARE = (
     "Compare the day with Search Console's own page. If they agree, the site's queries changed; if not, read "
@@ -233,6 +257,22 @@ RULES = (
         _CAPPED,
     ),
     Rule(
+        "no_truncated_days",
+        SEARCHDATA_HOURLY.name,
+        "No recently read day lacks pages by hour that the API cut off (50,000 rows a day, property and "
+        "search type).",
+        _truncated_in(SEARCHDATA_HOURLY),
+        _CAPPED_PAGES,
+    ),
+    Rule(
+        "no_truncated_days",
+        SEARCH_APPEARANCE.name,
+        "No recently read day lacks pages that the API cut off (50,000 a day, property, search type and "
+        "search appearance).",
+        _truncated_in(SEARCH_APPEARANCE),
+        _CAPPED_PAGES,
+    ),
+    Rule(
         "anonymised_share_is_usual",
         _SITE,
         "The share of anonymised impressions is within its usual range (median and MAD of earlier days), on "
@@ -261,7 +301,7 @@ def evaluate(
         "today": pacific_today(now),
         "since": since or now - RECENT,
     }
-    days = [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER]
+    days = [SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, MORE_LEDGER]
     with reading(lake, days), connect(lake, days) as connection:
         connection.execute(
             f"""CREATE TEMP TABLE recent AS SELECT * FROM {SYNC_LEDGER.name}

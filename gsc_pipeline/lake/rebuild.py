@@ -30,6 +30,7 @@ from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
     INSIGHT_REFRESHES,
     INSIGHTS,
+    MORE_LEDGER,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
     SITE_IMPRESSION,
@@ -51,6 +52,7 @@ _REPLACED_TOGETHER: Mapping[str, tuple[str, ...]] = {
         ),
         _DAY,
     ),
+    MORE_LEDGER.name: ("table_name", *_DAY),
     SITEMAPS.name: ("workspace", "site_url", "observed_on"),
 }
 """The columns that identify rows which are replaced together. In other tables each row is separate."""
@@ -151,7 +153,7 @@ def _rebuild_partition(
 ) -> tuple[int, int, AddAction | None]:
     """Write a partition's rows to one new file. Returns the numbers of unreadable files and of rows."""
     found = [(info, rows) for info in files if (rows := _rows_of(storage, table, info.path)) is not None]
-    if table is SYNC_LEDGER:
+    if table in (SYNC_LEDGER, MORE_LEDGER):
         found.sort(key=_second_and_completion, reverse=True)
     read = {info.path: rows for info, rows in found}
     together = _REPLACED_TOGETHER.get(table.name, table.keys)

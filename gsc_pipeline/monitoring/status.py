@@ -19,6 +19,7 @@ from gsc_pipeline.lake.incremental import FILE, FileByFile
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     LEDGER_COUNTS,
+    MORE_LEDGER,
     PAST_CAP,
     STANDING_FAILURES,
     SYNC_LEDGER,
@@ -139,6 +140,18 @@ class PastCapState:
 
 
 @dataclass(frozen=True, slots=True)
+class TruncatedDays:
+    """The days of which a table of `more_ledger` lacks pages that the API cut off."""
+
+    table: str
+    site_url: str
+    search_type: str
+    days: int
+    first_day: date
+    last_day: date
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceState:
     """The state of one workspace. Days are counted by property and search type, and by status in the ledger.
 
@@ -146,8 +159,9 @@ class WorkspaceState:
     the start of the last sync that read a day; times are UTC. `damaged` names the files that cannot be read,
     whose rows are not counted, and months in which the tables do not hold the rows that the ledger counts.
     `cut_clicks` and `cut_impressions` are of countries and devices whose queries the API cut off;
-    `past_cap` is what requests for their parts brought. `failed_in_a_row` counts the last syncs that failed,
-    `incomplete_in_a_row` those that were not complete.
+    `past_cap` is what requests for their parts brought, `truncated_more` the days that were cut off in other
+    tables. `failed_in_a_row` counts the last syncs that failed, `incomplete_in_a_row` those that were not
+    complete.
     """
 
     workspace: str
@@ -173,6 +187,7 @@ class WorkspaceState:
     failures: tuple[StandingFailure, ...] = ()
     damaged: tuple[str, ...] = ()
     past_cap: tuple[PastCapState, ...] = ()
+    truncated_more: tuple[TruncatedDays, ...] = ()
 
     @property
     def failing_days(self) -> int:
@@ -185,6 +200,7 @@ class WorkspaceState:
             **_json_types(asdict(self)),
             "failures": [_json_types(asdict(one)) for one in self.failures],
             "past_cap": [_json_types(asdict(one)) for one in self.past_cap],
+            "truncated_more": [_json_types(asdict(one)) for one in self.truncated_more],
         }
 
 
@@ -234,6 +250,8 @@ class StateReader:
         names = STANDING_FAILURES.schema.names
         self._failures = FileByFile(lake, STANDING_FAILURES, names, "FROM rows", workspace)
         self._past_cap = FileByFile(lake, PAST_CAP, PAST_CAP.schema.names, "FROM rows", workspace)
+        names = [*MORE_LEDGER.keys, "truncated"]
+        self._more = FileByFile(lake, MORE_LEDGER, names, "FROM rows WHERE truncated", workspace)
 
     def read(
         self,
@@ -254,7 +272,8 @@ class StateReader:
         differences, errors = self._differences(days)
         tried = self._past_cap.read().select(PAST_CAP.schema.names)
         tried = tried.sort_by([(name, "ascending") for name in PAST_CAP.keys])
-        damaged = (self._days, self._runs, self._failures, self._past_cap)
+        cut = _truncated(self._more.read())
+        damaged = (self._days, self._runs, self._failures, self._past_cap, self._more)
         errors = [*(error for files in damaged for error in files.damaged), *errors]
         self.unreadable = tuple(error for error in errors if not error.workspace)
         self.totals = SyncTotals.of(runs)
@@ -276,6 +295,11 @@ class StateReader:
                 past_cap=tuple(
                     one
                     for one in past_cap_by[workspace.id]
+                    if is_configured(workspace, one.site_url, one.search_type)
+                ),
+                truncated_more=tuple(
+                    one
+                    for one in cut[workspace.id]
                     if is_configured(workspace, one.site_url, one.search_type)
                 ),
             )
@@ -358,6 +382,28 @@ def past_cap_cells(workspace: str, one: PastCapState) -> tuple[object, ...]:
         "yes" if one.is_complete else "no",
         one.data_date,
         f"{one.tried_at:%Y-%m-%d %H:%M}",
+    )
+
+
+TRUNCATED_COLUMNS = ("workspace", "table", "property", "search type", "days", "first day", "last day")
+"""The headers of the table of days that were cut off in other tables."""
+
+
+def truncated_cells(workspace: str, one: TruncatedDays) -> tuple[object, ...]:
+    """A row under TRUNCATED_COLUMNS."""
+    return (workspace, one.table, one.site_url, one.search_type, one.days, one.first_day, one.last_day)
+
+
+def _truncated(days: pa.Table) -> defaultdict[str, list[TruncatedDays]]:
+    """The days by workspace, those of each table, property and search type together."""
+    keys = ["workspace", "table_name", "site_url", "search_type"]
+    how: list[tuple[str, str]] = [("data_date", one) for one in ("count", "min", "max")]
+    found = days.group_by(keys, use_threads=False).aggregate(how)
+    rows = found.sort_by([(key, "ascending") for key in keys]).select(
+        [*keys, "data_date_count", "data_date_min", "data_date_max"]
+    )
+    return _grouped(
+        (workspace, TruncatedDays(*row)) for workspace, *row in (one.values() for one in rows.to_pylist())
     )
 
 

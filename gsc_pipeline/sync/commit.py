@@ -1,7 +1,7 @@
 """Commits the days that were read, so that a disagreement of ledger and tables is always detected.
 
 The protocol (docs/decisions/0001-write-protocol.md) has three steps: mark the days in the ledger as being
-written, replace the rows of both tables, replace the marks by the new records. Each replacement takes a
+written, replace the rows of its tables, replace the marks by the new records. Each replacement takes a
 snapshot of the table, checks that the ledger still has this sync's mark, and commits. Every commit carries a
 transaction id of the property and search type, so Delta Lake refuses a commit on an outdated snapshot. The
 mark is then checked again before the next attempt.
@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -20,9 +21,27 @@ from deltalake import DeltaTable
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import CommitGuard, Lake, Target
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
-from gsc_pipeline.sync.ledger import DayRecord, Status, read_records, write_ledger
-from gsc_pipeline.sync.read import DayRead
+from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.sync.ledger import (
+    SEARCH_DATA,
+    DayRecord,
+    Ledger,
+    Source,
+    Status,
+    read_records,
+    write_ledger,
+)
+
+
+class ReadDay(Protocol):
+    """A day as read, with its rows in each table of its ledger. `source` is None if the ledger has none."""
+
+    @property
+    def source(self) -> Source | None:
+        """Where the rows are from."""
+
+    def rows_of(self, table: TableSpec) -> pa.Table:
+        """The day's rows in a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +78,11 @@ class Batch:
     search_type: str
     run_id: str
     known: dict[date, DayRecord] = field(default_factory=dict)
-    reads: dict[date, DayRead] = field(default_factory=dict)
+    reads: dict[date, ReadDay] = field(default_factory=dict)
     cleared: set[date] = field(default_factory=set)
     records: dict[date, DayRecord] = field(default_factory=dict)
     forgotten: set[date] = field(default_factory=set)
+    ledger: Ledger = SEARCH_DATA
     _checked: tuple[int, frozenset[date]] = (-1, frozenset())
     """A version of the ledger, and the days whose records in that version equal those in `known`."""
     _overtaken: dict[date, DayRecord | None] = field(default_factory=dict)
@@ -70,16 +90,19 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """Rows held in memory for both tables."""
-        return sum(read.site_rows.num_rows + read.url_rows.num_rows for read in self.reads.values())
+        """Rows held in memory, of all tables."""
+        tables = self.ledger.counted
+        return sum(read.rows_of(table).num_rows for read in self.reads.values() for table in tables)
 
     def commit(self) -> Committed:
         """Write the batch and empty it. Raises LakeError."""
         if replaced := self.reads.keys() | self.cleared:
-            marked = self._mark(replaced)
-            in_site = self._replace(SITE_IMPRESSION, marked, lambda read: read.site_rows)
-            self._replace(URL_IMPRESSION, in_site, lambda read: read.url_rows)
-            self._fail_damaged(in_site)
+            left = self._mark(replaced)
+            written = []
+            for table in self.ledger.counted:
+                left = self._replace(table, left)
+                written.append(left)
+            self._fail_damaged(written[0])
         self._complete()
         done = Committed(self._overtaken, self._damaged)
         self.reads, self.cleared, self.records, self.forgotten = {}, set(), {}, set()
@@ -96,24 +119,23 @@ class Batch:
 
         return self._for_each_still_ours(days, write)
 
-    def _replace(
-        self, table: TableSpec, days: Collection[date], rows_of: Callable[[DayRead], pa.Table]
-    ) -> set[date]:
+    def _replace(self, table: TableSpec, days: Collection[date]) -> set[date]:
         def write(left: set[date]) -> None:
-            rows = [rows_of(self.reads[day]) for day in sorted(left) if day in self.reads]
+            rows = [self.reads[day].rows_of(table) for day in sorted(left) if day in self.reads]
             all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
             # The order matters: the snapshot of the table, the check of the mark, the commit.
-            guard = self._guard(left, lambda _: self.lake.open(SYNC_LEDGER))
+            guard = self._guard(left, lambda _: self.lake.open(self.ledger.table))
             self.lake.replace(table, self._target(left), all_rows, guard)
 
         return self._for_each_still_ours(days, write)
 
-    def _fail_damaged(self, in_site: Collection[date]) -> None:
-        """Record days in damaged files as failed. Days `in_site` already have new rows in the site table."""
+    def _fail_damaged(self, in_first: Collection[date]) -> None:
+        """Record days in damaged files as failed. Days `in_first` have new rows in the first table."""
         for day, error in self._damaged.items():
             record = self._known(day).failed(str(error), self.run_id)
-            if day in in_site:
-                rows = self.reads[day].site_rows.num_rows if day in self.reads else 0
+            if day in in_first:
+                first = self.ledger.counted[0]
+                rows = self.reads[day].rows_of(first).num_rows if day in self.reads else 0
                 record = replace(record, site_rows=rows)
             self.records[day] = record
 
@@ -130,7 +152,9 @@ class Batch:
         guard = self._guard(days, lambda ledger: ledger)
         # The guard checks that days without a known record have none in the ledger.
         are_new = not any(day in self.known for day in days)
-        version = write_ledger(self.lake, self._target(days), records.values(), guard, are_new=are_new)
+        version = write_ledger(
+            self.lake, self._target(days), records.values(), guard, are_new=are_new, ledger=self.ledger
+        )
         # No other guarded commit lies between the snapshot and this commit.
         self._checked = version, frozenset(days)
 
@@ -150,7 +174,7 @@ class Batch:
                 left -= error.records.keys()
             except DamagedError as error:
                 damaged = {day for day in left if error.month in ("", month_of(day))}
-                if error.table == SYNC_LEDGER.name or not damaged:
+                if error.table == self.ledger.table.name or not damaged:
                     raise
                 self._damaged.update(dict.fromkeys(damaged, error))
                 left -= damaged
@@ -172,13 +196,13 @@ class Batch:
             version, checked = self._checked
             if ledger.version() == version and checked.issuperset(days):
                 return
-            now = read_records(self.lake, self._target(days), ledger)
+            now = read_records(self.lake, self._target(days), ledger, self.ledger)
             changed = {day: now.get(day) for day in days if now.get(day) != self.known.get(day)}
             if changed:
                 raise _OvertakenError(changed)
             self._checked = ledger.version(), frozenset(days)
 
-        return CommitGuard(f"{self.workspace}|{self.site_url}|{self.search_type}", check)
+        return CommitGuard(self.ledger.fence(self.workspace, self.site_url, self.search_type), check)
 
     def _marked(self, day: date, mark: str) -> DayRecord:
         marked = self._known(day).marked(mark, self.run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -80,7 +81,7 @@ def find_damage(lake: Lake, workspace: str, found: Iterable[Disagreement], now: 
     for month in sorted(months):
         try:
             claimed = _claimed(lake, workspace, month)
-            held = {name: _held(lake, table, workspace, month) for name, table in LEDGER_COUNTS.items()}
+            held = {name: rows_by_day(lake, table, workspace, month) for name, table in LEDGER_COUNTS.items()}
         except DamagedError as error:
             unreadable.append(error)
             continue
@@ -123,11 +124,12 @@ def _claimed(lake: Lake, workspace: str, month: str) -> dict[_Key, dict[str, int
     }
 
 
-def _held(lake: Lake, table: TableSpec, workspace: str, month: str) -> dict[_Key, int]:
+def rows_by_day(lake: Lake, table: TableSpec, workspace: str, month: str) -> dict[_Key, int]:
+    """How many rows a table has of each property, search type and day of a month. Raises LakeError."""
     names = ["site_url", "search_type", "data_date"]
-    rows = lake.read(table, columns=names, workspace=workspace, months=[month])
-    counts = rows.group_by(names).aggregate([([], "count_all")])
-    return {
-        (row["site_url"], row["search_type"], row["data_date"]): row["count_all"]
-        for row in counts.to_pylist()
-    }
+    counts: Counter[_Key] = Counter()
+    for rows in lake.read_batches(table, columns=names, workspace=workspace, months=[month]):
+        of_batch = rows.group_by(names).aggregate([([], "count_all")])
+        for row in of_batch.to_pylist():
+            counts[row["site_url"], row["search_type"], row["data_date"]] += row["count_all"]
+    return dict(counts)

@@ -1,4 +1,4 @@
-"""The ledger: one record per day of a property and search type. Reads and writes the records."""
+"""The ledgers: one record per day of a property and search type. Reads and writes the records."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window, month_of
-from gsc_pipeline.lake.lake import CommitGuard, Lake, Target, days_between
-from gsc_pipeline.lake.schemas import SYNC_LEDGER, WRITING
+from gsc_pipeline.lake.lake import CommitGuard, Lake, RowSelection, Target, days_between, sql_text
+from gsc_pipeline.lake.schemas import (
+    MORE_LEDGER,
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    URL_IMPRESSION,
+    WRITING,
+    TableSpec,
+)
 
 
 class Status(StrEnum):
@@ -115,9 +122,56 @@ LedgerKey = tuple[str, str]
 """A property and a search type, as in the ledger."""
 
 
-def read_rows(lake: Lake, workspace: str) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The records of days in `table`, and the tables whose rows they count.
+
+    `more_ledger` has the records of several tables: those of one `name` are a ledger of their own.
+    """
+
+    table: TableSpec
+    counted: tuple[TableSpec, ...]
+    name: str = ""
+
+    @classmethod
+    def of(cls, counted: TableSpec) -> Ledger:
+        """The part of `more_ledger` with the days of one table."""
+        return cls(MORE_LEDGER, (counted,), counted.name)
+
+    def selection(self, target: Target) -> RowSelection:
+        """The records of the target's days, as the target of a replacement."""
+        return _NamedRecords(target, self.name) if self.name else target
+
+    def condition(self) -> pc.Expression:
+        """The condition for the records of this ledger among the rows of its table."""
+        return pc.field("table_name") == self.name if self.name else pc.scalar(True)
+
+    def fence(self, workspace: str, site_url: str, search_type: str) -> str:
+        """The name of the commits to days of a property and search type, for CommitGuard."""
+        return "|".join([workspace, site_url, search_type, *([self.name] if self.name else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedRecords:
+    target: Target
+    name: str
+
+    @property
+    def workspace(self) -> str:
+        return self.target.workspace
+
+    def predicate(self) -> str:
+        return f"{self.target.predicate()} AND table_name = {sql_text(self.name)}"
+
+
+SEARCH_DATA = Ledger(SYNC_LEDGER, (SITE_IMPRESSION, URL_IMPRESSION))
+"""The ledger of the two large tables."""
+
+
+def read_rows(lake: Lake, workspace: str, ledger: Ledger = SEARCH_DATA) -> pa.Table:
     """All ledger rows of a workspace: some hundred days for each property and search type."""
-    return lake.read(SYNC_LEDGER, workspace=workspace)
+    where = ledger.condition() if ledger.name else None
+    return lake.read(ledger.table, where=where, workspace=workspace)
 
 
 def records_of(
@@ -143,17 +197,20 @@ def all_records(rows: pa.Table) -> dict[LedgerKey, list[DayRecord]]:
     return records
 
 
-def read_records(lake: Lake, target: Target, snapshot: DeltaTable | None = None) -> dict[date, DayRecord]:
-    """The records of the target's days, in the current ledger or in a snapshot of it."""
+def read_records(
+    lake: Lake, target: Target, snapshot: DeltaTable | None = None, ledger: Ledger = SEARCH_DATA
+) -> dict[date, DayRecord]:
+    """The records of the target's days, in the current ledger or in a snapshot of its table."""
     where = (
-        (pc.field("site_url") == target.site_url)
+        ledger.condition()
+        & (pc.field("site_url") == target.site_url)
         & (pc.field("search_type") == target.search_type)
         & pc.field("data_date").isin(list(target.days))
     )
     if snapshot is None:
-        rows = lake.read(SYNC_LEDGER, where=where, workspace=target.workspace, months=target.months)
+        rows = lake.read(ledger.table, where=where, workspace=target.workspace, months=target.months)
     else:
-        rows = lake.read_snapshot(SYNC_LEDGER, snapshot, workspace=target.workspace, where=where)
+        rows = lake.read_snapshot(ledger.table, snapshot, workspace=target.workspace, where=where)
     return {row["data_date"]: _record(row) for row in rows.to_pylist()}
 
 
@@ -164,6 +221,7 @@ def write_ledger(
     guard: CommitGuard | None = None,
     *,
     are_new: bool = False,
+    ledger: Ledger = SEARCH_DATA,
 ) -> int:
     """Replace the records of the target's days. A day of the target without a new record loses its record.
 
@@ -173,6 +231,7 @@ def write_ledger(
     rows = [
         {
             **{name: value for name, value in asdict(record).items() if name != "totals"},
+            "table_name": ledger.name,
             "workspace": target.workspace,
             "site_url": target.site_url,
             "search_type": target.search_type,
@@ -183,14 +242,15 @@ def write_ledger(
         }
         for record in records
     ]
-    table = pa.Table.from_pylist(rows, schema=SYNC_LEDGER.schema)
+    # A ledger has only the columns of DayRecord that its schema names.
+    table = pa.Table.from_pylist(rows, schema=ledger.table.schema)
     if are_new:
-        return lake.append(SYNC_LEDGER, table, guard)
-    return lake.replace(SYNC_LEDGER, target, table, guard)
+        return lake.append(ledger.table, table, guard)
+    return lake.replace(ledger.table, ledger.selection(target), table, guard)
 
 
 def _record(row: Mapping[str, object]) -> DayRecord:
-    values = {name: row[name] for name in DayRecord.__dataclass_fields__ if name != "totals"}
+    values = {name: row[name] for name in DayRecord.__dataclass_fields__ if name in row}
     known = row["clicks"] is not None
     totals = DayTotals(row["clicks"], row["impressions"], row["position"]) if known else None  # type: ignore[arg-type]
     return DayRecord(**{**values, "status": Status(str(row["status"]))}, totals=totals)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
     IllegalRequestError,
@@ -61,6 +62,10 @@ class DayRead:
     lost_queries: bool = False
     source: Source = Source.API
     ended_by: SearchConsoleError | None = None
+
+    def rows_of(self, table: TableSpec) -> pa.Table:
+        """The day's rows in one of the two tables."""
+        return self.site_rows if table is SITE_IMPRESSION else self.url_rows
 
     def record(
         self,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import pyarrow as pa
+from typing_extensions import TypeVar
 
 from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.lake import Lake
@@ -149,14 +150,50 @@ class SyncReport:
         }
 
 
+class WorkspaceReport(Protocol):
+    """What one sync did for one workspace."""
+
+    @property
+    def workspace(self) -> str:
+        """The id of the workspace."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the sync ended."""
+
+    @property
+    def reason(self) -> str:
+        """Every problem in one line."""
+
+    @property
+    def in_words(self) -> str:
+        """The counts in one line."""
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Everything that went wrong."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The workspace's part of the summary's JSON."""
+
+
+Report = TypeVar("Report", bound=WorkspaceReport, default=SyncReport)
+
+
 @dataclass(frozen=True, slots=True)
-class SyncSummary:
+class SyncSummary(Generic[Report]):
     """One sync of several workspaces, by how each ended, and how long it took."""
 
-    successes: tuple[SyncReport, ...]
-    partial: tuple[SyncReport, ...]
-    failures: tuple[SyncReport, ...]
+    successes: tuple[Report, ...]
+    partial: tuple[Report, ...]
+    failures: tuple[Report, ...]
     duration_ms: int
+
+    @classmethod
+    def of(cls, reports: Sequence[Report], duration_ms: int) -> SyncSummary[Report]:
+        """The summary of the reports of all workspaces."""
+        ended = {outcome: tuple(one for one in reports if one.outcome is outcome) for outcome in Outcome}
+        return cls(ended[Outcome.COMPLETE], ended[Outcome.PARTIAL], ended[Outcome.FAILED], duration_ms)
 
     @property
     def total_workspaces(self) -> int:
@@ -183,13 +220,17 @@ class SyncSummary:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the reading of one property and search type is: `done` of `planned` days."""
+    """How far the reading of one property and search type is: `done` of `planned` days.
+
+    `table` is empty for the two large tables.
+    """
 
     workspace: str
     site_url: str
     search_type: str
     done: int
     planned: int
+    table: str = ""
 
 
 OnProgress = Callable[[Progress], None]

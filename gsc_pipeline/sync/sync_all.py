@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,10 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.state.store import StateError
 from gsc_pipeline.sync.failures import record_standing
-from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.recorder import RunRecorder
-from gsc_pipeline.sync.report import OnProgress, Progress, SyncReport, SyncSummary
+from gsc_pipeline.sync.report import OnProgress, Progress, Report, SyncReport, SyncSummary
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace
 
@@ -41,7 +40,7 @@ class SyncFatalError(PipelineError):
     is set only if every workspace failed.
     """
 
-    def __init__(self, message: str, summary: SyncSummary | None = None) -> None:
+    def __init__(self, message: str, summary: SyncSummary[Any] | None = None) -> None:
         super().__init__(message)
         self.summary = summary
 
@@ -62,43 +61,55 @@ def sync_all(
     run_id: str | None = None,
     on_progress: OnProgress = lambda progress: None,
     on_report: Callable[[SyncReport], None] = lambda report: None,
-) -> SyncSummary:
+) -> SyncSummary[SyncReport]:
     """Sync the active workspaces among `workspaces`, each isolated from the failures of the others.
 
     Calls `on_report` after each workspace. Returns normally if some workspaces fail, but not all. Raises
     SyncFatalError if the lake or the shared state is unavailable, if no workspace is active, or if every
     workspace failed.
     """
+    run_id = run_id or uuid.uuid4().hex
+    recorder = RunRecorder(lake.for_run(run_id), clock)
+
+    def sync(workspace: Workspace) -> SyncReport:
+        return sync_isolated(
+            workspace,
+            window,
+            open_console,
+            lake,
+            options=options,
+            clock=clock,
+            run_id=run_id,
+            on_progress=on_progress,
+            recorder=recorder,
+        )
+
+    return sync_each(workspaces, sync, on_report, within=recorder)
+
+
+def sync_each(
+    workspaces: Sequence[Workspace],
+    sync: Callable[[Workspace], Report],
+    on_report: Callable[[Report], None],
+    within: AbstractContextManager[object] | None = None,
+) -> SyncSummary[Report]:
+    """Call `sync` for each active workspace, `within` a context, and sum the reports up.
+
+    Calls `on_report` after each workspace. Raises SyncFatalError as `sync_all` does.
+    """
     active = [workspace for workspace in workspaces if workspace.active]
     if not active:
         raise SyncFatalError("no active workspace to sync: set active: true in the workspaces file")
     started = time.monotonic()
-    run_id = run_id or uuid.uuid4().hex
-    reports: list[SyncReport] = []
+    reports: list[Report] = []
     try:
-        with RunRecorder(lake.for_run(run_id), clock) as recorder:
+        with within or nullcontext():
             for workspace in active:
-                report = sync_isolated(
-                    workspace,
-                    window,
-                    open_console,
-                    lake,
-                    options=options,
-                    clock=clock,
-                    run_id=run_id,
-                    on_progress=on_progress,
-                    recorder=recorder,
-                )
-                reports.append(report)
-                on_report(report)
+                reports.append(sync(workspace))
+                on_report(reports[-1])
     except (LakeError, StateError) as error:
         raise SyncFatalError(str(error)) from error
-    summary = SyncSummary(
-        successes=tuple(report for report in reports if report.outcome is Outcome.COMPLETE),
-        partial=tuple(report for report in reports if report.outcome is Outcome.PARTIAL),
-        failures=tuple(report for report in reports if report.outcome is Outcome.FAILED),
-        duration_ms=round((time.monotonic() - started) * 1000),
-    )
+    summary = SyncSummary.of(reports, round((time.monotonic() - started) * 1000))
     if len(summary.failures) == len(reports):
         reasons = [f"{report.workspace}: {report.reason}" for report in summary.failures[:_LISTED]]
         if len(summary.failures) > _LISTED:

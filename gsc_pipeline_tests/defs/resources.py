@@ -100,7 +100,13 @@ def doubles(
     on_end: Callable[[AutoSyncComplete], None] = lambda ended: None,
 ) -> dict[str, Any]:
     """Every resource, for `build_defs` or `dg.materialize`. State and reports are files in `folder`."""
-    settings = load_settings(lake=lake.uri, state=str(folder / "state.db"), reports=str(folder / "reports"))
+    settings = load_settings(
+        lake=lake.uri,
+        state=str(folder / "state.db"),
+        reports=str(folder / "reports"),
+        # Each call takes some milliseconds, and most tests are not about a backfill.
+        appearance_backfill_calls=5,
+    )
     return {
         "workspaces": GivenWorkspaces.of(settings, listed=listed),
         "lake": GivenLake.of(settings, given=lambda: lake),

@@ -116,6 +116,7 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "standing_failures",
         "past_cap",
         "annotations",
+        "more_ledger",
         *(table.name for table in INSIGHTS),
         "client_report",
     }

@@ -13,16 +13,16 @@ import pytest
 
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
-from gsc_pipeline.defs.assets.workspace_tables import WORKSPACE_TABLES
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.lake.schemas import INSIGHTS, PROPERTIES, SITE_IMPRESSION, SITEMAPS, URL_IMPRESSION
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline.sync.tables.more import MORE_TABLES
 from gsc_pipeline_tests.defs.conftest import Orchestra
 from gsc_pipeline_tests.world import World
 
 SITE, CURVE = SITE_IMPRESSION.name, "ctr_curve"
-TABLES = [one.table for one in WORKSPACE_TABLES]
+TABLES = [one.table for one in MORE_TABLES]
 REFUSED = "sc-domain:other.com"
 ASSETS = [table.name for table in (SITE_IMPRESSION, URL_IMPRESSION, *TABLES, *INSIGHTS)] + [CLIENT_REPORT]
 

@@ -12,7 +12,6 @@ from typing_extensions import override
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
-from gsc_pipeline.defs.assets.workspace_tables import WORKSPACE_TABLES
 from gsc_pipeline.defs.checks import NO_PARTIAL_FAILURES
 from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.partitions import WORKSPACES, partition_key
@@ -28,6 +27,7 @@ from gsc_pipeline.lake.schemas import (
     TableSpec,
 )
 from gsc_pipeline.settings import load_settings
+from gsc_pipeline.sync.tables.more import MORE_TABLES
 from gsc_pipeline_tests.defs.conftest import Orchestra
 from gsc_pipeline_tests.defs.resources import GivenLake
 from gsc_pipeline_tests.instances import instance_on_files
@@ -35,7 +35,7 @@ from gsc_pipeline_tests.world import World
 
 STEPS = [
     ("searchdata", list(ASSETS)),
-    *((one.table.name, [one.table.name]) for one in WORKSPACE_TABLES),
+    *((one.table.name, [one.table.name]) for one in MORE_TABLES),
     ("insights", [table.name for table in INSIGHTS]),
     ("report", [CLIENT_REPORT]),
 ]

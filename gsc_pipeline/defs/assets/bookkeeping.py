@@ -11,8 +11,11 @@ from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
+    MORE_LEDGER,
     PAST_CAP,
     REVISIONS,
+    SEARCH_APPEARANCE,
+    SEARCHDATA_HOURLY,
     STANDING_FAILURES,
     SYNC_LEDGER,
     SYNC_RUNS,
@@ -20,6 +23,7 @@ from gsc_pipeline.lake.schemas import (
 )
 
 _BY_SYNC = "the job `gsc_sync` with every sync, and by `gsc sync` in a shell"
+_BY_MORE = "the job `gsc_more` with every sync, and by `gsc sync --more` in a shell"
 _BY_INSIGHTS = (
     "the job `gsc_insights` from the code and your file (GSC_ANNOTATIONS), and by `gsc annotations update`, "
     "which adds Google's newest ranking updates"
@@ -27,18 +31,20 @@ _BY_INSIGHTS = (
 
 
 def bookkeeping_specs() -> list[dg.AssetSpec]:
-    """The ledger, which counts the rows of the two tables, and what follows from its days."""
+    """The ledgers, which count the rows of other tables, and what follows from the days of the first."""
+    counted = [SEARCH_APPEARANCE.name, SEARCHDATA_HOURLY.name]
     return [
-        _spec(SYNC_LEDGER, ASSETS, "search_console"),
+        _spec(SYNC_LEDGER, ASSETS, "search_console", _BY_SYNC),
         *(
-            _spec(one, [SYNC_LEDGER.name], "bookkeeping")
+            _spec(one, [SYNC_LEDGER.name], "bookkeeping", _BY_SYNC)
             for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP)
         ),
+        _spec(MORE_LEDGER, counted, "bookkeeping", _BY_MORE),
         _spec(ANNOTATIONS, (), "bookkeeping", _BY_INSIGHTS),
     ]
 
 
-def _spec(table: TableSpec, deps: Sequence[str], group: str, made_by: str = _BY_SYNC) -> dg.AssetSpec:
+def _spec(table: TableSpec, deps: Sequence[str], group: str, made_by: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
         description=about(

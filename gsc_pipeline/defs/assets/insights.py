@@ -25,6 +25,7 @@ from gsc_pipeline.lake.schemas import (
     CTR_CURVE,
     DAILY_PERFORMANCE,
     INSIGHTS,
+    MORE_LEDGER,
     PAST_CAP,
     SITE_IMPRESSION,
     STANDING_FAILURES,
@@ -50,6 +51,7 @@ REPORTED = (
     STANDING_FAILURES,
     PAST_CAP,
     ANNOTATIONS,
+    MORE_LEDGER,
 )
 """The tables that the report reads."""
 

@@ -1,8 +1,7 @@
 """The assets of the tables that are partitioned by workspace only: one table of specs, one builder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -12,61 +11,20 @@ from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.defs.partitions import ListedWorkspaces
 from gsc_pipeline.defs.resources import LakeTables, SearchConsoleApi, WorkspacesFile
 from gsc_pipeline.defs.workspace_runs import RETRIES, WorkspaceRun, console_opener, process_workspaces
-from gsc_pipeline.lake.schemas import (
-    PROPERTIES,
-    SEARCH_APPEARANCE,
-    SEARCHDATA_HOURLY,
-    SITEMAPS,
-    SYNC_LEDGER,
-    URL_IMPRESSION,
-    URL_INSPECTIONS,
-    TableSpec,
-)
+from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.tables.appearance import sync_appearance
-from gsc_pipeline.sync.tables.hourly import sync_hourly
-from gsc_pipeline.sync.tables.inspections import sync_inspections
-from gsc_pipeline.sync.tables.properties import sync_properties
+from gsc_pipeline.sync.tables.more import MORE_TABLES, MoreOptions, MoreTable
 from gsc_pipeline.sync.tables.runner import TableReport
-from gsc_pipeline.sync.tables.sitemaps import sync_sitemaps
-
-
-@dataclass(frozen=True)
-class WorkspaceTable:
-    """A table, the function of `sync.tables` that syncs it for a workspace, and that function's options.
-
-    `reads` are the tables that the function reads and does not write.
-    """
-
-    table: TableSpec
-    sync: Callable[..., TableReport]
-    options: Callable[[SearchConsoleApi], Mapping[str, Any]] = lambda search_console: {}
-    reads: Sequence[TableSpec] = ()
-
-
-WORKSPACE_TABLES = (
-    WorkspaceTable(PROPERTIES, sync_properties),
-    WorkspaceTable(SITEMAPS, sync_sitemaps),
-    WorkspaceTable(SEARCHDATA_HOURLY, sync_hourly),
-    WorkspaceTable(SEARCH_APPEARANCE, sync_appearance),
-    WorkspaceTable(
-        URL_INSPECTIONS,
-        sync_inspections,
-        lambda api: {"per_day": api.inspections_per_day, "concurrency": api.api_concurrency},
-        reads=(SYNC_LEDGER, URL_IMPRESSION),
-    ),
-)
-"""The tables, in the order in which a run syncs them."""
 
 
 def workspace_table_assets(
     partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES
 ) -> list[dg.AssetsDefinition]:
     """One asset per table."""
-    return [_asset(one, partitions, retries) for one in WORKSPACE_TABLES]
+    return [_asset(one, partitions, retries) for one in MORE_TABLES]
 
 
-def _asset(one: WorkspaceTable, partitions: ListedWorkspaces, retries: dg.RetryPolicy) -> dg.AssetsDefinition:
+def _asset(one: MoreTable, partitions: ListedWorkspaces, retries: dg.RetryPolicy) -> dg.AssetsDefinition:
     @dg.multi_asset(name=one.table.name, specs=[_spec(one)], partitions_def=partitions, retry_policy=retries)
     def asset(
         context: dg.AssetExecutionContext,
@@ -76,16 +34,17 @@ def _asset(one: WorkspaceTable, partitions: ListedWorkspaces, retries: dg.RetryP
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.MaterializeResult[Any]]:
         open_console = console_opener(context, search_console)
+        options = MoreOptions(
+            backfill_calls=search_console.appearance_backfill_calls,
+            inspections_per_day=search_console.inspections_per_day,
+            concurrency=search_console.api_concurrency,
+            commit_rows=lake.commit_rows,
+        )
 
         def sync(run: WorkspaceRun) -> None:
             with closing(open_console(run.workspace)) as console:
-                report = one.sync(
-                    run.workspace,
-                    console,
-                    lake.open(),
-                    clock=clock,
-                    run_id=context.run.run_id,
-                    **one.options(search_console),
+                report = one.run(
+                    run.workspace, console, lake.open(), options, clock=clock, run_id=context.run.run_id
                 )
             _record(run, one.table, report)
 
@@ -94,13 +53,14 @@ def _asset(one: WorkspaceTable, partitions: ListedWorkspaces, retries: dg.RetryP
     return asset
 
 
-def _spec(one: WorkspaceTable) -> dg.AssetSpec:
+def _spec(one: MoreTable) -> dg.AssetSpec:
     table = one.table
     return dg.AssetSpec(
         table.name,
         description=about(
             table.description,
-            made_by="the job `gsc_more`, which the schedule `gsc_auto_sync_more` starts once a day.",
+            made_by="the job `gsc_more`, which the schedule `gsc_auto_sync_more` starts once a day, and by "
+            "`gsc sync --more` in a shell, which no event records.",
             partition="one workspace. Green: up to date; the event's `problems` name properties that may not "
             "be read. Red: a read failed; the lake keeps the earlier rows, and the next run reads what is "
             "missing. Missing: no run has read the workspace.",
@@ -133,6 +93,7 @@ def _numbers(report: TableReport) -> dict[str, dg.MetadataValue]:
         "rows": dg.MetadataValue.int(report.rows),
         "read": dg.MetadataValue.int(report.read),
         "unchanged": dg.MetadataValue.int(report.unchanged),
+        "left": dg.MetadataValue.int(report.left),
         "properties": dg.MetadataValue.int(report.properties),
         "calls": dg.MetadataValue.int(report.usage.calls),
         "retries": dg.MetadataValue.int(report.usage.retries),

@@ -3,6 +3,7 @@
 from gsc_pipeline.lake.schemas.annotations import ANNOTATIONS
 from gsc_pipeline.lake.schemas.appearance import SEARCH_APPEARANCE
 from gsc_pipeline.lake.schemas.bookkeeping import (
+    MORE_LEDGER,
     REVISIONS,
     STANDING_FAILURES,
     SYNC_LEDGER,
@@ -43,6 +44,7 @@ TABLES = (
     REVISIONS,
     STANDING_FAILURES,
     PAST_CAP,
+    MORE_LEDGER,
     *INSIGHTS,
     INSIGHT_REFRESHES,
     ANNOTATIONS,
@@ -67,6 +69,7 @@ __all__ = [
     "INSIGHTS",
     "INSIGHT_REFRESHES",
     "LEDGER_COUNTS",
+    "MORE_LEDGER",
     "PARTITION_COLUMNS",
     "PAST_CAP",
     "PROPERTIES",

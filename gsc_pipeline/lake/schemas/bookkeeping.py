@@ -1,4 +1,4 @@
-"""The ledger of days, revisions of final days, syncs, and current failures."""
+"""The ledgers of days, revisions of final days, syncs, and current failures."""
 
 from __future__ import annotations
 
@@ -89,6 +89,40 @@ SYNC_LEDGER = TableSpec(
                 nullable=True,
             ),
             *_WITHOUT_A_QUERY,
+        ]
+    ),
+    partition_by=("workspace",),
+)
+
+MORE_LEDGER = TableSpec(
+    "more_ledger",
+    "The state of each day of each property and search type in search_appearance and searchdata_hourly: "
+    "status, totals, whether rows were cut off, and when it was read.",
+    keys=("workspace", "table_name", "site_url", "search_type", "data_date"),
+    schema=pa.schema(
+        [
+            WORKSPACE,
+            column("table_name", TEXT, "The table: search_appearance or searchdata_hourly"),
+            SITE_URL,
+            SEARCH_TYPE,
+            DATA_DATE,
+            MONTH,
+            column(
+                "status",
+                TEXT,
+                "final, provisional (may still change), empty, failed, or writing (being replaced)",
+            ),
+            column("clicks", COUNT, "The property's clicks of the day when it was read", nullable=True),
+            column("impressions", COUNT, "The property's impressions then", nullable=True),
+            column("position", DECIMAL, "The property's average position then, one-based", nullable=True),
+            column("site_rows", COUNT, "Rows of the day at grain property"),
+            column("url_rows", COUNT, "Rows of the day at grain page"),
+            column("truncated", FLAG, "The API cut off rows at grain page"),
+            column("first_read_at", TIMESTAMP, "When the day was first read", nullable=True),
+            column("last_read_at", TIMESTAMP, "When its current rows were read", nullable=True),
+            column("api_calls", COUNT, "API calls of its last read"),
+            column("reason", TEXT, "Why it was last read, or why it failed"),
+            column("run_id", TEXT, "The sync that wrote this row"),
         ]
     ),
     partition_by=("workspace",),

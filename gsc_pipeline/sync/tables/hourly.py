@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -9,23 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, Clock, Window, month_of, pacific_today, utc_now
-from gsc_pipeline.lake.lake import Lake, Target, days_between
+from gsc_pipeline.lake.lake import Lake, days_between
 from gsc_pipeline.lake.schemas import SEARCHDATA_HOURLY
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
-from gsc_pipeline.search_console.requests import HourlyPages, HourlyTotals
+from gsc_pipeline.search_console.requests import CUT_ROWS, HourlyPages, HourlyTotals
 from gsc_pipeline.search_console.search_types import SearchType
+from gsc_pipeline.sync.decide import Decision, Verdict
 from gsc_pipeline.sync.grains import Grain, grain_rows, search_type_in_tables
+from gsc_pipeline.sync.ledger import DayTotals, LedgerKey, Status
 from gsc_pipeline.sync.paging import read_pages
-from gsc_pipeline.sync.tables.runner import (
-    TableContext,
-    TableReport,
-    Task,
-    TaskResult,
-    read_days,
-    sync_by_property,
-)
+from gsc_pipeline.sync.report import OnProgress
+from gsc_pipeline.sync.tables.days import KnownDays, TableDay, TableDays, read_known
+from gsc_pipeline.sync.tables.runner import TableContext, TableReport, Task, TaskResult, sync_by_property
 from gsc_pipeline.workspaces.registry import Workspace
 
 DAYS = 10
@@ -39,20 +37,28 @@ def sync_hourly(
     console: SearchConsole,
     lake: Lake,
     *,
+    full: bool = False,
+    commit_rows: int = 150_000,
     clock: Clock = utc_now,
     run_id: str | None = None,
+    on_progress: OnProgress = lambda progress: None,
 ) -> TableReport:
     """Bring the hours of the last ten days up to date, newest day first.
 
     One call per property and search type returns the property's hours of all days. A day is unchanged if all
-    its hours are complete and equal those in the lake. Any other day is read by page, and all its rows are
-    replaced in one commit. A day that the answer does not contain keeps its rows. Raises only LakeError and
-    StateError.
+    its hours are complete and equal those in the lake, unless `full` is true. Any other day is read by page,
+    and all its rows are replaced in one commit. A day that the answer does not contain keeps its rows. A day
+    of which the API cuts off pages is `truncated` in `more_ledger`. Raises only LakeError and StateError.
     """
-    context = TableContext.start(workspace, console, lake, clock, run_id)
+    context = TableContext.start(
+        workspace, console, lake, clock, run_id, commit_rows=commit_rows, on_progress=on_progress
+    )
+    today = pacific_today(context.now)
+    window = Window.inclusive(today - (DAYS - 1) * ONE_DAY, today)
+    known_of = read_known(context, SEARCHDATA_HOURLY, window)
 
     def tasks(site_url: str) -> list[Task]:
-        hours = [_Hours(context, site_url, search_type) for search_type in workspace.search_types]
+        hours = [_Hours(context, site_url, kind, window, known_of, full) for kind in workspace.search_types]
         return [Task(site_url, one.run, one.search_type) for one in hours]
 
     return sync_by_property(context, SEARCHDATA_HOURLY, tasks)
@@ -61,32 +67,51 @@ def sync_hourly(
 class _Hours:
     """The hours of one property and search type."""
 
-    def __init__(self, context: TableContext, site_url: str, search_type: SearchType) -> None:
-        self._context = context
+    def __init__(
+        self,
+        context: TableContext,
+        site_url: str,
+        search_type: SearchType,
+        window: Window,
+        known_of: Callable[[LedgerKey], KnownDays],
+        full: bool,
+    ) -> None:
+        self._context, self._window, self._full = context, window, full
         self._site_url = site_url
         self._asked_type = search_type
         self.search_type = search_type_in_tables(search_type)
+        self._known = known_of((site_url, self.search_type))
 
     def run(self, result: TaskResult) -> None:
-        today = pacific_today(self._context.now)
-        window = Window.inclusive(today - (DAYS - 1) * ONE_DAY, today)
-        answer = self._context.console.query(self._site_url, HourlyTotals(self._asked_type, window))
+        answer = self._context.console.query(self._site_url, HourlyTotals(self._asked_type, self._window))
         shown = self._rows(Grain.PROPERTY, answer.rows, answer)
-        held = self._held(window)
+        held = self._held()
         days = sorted(set(shown["data_date"].to_pylist()), reverse=True)
-        changed = [day for day in days if not _is_settled(_of(shown, day), _of(held, day))]
-        result.unchanged += len(days) - len(changed)
-        read_days(result, changed, lambda day: self._read(day, _of(shown, day), answer))
+        due = [
+            Decision(day, Verdict.READ, status, totals, reason)
+            for day in days
+            for status, totals in [_state_of(_of(shown, day))]
+            if (reason := self._reason_to_read(day, _of(shown, day), _of(held, day)))
+        ]
+        result.unchanged += len(days) - len(due)
+        TableDays(self._context, SEARCHDATA_HOURLY, result, self._known.in_ledger).read(
+            due, lambda one: self._read(one.day, _of(shown, one.day), answer)
+        )
 
-    def _read(self, day: date, totals: pa.Table, answer: Answer) -> int:
-        by_page = read_pages(self._context.console, self._site_url, HourlyPages(self._asked_type, day)).rows
-        if by_page.num_rows == 0:
+    def _reason_to_read(self, day: date, shown: pa.Table, held: pa.Table) -> str:
+        if self._full:
+            return "full read requested"
+        record = self._known.records.get(day)
+        if record is None or record.status in (Status.FAILED, Status.WRITING):
+            return "never read, or the read was interrupted"
+        return "" if _is_settled(shown, held) else "hours changed or incomplete"
+
+    def _read(self, day: date, totals: pa.Table, answer: Answer) -> TableDay:
+        pages = read_pages(self._context.console, self._site_url, HourlyPages(self._asked_type, day))
+        if pages.rows.num_rows == 0:
             raise ServiceUnavailableError(f"the answer has no page of {day}, which has data")
-        rows = pa.concat_tables([totals, self._rows(Grain.PAGE, by_page, answer)])
-        target = Target(self._context.workspace.id, self._site_url, self.search_type, (day,))
-        self._context.lake.replace(SEARCHDATA_HOURLY, target, rows)
-        count: int = rows.num_rows
-        return count
+        rows = pa.concat_tables([totals, self._rows(Grain.PAGE, pages.rows, answer)])
+        return TableDay(rows, truncated=pages.received >= CUT_ROWS, api_calls=pages.api_calls)
 
     def _rows(self, grain: Grain, rows: pa.Table, answer: Answer) -> pa.Table:
         hours = pc.dictionary_encode(rows["hour"]).combine_chunks()
@@ -116,10 +141,10 @@ class _Hours:
             },
         )
 
-    def _held(self, window: Window) -> pa.Table:
+    def _held(self) -> pa.Table:
         where = (
             (pc.field("workspace") == self._context.workspace.id)
-            & days_between(window.start, window.last)
+            & days_between(self._window.start, self._window.last)
             & (pc.field("site_url") == self._site_url)
             & (pc.field("search_type") == self.search_type)
             & (pc.field("grain") == Grain.PROPERTY.value)
@@ -145,6 +170,16 @@ def _is_settled(shown: pa.Table, held: pa.Table) -> bool:
     """Whether all the day's hours are complete and equal to those in the lake."""
     is_complete = bool(pc.all(shown["is_complete"]).as_py())
     return is_complete and _comparable(shown) == _comparable(held)
+
+
+def _state_of(shown: pa.Table) -> tuple[Status, DayTotals]:
+    """The status and the totals of a day, from the property's hours."""
+    clicks, impressions, positions = (
+        pc.sum(shown[name]).as_py() for name in ("clicks", "impressions", "sum_position")
+    )
+    position = None if positions is None or not impressions else positions / impressions + 1
+    is_complete = pc.all(shown["is_complete"]).as_py()
+    return Status.FINAL if is_complete else Status.PROVISIONAL, DayTotals(clicks, impressions, position)
 
 
 def _comparable(rows: pa.Table) -> list[dict[str, Any]]:

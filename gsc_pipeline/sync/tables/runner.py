@@ -7,18 +7,17 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.search_console.client import SearchConsole, Usage
-from gsc_pipeline.search_console.errors import (
-    FAILED_ANSWERS,
-    SearchConsoleError,
-)
+from gsc_pipeline.search_console.errors import SearchConsoleError
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
-from gsc_pipeline.sync.property import GIVE_UP_AFTER, STOPS_WORKSPACE
+from gsc_pipeline.sync.property import STOPS_WORKSPACE
+from gsc_pipeline.sync.report import OnProgress
 from gsc_pipeline.workspaces.registry import Workspace
 
 
@@ -27,7 +26,7 @@ class TableReport:
     """One sync of one table for one workspace.
 
     `read` and `unchanged` count days of a property and search type, pages, or lists, depending on the table.
-    `rows` counts the rows written.
+    `rows` counts the rows written, `left` the days that the next syncs read.
     """
 
     workspace: str
@@ -41,6 +40,7 @@ class TableReport:
     rows: int
     problems: tuple[Problem, ...]
     usage: Usage
+    left: int = 0
 
     @property
     def is_worth_retrying(self) -> bool:
@@ -48,15 +48,25 @@ class TableReport:
         return any(problem.transient and not problem.deferred for problem in self.problems)
 
     @property
+    def counted(self) -> list[Problem]:
+        """The problems that count. What no later sync may read either is named and does not count."""
+        return [problem for problem in self.problems if problem.transient or not problem.site_url]
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether something was read, or found to be unchanged."""
+        return self.read + self.unchanged > 0
+
+    @property
     def outcome(self) -> Outcome:
-        """How the sync ended. What no later sync may read either is named and does not count."""
-        counted = [problem for problem in self.problems if problem.transient or not problem.site_url]
-        return Outcome.of(counted, is_verified=self.read + self.unchanged > 0)
+        """How the sync ended."""
+        return Outcome.of(self.counted, is_verified=self.is_verified)
 
     @property
     def in_words(self) -> str:
         """The counts in one line."""
-        counts = f"{self.read} read, {self.unchanged} unchanged; {self.rows} rows"
+        left = f", {self.left} left for the next syncs" if self.left else ""
+        counts = f"{self.read} read, {self.unchanged} unchanged{left}; {self.rows} rows"
         return f"{counts}, {self.usage.calls} calls, {self.seconds:.1f} s"
 
     @property
@@ -64,16 +74,36 @@ class TableReport:
         """Every problem in one line."""
         return "; ".join(str(problem) for problem in self.problems)
 
+    def as_json(self) -> dict[str, Any]:
+        """The table's part of what `gsc sync --more --json` prints."""
+        return {
+            "table": self.table,
+            "outcome": self.outcome.value,
+            "read": self.read,
+            "unchanged": self.unchanged,
+            "left": self.left,
+            "rows": self.rows,
+            "calls": self.usage.calls,
+            "retries": self.usage.retries,
+            "seconds": round(self.seconds, 3),
+            "problems": [str(problem) for problem in self.problems],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class TableContext:
-    """What the tasks of one sync share. `now` (aware) is when the sync started."""
+    """What the tasks of one sync share. `now` (aware) is when the sync started.
+
+    `commit_rows` bounds the rows held in memory.
+    """
 
     workspace: Workspace
     console: SearchConsole
     lake: Lake
     now: datetime
     run_id: str
+    commit_rows: int = 150_000
+    on_progress: OnProgress = lambda progress: None
 
     @classmethod
     def start(
@@ -83,10 +113,11 @@ class TableContext:
         lake: Lake,
         clock: Clock = utc_now,
         run_id: str | None = None,
+        **options: Any,
     ) -> TableContext:
         """The context of a sync that starts now, with a new run id unless one is given."""
         run_id = run_id or uuid.uuid4().hex
-        return cls(workspace, console, lake.for_run(run_id), clock(), run_id)
+        return cls(workspace, console, lake.for_run(run_id), clock(), run_id, **options)
 
 
 @dataclass(slots=True)
@@ -98,31 +129,12 @@ class TaskResult:
     read: int = 0
     unchanged: int = 0
     rows: int = 0
+    left: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def add_problem(self, error: SearchConsoleError, days: Sequence[date] = (), about: str = "") -> None:
         """Add the problem of a failed call, with the days that were not read, or what the call was for."""
         self.problems.append(Problem.of(error, self.site_url, self.search_type, days, about=about))
-
-
-def read_days(result: TaskResult, days: Iterable[date], read: Callable[[date], int]) -> None:
-    """Read days; `read` reads and commits one day, and returns the number of rows written.
-
-    A day whose call fails with one of FAILED_ANSWERS is reported, and the next sync reads it. After
-    GIVE_UP_AFTER such days in a row the remaining days are skipped. Raises any other SearchConsoleError; the
-    days read before it stay committed.
-    """
-    failed_in_a_row = 0
-    for day in days:
-        try:
-            result.rows += read(day)
-            result.read += 1
-            failed_in_a_row = 0
-        except FAILED_ANSWERS as error:
-            failed_in_a_row += 1
-            result.add_problem(error, (day,))
-            if failed_in_a_row == GIVE_UP_AFTER:
-                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +184,7 @@ def sync_table(
         rows=sum(result.rows for result in results),
         problems=tuple(problem for result in results for problem in result.problems),
         usage=context.console.usage() - usage,
+        left=sum(result.left for result in results),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, month_of
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE
+from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCH_APPEARANCE
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import SearchConsoleError, ServiceUnavailableError
 from gsc_pipeline.search_console.requests import (
+    CUT_ROWS,
+    PAGE_ROWS,
     AnalyticsRequest,
     AppearancePages,
     AppearanceTotals,
@@ -46,7 +48,8 @@ class Appearances:
 
     def __call__(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         if isinstance(request, DailyTotals):
-            rows = [(str(day), 10, 100, 2.0) for day in sorted(self.clicks)]
+            clicks = {day: 100 + sum(mine.values()) for day, mine in self.clicks.items()}
+            rows = [(str(day), n, n * 10, 2.0) for day, n in sorted(clicks.items()) if day in request.window]
             return answer(request.dimensions, rows, self.incomplete)
         assert isinstance(request, AppearanceTotals | AppearancePages)
         mine = self.clicks[request.day]
@@ -124,13 +127,14 @@ def test_a_provisional_day_without_appearances_keeps_the_rows_it_had(lake: Lake,
 
 @dataclass
 class EmptyAtFirst(Appearances):
-    """The same, but the first `empty_answers` lists of appearances are empty."""
+    """The same, but the first `empty_answers` answers to requests `of` a type are empty."""
 
     empty_answers: int = 1
+    of: type = AppearanceTotals
 
     @override
     def __call__(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
-        if isinstance(request, AppearanceTotals) and self.empty_answers:
+        if isinstance(request, self.of) and self.empty_answers:
             self.empty_answers -= 1
             return answer(request.dimensions, [])
         return super().__call__(site_url, request, start_row)
@@ -174,17 +178,49 @@ def test_if_one_appearance_of_a_day_fails_the_day_keeps_all_its_old_rows(lake: L
 def test_days_that_left_the_window_keep_their_rows(lake: Lake, acme: Workspace) -> None:
     sync(Appearances({YESTERDAY: {"VIDEO": 2}}), lake, acme)
     before = held(lake)
-    assert sync(Appearances({}), lake, acme, NOON + timedelta(days=40))[1] == []
+    assert sync(Appearances({}), lake, acme, NOON + timedelta(days=600))[1] == []
     assert held(lake) == before
+
+
+def test_an_empty_list_is_requested_again_where_other_days_have_appearances(
+    lake: Lake, acme: Workspace
+) -> None:
+    days = {YESTERDAY - n * ONE_DAY: {"VIDEO": 1} for n in range(3)}
+    sync(Appearances({YESTERDAY - 2 * ONE_DAY: {"VIDEO": 1}}), lake, acme)
+    report, _ = sync(EmptyAtFirst(days), lake, acme)
+    assert (report.read, report.problems) == (2, ())
+    assert {row["data_date"] for row in held(lake)} == set(days)
+
+
+def test_an_empty_list_of_pages_is_requested_again(lake: Lake, acme: Workspace) -> None:
+    sync(EmptyAtFirst({YESTERDAY: {"VIDEO": 1}}, of=AppearancePages), lake, acme)
+    assert {row["grain"] for row in held(lake)} == {"property", "page"}
+    assert sum(lake.read(MORE_LEDGER)["api_calls"].to_pylist()) == 3
+
+
+def test_a_day_whose_pages_the_api_cut_off_is_truncated(lake: Lake, acme: Workspace) -> None:
+    class ManyPages(Appearances):
+        @override
+        def __call__(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+            if not isinstance(request, AppearancePages) or request.appearance != "VIDEO":
+                return super().__call__(site_url, request, start_row)
+            numbers = range(start_row, min(CUT_ROWS, start_row + PAGE_ROWS))
+            return answer(request.dimensions, [(f"{PAGE}{n}", 0, 1, 2.0) for n in numbers])
+
+    sync(ManyPages({YESTERDAY: {"VIDEO": 1, "FORUMS": 1}, YESTERDAY - ONE_DAY: {"FORUMS": 1}}), lake, acme)
+    cut = [row["data_date"] for row in lake.read(MORE_LEDGER).to_pylist() if row["truncated"]]
+    assert cut == [YESTERDAY]
 
 
 COLUMNS = ("data_date", "grain", "search_appearance", "url", "impressions", "clicks", "sum_position")
 
 
-def truth(world: World, prop: Property, search_type: SearchType) -> list[dict[str, Any]]:
-    """The expected rows of the window, from the facts without the query code."""
+def truth(
+    world: World, prop: Property, search_type: SearchType, days: Iterable[date] | None = None
+) -> list[dict[str, Any]]:
+    """The expected rows of the days, from the facts without the query code; by default of the window."""
     found: list[dict[str, Any]] = []
-    for day in world.last(DAYS):
+    for day in world.last(DAYS) if days is None else days:
         facts = visible_facts(prop, search_type.value, day, world.now)
         if facts is None:
             continue
@@ -253,8 +289,11 @@ def test_a_property_refused_in_the_middle_does_not_stop_the_others_or_touch_its_
         return FORBIDDEN if call.site_url == SITE and "searchAppearance" in str(call.body) else None
 
     world.faults.append(refuse)
+    world.now += ONE_DAY
     report = world.sync_table(sync_appearance, workspace)
     (problem,) = report.problems
     assert (problem.site_url, problem.transient) == (SITE, False)
     assert report.read > 0
-    assert held(world.lake) == before
+    assert [row for row in held(world.lake) if row["site_url"] == SITE] == [
+        row for row in before if row["site_url"] == SITE
+    ]

@@ -11,17 +11,26 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, pacific_today
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SEARCHDATA_HOURLY
+from gsc_pipeline.lake.quality import RULES, evaluate
+from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCHDATA_HOURLY
+from gsc_pipeline.monitoring.status import TruncatedDays, workspace_state
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import (
     PropertyForbiddenError,
     SearchConsoleError,
     ServiceUnavailableError,
 )
-from gsc_pipeline.search_console.requests import AnalyticsRequest, HourlyPages, HourlyTotals
+from gsc_pipeline.search_console.requests import (
+    CUT_ROWS,
+    PAGE_ROWS,
+    AnalyticsRequest,
+    HourlyPages,
+    HourlyTotals,
+)
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, SearchType
 from gsc_pipeline.simulator import SyntheticProperty, google_error, visible_hours
 from gsc_pipeline.sync.tables.hourly import DAYS, sync_hourly
@@ -222,6 +231,51 @@ def test_a_refusal_during_a_sync_keeps_the_days_before_it(lake: Lake, acme: Work
     assert report.read == 1
     assert not report.is_worth_retrying
     assert not is_stopped(report)
+
+
+class ManyPages(Hours):
+    """Each day has this many rows by hour and page, with one impression each."""
+
+    rows = 0
+
+    @override
+    def __call__(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, HourlyTotals):
+            return super().__call__(site_url, request, start_row)
+        numbers = range(start_row, min(self.rows, start_row + PAGE_ROWS))
+        hour = hour_of(request.day, 7)
+        return answer(request.dimensions, [(hour, f"{PAGE}{n}", 0, 1, 2.0) for n in numbers])
+
+
+@pytest.mark.parametrize(("rows", "is_cut"), [(CUT_ROWS, True), (CUT_ROWS - 1, False)])
+def test_a_day_of_hours_that_the_api_cut_off_is_truncated_in_the_ledger_the_check_and_the_state(
+    lake: Lake, acme: Workspace, rows: int, is_cut: bool
+) -> None:
+    day = TODAY - ONE_DAY
+    hours = ManyPages({hour_of(day, 7): 5})
+    hours.rows = rows
+    report, _ = sync(hours, lake, acme)
+    assert (report.rows, report.problems) == (rows + 1, ())
+    (record,) = lake.read(MORE_LEDGER).to_pylist()
+    assert (record["table_name"], record["data_date"]) == (SEARCHDATA_HOURLY.name, day)
+    assert (record["site_rows"], record["url_rows"], record["truncated"]) == (1, rows, is_cut)
+    assert (record["status"], record["clicks"], record["impressions"]) == ("final", 5, 50)
+    verdicts = evaluate(RULES, lake, ["acme"], now=NOON)
+    cut = {(one.rule.name, one.rule.table): one.violations for one in verdicts if one.violations}
+    offence = ("acme", SITE, "WEB", 1, day, day)
+    assert cut == ({("no_truncated_days", SEARCHDATA_HOURLY.name): (offence,)} if is_cut else {})
+    state = workspace_state(acme, lake)
+    expected = (TruncatedDays(SEARCHDATA_HOURLY.name, SITE, "WEB", 1, day, day),) if is_cut else ()
+    assert state.truncated_more == expected
+    # The table's own hours decide whether a day is read again.
+    assert sync(hours, lake, acme)[0].unchanged == 1
+
+
+def test_full_reads_complete_hours_again(lake: Lake, acme: Workspace) -> None:
+    hours = Hours({hour_of(TODAY - ONE_DAY, 7): 5})
+    sync(hours, lake, acme)
+    report = sync_hourly(acme, ScriptedConsole(hours), lake, full=True, clock=lambda: NOON)
+    assert (report.read, report.unchanged) == (1, 0)
 
 
 def truth(world: World, search_type: SearchType, days: Sequence[date]) -> list[dict[str, Any]]:

@@ -1,0 +1,242 @@
+"""Syncs every table besides the two of the search data, for one workspace or for all."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gsc_pipeline.days import Clock, Window, utc_now
+from gsc_pipeline.lake.errors import DamagedError, LakeError
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import (
+    PROPERTIES,
+    SEARCH_APPEARANCE,
+    SEARCHDATA_HOURLY,
+    SITEMAPS,
+    SYNC_LEDGER,
+    URL_IMPRESSION,
+    URL_INSPECTIONS,
+    TableSpec,
+)
+from gsc_pipeline.search_console.client import SearchConsole, Usage
+from gsc_pipeline.state.store import StateError
+from gsc_pipeline.sync.outcome import Outcome
+from gsc_pipeline.sync.problems import Problem
+from gsc_pipeline.sync.report import OnProgress, SyncSummary
+from gsc_pipeline.sync.sync_all import OpenConsole, sync_each
+from gsc_pipeline.sync.tables.appearance import sync_appearance
+from gsc_pipeline.sync.tables.hourly import sync_hourly
+from gsc_pipeline.sync.tables.inspections import PER_DAY, sync_inspections
+from gsc_pipeline.sync.tables.properties import sync_properties
+from gsc_pipeline.sync.tables.runner import TableReport
+from gsc_pipeline.sync.tables.sitemaps import sync_sitemaps
+from gsc_pipeline.workspaces.registry import Workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MoreOptions:
+    """The options of a sync of these tables. `window` and `full` are those of `sync_appearance`."""
+
+    window: Window | None = None
+    full: bool = False
+    backfill_calls: int = 0
+    inspections_per_day: int = PER_DAY
+    concurrency: int = 4
+    commit_rows: int = 150_000
+
+
+@dataclass(frozen=True)
+class MoreTable:
+    """A table, the function that syncs it for a workspace, and that function's arguments.
+
+    `reads` are the tables that the function reads and does not write.
+    """
+
+    table: TableSpec
+    sync: Callable[..., TableReport]
+    arguments: Callable[[MoreOptions, OnProgress], Mapping[str, Any]] = lambda options, on_progress: {}
+    reads: Sequence[TableSpec] = ()
+
+    def run(
+        self,
+        workspace: Workspace,
+        console: SearchConsole,
+        lake: Lake,
+        options: MoreOptions,
+        *,
+        clock: Clock = utc_now,
+        run_id: str | None = None,
+        on_progress: OnProgress = lambda progress: None,
+    ) -> TableReport:
+        """Sync the table for a workspace. Raises only LakeError and StateError."""
+        arguments = self.arguments(options, on_progress)
+        return self.sync(workspace, console, lake, clock=clock, run_id=run_id, **arguments)
+
+
+MORE_TABLES = (
+    MoreTable(PROPERTIES, sync_properties),
+    MoreTable(SITEMAPS, sync_sitemaps),
+    MoreTable(
+        SEARCHDATA_HOURLY,
+        sync_hourly,
+        lambda options, on_progress: {
+            "full": options.full,
+            "commit_rows": options.commit_rows,
+            "on_progress": on_progress,
+        },
+    ),
+    MoreTable(
+        SEARCH_APPEARANCE,
+        sync_appearance,
+        lambda options, on_progress: {
+            "window": options.window,
+            "full": options.full,
+            "backfill_calls": options.backfill_calls,
+            "concurrency": options.concurrency,
+            "commit_rows": options.commit_rows,
+            "on_progress": on_progress,
+        },
+    ),
+    MoreTable(
+        URL_INSPECTIONS,
+        sync_inspections,
+        lambda options, on_progress: {
+            "per_day": options.inspections_per_day,
+            "concurrency": options.concurrency,
+        },
+        reads=(SYNC_LEDGER, URL_IMPRESSION),
+    ),
+)
+"""The tables, in the order in which they are synced."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoreReport:
+    """One sync of these tables for one workspace. `problem`: why none of them could be synced."""
+
+    workspace: str
+    tables: tuple[TableReport, ...]
+    problem: Problem | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that went wrong; the same problem of several tables once."""
+        of_tables = [problem for table in self.tables for problem in table.problems]
+        return tuple(dict.fromkeys([*([self.problem] if self.problem else []), *of_tables]))
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the sync ended, of all tables together."""
+        counted = [problem for table in self.tables for problem in table.counted]
+        if self.problem:
+            counted.append(self.problem)
+        return Outcome.of(counted, is_verified=any(table.is_verified for table in self.tables))
+
+    @property
+    def reason(self) -> str:
+        """Every problem in one line."""
+        return "; ".join(str(problem) for problem in self.problems)
+
+    @property
+    def in_words(self) -> str:
+        """The counts of each table in one line."""
+        return "; ".join(f"{table.table}: {table.in_words}" for table in self.tables)
+
+    def as_json(self) -> dict[str, Any]:
+        """The workspace's part of what `gsc sync --more --json` prints."""
+        return {
+            "workspace": self.workspace,
+            "tables": [table.as_json() for table in self.tables],
+            "rows": sum(table.rows for table in self.tables),
+            "calls": sum(table.usage.calls for table in self.tables),
+            "retries": sum(table.usage.retries for table in self.tables),
+            "seconds": round(sum(table.seconds for table in self.tables), 3),
+            "problems": [str(problem) for problem in self.problems],
+        }
+
+
+def sync_more(
+    workspaces: Sequence[Workspace],
+    open_console: OpenConsole,
+    lake: Lake,
+    *,
+    options: MoreOptions | None = None,
+    clock: Clock = utc_now,
+    run_id: str | None = None,
+    on_progress: OnProgress = lambda progress: None,
+    on_report: Callable[[MoreReport], None] = lambda report: None,
+) -> SyncSummary[MoreReport]:
+    """Sync every table of MORE_TABLES for the active workspaces among `workspaces`.
+
+    Isolates workspaces, tables and properties from the failures of the others. Calls `on_report` after each
+    workspace. Raises SyncFatalError as `sync_all` does.
+    """
+    run_id = run_id or uuid.uuid4().hex
+    chosen = options or MoreOptions()
+
+    def sync(workspace: Workspace) -> MoreReport:
+        try:
+            with closing(open_console(workspace)) as console:
+                reports = [
+                    _sync_table(one, workspace, console, lake, chosen, clock, run_id, on_progress)
+                    for one in MORE_TABLES
+                ]
+        except (LakeError, StateError):
+            raise
+        except Exception as error:
+            log.exception("workspace %s: unexpected error", workspace.id)
+            return MoreReport(workspace.id, (), Problem.of_fault(error))
+        return MoreReport(workspace.id, tuple(reports))
+
+    return sync_each(workspaces, sync, on_report)
+
+
+def _sync_table(
+    one: MoreTable,
+    workspace: Workspace,
+    console: SearchConsole,
+    lake: Lake,
+    options: MoreOptions,
+    clock: Clock,
+    run_id: str,
+    on_progress: OnProgress,
+) -> TableReport:
+    """Sync one table. A damaged file of the workspace, or a fault of this project, is the table's problem."""
+    started = clock()
+    try:
+        return one.run(workspace, console, lake, options, clock=clock, run_id=run_id, on_progress=on_progress)
+    except DamagedError as error:
+        if error.workspace not in ("", workspace.id):
+            raise
+        problem = Problem(str(error))
+    except (LakeError, StateError):
+        raise
+    except Exception as error:
+        log.exception("workspace %s: %s: unexpected error", workspace.id, one.table.name)
+        problem = Problem.of_fault(error)
+    return _failed(one.table, workspace, started, run_id, problem)
+
+
+def _failed(
+    table: TableSpec, workspace: Workspace, started: datetime, run_id: str, problem: Problem
+) -> TableReport:
+    return TableReport(
+        workspace=workspace.id,
+        table=table.name,
+        run_id=run_id,
+        started_at=started,
+        seconds=0.0,
+        properties=0,
+        read=0,
+        unchanged=0,
+        rows=0,
+        problems=(problem,),
+        usage=Usage(),
+    )
