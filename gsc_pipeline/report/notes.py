@@ -9,6 +9,7 @@ import pandas as pd
 
 from gsc_pipeline.lake.quality import DarkProperty
 from gsc_pipeline.report.data import ReportData, has_brand_terms
+from gsc_pipeline.report.numbers import share as share_of
 from gsc_pipeline.report.words import words
 
 
@@ -100,7 +101,9 @@ def _cut(data: ReportData) -> list[str]:
     if not cut:
         return []
     clicks, beyond = int(window["clicks"].sum()), window["cut_clicks"].sum(min_count=1)
-    share = f" for {float(beyond) / clicks:.0%} of the clicks" if clicks and not pd.isna(beyond) else ""
+    share = (
+        f" for {share_of(float(beyond) / clicks, 0)} of the clicks" if clicks and not pd.isna(beyond) else ""
+    )
     return [
         f"On {_days(cut)} of the window, Google's limit of 50,000 rows a day cut off rare queries{share}. "
         "Totals are correct; lists of queries and pages lack these."
@@ -123,8 +126,8 @@ def _anonymised(data: ReportData) -> list[str]:
     if clicks and hidden.notna().any():
         share = float(hidden.sum()) / clicks
         found.append(
-            f"Google does not name the queries behind {share:.0%} of the clicks, because few people searched "
-            "for them. Totals include these clicks; lists of queries do not."
+            f"Google does not name the queries behind {share_of(share, 0)} of the clicks, because few people "
+            "searched for them. Totals include these clicks; lists of queries do not."
         )
     if not has_brand_terms(data.workspace):
         found.append("Brand queries are not told apart: every query counts as non-brand.")
