@@ -25,6 +25,10 @@ class ReportError(PipelineError):
     """There is nothing to report, or the report cannot be written. The text says what to do."""
 
 
+class NothingToReportError(ReportError):
+    """The workspace has no final day yet."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PropertyFigures:
     """The figures of a property and search type, and whether the headline includes them."""
@@ -71,7 +75,7 @@ class ReportData:
 def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportData:
     """Read the data of the workspace's report. Insights are read as they are, without a refresh.
 
-    Raises ReportError if the workspace has no final day yet, LakeError if the lake cannot be read.
+    Raises NothingToReportError if the workspace has no final day yet, LakeError if the lake cannot be read.
     """
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)
@@ -82,7 +86,7 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
     ]
     newest = max((one.figures.last for one in figures), default=None)
     if newest is None:
-        raise ReportError(
+        raise NothingToReportError(
             f"{workspace.id}: nothing to report, because no day is final in {lake.uri}. Run gsc sync first"
         )
     # Leave out properties whose data ended before the current window.

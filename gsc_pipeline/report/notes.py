@@ -45,7 +45,7 @@ KNOWN_ISSUES = (
 
 def warnings(data: ReportData) -> list[str]:
     """What the client has to know first: properties whose numbers fell to nothing."""
-    return [_went_dark(one) for one in data.dark]
+    return [went_dark(one) for one in data.dark]
 
 
 def notes(data: ReportData) -> list[str]:
@@ -60,7 +60,8 @@ def notes(data: ReportData) -> list[str]:
     ]
 
 
-def _went_dark(one: DarkProperty) -> str:
+def went_dark(one: DarkProperty) -> str:
+    """What happened to a property whose numbers fell to nothing, and what to do."""
     clicks = f"{one.clicks_before:,} {'click' if one.clicks_before == 1 else 'clicks'}"
     days = _days(one.final_days_without)
     return (

@@ -19,11 +19,9 @@ from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
 from gsc_pipeline.report.notes import notes, warnings
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, is_missing, mood, share, signed
 from gsc_pipeline.report.templates import document, environment
-from gsc_pipeline.report.words import words
+from gsc_pipeline.report.words import shortened, words
 
 RECENT_DAYS = 91
-LONGEST = 160
-"""Characters of a text on the page; the CSV has all of it."""
 ROWS_OF_PARTS = 8
 
 _TEXTS = ("text", "url", "words", "device", "day")
@@ -184,11 +182,6 @@ def _country(code: Any) -> str:
     return str(Locale("en").territories.get(short[0] if short else "", str(code).upper()))
 
 
-def _text(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
 _WRITERS: dict[str, Callable[[Any], str]] = {
     "clicks": count,
     "impressions": count,
@@ -204,9 +197,9 @@ def _cell(row: Mapping[str, Any], column: Any) -> Markup:
     if column.kind in _TEXTS:
         if is_missing(value):
             return Markup('<td class="word" data-label="{}">–</td>').format(column.heading)
-        text = words(value) if column.kind in ("words", "device") else _text(value)
+        text = words(value) if column.kind in ("words", "device") else shortened(value)
         if column.kind == "url":
-            text = _text(str(value).removeprefix("https://"))
+            text = shortened(str(value).removeprefix("https://"))
         if column.kind == "day":
             text = f"{value:%a %Y-%m-%d}"
         inner = Markup("<bdi>{}</bdi>").format(text)

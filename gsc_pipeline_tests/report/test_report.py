@@ -36,7 +36,7 @@ from gsc_pipeline.report.findings import FINDINGS, preview_columns
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.preview import preview_rows
 from gsc_pipeline.report.spreadsheets import csv_file
-from gsc_pipeline.report.write import write_report
+from gsc_pipeline.report.write import Reports, write_report
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import FeedType, QueryType
 from gsc_pipeline.simulator import SyntheticProperty
@@ -67,8 +67,11 @@ ACME = Workspace(
 )
 
 
-def written_files(lake: Lake, workspace: Workspace, folder: Path, **options: Any) -> list[Path]:
-    return [Path(file.address) for file in write_report(lake, workspace, str(folder), **options)]
+def written_files(
+    lake: Lake, workspace: Workspace, folder: Path, *, now: datetime, as_csv: bool = False
+) -> list[Path]:
+    how = Reports(str(folder), as_csv)
+    return [Path(file.address) for file in write_report(lake, workspace, how, now=now)]
 
 
 class Seen(HTMLParser):
@@ -470,6 +473,32 @@ def test_the_command_writes_the_report_and_prints_its_path(environment: dict[str
     assert all(file.is_file() for file in files)
     done = gsc({**environment, "GSC_REPORTS": "kept"}, "report", "acme")
     assert done.stdout == f"{Path('kept', 'acme.html')}\n"
+
+
+@pytest.fixture
+def synced(environment: dict[str, str]) -> dict[str, str]:
+    start = datetime.now(UTC) - timedelta(days=12)
+    assert gsc(environment, "sync", "--start", f"{start:%Y-%m-%d}").returncode == 0
+    return environment
+
+
+def test_the_command_writes_every_report_and_the_portal(synced: dict[str, str]) -> None:
+    linking = {**synced, "GSC_REPORTS": "every", "GSC_REPORTS_LINK_BACK": "true"}
+    done = gsc(linking, "report", "--all")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(Path("every", name)) for name in ("acme.html", "index.html")]
+    folder = Path(synced["HERE"], "every")
+    assert "acme.html" in Seen((folder / "index.html").read_text(encoding="utf-8")).links
+    assert "index.html" in Seen((folder / "acme.html").read_text(encoding="utf-8")).links
+    # For its client, the report of one workspace has no link to the portal.
+    assert gsc(linking, "report", "acme").returncode == 0
+    assert "index.html" not in Seen((folder / "acme.html").read_text(encoding="utf-8")).links
+
+
+@pytest.mark.parametrize("arguments", [[], ["acme", "--all"]])
+def test_the_command_expects_a_workspace_or_all(environment: dict[str, str], arguments: list[str]) -> None:
+    done = gsc(environment, "report", *arguments)
+    assert (done.returncode, done.stderr) == (2, "gsc: report: expected either a workspace, or --all\n")
 
 
 def test_the_command_rejects_an_unknown_workspace(environment: dict[str, str]) -> None:
