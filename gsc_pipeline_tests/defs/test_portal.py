@@ -53,12 +53,12 @@ def test_the_portal_is_written_once_after_the_syncs_and_reports_of_a_tick(orches
     assert orchestra.evaluate(SENSOR).run_requests == []
     world.sync(orchestra.workspaces[0])
     insights = shared_run_tags(["acme"], minutes=1, tag=INSIGHTS_WORKSPACE_TAG)
+    assert run(orchestra, "gsc_insights", **insights).success
     waiting = orchestra.instance.create_run_for_job(
         build_defs(load_settings(), orchestra.resources).resolve_job_def("gsc_insights"), tags=insights
     )
     assert "in progress" in str(orchestra.evaluate(SENSOR).skip_message)
     orchestra.instance.delete_run(waiting.run_id)
-    assert run(orchestra, "gsc_insights", **insights).success
     (requested,) = orchestra.evaluate(SENSOR).run_requests
     assert run(orchestra, PORTAL_JOB).success
     # Dagster starts a run key once.
