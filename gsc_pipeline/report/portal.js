@@ -73,5 +73,8 @@ function unfold() {
   const folded = document.getElementById(location.hash.slice(1))?.closest("details");
   if (folded) folded.open = true;
 }
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});
 addEventListener("hashchange", unfold);
 unfold();

@@ -16,7 +16,7 @@ _WIDTH, _HEIGHT, _MARGIN = 96, 22, 2
 _LISTED = 5
 """Workspaces that need attention, listed before the rest is folded."""
 
-_LONGEST_PROBLEM = 600
+_LONGEST_NAME, _LONGEST_PROBLEM = 80, 600
 
 
 def portal_page(data: PortalData, reports: Collection[str]) -> str:
@@ -57,7 +57,7 @@ def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
     weeks = one.figures.weeks if one.figures else ()
     return {
         "id": one.workspace.id,
-        "name": shortened(one.workspace.name),
+        "name": shortened(one.workspace.name, _LONGEST_NAME),
         "report": f"{one.workspace.id}.html" if has_report else "",
         "figures": headline.totals if headline else None,
         "type": "" if one.figures is None or one.figures.search_type == "WEB" else _type(one),

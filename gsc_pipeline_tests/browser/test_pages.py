@@ -270,12 +270,14 @@ def test_no_part_is_cut_in_print(browser: Patient, folder: Path, name: str, pape
                 .map(([one, box, style]) => [one.tagName, style.breakInside, box.height, box.right])"""
         )
         assert page.evaluate("document.documentElement.scrollWidth") <= area["width"]
+        is_folded = page.locator("#attention ~ details:not([open])").count()
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert not page.locator(".tools, .readout, .values").filter(visible=True).count()
     whole = [(tag, height) for tag, inside, height, _ in parts if inside == "avoid"]
     assert {"TR", "DIV"} <= {tag for tag, _ in whole}
     assert [(tag, height) for tag, height in whole if height > area["height"]] == []
     assert background == "rgb(255, 255, 255)"
+    assert not is_folded
     sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf)
     assert len(sizes) >= 2
     assert all((float(width) > float(height)) == (paper == "landscape") for width, height in sizes)
