@@ -442,6 +442,11 @@ def _report_all(lake: Lake, workspaces: Sequence[Workspace], how: Reports, setti
     from gsc_pipeline.report.write import write_all
 
     problems: list[ReportError] = []
+
+    def report_problem(problem: ReportError) -> None:
+        problems.append(problem)
+        warn(str(problem))
+
     write_all(
         lake,
         workspaces,
@@ -449,10 +454,8 @@ def _report_all(lake: Lake, workspaces: Sequence[Workspace], how: Reports, setti
         stale_after=timedelta(hours=settings.stale_after_hours),
         now=utc_now(),
         on_file=lambda file: typer.echo(file.address),
-        on_problem=problems.append,
+        on_problem=report_problem,
     )
-    for problem in problems:
-        warn(str(problem))
     if any(not isinstance(problem, NothingToReportError) for problem in problems):
         sys.exit(FAILED)
 

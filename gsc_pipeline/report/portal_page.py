@@ -11,12 +11,13 @@ from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
 
 _WIDTH, _HEIGHT, _MARGIN = 96, 22, 2
-"""Of a sparkline, in SVG units."""
+"""The size and the margin of a sparkline, in SVG units."""
 
 _LISTED = 5
 """Workspaces that need attention, listed before the rest is folded."""
 
 _LONGEST_NAME, _LONGEST_PROBLEM = 80, 600
+"""Characters of a workspace's name, and of a text that says what needs a person."""
 
 
 def portal_page(data: PortalData, reports: Collection[str]) -> str:
@@ -60,7 +61,7 @@ def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
         "name": shortened(one.workspace.name, _LONGEST_NAME),
         "report": f"{one.workspace.id}.html" if has_report else "",
         "figures": headline.totals if headline else None,
-        "type": "" if one.figures is None or one.figures.search_type == "WEB" else _type(one),
+        "type": words(one.figures.search_type) if one.figures and one.figures.search_type != "WEB" else "",
         "changes": [
             previous.change("clicks") if previous else None,
             year.change("clicks") if year else None,
@@ -71,13 +72,8 @@ def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
         "spoken": _spoken(weeks),
         "final_until": headline.last if headline else None,
         "state": "no final day yet" if headline is None else one.freshness.state.value,
-        "is_late": one.freshness.is_late,
         "attention": [shortened(text, _LONGEST_PROBLEM) for text in one.attention],
     }
-
-
-def _type(one: PortalRow) -> str:
-    return words(one.figures.search_type) if one.figures else ""
 
 
 def _places(weeks: Sequence[int | None]) -> list[tuple[int, int] | None]:
@@ -111,5 +107,6 @@ def _dot(weeks: Sequence[int | None]) -> tuple[int, int] | None:
 
 
 def _spoken(weeks: Sequence[int | None]) -> str:
+    """The sparkline in words."""
     known = [clicks for clicks in weeks if clicks is not None]
     return f"{count(known[0])} to {count(known[-1])} clicks a week" if known else "no whole week"

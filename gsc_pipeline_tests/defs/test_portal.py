@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from gsc_pipeline.days import utc_now
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.portal import PORTAL
 from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, PORTAL_JOB, shared_run_tags
-from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.defs.conftest import Orchestra
-from gsc_pipeline_tests.instances import instance_on_files
-from gsc_pipeline_tests.world import World
 
 SENSOR = "gsc_portal_after_runs"
 
 
 @pytest.fixture
-def orchestra(tmp_path: Path) -> Iterator[Orchestra]:
-    """At the real time, which Dagster gives to the runs' ends."""
-    with (
-        World.serving(tmp_path, now=utc_now()) as world,
-        instance_on_files(tmp_path / "dagster") as instance,
-    ):
-        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
-        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
+def orchestra(orchestra_now: Orchestra) -> Orchestra:
+    return orchestra_now
 
 
 def run(orchestra: Orchestra, job: str, **tags: str) -> dg.ExecuteInProcessResult:
