@@ -315,6 +315,11 @@ class Settings(BaseSettings):
         "reports",
         "where `gsc report` and the asset write reports to: a folder, `s3://`, `gs://`, `az://`",
     )
+    reports_link_back: bool = _variable(
+        "GSC_REPORTS_LINK_BACK",
+        False,
+        "whether `gsc report --all` and the asset write reports that link to the portal beside them",
+    )
     owners: Annotated[str, AfterValidator(_owners)] = _variable(
         "GSC_OWNERS",
         "",

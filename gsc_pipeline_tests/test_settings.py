@@ -85,6 +85,7 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "commit_rows": ("1", 1),
         "keep_runs_days": ("7", 7),
         "reports": ("out/reports", "out/reports"),
+        "reports_link_back": ("true", True),
         "owners": ("seo@acme.com team:search", "seo@acme.com team:search"),
         "vacuum_hours": ("24", 24),
         "log_format": ("json", "json"),

@@ -10,9 +10,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from gsc_pipeline.cli.display import SyncDisplay
     from gsc_pipeline.days import Window
     from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.report.write import Reports
     from gsc_pipeline.sync.report import Report, SyncSummary
+    from gsc_pipeline.workspaces.registry import Workspace
 
 MOST_DAYS = 3660
 """Ten years, far more than Search Console shows."""
@@ -423,7 +425,12 @@ def duckdb_file(
 
 @app.command()
 def report(
-    workspace: Annotated[str, typer.Argument(metavar="WORKSPACE", help="The id of the workspace.")],
+    workspace: Annotated[
+        str | None, typer.Argument(metavar="WORKSPACE", help="The id of the workspace.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every active workspace, and the portal: index.html.")
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -432,20 +439,53 @@ def report(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV file per insight.")] = False,
 ) -> None:
-    """Write a workspace's report: one HTML file that needs no network to open."""
+    """Write a workspace's report: one HTML file that needs no network to open. Or all, and the portal."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.days import utc_now
     from gsc_pipeline.lake.annotations.stored import bring_up_to_date
-    from gsc_pipeline.report.write import write_report
+    from gsc_pipeline.report.write import Reports, write_report
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 
+    if every == (workspace is not None):
+        raise ConfigurationError("report", ["expected either a workspace, or --all"])
     settings = load_settings()
     services = Services(settings)
-    wanted = named(load_workspaces(settings.workspaces_file), workspace)
+    workspaces = load_workspaces(settings.workspaces_file)
+    chosen = None if workspace is None else named(workspaces, workspace)
     place = _place("--output", output) if output else settings.reports
     bring_up_to_date(services.lake, yours=services.own_annotations())
-    for file in write_report(services.lake, wanted, place, now=utc_now(), as_csv=as_csv):
+    if chosen is None:
+        _report_all(services.lake, workspaces, Reports(place, as_csv, settings.reports_link_back), settings)
+        return
+    # The report of one workspace is for its client, who has no portal.
+    for file in write_report(services.lake, chosen, Reports(place, as_csv), now=utc_now()):
         typer.echo(file.address)
+
+
+def _report_all(lake: Lake, workspaces: Sequence[Workspace], how: Reports, settings: Settings) -> None:
+    """Write every report and the portal. Exits with 1 if a workspace's data cannot be read."""
+    from gsc_pipeline.cli.display import warn
+    from gsc_pipeline.days import utc_now
+    from gsc_pipeline.report.data import NothingToReportError, ReportError
+    from gsc_pipeline.report.write import write_all
+
+    problems: list[ReportError] = []
+
+    def report_problem(problem: ReportError) -> None:
+        problems.append(problem)
+        warn(str(problem))
+
+    write_all(
+        lake,
+        workspaces,
+        how,
+        stale_after=timedelta(hours=settings.stale_after_hours),
+        now=utc_now(),
+        on_file=lambda file: typer.echo(file.address),
+        on_problem=report_problem,
+    )
+    if any(not isinstance(problem, NothingToReportError) for problem in problems):
+        sys.exit(FAILED)
 
 
 def _read_env_file() -> None:

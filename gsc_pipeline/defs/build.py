@@ -7,6 +7,7 @@ import dagster as dg
 
 from gsc_pipeline.defs.assets.bookkeeping import bookkeeping_specs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT, insights_asset
+from gsc_pipeline.defs.assets.portal import PORTAL, portal_asset
 from gsc_pipeline.defs.assets.searchdata import searchdata_asset
 from gsc_pipeline.defs.assets.workspace_tables import workspace_table_assets
 from gsc_pipeline.defs.auto_sync import AUTO_SYNC, auto_sync_check
@@ -14,7 +15,7 @@ from gsc_pipeline.defs.checks import data_checks
 from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.freshness_checks import up_to_date_checks
 from gsc_pipeline.defs.housekeeping import housekeeping_job
-from gsc_pipeline.defs.jobs import checks_job, insights_job, more_job, sync_job
+from gsc_pipeline.defs.jobs import checks_job, insights_job, more_job, portal_job, sync_job
 from gsc_pipeline.defs.metadata import place
 from gsc_pipeline.defs.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.defs.resources import WorkspacesFile, all_resources
@@ -51,6 +52,7 @@ def build_defs(
             sync_job(settings),
             more_job(_MORE),
             insights_job(INSIGHTS, CLIENT_REPORT),
+            portal_job(PORTAL),
             checks_job(checks),
             housekeeping_job(settings),
         ],
@@ -72,6 +74,7 @@ def _all_assets(
         searchdata_asset(partitions_definition(settings.start_date, listed_ids), retries),
         *workspace_table_assets(by_workspace, retries),
         insights_asset(by_workspace, retries),
+        portal_asset(retries),
         *bookkeeping_specs(),
         AUTO_SYNC,
     ]

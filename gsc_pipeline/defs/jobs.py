@@ -16,6 +16,7 @@ from gsc_pipeline.settings import Settings
 SYNC_JOB = "gsc_sync"
 MORE_JOB = "gsc_more"
 INSIGHTS_JOB = "gsc_insights"
+PORTAL_JOB = "gsc_portal"
 CHECKS_JOB = "gsc_checks"
 HOUSEKEEPING_JOB = "gsc_housekeeping"
 
@@ -63,6 +64,10 @@ INSIGHTS_MINUTES = 30
 INSIGHTS_RUN_TAGS = {**BACKGROUND, "dagster/priority": "0", MAX_RUNTIME_TAG: str(60 * INSIGHTS_MINUTES)}
 
 
+PORTAL_RUN_TAGS = {**BACKGROUND, "dagster/priority": "0", MAX_RUNTIME_TAG: "1800"}
+"""The portal of 1,000 workspaces takes less than a minute."""
+
+
 def sync_job(settings: Settings) -> Any:
     """`gsc_sync`: both tables, for a window of days. Its priority is above that of backfills (0).
 
@@ -101,6 +106,17 @@ def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
         description="Updates the insights and reports of the workspaces in the tag `gsc/workspaces` from the "
         "lake, without calls to Google. Insights whose data has not changed are not updated. Green: all "
         "are up to date. Red: an update failed; the failure's text says what to do.",
+    )
+
+
+def portal_job(portal: str) -> Any:
+    """`gsc_portal`: the page of all workspaces."""
+    return dg.define_asset_job(
+        PORTAL_JOB,
+        selection=dg.AssetSelection.assets(portal).without_checks(),
+        tags=PORTAL_RUN_TAGS,
+        description="Writes the portal, `index.html`, from the lake, without calls to Google. Green: it is "
+        "written. Red: it could not be written; the failure's text says what to do.",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from os import environ
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field, SecretStr
@@ -28,6 +28,9 @@ from gsc_pipeline.sync.sync_all import OpenConsole
 from gsc_pipeline.sync.telemetry import AutoSyncComplete, AutoSyncFailure, Event
 from gsc_pipeline.sync.ticks import TickBook
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
+
+if TYPE_CHECKING:
+    from gsc_pipeline.report.write import Reports
 
 SECRETS = ("state", "alert_urls", "heartbeat_url")
 """Settings whose values are not part of a resource's configuration. GSC_STATE may contain a password."""
@@ -193,10 +196,14 @@ class ReportsFolder(SettingsResource):
     """The folder or bucket that the clients' reports are written to, one HTML file per workspace."""
 
     reports: str = setting("reports")
+    reports_link_back: bool = setting("reports_link_back")
+    stale_after_hours: float = setting("stale_after_hours")
 
-    def place(self) -> str:
-        """The absolute path of the folder, or the URI in a bucket."""
-        return absolute(self.reports)
+    def how(self) -> "Reports":
+        """Where to write reports, as an absolute path or a URI, and whether they link to the portal."""
+        from gsc_pipeline.report.write import Reports
+
+        return Reports(absolute(self.reports), link_back=self.reports_link_back)
 
 
 def all_resources(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any]:

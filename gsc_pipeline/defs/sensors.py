@@ -15,6 +15,7 @@ from gsc_pipeline.defs.events import DayEvent, day_events, unrecorded, worth_rec
 from gsc_pipeline.defs.insights_after_more import insights_after_more_sensor
 from gsc_pipeline.defs.jobs import workspaces_in_progress
 from gsc_pipeline.defs.partitions import WORKSPACES, registration_gap
+from gsc_pipeline.defs.portal_after_runs import portal_after_runs_sensor
 from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile
 from gsc_pipeline.defs.startup import listed
 from gsc_pipeline.lake.lake import Lake
@@ -43,6 +44,7 @@ def all_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         deferred_sensor(settings),
         tick_summary_sensor(settings),
         insights_after_more_sensor(),
+        portal_after_runs_sensor(),
     ]
 
 

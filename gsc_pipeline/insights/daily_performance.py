@@ -44,15 +44,9 @@ def daily_performance(ledger: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame
     is of countries and devices whose queries the API cut off. Empty days are zero. A failed day has the
     totals of its last successful read. A series without any impressions has no rows.
     """
-    days = require(ledger, LEDGER_INPUT)
-    days = days[days["impressions"].notna()]
-    days = days[first_shown(days).notna()]
+    days = totals_by_day(require(ledger, LEDGER_INPUT))
     days = days.merge(require(named, NAMED_INPUT), on=[*SERIES, "data_date"], how="left")
-    result = days.assign(
-        is_final=days["status"].isin(FINAL),
-        ctr=ratio(days["clicks"], days["impressions"]),
-        position=days["position"].mask(days["impressions"] == 0),
-    )
+    result = days.assign(ctr=ratio(days["clicks"], days["impressions"]))
     has_queries = ~days["search_type"].isin(FEEDS)
     for measure in ("clicks", "impressions"):
         parts = [result[f"{part}_{measure}"].astype("Int64").fillna(0) for part in ("brand", "non_brand")]
@@ -64,3 +58,16 @@ def daily_performance(ledger: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame
             result[f"{name}_{measure}"] = part.where(has_queries)
     order = [*SERIES, "data_date"]
     return result.drop(columns="status").sort_values(order, ignore_index=True)
+
+
+def totals_by_day(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The days of the ledger with known totals, and whether each is final (`is_final`).
+
+    Needs site_url, search_type, data_date, status, clicks, impressions and position. A series without any
+    impressions has no rows. Rows of several workspaces have the column `workspace`.
+    """
+    days = ledger[ledger["impressions"].notna()]
+    days = days[first_shown(days).notna()]
+    return days.assign(
+        is_final=days["status"].isin(FINAL), position=days["position"].mask(days["impressions"] == 0)
+    )

@@ -19,6 +19,11 @@ COMPARED_INPUT = (
 )
 
 
+def series_of(frame: pd.DataFrame) -> list[str]:
+    """The columns that name a series in the frame: SERIES, after `workspace` if the frame has that column."""
+    return [name for name in ("workspace", *SERIES) if name in frame.columns]
+
+
 def require(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """A copy of these columns. Raises ValueError naming the missing ones."""
     missing = [name for name in columns if name not in frame.columns]
@@ -30,7 +35,7 @@ def require(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 def first_shown(days: pd.DataFrame) -> pd.Series:
     """For each row, the first day of its series with impressions; missing where there is none."""
     shown_on = days["data_date"].where(days["impressions"] > 0)
-    return shown_on.groupby([days[key] for key in SERIES]).transform("min")
+    return shown_on.groupby([days[key] for key in series_of(days)]).transform("min")
 
 
 def ratio(above: pd.Series, below: pd.Series) -> pd.Series:

@@ -1,10 +1,14 @@
-"""The windows of the insights: final days only, up to the last final day of each series."""
+"""The windows of the insights: final days only, up to the last final day of each series.
+
+Frames may have the rows of several workspaces, in the column `workspace`. No window depends on another
+workspace's rows.
+"""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from gsc_pipeline.insights.measures import SERIES, require
+from gsc_pipeline.insights.measures import require, series_of
 
 DAYS_INPUT = ("site_url", "search_type", "data_date", "status")
 """The columns of the ledger that define windows; data_date is datetime64."""
@@ -20,12 +24,14 @@ def final_days(ledger: pd.DataFrame, window_days: int) -> pd.DataFrame:
     """The final days, as site_url, search_type, data_date and as_of, the last final day of the series.
 
     An empty day is final, with zero clicks. A series that ended `window_days` or more before the newest one
-    is left out.
+    of its workspace is left out.
     """
-    days = require(ledger, DAYS_INPUT)
+    of_workspace = [name for name in ("workspace",) if name in ledger.columns]
+    days = require(ledger, [*of_workspace, *DAYS_INPUT])
     days = days[days["status"].isin(FINAL)].drop(columns="status")
-    days["as_of"] = days.groupby(SERIES)["data_date"].transform("max")
-    is_current = days["as_of"] > days["as_of"].max() - pd.Timedelta(days=window_days)
+    days["as_of"] = days.groupby(series_of(days))["data_date"].transform("max")
+    newest = days.groupby(of_workspace)["as_of"].transform("max") if of_workspace else days["as_of"].max()
+    is_current = days["as_of"] > newest - pd.Timedelta(days=window_days)
     current: pd.DataFrame = days[is_current]
     return current.reset_index(drop=True)
 
@@ -37,8 +43,9 @@ def window(final: pd.DataFrame, days: int, least_share: float) -> pd.DataFrame:
     """
     age = (final["as_of"] - final["data_date"]).dt.days
     chosen = final[age < days].copy()
-    chosen["days"] = chosen.groupby(SERIES)["data_date"].transform("count")
-    history = (final["as_of"] - final.groupby(SERIES)["data_date"].transform("min")).dt.days + 1
+    series = series_of(final)
+    chosen["days"] = chosen.groupby(series)["data_date"].transform("count")
+    history = (final["as_of"] - final.groupby(series)["data_date"].transform("min")).dt.days + 1
     wanted = history[chosen.index].clip(upper=days)
     return chosen[chosen["days"] >= least_share * wanted].reset_index(drop=True)
 
@@ -52,8 +59,9 @@ def compared(final: pd.DataFrame, days: int, back: int, least_share: float) -> p
     """
     last = final[(final["as_of"] - final["data_date"]).dt.days < days]
     first = last.assign(data_date=last["data_date"] - pd.Timedelta(days=back))
-    known = first.merge(final[[*SERIES, "data_date"]], on=[*SERIES, "data_date"])
-    known["days"] = known.groupby(SERIES)["data_date"].transform("count")
+    series = series_of(final)
+    known = first.merge(final[[*series, "data_date"]], on=[*series, "data_date"])
+    known["days"] = known.groupby(series)["data_date"].transform("count")
     known = known[known["days"] >= least_share * days]
     now = known.assign(data_date=known["data_date"] + pd.Timedelta(days=back))
     both = pd.concat([now.assign(period="now"), known.assign(period="before")])

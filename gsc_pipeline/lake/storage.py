@@ -50,15 +50,16 @@ def storage_of(uri: str, sizes: Mapping[str, int] | None = None) -> pa_fs.FileSy
     return python_file_system(uri, sizes)
 
 
-def write_file(uri: str, name: str, content: bytes) -> str:
+def write_file(uri: str, name: str, content: bytes, content_type: str) -> str:
     """Write a file under a folder, which is created if missing, or under the URI of an object store.
 
-    Readers see the earlier file or the whole new one. Returns its path or URI. Raises OSError.
+    Readers see the earlier file or the whole new one. An object has the content type, such as `text/html`,
+    so that browsers show it. Returns its path or URI. Raises OSError.
     """
     folder = folder_of(uri)
     if folder is None:
         try:
-            _Files(uri).write(name, content)
+            _Files(uri, {"default_content_type": content_type}).write(name, content)
         except DeltaError as error:
             raise OSError(str(error)) from error
         return f"{uri.rstrip('/')}/{name}"
@@ -70,6 +71,12 @@ def write_file(uri: str, name: str, content: bytes) -> str:
     finally:
         made.unlink(missing_ok=True)
     return str(folder / name)
+
+
+def file_names(uri: str) -> set[str]:
+    """The names of the files directly in a folder or under the URI of an object store. Raises OSError."""
+    found = storage_of(uri).get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+    return {one.base_name for one in found if one.is_file}
 
 
 def python_file_system(uri: str, sizes: Mapping[str, int] | None = None) -> pa_fs.PyFileSystem:

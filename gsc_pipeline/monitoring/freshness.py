@@ -10,6 +10,7 @@ from enum import StrEnum
 from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.lake.schemas import CTR_CURVE
 from gsc_pipeline.monitoring.status import WorkspaceState
+from gsc_pipeline.sync.failures import StandingFailure
 
 _NO_SYNC = "no complete sync: is the schedule gsc_auto_sync on?"
 _NO_MORE = (
@@ -74,6 +75,15 @@ class FreshnessInputs:
 
 EvaluateAsset = Callable[[FreshnessInputs, str], Iterator[AssetFreshness]]
 """Evaluates one asset for every workspace."""
+
+
+def problem_texts(state: WorkspaceState, failures: Sequence[StandingFailure]) -> list[str]:
+    """The damage of a workspace and these of its standing failures, each with the next step."""
+    texts = [
+        f"{f'{one.site_url} ({one.search_type}): ' if one.site_url else ''}{one.cause}; {one.next_step}"
+        for one in failures
+    ]
+    return [*state.damaged, *texts]
 
 
 def search_data(inputs: FreshnessInputs, asset: str) -> Iterator[AssetFreshness]:
@@ -164,11 +174,7 @@ def _problems(state: WorkspaceState, *, whole_only: bool = False) -> str:
     `whole_only` leaves out the failures of single properties.
     """
     failures = [failure for failure in state.failures if not (whole_only and failure.site_url)]
-    texts = [
-        f"{f'{one.site_url} ({one.search_type}): ' if one.site_url else ''}{one.cause}; {one.next_step}"
-        for one in failures
-    ]
-    return "; ".join([*state.damaged, *texts])
+    return "; ".join(problem_texts(state, failures))
 
 
 def _minute(at: datetime | None) -> str:

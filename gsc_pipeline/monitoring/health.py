@@ -22,6 +22,11 @@ INCOMPLETE_SYNCS = 3
 """After so many syncs in a row that were not complete a workspace is a reason."""
 
 
+def is_lasting(state: WorkspaceState) -> bool:
+    """Whether a workspace's syncs have failed, or have not been complete, for so long that it is a reason."""
+    return state.failed_in_a_row >= FAILED_SYNCS or state.incomplete_in_a_row >= INCOMPLETE_SYNCS
+
+
 class BreakerView(Protocol):
     """The state of a circuit breaker: closed, open or half_open."""
 
@@ -206,8 +211,7 @@ def _syncs(states: Sequence[WorkspaceState], ticks: TickView, crashed: list[str]
         reasons.append(HealthReason(ReasonKind.FAILED_ALL, text))
     else:
         failed = [s.workspace for s in states if s.failed_in_a_row >= FAILED_SYNCS]
-        partial = [s.workspace for s in states if s.incomplete_in_a_row >= INCOMPLETE_SYNCS]
-        partial = [id_ for id_ in partial if id_ not in failed]
+        partial = [s.workspace for s in states if is_lasting(s) and s.workspace not in failed]
         if failed:
             text = (
                 f"the last {FAILED_SYNCS} syncs of {len(failed)} of {len(states)} active workspaces failed: "

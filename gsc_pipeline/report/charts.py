@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from gsc_pipeline.report.marks import Mark, places_of
+from gsc_pipeline.report.numbers import count as counted
 from gsc_pipeline.report.templates import environment
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 40, 6, 22, 22, 30
@@ -47,7 +48,7 @@ class Size:
     height: int
 
 
-WIDE, NARROW = Size(662, 245), Size(288, 245)
+WIDE, NARROW = Size(860, 280), Size(300, 245)
 """Sizes for large screens and paper, and for telephones."""
 
 
@@ -75,6 +76,38 @@ class Series:
         return [day.date() for day in self.frame.index]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The values of one day or week, in words."""
+
+    when: str
+    clicks: str
+    impressions: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        values = "" if self.note == _NO_DATA else f"{self.clicks} clicks, {self.impressions} impressions"
+        return f"{self.when}: {', '.join(filter(None, (values, self.note)))}"
+
+
+_NO_DATA = "no data"
+
+
+def readings(series: Series) -> list[Reading]:
+    """The values of each day or week of the series."""
+    days = series.days
+    is_weekly = len(days) > 1 and (days[1] - days[0]).days == 7
+    found = []
+    for day, clicks, impressions in zip(
+        days, series.frame["clicks"], series.frame["impressions"], strict=True
+    ):
+        is_provisional = series.provisional_from is not None and day >= series.provisional_from
+        note = _NO_DATA if math.isnan(clicks) else "may still change" if is_provisional else ""
+        when = f"{'Week from ' if is_weekly else ''}{day:%a} {day.day} {day:%b %Y}"
+        found.append(Reading(when, counted(clicks), counted(impressions), note))
+    return found
+
+
 def over_time(
     series: Series,
     size: Size,
@@ -82,8 +115,13 @@ def over_time(
     label: str,
     colours: dict[str, str] = PAGE_COLOURS,
     marked: Sequence[Mark] = (),
+    with_values: bool = False,
 ) -> Markup:
-    """A chart of clicks above one of impressions. `label` is the text for screen readers."""
+    """A chart of clicks above one of impressions. `label` is the text for screen readers.
+
+    `marked` are the days and periods to mark. `with_values` adds the values of each day or week, which the
+    page shows at the pointer.
+    """
     days = series.days
     step = days[1] - days[0] if len(days) > 1 else timedelta(1)
     left, right = _LEFT, size.width - _RIGHT
@@ -115,6 +153,7 @@ def over_time(
             panels=panels,
             dates=_dates(days, x_of, size),
             marks=places_of(marked, days[0], left, right, scale),
+            points=_points(series, places, panels, scale * step.days) if with_values else [],
         )
     )
 
@@ -173,6 +212,7 @@ def _panel(
         "top": _round(top),
         "height": _round(height),
         "bottom": _round(bottom),
+        "points": points,
         "ticks": [(_round(y_of(tick)), short(tick)) for tick in value_ticks(highest)],
         "areas": [_text([(run[0][0], _round(bottom)), *run, (run[-1][0], _round(bottom))]) for run in solid],
         "lines": [_text(run) for run in solid],
@@ -184,6 +224,22 @@ def _panel(
             if point and not before and not after
         ],
     }
+
+
+def _points(
+    series: Series, places: Sequence[float], panels: Sequence[dict[str, Any]], width: float
+) -> list[dict[str, Any]]:
+    """For each day or week: the area in which the pointer shows its values, its dots, and its values."""
+    return [
+        {
+            "x": _round(x - width / 2),
+            "width": _round(width),
+            "middle": _round(x),
+            "dots": [(panel["colour"], dot[1]) for panel in panels if (dot := panel["points"][number])],
+            "text": str(reading),
+        }
+        for number, (x, reading) in enumerate(zip(places, readings(series), strict=True))
+    ]
 
 
 def _runs(points: Sequence[_Point | None]) -> list[list[_Point]]:

@@ -18,13 +18,17 @@ from gsc_pipeline.lake.quality import DarkProperty, dark_properties
 from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SITE_IMPRESSION, SYNC_LEDGER, TableSpec
 from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.report.findings import FINDINGS
-from gsc_pipeline.report.totals import Headline, headline, outermost
+from gsc_pipeline.report.totals import Headline, choose, headline
 from gsc_pipeline.sync.failures import StandingFailure, is_configured, of_configured
 from gsc_pipeline.workspaces.registry import Workspace
 
 
 class ReportError(PipelineError):
     """There is nothing to report, or the report cannot be written. The text says what to do."""
+
+
+class NothingToReportError(ReportError):
+    """The workspace has no final day yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +78,7 @@ class ReportData:
 def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportData:
     """Read the data of the workspace's report. Insights are read as they are, without a refresh.
 
-    Raises ReportError if the workspace has no final day yet, LakeError if the lake cannot be read.
+    Raises NothingToReportError if the workspace has no final day yet, LakeError if the lake cannot be read.
     """
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)
@@ -85,14 +89,13 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
     ]
     newest = max((one.figures.last for one in figures), default=None)
     if newest is None:
-        raise ReportError(
+        raise NothingToReportError(
             f"{workspace.id}: nothing to report, because no day is final in {lake.uri}. Run gsc sync first"
         )
     # Leave out properties whose data ended before the current window.
     oldest = newest - timedelta(days=workspace.thresholds.window_days)
     current = [one for one in figures if one.figures.last > oldest]
-    main = _main_search_type(current)
-    outer = outermost([one.site_url for one in current if one.search_type == main])
+    main, outer = choose({(one.site_url, one.search_type): one.figures.totals.clicks for one in current})
     is_counted = (daily["search_type"] == main) & daily["site_url"].isin(outer)
     total = headline(daily[is_counted], workspace.thresholds)
     assert total is not None
@@ -143,13 +146,6 @@ def configured(rows: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
 def has_brand_terms(workspace: Workspace) -> bool:
     """Whether brand queries can be told from others."""
     return any(term.strip() for term in workspace.brand_terms)
-
-
-def _main_search_type(current: list[PropertyFigures]) -> str:
-    clicks: dict[str, int] = {}
-    for one in current:
-        clicks[one.search_type] = clicks.get(one.search_type, 0) + one.figures.totals.clicks
-    return "WEB" if "WEB" in clicks else max(clicks, key=lambda name: (clicks[name], name))
 
 
 def _summed(parts: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -11,12 +11,13 @@ from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.quality import DarkProperty
 from gsc_pipeline.report.data import ReportData, has_brand_terms
+from gsc_pipeline.report.numbers import share as share_of
 from gsc_pipeline.report.words import words
 
 
 def warnings(data: ReportData) -> list[str]:
     """What the client has to know first: properties whose numbers fell to nothing."""
-    return [_went_dark(one) for one in data.dark]
+    return [went_dark(one) for one in data.dark]
 
 
 def notes(data: ReportData) -> list[str]:
@@ -32,7 +33,8 @@ def notes(data: ReportData) -> list[str]:
     ]
 
 
-def _went_dark(one: DarkProperty) -> str:
+def went_dark(one: DarkProperty) -> str:
+    """What happened to a property whose numbers fell to nothing, and what to do."""
     clicks = f"{one.clicks_before:,} {'click' if one.clicks_before == 1 else 'clicks'}"
     days = _days(one.final_days_without)
     return (
@@ -101,7 +103,9 @@ def _cut(data: ReportData) -> list[str]:
     if not cut:
         return []
     clicks, beyond = int(window["clicks"].sum()), window["cut_clicks"].sum(min_count=1)
-    share = f" for {float(beyond) / clicks:.0%} of the clicks" if clicks and not pd.isna(beyond) else ""
+    share = (
+        f" for {share_of(float(beyond) / clicks, 0)} of the clicks" if clicks and not pd.isna(beyond) else ""
+    )
     return [
         f"On {_days(cut)} of the window, Google's limit of 50,000 rows a day cut off rare queries{share}. "
         "Totals are correct; lists of queries and pages lack these."
@@ -124,8 +128,8 @@ def _anonymised(data: ReportData) -> list[str]:
     if clicks and hidden.notna().any():
         share = float(hidden.sum()) / clicks
         found.append(
-            f"Google does not name the queries behind {share:.0%} of the clicks, because few people searched "
-            "for them. Totals include these clicks; lists of queries do not."
+            f"Google does not name the queries behind {share_of(share, 0)} of the clicks, because few people "
+            "searched for them. Totals include these clicks; lists of queries do not."
         )
     if not has_brand_terms(data.workspace):
         found.append("Brand queries are not told apart: every query counts as non-brand.")

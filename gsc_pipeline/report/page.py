@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -15,41 +14,47 @@ from markupsafe import Markup
 from gsc_pipeline.insights.daily_performance import PARTS
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, WINNERS_AND_LOSERS
-from gsc_pipeline.report.charts import NARROW, WIDE, Series, over_time
+from gsc_pipeline.report.charts import NARROW, WIDE, Series, over_time, readings
 from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
 from gsc_pipeline.report.marks import marks
 from gsc_pipeline.report.notes import notes, warnings
-from gsc_pipeline.report.templates import environment
-from gsc_pipeline.report.words import words
+from gsc_pipeline.report.numbers import LEVEL, count, decimal, is_missing, mood, share, signed
+from gsc_pipeline.report.templates import document, environment
+from gsc_pipeline.report.words import shortened, words
 
 RECENT_DAYS = 91
-LONGEST = 160
-"""Characters of a text on the page; the CSV has all of it."""
 ROWS_OF_PARTS = 8
 _OF_WINDOWS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
 """Tables that compare windows: their `annotation` is of a series, so it stands above the rows."""
-_LEVEL = 0.005
-"""A smaller change rounds to 0% and is neither good nor bad."""
 
 _TEXTS = ("text", "url", "words", "device", "day")
 """The kinds of columns that are not numbers."""
 
 
-def page(data: ReportData) -> str:
-    """The report as one HTML document without external resources."""
+def page(data: ReportData, portal: str = "") -> str:
+    """The report as one HTML document without external resources.
+
+    `portal` is the address of the page of all workspaces, if the report links to it.
+    """
     templates, brand = environment(), _brand(data)
+    found = [_found(one, data) for one in FINDINGS]
     templates.filters.update(
-        count=_count, share=_share, decimal=_decimal, signed=_signed, words=words, cell=_cell
+        count=count, share=share, decimal=decimal, signed=signed, mood=mood, words=words, cell=_cell
     )
-    return templates.get_template("report.html.j2").render(
+    return document(
+        templates,
+        "report.html.j2",
+        "report.js",
         data=data,
+        portal=portal,
         tiles=_tiles(data),
         charts=_charts(data),
         brand=brand,
         has_cut=any(row["shares"][-1] for row in brand),
         parts=[_part("Devices", data.devices, words), _part("Countries", data.countries, _country)],
-        findings=[_found(one, data) for one in FINDINGS],
+        findings=[one for one in found if one["rows"]],
+        nothing=[one for one in found if not one["rows"]],
         texts=_TEXTS,
         warnings=warnings(data),
         notes=notes(data),
@@ -77,16 +82,16 @@ def _versus(data: ReportData, measure: str, span: str) -> dict[str, Any]:
         else (data.figures.year, "year before")
     )
     if comparison is None:
-        return {"text": "–", "mood": "", "against": f"{against}: unknown"}
+        return {"text": "", "mood": "", "against": f"{against}: unknown"}
     change = comparison.change(measure)
     if change is None:
         before = getattr(comparison.before, measure)
         known = _WRITERS[measure](before) if comparison.before.impressions else "no impressions"
-        return {"text": "–", "mood": "", "against": f"{against}: {known}"}
+        return {"text": "", "mood": "", "against": f"{against}: {known}"}
     if measure == "position":
         text, is_level, is_better = f"{change:+.1f}".replace("-", "−"), abs(change) < 0.05, change < 0
     else:
-        text, is_level, is_better = _signed(change), abs(change) < _LEVEL, change > 0
+        text, is_level, is_better = signed(change), abs(change) < LEVEL, change > 0
     return {
         "text": "0.0" if is_level and measure == "position" else text,
         "mood": "" if is_level else "good" if is_better else "bad",
@@ -111,13 +116,15 @@ def _charts(data: ReportData) -> list[dict[str, Any]]:
 
 def _drawn(title: str, series: Series, annotations: Sequence[Annotation]) -> dict[str, Any]:
     marked = marks(series.days, annotations)
-    clicks, impressions = (_count(series.frame[name].sum()) for name in ("clicks", "impressions"))
+    clicks, impressions = (count(series.frame[name].sum()) for name in ("clicks", "impressions"))
     label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks} clicks, {impressions} impressions"
     return {
         "title": title,
-        "wide": over_time(series, WIDE, label=label, marked=marked),
-        "narrow": over_time(series, NARROW, label=label, marked=marked),
+        "unit": "Week" if title.endswith("weeks") else "Day",
+        "wide": over_time(series, WIDE, label=label, marked=marked, with_values=True),
+        "narrow": over_time(series, NARROW, label=label, marked=marked, with_values=True),
         "marks": marked,
+        "readings": readings(series),
         "has_provisional": series.provisional_from is not None,
         "has_gaps": bool(series.frame.isna().any(axis=None)),
     }
@@ -143,7 +150,7 @@ def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[s
             "name": word(row["item"]),
             "clicks": row["clicks"],
             "share": row["clicks"] / total if total else None,
-            "change": None if _is_missing(row["change_share"]) else float(row["change_share"]),
+            "change": None if is_missing(row["change_share"]) else float(row["change_share"]),
             "ctr": row["clicks"] / row["impressions"] if row["impressions"] else None,
         }
         for row in frame.head(ROWS_OF_PARTS).to_dict("records")
@@ -154,9 +161,7 @@ def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[s
 def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     rows = finding.of(data.findings[finding.table])
     thresholds = {name: _threshold(name, value) for name, value in asdict(data.workspace.thresholds).items()}
-    nothing = "Nothing found"
-    if finding.table == ANOMALIES and data.dark:
-        nothing = "Nothing found beside what stands at the top of this page"
+    beside = " (beside what stands at the top of this page)" if data.dark else ""
     return {
         "finding": finding,
         "meaning": finding.meaning.format(**thresholds),
@@ -164,7 +169,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
         "rows": rows.head(SHOWN).to_dict("records"),
         "total": len(rows),
         "unlike": _unlike(rows) if finding.table in _OF_WINDOWS else [],
-        "nothing": nothing,
+        "beside": beside if finding.table == ANOMALIES else "",
     }
 
 
@@ -178,28 +183,6 @@ def _threshold(name: str, value: float) -> str:
     return f"{100 * value:.10g}%" if name.endswith("_share") else f"{value:,.10g}"
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-
-
-def _count(value: Any) -> str:
-    return "–" if _is_missing(value) else f"{round(value):,}".replace("-", "−")
-
-
-def _share(value: Any) -> str:
-    return "–" if _is_missing(value) else f"{value:.1%}"
-
-
-def _decimal(value: Any, places: int = 1) -> str:
-    return "–" if _is_missing(value) else f"{value:,.{places}f}".replace("-", "−")
-
-
-def _signed(value: Any) -> str:
-    if _is_missing(value):
-        return "–"
-    return "0%" if abs(value) < _LEVEL else f"{value:+,.0%}".replace("-", "−")
-
-
 def _country(code: Any) -> str:
     """The English name of the country, or its code if Babel has no name."""
     from babel import Locale
@@ -210,16 +193,11 @@ def _country(code: Any) -> str:
     return str(Locale("en").territories.get(short[0] if short else "", str(code).upper()))
 
 
-def _text(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
 _WRITERS: dict[str, Callable[[Any], str]] = {
-    "clicks": _count,
-    "impressions": _count,
-    "ctr": _share,
-    "position": _decimal,
+    "clicks": count,
+    "impressions": count,
+    "ctr": share,
+    "position": decimal,
 }
 """How each measure is written."""
 
@@ -228,11 +206,11 @@ def _cell(row: Mapping[str, Any], column: Any) -> Markup:
     """One cell as HTML. Only http and https addresses become links."""
     value = row[column.name]
     if column.kind in _TEXTS:
-        if _is_missing(value):
+        if is_missing(value):
             return Markup('<td class="word" data-label="{}">–</td>').format(column.heading)
-        text = words(value) if column.kind in ("words", "device") else _text(value)
+        text = words(value) if column.kind in ("words", "device") else shortened(value)
         if column.kind == "url":
-            text = _text(str(value).removeprefix("https://"))
+            text = shortened(str(value).removeprefix("https://"))
         if column.kind == "day":
             text = f"{value:%a %Y-%m-%d}"
         inner = Markup("<bdi>{}</bdi>").format(text)
@@ -242,21 +220,20 @@ def _cell(row: Mapping[str, Any], column: Any) -> Markup:
             "key" if column.kind in ("text", "url") else "word", column.heading, inner
         )
     writers: dict[str, Callable[[Any], str]] = {
-        "count": _count,
+        "count": count,
         "number": lambda number: (
-            _count(number) if abs(number) >= 100 or number == round(number) else _decimal(number)
+            count(number) if abs(number) >= 100 or number == round(number) else decimal(number)
         ),
-        "share": _share,
-        "change_share": _signed,
-        "decimal": _decimal,
-        "decimal2": partial(_decimal, places=2),
+        "share": share,
+        "change_share": signed,
+        "decimal": decimal,
+        "decimal2": partial(decimal, places=2),
         "change": lambda number: f"{round(number):+,}".replace("-", "−"),
     }
-    if _is_missing(value):
+    if is_missing(value):
         return Markup('<td class="num" data-label="{}">–</td>').format(column.heading)
-    mood = ""
-    if column.kind in ("change", "change_share"):
-        mood = " good" if value > 0 else " bad"
+    is_change = column.kind in ("change", "change_share")
+    sign = "" if not is_change else " good" if value > 0 else " bad"
     return Markup('<td class="num{}" data-label="{}">{}</td>').format(
-        mood, column.heading, writers[column.kind](value)
+        sign, column.heading, writers[column.kind](value)
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlsplit
 
 import pandas as pd
 
-from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.measures import series_of
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
@@ -60,43 +60,98 @@ def outermost(site_urls: Sequence[str]) -> list[str]:
     return [one for one in every if not any(_holds(other, one) for other in every if other != one)]
 
 
-def headline(daily: pd.DataFrame, thresholds: Thresholds) -> Headline | None:
-    """The figures over rows of daily_performance whose series can be added; None without final days.
+def choose(clicks: Mapping[tuple[str, str], int]) -> tuple[str, list[str]]:
+    """The search type of the headline, and the properties whose totals it adds.
 
-    A comparison is None unless every series has the days for it.
+    `clicks` has those of each current property and search type. Web search is preferred to the others.
     """
-    final = final_days(
-        daily.assign(status=daily["is_final"].map({True: "final", False: "provisional"})),
-        thresholds.window_days,
-    )
+    by_type: dict[str, int] = {}
+    for (_, search_type), count in clicks.items():
+        by_type[search_type] = by_type.get(search_type, 0) + count
+    chosen = "WEB" if "WEB" in by_type else max(by_type, key=lambda name: (by_type[name], name))
+    return chosen, outermost([site_url for site_url, search_type in clicks if search_type == chosen])
+
+
+def headline(daily: pd.DataFrame, thresholds: Thresholds) -> Headline | None:
+    """The figures over rows of daily_performance of one workspace; None without final days.
+
+    The totals of its series must be such that they can be added.
+    """
+    return headlines(daily.assign(workspace=""), thresholds).get("")
+
+
+def headlines(daily: pd.DataFrame, thresholds: Thresholds) -> dict[str, Headline]:
+    """The figures of each workspace that has final days.
+
+    A comparison is None unless every series of the workspace has the days for it.
+    """
+    final = final_days(_with_status(daily), thresholds.window_days)
     days = window(final, thresholds.window_days, 0.0)
-    if days.empty:
-        return None
-    series = len(days[SERIES].drop_duplicates())
+    totals, series = _totals(daily, days), _series(days)
+    ends = days.groupby("workspace")["data_date"].agg(["min", "max"])
+    spans = {str(workspace): (first.date(), last.date()) for workspace, first, last in ends.itertuples()}
 
-    def comparison(back: int) -> Comparison | None:
+    def comparisons(back: int) -> dict[str, Comparison]:
         pairs = compared(final, thresholds.window_days, back, thresholds.compared_days_share)
-        if pairs.empty or len(pairs[SERIES].drop_duplicates()) < series:
-            return None
-        halves = (totals_of(daily, pairs[pairs["period"] == period]) for period in ("now", "before"))
-        return Comparison(*halves)
+        halves = [_totals(daily, pairs[pairs["period"] == period]) for period in ("now", "before")]
+        compared_series = _series(pairs)
+        return {
+            workspace: Comparison(halves[0][workspace], halves[1][workspace])
+            for workspace, count in series.items()
+            if compared_series.get(workspace) == count
+        }
 
-    return Headline(
-        first=days["data_date"].min().date(),
-        last=days["data_date"].max().date(),
-        totals=totals_of(daily, days),
-        previous=comparison(thresholds.window_days),
-        year=comparison(YEAR),
+    previous, year = comparisons(thresholds.window_days), comparisons(YEAR)
+    return {
+        workspace: Headline(*spans[workspace], total, previous.get(workspace), year.get(workspace))
+        for workspace, total in totals.items()
+    }
+
+
+def current_clicks(daily: pd.DataFrame, thresholds: Thresholds) -> dict[str, dict[tuple[str, str], int]]:
+    """For each workspace, the clicks of each property and search type in its current window.
+
+    Properties whose data ended before the workspace's current window are left out.
+    """
+    days = window(final_days(_with_status(daily), thresholds.window_days), thresholds.window_days, 0.0)
+    clicks = _rows_of(daily, days).groupby(series_of(days), as_index=False)["clicks"].sum()
+    found: dict[str, dict[tuple[str, str], int]] = {}
+    for workspace, site_url, search_type, count in clicks.itertuples(index=False):
+        found.setdefault(workspace, {})[site_url, search_type] = int(count)
+    return found
+
+
+def _with_status(daily: pd.DataFrame) -> pd.DataFrame:
+    return daily.assign(status=daily["is_final"].map({True: "final", False: "provisional"}))
+
+
+def _series(days: pd.DataFrame) -> dict[str, int]:
+    """How many series each workspace has among the days."""
+    counts = days[series_of(days)].drop_duplicates().groupby("workspace").size()
+    return {str(workspace): int(count) for workspace, count in counts.items()}
+
+
+def _rows_of(daily: pd.DataFrame, days: pd.DataFrame) -> pd.DataFrame:
+    keys = [*series_of(days), "data_date"]
+    return daily.merge(days[keys], on=keys)
+
+
+def _totals(daily: pd.DataFrame, days: pd.DataFrame) -> dict[str, Totals]:
+    """By workspace, the totals of the rows whose series and day are in `days`.
+
+    Positions are weighted by impressions.
+    """
+    rows = _rows_of(daily, days)
+    shown = rows["impressions"].where(rows["position"].notna(), 0)
+    sums = (
+        rows.assign(shown=shown, places=(rows["position"] * shown).fillna(0))
+        .groupby("workspace")[["clicks", "impressions", "shown", "places"]]
+        .sum()
     )
-
-
-def totals_of(daily: pd.DataFrame, days: pd.DataFrame) -> Totals:
-    """The totals of the rows whose series and day are in `days`; positions are weighted by impressions."""
-    rows = daily.merge(days[[*SERIES, "data_date"]], on=[*SERIES, "data_date"])
-    placed = rows[rows["position"].notna()]
-    shown = int(placed["impressions"].sum())
-    position = float((placed["position"] * placed["impressions"]).sum()) / shown if shown else None
-    return Totals(int(rows["clicks"].sum()), int(rows["impressions"].sum()), position)
+    return {
+        str(workspace): Totals(int(clicks), int(impressions), float(places / shown) if shown else None)
+        for workspace, clicks, impressions, shown, places in sums.itertuples(name=None)
+    }
 
 
 def _holds(outer: str, inner: str) -> bool:

@@ -1,20 +1,27 @@
-"""Write the report of a workspace, and its insights as CSV."""
+"""Write the report of a workspace, its insights as CSV, and the portal, which links to every report."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.tables import read_ranked
-from gsc_pipeline.lake.errors import cause_of
+from gsc_pipeline.lake.errors import LakeError, cause_of
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import INSIGHTS
-from gsc_pipeline.lake.storage import folder_of, write_file
-from gsc_pipeline.report.data import ReportData, ReportError, configured, report_data
+from gsc_pipeline.lake.storage import file_names, folder_of, write_file
+from gsc_pipeline.report.data import NothingToReportError, ReportData, ReportError, configured, report_data
 from gsc_pipeline.report.page import page
+from gsc_pipeline.report.portal import PortalData, portal_data
+from gsc_pipeline.report.portal_page import portal_page
 from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.workspaces.registry import Workspace
+
+PORTAL = "index.html"
+
+_HTML, _CSV = "text/html; charset=utf-8", "text/csv; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,41 +32,108 @@ class WrittenFile:
     size: int
 
 
-def write_report(
-    lake: Lake, workspace: Workspace, place: str, *, now: datetime, as_csv: bool = False
-) -> list[WrittenFile]:
-    """Refresh the workspace's insights and write `<id>.html`, and with `as_csv` a CSV file for each insight.
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """How reports are written: to a folder or the URI of an object store, and whether with CSV files.
 
-    `place` is a folder or the URI of an object store. Each file appears as a whole. Returns the files, the
-    page first. Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if
-    the lake cannot be read or written.
+    `link_back`: each report links to the portal beside it.
+    """
+
+    place: str
+    as_csv: bool = False
+    link_back: bool = False
+
+
+def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
+    """Refresh the workspace's insights and write `<id>.html`, and if wanted a CSV file for each insight.
+
+    Each file appears as a whole. Returns the files, the page first. Raises ReportError if there is nothing to
+    report or a file cannot be written, and LakeError if the lake cannot be read or written.
     """
     refresh_insights(lake, workspace, now=now)
-    data = report_data(lake, workspace, now=now)
-    files = [write_page(data, place)]
-    for table in INSIGHTS if as_csv else ():
+    files = [write_page(report_data(lake, workspace, now=now), how)]
+    for table in INSIGHTS if how.as_csv else ():
         rows = configured(read_ranked(lake, table, workspace.id), workspace)
         content = csv_file(rows.drop(columns=["workspace", "month"]))
-        files.append(_write(data, place, f"{workspace.id}-{table.name}.csv", content))
+        name = f"{workspace.id}-{table.name}.csv"
+        files.append(_write(workspace.id, how.place, name, content, _CSV))
     return files
 
 
-def write_page(data: ReportData, place: str) -> WrittenFile:
+def write_all(
+    lake: Lake,
+    workspaces: Sequence[Workspace],
+    how: Reports,
+    *,
+    stale_after: timedelta,
+    now: datetime,
+    on_file: Callable[[WrittenFile], None],
+    on_problem: Callable[[ReportError], None],
+) -> None:
+    """Write the report of each active workspace, and then the portal.
+
+    A workspace without a report stops no other: `on_problem` gets its error. Raises ReportError if a file
+    cannot be written, which would be so for the others too, and LakeError if the portal cannot be read.
+    """
+    active = [workspace for workspace in workspaces if workspace.active]
+    _refuse_index(active)
+    for workspace in active:
+        try:
+            files = write_report(lake, workspace, how, now=now)
+        except NothingToReportError as error:
+            on_problem(error)
+        except LakeError as error:
+            on_problem(ReportError(f"{workspace.id}: {error}"))
+        else:
+            for file in files:
+                on_file(file)
+    data = portal_data(lake, workspaces, stale_after=stale_after, now=now)
+    on_file(write_portal(data, how.place))
+
+
+def write_page(data: ReportData, how: Reports) -> WrittenFile:
     """Write `<id>.html` to a folder, which is created if missing, or to an object store.
 
     Raises ReportError if that fails.
     """
-    return _write(data, place, f"{data.workspace.id}.html", page(data).encode())
+    id_ = data.workspace.id
+    html = page(data, PORTAL if how.link_back else "")
+    return _write(id_, how.place, f"{id_}.html", html.encode(), _HTML)
 
 
-def _write(data: ReportData, place: str, name: str, content: bytes) -> WrittenFile:
+def write_portal(data: PortalData, place: str) -> WrittenFile:
+    """Write `index.html`, with links to the reports that are beside it.
+
+    Raises ReportError if it cannot be written.
+    """
+    _refuse_index([row.workspace for row in data.rows])
     try:
-        return WrittenFile(write_file(place, name, content), len(content))
+        written = file_names(place)
     except OSError as error:
-        next_step = "check GSC_REPORTS, and that the bucket exists, answers and may be written to"
-        if folder_of(place) is not None:
-            next_step = "name another folder"
-        cause = error.strerror or cause_of(error)
+        raise _unwritable("portal", place, error) from None
+    reports = {row.workspace.id for row in data.rows if f"{row.workspace.id}.html" in written}
+    return _write("portal", place, PORTAL, portal_page(data, reports).encode(), _HTML)
+
+
+def _refuse_index(workspaces: Sequence[Workspace]) -> None:
+    if any(f"{workspace.id}.html" == PORTAL for workspace in workspaces):
         raise ReportError(
-            f"{data.workspace.id}: the report cannot be written to {place} ({cause}): {next_step}"
-        ) from None
+            "index: the report of this workspace and the portal are both index.html: give the workspace "
+            "another id"
+        )
+
+
+def _write(what: str, place: str, name: str, content: bytes, content_type: str) -> WrittenFile:
+    try:
+        return WrittenFile(write_file(place, name, content, content_type), len(content))
+    except OSError as error:
+        raise _unwritable(what, place, error) from None
+
+
+def _unwritable(what: str, place: str, error: OSError) -> ReportError:
+    next_step = "check GSC_REPORTS, and that the bucket exists, answers and may be written to"
+    if folder_of(place) is not None:
+        next_step = "name another folder"
+    cause = error.strerror or cause_of(error)
+    kind = "it" if what == "portal" else "the report"
+    return ReportError(f"{what}: {kind} cannot be written to {place} ({cause}): {next_step}")

@@ -231,6 +231,8 @@ def test_the_report_in_the_bucket_and_the_insights_are_those_of_the_folder(
     assert sorted(bucket.keys("reports")) == sorted(f"reports of all/{name}" for name in names)
     for name in names:
         assert bucket.read(f"reports of all/{name}") == (tmp_path / "out" / name).read_bytes()
+    types = {Path(name).suffix: bucket.content_type(f"reports of all/{name}") for name in names}
+    assert types == {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8"}
     for table in INSIGHTS:
         assert sorted_rows(own.copy.read(table)) == sorted_rows(own.folder.read(table))
 

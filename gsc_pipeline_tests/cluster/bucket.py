@@ -76,6 +76,10 @@ class BucketServer:
         content: bytes = self.client().get_object(Bucket="lake", Key=key)["Body"].read()
         return content
 
+    def content_type(self, key: str) -> str:
+        """The content type of an object."""
+        return str(self.client().head_object(Bucket="lake", Key=key)["ContentType"])
+
     def upload(self, folder: Path, prefix: str) -> str:
         """Put every file of a folder into the bucket, oldest first; returns the URI of the copy."""
         client = self.client()

@@ -271,6 +271,7 @@ def is_green(database: str, folder: Path) -> bool:
     config = {"storage": {"postgres": {"postgres_url": database}}, "telemetry": {"enabled": False}}
     (home / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        (run,) = instance.get_runs()
+        # The portal follows by itself.
+        (run,) = [run for run in instance.get_runs() if run.job_name != "gsc_portal"]
         assert run.status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
         return run.status is dg.DagsterRunStatus.SUCCESS

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from gsc_pipeline.days import Window
+from gsc_pipeline.days import Window, utc_now
 from gsc_pipeline.defs.assets.searchdata import searchdata_asset
 from gsc_pipeline.defs.build import build_defs
 from gsc_pipeline.defs.partitions import (
@@ -29,6 +30,7 @@ from gsc_pipeline.sync.ticks import TickBook
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.defs.resources import doubles
 from gsc_pipeline_tests.doubles import RecordingTelemetry
+from gsc_pipeline_tests.instances import instance_on_files
 from gsc_pipeline_tests.world import World
 
 
@@ -134,5 +136,16 @@ def range_tags(workspace: str, window: Window) -> dict[str, str]:
 @pytest.fixture
 def orchestra(world: World) -> Iterator[Orchestra]:
     with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
+        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
+
+
+@pytest.fixture
+def orchestra_now(tmp_path: Path) -> Iterator[Orchestra]:
+    """At the real time, which Dagster gives to the runs' ends."""
+    with (
+        World.serving(tmp_path, now=utc_now()) as world,
+        instance_on_files(tmp_path / "dagster") as instance,
+    ):
         instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
         yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])

@@ -97,6 +97,7 @@ def test_the_insights_and_the_report_are_made_from_and_in_the_bucket(
     for lake, reports in zip(lakes, (str(world.folder / "out"), f"{place}-reports"), strict=True):
         with orchestrated(world, lake) as orchestra:
             assert run(orchestra, reports, "gsc_insights")
+            assert run(orchestra, reports, "gsc_portal", None)
             events.append(recorded(orchestra, INSIGHTS))
             made = orchestra.materialized(CLIENT_REPORT)["acme"]
             assert made["path"] == f"{reports}/acme.html"
@@ -105,6 +106,9 @@ def test_the_insights_and_the_report_are_made_from_and_in_the_bucket(
     assert set(events[0]) == {table.name for table in INSIGHTS}
     page = bucket.read(f"{place.removeprefix('s3://lake/')}-reports/acme.html")
     assert page == (world.folder / "out" / "acme.html").read_bytes()
+    portal = bucket.read(f"{place.removeprefix('s3://lake/')}-reports/index.html")
+    assert portal == (world.folder / "out" / "index.html").read_bytes()
+    assert b'href="acme.html"' in portal
     assert pages == [round(len(page) / 1000, 1)] * 2
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from gsc_pipeline.days import utc_now
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.jobs import (
@@ -19,25 +17,17 @@ from gsc_pipeline.defs.jobs import (
     shared_run_tags,
     workspaces_of,
 )
-from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.lake.schemas import INDEX_COVERAGE, URL_INSPECTIONS
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import token_error
 from gsc_pipeline_tests.defs.conftest import Orchestra
-from gsc_pipeline_tests.instances import instance_on_files
 from gsc_pipeline_tests.replies import UNAVAILABLE
-from gsc_pipeline_tests.world import World, asks_token_for
+from gsc_pipeline_tests.world import asks_token_for
 
 
 @pytest.fixture
-def orchestra(tmp_path: Path) -> Iterator[Orchestra]:
-    """At the real time, which Dagster gives to the runs' ends."""
-    with (
-        World.serving(tmp_path, now=utc_now()) as world,
-        instance_on_files(tmp_path / "dagster") as instance,
-    ):
-        instance.add_dynamic_partitions(WORKSPACES, ["acme", "globex"])
-        yield Orchestra(world, instance, [world.workspace("acme"), world.workspace("globex")])
+def orchestra(orchestra_now: Orchestra) -> Orchestra:
+    return orchestra_now
 
 
 def run(orchestra: Orchestra, job: str, tags: dict[str, str]) -> dg.ExecuteInProcessResult:

@@ -151,8 +151,8 @@ def finished_runs(env: dict[str, str]) -> list[dg.DagsterRun]:
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
         runs = instance.get_runs(dg.RunsFilter(statuses=ended))
-    # Insights follow a tick by themselves.
-    return [run for run in runs if run.job_name != "gsc_insights"]
+    # Insights and the portal follow a tick by themselves.
+    return [run for run in runs if run.job_name not in ("gsc_insights", "gsc_portal")]
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from gsc_pipeline.report.charts import (
     Series,
     date_ticks,
     over_time,
+    readings,
     short,
     value_ticks,
 )
@@ -113,6 +115,37 @@ def test_provisional_days_are_dashed_on_a_band() -> None:
     assert len(list(chart.iter(f"{SVG}rect"))) == 2
     assert not list(drawn(series(5, 6, 7)).iter(f"{SVG}rect"))
     assert points(drawn(series(5, 6, provisional=2)), "polygon") == []
+
+
+def test_each_point_has_its_values_in_words() -> None:
+    one = series(5, math.nan, 1234, provisional=1)
+    assert [str(found) for found in readings(one)] == [
+        "Sun 15 Nov 2026: 5 clicks, 5 impressions",
+        "Mon 16 Nov 2026: no data",
+        "Tue 17 Nov 2026: 1,234 clicks, 1,234 impressions, may still change",
+    ]
+    mondays = pd.date_range("2026-11-02", "2026-11-09", freq="7D")
+    weeks = pd.DataFrame({"clicks": 1.0, "impressions": 1.0}, index=mondays)
+    assert readings(Series(weeks))[0].when == "Week from Mon 2 Nov 2026"
+    chart = ET.fromstring(over_time(one, WIDE, label="Clicks", with_values=True))
+    titles = [found.text for found in chart.iter(f"{SVG}title")]
+    assert titles == [str(found) for found in readings(one)]
+    # Two dots for each day with data: one in each panel.
+    assert len(list(chart.iter(f"{SVG}circle"))) == len(list(drawn(one).iter(f"{SVG}circle"))) + 4
+    assert not list(drawn(one).iter(f"{SVG}title"))
+
+
+def test_the_areas_of_the_points_fill_the_chart_without_gaps() -> None:
+    chart = ET.fromstring(over_time(series(*range(1, 92)), NARROW, label="Clicks", with_values=True))
+    areas = [
+        (float(area.attrib["x"]), float(area.attrib["width"]))
+        for group in chart.iter(f"{SVG}g")
+        for area in group.iter(f"{SVG}rect")
+        if group.attrib.get("class") == "point"
+    ]
+    assert len(areas) == 91
+    for (x, width), (following, _) in pairwise(areas):
+        assert following == pytest.approx(x + width, abs=0.21)
 
 
 def test_a_chart_of_zeros_has_an_axis() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import os
 import re
 import subprocess
@@ -21,6 +23,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.quality import DarkProperty
 from gsc_pipeline.lake.schemas import (
     CTR_GAP,
     DAILY_PERFORMANCE,
@@ -35,7 +38,7 @@ from gsc_pipeline.report.findings import FINDINGS, preview_columns
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.preview import preview_rows
 from gsc_pipeline.report.spreadsheets import csv_file
-from gsc_pipeline.report.write import write_report
+from gsc_pipeline.report.write import Reports, write_report
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import FeedType, QueryType
 from gsc_pipeline.simulator import SyntheticProperty
@@ -66,8 +69,11 @@ ACME = Workspace(
 )
 
 
-def written_files(lake: Lake, workspace: Workspace, folder: Path, **options: Any) -> list[Path]:
-    return [Path(file.address) for file in write_report(lake, workspace, str(folder), **options)]
+def written_files(
+    lake: Lake, workspace: Workspace, folder: Path, *, now: datetime, as_csv: bool = False
+) -> list[Path]:
+    how = Reports(str(folder), as_csv)
+    return [Path(file.address) for file in write_report(lake, workspace, how, now=now)]
 
 
 class Seen(HTMLParser):
@@ -83,7 +89,7 @@ class Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self._silent = tag == "style"
+        self._silent = tag in ("style", "script")
         self.links += [value or "" for name, value in attrs if name in ("href", "src", "srcset")]
         assert not [name for name, _ in attrs if name.startswith("on")]
 
@@ -239,8 +245,18 @@ def test_windows_that_are_not_counted_alike_are_named(data: ReportData) -> None:
     assert seen.words.count("The two windows are not counted alike:") == 3
 
 
-def test_the_page_has_no_external_resources_and_no_scripts(seen: Seen) -> None:
-    assert not {"script", "link", "img", "iframe", "object", "form"} & set(seen.tags)
+def scripts_and_hashes(html: str) -> tuple[list[str], list[str]]:
+    """The texts of the page's scripts, and the hashes that its security policy allows."""
+    return re.findall(r"<script>(.*?)</script>", html, re.DOTALL), re.findall(r"sha256-([\w+/=]+)", html)
+
+
+def test_the_page_has_no_external_resources_and_its_policy_allows_its_one_script(
+    seen: Seen, written: list[Path]
+) -> None:
+    (script,), (allowed,) = scripts_and_hashes(written[0].read_text(encoding="utf-8"))
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() == allowed
+    assert seen.tags.count("script") == 1
+    assert not {"link", "img", "iframe", "object", "form", "base"} & set(seen.tags)
     outside = [link for link in seen.links if not link.startswith("#")]
     assert outside
     assert all(
@@ -267,7 +283,8 @@ def test_hostile_texts_are_escaped(data: ReportData) -> None:
         *(f"https://acme.com/{text}" for text in HOSTILE[2:]),
     ]
     seen = Seen(page(replace(data, findings={**data.findings, STRIKING_DISTANCE: rows})))
-    assert not {"script", "img"} & set(seen.tags)
+    assert seen.tags.count("script") == 1
+    assert "img" not in seen.tags
     assert "<script>alert(1)</script>" in seen.words
     assert "{{ 7 * 7 }}" in seen.words
     assert "مرحبا بالعالم" in seen.words
@@ -276,10 +293,16 @@ def test_hostile_texts_are_escaped(data: ReportData) -> None:
     assert "Acme <b>& Söhne</b>" in seen.words
 
 
-def test_sections_without_rows_say_that_nothing_was_found(data: ReportData) -> None:
+def test_findings_without_rows_share_one_line(data: ReportData) -> None:
     empty = {table: rows.head(0) for table, rows in data.findings.items()}
     seen = Seen(page(replace(data, findings=empty)))
-    assert seen.words.count("Nothing found.") == 9
+    assert "Nothing found Within striking distance, Seen, but not clicked, Pages" in seen.text
+    assert not {"What to do:", "Query"} & set(seen.words)
+    one_more = Seen(page(replace(data, findings=empty | {CTR_GAP: data.findings[CTR_GAP]})))
+    assert one_more.words.count("What to do:") == 1
+    dark = DarkProperty("acme", "sc-domain:acme.com", "WEB", date(2026, 11, 10), 8, 40, 400)
+    seen = Seen(page(replace(data, findings=empty, dark=(dark,))))
+    assert "Unusual days (beside what stands at the top of this page), Index problems" in seen.text
 
 
 def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:
@@ -427,7 +450,7 @@ def test_a_site_whose_numbers_fell_to_nothing_is_the_first_line(tmp_path: Path, 
         f"sc-domain:dark.com (Web search) has had no impressions since {last}, for {days} days. "
         "In the four weeks before, it had "
     )
-    assert "Nothing found. Index problems" not in seen.text
+    assert not re.search(r"Nothing found [^.]*Unusual days(?! \(beside)", seen.text)
 
 
 def test_days_before_a_site_began_are_zero_not_unknown(tmp_path: Path) -> None:
@@ -487,6 +510,32 @@ def test_the_command_writes_the_report_and_prints_its_path(environment: dict[str
     assert all(file.is_file() for file in files)
     done = gsc({**environment, "GSC_REPORTS": "kept"}, "report", "acme")
     assert done.stdout == f"{Path('kept', 'acme.html')}\n"
+
+
+@pytest.fixture
+def synced(environment: dict[str, str]) -> dict[str, str]:
+    start = datetime.now(UTC) - timedelta(days=12)
+    assert gsc(environment, "sync", "--start", f"{start:%Y-%m-%d}").returncode == 0
+    return environment
+
+
+def test_the_command_writes_every_report_and_the_portal(synced: dict[str, str]) -> None:
+    linking = {**synced, "GSC_REPORTS": "every", "GSC_REPORTS_LINK_BACK": "true"}
+    done = gsc(linking, "report", "--all")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(Path("every", name)) for name in ("acme.html", "index.html")]
+    folder = Path(synced["HERE"], "every")
+    assert "acme.html" in Seen((folder / "index.html").read_text(encoding="utf-8")).links
+    assert "index.html" in Seen((folder / "acme.html").read_text(encoding="utf-8")).links
+    # For its client, the report of one workspace has no link to the portal.
+    assert gsc(linking, "report", "acme").returncode == 0
+    assert "index.html" not in Seen((folder / "acme.html").read_text(encoding="utf-8")).links
+
+
+@pytest.mark.parametrize("arguments", [[], ["acme", "--all"]])
+def test_the_command_expects_a_workspace_or_all(environment: dict[str, str], arguments: list[str]) -> None:
+    done = gsc(environment, "report", *arguments)
+    assert (done.returncode, done.stderr) == (2, "gsc: report: expected either a workspace, or --all\n")
 
 
 def test_the_command_rejects_an_unknown_workspace(environment: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from gsc_pipeline.report.totals import headline, outermost
+from gsc_pipeline.report.totals import choose, current_clicks, headline, headlines, outermost
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 LAST = pd.Timestamp("2026-11-17")
@@ -80,3 +80,33 @@ def test_the_change_from_zero_is_none() -> None:
     assert [found.previous.change(name) for name in ("clicks", "impressions", "ctr", "position")] == [
         None
     ] * 4
+
+
+def test_the_figures_of_many_workspaces_are_those_of_each_alone() -> None:
+    late = daily(200, site_url="https://late.com/")
+    late["data_date"] -= pd.Timedelta(days=40)
+    several = {
+        "acme": pd.concat([daily(56, provisional=2), daily(30, site_url="https://acme.org/")]),
+        "late": late,
+        "old": daily(500, site_url="https://old.com/"),
+        "none": daily(0, provisional=3, site_url="https://none.com/"),
+    }
+    rows = pd.concat([frame.assign(workspace=name) for name, frame in several.items()], ignore_index=True)
+    alone = {name: headline(frame, Thresholds()) for name, frame in several.items()}
+    assert headlines(rows, Thresholds()) == {name: one for name, one in alone.items() if one}
+    assert alone["none"] is None
+    assert alone["old"] is not None
+    assert alone["old"].year is not None
+
+
+def test_web_search_is_chosen_before_other_types_and_its_inner_properties_are_left_out() -> None:
+    domain, shop, news = "sc-domain:acme.com", "https://shop.acme.com/", "sc-domain:news.com"
+    assert choose({(domain, "WEB"): 1, (shop, "WEB"): 1, (news, "DISCOVER"): 9}) == ("WEB", [domain])
+    assert choose({(domain, "IMAGE"): 1, (news, "DISCOVER"): 9}) == ("DISCOVER", [news])
+
+
+def test_current_clicks_leave_out_what_ended_before_the_window() -> None:
+    ended = daily(60, site_url="https://ended.com/")
+    ended["data_date"] -= pd.Timedelta(days=28)
+    rows = pd.concat([daily(60), ended], ignore_index=True).assign(workspace="acme")
+    assert current_clicks(rows, Thresholds()) == {"acme": {("sc-domain:acme.com", "WEB"): 280}}

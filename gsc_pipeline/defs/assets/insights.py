@@ -40,6 +40,7 @@ from gsc_pipeline.workspaces.registry import Workspace
 if TYPE_CHECKING:
     from gsc_pipeline.insights.refresh import InsightsReport
     from gsc_pipeline.report.data import ReportData
+    from gsc_pipeline.report.write import Reports
 
 CLIENT_REPORT = "client_report"
 
@@ -96,7 +97,7 @@ def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRI
             if tables:
                 _refresh(run, tables, written, known, clock())
             if CLIENT_REPORT in selected:
-                _write_report(run, lake.open(), reports.place(), clock())
+                _write_report(run, lake.open(), reports.how(), clock())
 
         yield from process_workspaces(context, workspaces, retries, update)
 
@@ -128,7 +129,7 @@ def _refresh(
         run.materialize(table.name, metadata)
 
 
-def _write_report(run: WorkspaceRun, lake: Lake, place: str, now: datetime) -> None:
+def _write_report(run: WorkspaceRun, lake: Lake, how: "Reports", now: datetime) -> None:
     from gsc_pipeline.report.data import ReportError, report_data
     from gsc_pipeline.report.write import write_page
 
@@ -139,7 +140,7 @@ def _write_report(run: WorkspaceRun, lake: Lake, place: str, now: datetime) -> N
         run.context.log.warning(str(error))
         return
     try:
-        file = write_page(data, place)
+        file = write_page(data, how)
     except ReportError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     run.materialize(

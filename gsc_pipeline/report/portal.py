@@ -1,0 +1,175 @@
+"""The data of the portal: the figures and the state of every active workspace, read from the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from gsc_pipeline.insights.daily_performance import totals_by_day
+from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.windows import YEAR
+from gsc_pipeline.lake.errors import DamagedError
+from gsc_pipeline.lake.incremental import FILE, FileByFile
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.quality import DarkProperty, dark_properties
+from gsc_pipeline.lake.schemas import SYNC_LEDGER
+from gsc_pipeline.monitoring.freshness import (
+    AssetFreshness,
+    FreshnessInputs,
+    problem_texts,
+    search_data,
+)
+from gsc_pipeline.monitoring.health import is_lasting
+from gsc_pipeline.monitoring.status import WorkspaceState, workspace_states
+from gsc_pipeline.report.notes import went_dark
+from gsc_pipeline.report.totals import Headline, choose, current_clicks, headlines
+from gsc_pipeline.sync.failures import of_configured
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.thresholds import Thresholds
+
+WEEKS = 13
+"""The weeks of clicks that a row draws, up to the last day of its headline."""
+
+_COLUMNS = ("workspace", *SERIES, "data_date", "status", "clicks", "impressions", "position")
+_KEY = ["workspace", *SERIES]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The headline of a workspace, as in its report, and the clicks of its last weeks.
+
+    `weeks` begins with the oldest; None where a day is unknown.
+    """
+
+    search_type: str
+    headline: Headline
+    weeks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortalRow:
+    """One workspace. `figures` is None without a final day; `attention` is what needs a person."""
+
+    workspace: Workspace
+    figures: Figures | None
+    state: WorkspaceState
+    freshness: AssetFreshness
+    attention: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortalData:
+    """A row for each active workspace, in the order of the workspaces file."""
+
+    rows: tuple[PortalRow, ...]
+    made_at: datetime
+
+
+def portal_data(
+    lake: Lake, workspaces: Sequence[Workspace], *, stale_after: timedelta, now: datetime
+) -> PortalData:
+    """Read the data of the portal for the active ones among `workspaces`.
+
+    The figures are those of the ledger now. A report has the same ones once it is written after the last
+    sync. A damaged file affects only its workspace. Raises LakeError if the lake cannot be read.
+    """
+    active = [workspace for workspace in workspaces if workspace.active]
+    states = workspace_states(active, lake)
+    inputs = FreshnessInputs(states, lambda asset: {}, {}, now, stale_after)
+    figures = _figures(_daily(lake, active), active)
+    dark = _dark(lake, active, now)
+    return PortalData(
+        tuple(
+            PortalRow(
+                workspace,
+                figures.get(workspace.id),
+                state,
+                freshness,
+                _attention(state, freshness, [one for one in dark if one.workspace == workspace.id]),
+            )
+            for workspace, state, freshness in zip(
+                active, states, search_data(inputs, SYNC_LEDGER.name), strict=True
+            )
+        ),
+        now,
+    )
+
+
+def _daily(lake: Lake, active: Sequence[Workspace]) -> pd.DataFrame:
+    """The days of the ledger that the figures need, without what is no longer configured."""
+    longest = max((one.thresholds.window_days for one in active), default=0)
+    rows = FileByFile(
+        lake,
+        SYNC_LEDGER,
+        _COLUMNS,
+        # Two windows of a year ago, of a property that is a window late.
+        f"""SELECT {FILE}, {", ".join(_COLUMNS)} FROM rows
+            QUALIFY data_date > max(data_date) OVER (PARTITION BY workspace) - {YEAR + 3 * longest + 31}""",
+    ).read()
+    stored = rows.select(_COLUMNS).to_pandas(date_as_object=False)
+    keys = stored[_KEY].drop_duplicates()
+    kept = of_configured(list(keys.itertuples(index=False)), active)
+    return totals_by_day(stored.merge(pd.DataFrame(kept, columns=_KEY), on=_KEY))
+
+
+def _figures(daily: pd.DataFrame, active: Sequence[Workspace]) -> dict[str, Figures]:
+    by_thresholds: dict[Thresholds, list[str]] = {}
+    for workspace in active:
+        by_thresholds.setdefault(workspace.thresholds, []).append(workspace.id)
+    found: dict[str, Figures] = {}
+    for thresholds, ids in by_thresholds.items():
+        found |= _figures_of(daily[daily["workspace"].isin(ids)], thresholds)
+    return found
+
+
+def _figures_of(daily: pd.DataFrame, thresholds: Thresholds) -> dict[str, Figures]:
+    chosen = {name: choose(clicks) for name, clicks in current_clicks(daily, thresholds).items()}
+    keys = [
+        (name, site_url, search_type)
+        for name, (search_type, site_urls) in chosen.items()
+        for site_url in site_urls
+    ]
+    counted = daily.merge(pd.DataFrame(keys, columns=_KEY).astype(daily[_KEY].dtypes), on=_KEY)
+    made = headlines(counted, thresholds)
+    if not made:
+        return {}
+    weeks = _weeks(counted, made)
+    return {name: Figures(chosen[name][0], one, weeks[name]) for name, one in made.items()}
+
+
+def _weeks(counted: pd.DataFrame, made: Mapping[str, Headline]) -> dict[str, tuple[int | None, ...]]:
+    """For each workspace the clicks of its last weeks; a week with an unknown day is unknown."""
+    last = counted["workspace"].map({name: pd.Timestamp(one.last) for name, one in made.items()})
+    age = (last - counted["data_date"]).dt.days
+    recent = counted[age.between(0, 7 * WEEKS - 1)].assign(week=WEEKS - 1 - age // 7)
+    days = recent.groupby(["workspace", "week", "data_date"])["clicks"].sum()
+    sums = days.groupby(level=["workspace", "week"]).agg(["sum", "size"])
+    whole = sums.loc[sums["size"] == 7, "sum"].to_dict()
+    return {name: tuple(_whole(whole.get((name, week))) for week in range(WEEKS)) for name in made}
+
+
+def _whole(clicks: float | None) -> int | None:
+    return None if clicks is None else int(clicks)
+
+
+def _dark(lake: Lake, active: Sequence[Workspace], now: datetime) -> list[DarkProperty]:
+    try:
+        found = dark_properties(lake, [workspace.id for workspace in active], now=now)
+    except DamagedError:
+        # The state of the workspace names the damage.
+        return []
+    return of_configured(found, active)
+
+
+def _attention(
+    state: WorkspaceState, freshness: AssetFreshness, dark: Sequence[DarkProperty]
+) -> tuple[str, ...]:
+    """What needs a person, each with the next step. Failed days that the next sync reads again do not."""
+    lasting = [failure for failure in state.failures if not failure.days or is_lasting(state)]
+    found = [*problem_texts(state, lasting), *map(went_dark, dark)]
+    if freshness.is_late and not found:
+        found.append(freshness.problems)
+    return tuple(found)
