@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from gsc_pipeline.search_console.auth import (
     CredentialSource,
     OAuthEnvironment,
+    OAuthFile,
     ServiceAccountEnvironment,
     ServiceAccountFile,
     read_key,
@@ -223,13 +224,14 @@ class _Strict(BaseModel):
 class _Credentials(_Strict):
     service_account_file: Annotated[str, AfterValidator(_key_file)] | None = None
     service_account_env: Annotated[str, AfterValidator(_variable)] | None = None
+    oauth_file: Annotated[str, AfterValidator(_key_file)] | None = None
     oauth_env: Annotated[str, AfterValidator(_variable)] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> _Credentials:
         given = [name for name in type(self).model_fields if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError("expected exactly one of service_account_file, service_account_env, oauth_env")
+            raise ValueError(f"expected exactly one of {', '.join(type(self).model_fields)}")
         return self
 
     def source(self, folder: Path) -> CredentialSource:
@@ -237,6 +239,8 @@ class _Credentials(_Strict):
             return ServiceAccountFile(folder / self.service_account_file)
         if self.service_account_env:
             return ServiceAccountEnvironment(self.service_account_env)
+        if self.oauth_file:
+            return OAuthFile(folder / self.oauth_file)
         return OAuthEnvironment(str(self.oauth_env))
 
 

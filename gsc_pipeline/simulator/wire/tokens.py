@@ -55,7 +55,7 @@ class Tokens:
         return token_error("unsupported_grant_type", f"Invalid grant_type: {grant_type}")
 
     def subject(self, authorization: str) -> str | None:
-        """Who an `Authorization` header stands for: a client e-mail, client id or account; None if invalid."""
+        """Who an `Authorization` header stands for: client e-mail, client id or account; None if invalid."""
         scheme, _, token = authorization.partition(" ")
         with self._lock:
             subject, expires, grant = self._granted.get(token.strip(), (None, None, None))
