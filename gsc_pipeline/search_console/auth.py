@@ -183,6 +183,22 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
     return credentials  # type: ignore[no-any-return]
 
 
+def source_in(path: Path) -> ServiceAccountFile | OAuthFile:
+    """The credential in a file: a service account's key, or what `gsc login` wrote.
+
+    Raises CredentialUnusableError if it is neither.
+    """
+    is_user = "refresh_token" in read_json_file(f"key file {path}", path)
+    source = OAuthFile(path) if is_user else ServiceAccountFile(path)
+    read_key(source)
+    return source
+
+
+def account_of(source: CredentialSource) -> str:
+    """Whom to add as a user in Search Console. Raises CredentialUnusableError if the key cannot be read."""
+    return str(read_key(source).get("client_email", "the account that signed in"))
+
+
 def token_uri_of(source: CredentialSource) -> str:
     """The token endpoint in the key. Raises CredentialUnusableError if the key cannot be read."""
     return str(_key(source)["token_uri"])
@@ -311,11 +327,8 @@ class TokenSource:
                 self._transport, url, body or b"", now=self._clock(), method=method, headers=headers
             )
         except InvalidGrantError as error:
-            cause = f"{self._source}: {error.cause}"
-            is_user = isinstance(self._source, OAuthSource)
-            raise InvalidGrantError(
-                cause, f"sign in again: {self._source.sign_in}" if is_user else ""
-            ) from None
+            again = f"sign in again: {self._source.sign_in}" if isinstance(self._source, OAuthSource) else ""
+            raise InvalidGrantError(f"{self._source}: {error.cause}", again) from None
         except CredentialUnusableError as error:
             raise CredentialUnusableError(f"{self._source}: {error.cause}") from None
         if token.expires_in is not msgspec.UNSET:

@@ -73,6 +73,11 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
         raise ConfigurationError(
             str(path), [f"cannot be read ({cause}): set GSC_WORKSPACES_FILE to a workspaces file"]
         ) from None
+    return parse_workspaces(text, path)
+
+
+def parse_workspaces(text: str, path: Path) -> tuple[Workspace, ...]:
+    """The workspaces in the text of a workspaces file at `path`. Raises ConfigurationError as above."""
     try:
         document = yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
