@@ -25,19 +25,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"days"},
     "demo": {"days", "simulator"},
     "search_console": {"days", "state", "text"},
-    "workspaces": {"settings", "search_console"},
+    "workspaces": {"settings", "search_console", "text"},
     "sync": {"days", "lake", "search_console", "state", "workspaces"},
     "insights": {"days", "lake", "workspaces"},
     "monitoring": {"days", "lake", "search_console", "settings", "state", "sync", "text", "workspaces"},
     "report": {"days", "insights", "lake", "monitoring", "sync", "text", "workspaces"},
-    "bootstrap": {"days", "lake", "monitoring", "search_console", "settings", "state", "sync", "workspaces"},
+    "bootstrap": {
+        "days", "lake", "monitoring", "search_console", "settings", "state", "sync", "text", "workspaces",
+    },
     "defs": {
         "bootstrap", "days", "insights", "lake", "monitoring", "report", "search_console", "settings",
         "state", "sync", "workspaces",
     },
     "cli": {
-        "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "settings", "simulator", "state",
-        "sync", "text", "workspaces",
+        "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "search_console", "settings",
+        "simulator", "state", "sync", "text", "workspaces",
     },
     "definitions": {"defs"},
 }  # fmt: skip
