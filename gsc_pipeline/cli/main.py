@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import dotenv_values
 
+from gsc_pipeline.cli.init import init
+from gsc_pipeline.cli.login import login
+from gsc_pipeline.cli.logs import settings_with_log as _settings_with_log
+from gsc_pipeline.cli.workspaces import workspaces_app
 from gsc_pipeline.errors import PipelineError
-from gsc_pipeline.settings import ConfigurationError, Settings, folder_or_uri, load_settings
+from gsc_pipeline.settings import ConfigurationError, folder_or_uri, load_settings
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.secrets import masked
 
@@ -44,6 +46,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(init)
+app.command()(login)
+app.add_typer(workspaces_app)
 
 
 def main() -> None:
@@ -81,37 +86,24 @@ def sync(
 ) -> None:
     """Bring the lake's copy of the workspaces up to date."""
     from gsc_pipeline.bootstrap import Services
-    from gsc_pipeline.cli.display import SyncDisplay
+    from gsc_pipeline.cli.syncing import run_sync
     from gsc_pipeline.days import pacific_today, utc_now
     from gsc_pipeline.lake.arrow_process import prepare_arrow
-    from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+    from gsc_pipeline.sync.sync_all import SyncFatalError
     from gsc_pipeline.workspaces.registry import load_workspaces, select
 
     prepare_arrow()
     settings = _settings_with_log()
     window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
     selected = select(load_workspaces(settings.workspaces_file), workspaces or [])
-    services = Services(settings)
-    display = SyncDisplay(quiet=as_json)
     try:
-        with _interrupted_by_sigterm(), display:
-            summary = sync_all(
-                selected,
-                window,
-                services.opener(by_person=True),
-                services.lake,
-                options=services.sync_options(full=full),
-                on_progress=display.progress,
-                on_report=display.report,
-            )
+        summary = run_sync(Services(settings), selected, window, full=full, quiet=as_json)
     except SyncFatalError as error:
         if as_json:
             typer.echo(json.dumps(error.as_json()))
         raise
     if as_json:
         typer.echo(json.dumps(summary.as_json()))
-    else:
-        display.summary(summary)
 
 
 @app.command()
@@ -428,33 +420,6 @@ def _read_env_file() -> None:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(".env", [f"cannot be read ({cause})"]) from None
     os.environ.update({name: value for name, value in given.items() if value is not None})
-
-
-def _settings_with_log() -> Settings:
-    """The settings, with logging configured as they say."""
-    from gsc_pipeline.cli.logs import configure_logging
-
-    settings = load_settings()
-    configure_logging(settings.log_format, settings.log_level)
-    return settings
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        if received:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _warn_if_empty(lake: Lake) -> None:

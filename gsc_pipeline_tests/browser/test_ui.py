@@ -5,27 +5,19 @@ Screenshots are saved in `screenshots/`.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from gsc_pipeline_tests.browser.prepared import REFUSED, ROOT, Prepared, prepared
-from gsc_pipeline_tests.waiting import HANG_SECONDS
+from gsc_pipeline_tests.browser.chromium import WINDOW, needs_chromium, opened_page, picture, playwright
+from gsc_pipeline_tests.browser.prepared import REFUSED, Prepared, prepared
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = playwright.Page
 expect = playwright.expect
 
-SCREENSHOTS = ROOT / "screenshots"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 GROUPS = ("search_console", "insights", "report")
-WINDOW = {"width": 1500, "height": 850}
 
-pytestmark = [
-    pytest.mark.soak,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.soak, needs_chromium]
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +28,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
 
 @pytest.fixture(scope="module")
 def page(shown: Prepared) -> Iterator[Page]:
-    """One browser, created last: its event loop tolerates no other in this thread."""
-    SCREENSHOTS.mkdir(exist_ok=True)
-    with playwright.sync_playwright() as driver:
-        # For root, as in a container, there is no sandbox.
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport=WINDOW)
-        page.set_default_timeout(HANG_SECONDS * 1000)
-        expect.set_options(timeout=HANG_SECONDS * 1000)
+    with opened_page() as page:
         yield page
-        browser.close()
 
 
 def sees(page: Page, *texts: str) -> None:
     for text in texts:
         expect(page.get_by_text(text).filter(visible=True).first).to_be_visible()
-
-
-def picture(page: Page, name: str) -> None:
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def test_lineage_reads_from_the_api_tables_over_the_insights_to_the_report(

@@ -1,0 +1,61 @@
+"""A sync that a person started: its display, and what Ctrl-C and SIGTERM do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gsc_pipeline.cli.display import SyncDisplay
+from gsc_pipeline.sync.sync_all import sync_all
+
+if TYPE_CHECKING:
+    from gsc_pipeline.bootstrap import Services
+    from gsc_pipeline.days import Window
+    from gsc_pipeline.sync.report import SyncSummary
+    from gsc_pipeline.workspaces.registry import Workspace
+
+
+def run_sync(
+    services: Services,
+    selected: Sequence[Workspace],
+    window: Window,
+    *,
+    full: bool = False,
+    quiet: bool = False,
+) -> SyncSummary:
+    """Sync the workspaces, show the progress, and unless `quiet` the outcome. Raises SyncFatalError."""
+    display = SyncDisplay(quiet=quiet)
+    with _interrupted_by_sigterm(), display:
+        summary = sync_all(
+            selected,
+            window,
+            services.opener(by_person=True),
+            services.lake,
+            options=services.sync_options(full=full),
+            on_progress=display.progress,
+            on_report=display.report,
+        )
+    if not quiet:
+        display.summary(summary)
+    return summary
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block."""
+    received: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if received:
+            os.kill(os.getpid(), signal.SIGTERM)
