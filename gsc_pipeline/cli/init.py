@@ -37,7 +37,7 @@ MOST_ASKED = 10
 """The most properties whose queries are asked for."""
 
 EACH = "each"
-YES, NO = "yes", "no"
+YES, NO, NONE = "yes", "no", "none"
 
 
 class InitError(PipelineError):
@@ -287,15 +287,13 @@ class Setup:
         is_one = len(self.chosen) == 1
 
         def read(answer: list[str]) -> None:
-            taken = dict.fromkeys(proposed, tuple(answer)) or {one.id: tuple(answer) for one in self.chosen}
-            if not is_one and answer == [YES]:
-                taken = proposed
-            elif answer == ["none"]:
-                taken = dict.fromkeys(taken, ())
-            self.chosen = [replace(one, brand_terms=taken[one.id]) for one in self.chosen]
+            terms = dict.fromkeys([one.id for one in self.chosen], () if answer == [NONE] else tuple(answer))
+            if given is None and not is_one:
+                terms = proposed if _yes_or_no(answer, no=NONE) else dict.fromkeys(proposed, ())
+            self.chosen = [replace(one, brand_terms=terms[one.id]) for one in self.chosen]
 
         if is_one:
-            default = list(next(iter(proposed.values()), ())) or ["none"]
+            default = list(next(iter(proposed.values()), ())) or [NONE]
             self._questions.ask("Brand terms, which brand queries contain, or none", default, given, read)
             return
         for id_, terms in proposed.items():
@@ -342,9 +340,11 @@ class Setup:
         from gsc_pipeline.workspaces.editing import new_file
 
         file = self._settings.workspaces_file
-        texts = {file: (new_file(self.chosen, file), 0o644)}
+        texts: dict[Path, tuple[str, int]] = {}
+        # First: a setup that was killed after it can be run again, which the workspaces file would refuse.
         if (variables := self._env_file()) is not None:
             texts[variables[0]] = (variables[1], PRIVATE)
+        texts[file] = (new_file(self.chosen, file), 0o644)
         for path in texts:
             if path.exists():
                 raise InitError(f"{path} exists and is kept; nothing was written")
@@ -432,11 +432,18 @@ def _first_sync(services: Services, workspaces: Sequence[Workspace], questions: 
 
 
 def _write_reports(services: Services, workspaces: Sequence[Workspace]) -> None:
+    """Write the reports. A workspace without data yet has none, and the setup is good all the same."""
+    from gsc_pipeline.cli.display import warn
+    from gsc_pipeline.report.data import ReportError
     from gsc_pipeline.report.write import write_report
 
     for workspace in workspaces:
-        for file in write_report(services.lake, workspace, services.settings.reports, now=services.clock()):
-            typer.echo(file.address)
+        try:
+            files = write_report(services.lake, workspace, services.settings.reports, now=services.clock())
+        except ReportError as error:
+            warn(str(error))
+            continue
+        typer.echo(files[0].address)
 
 
 def _print_next_steps(services: Services, setup: Setup) -> None:
@@ -455,10 +462,10 @@ Next:
     )
 
 
-def _yes_or_no(answer: list[str]) -> bool:
+def _yes_or_no(answer: list[str], *, no: str = NO) -> bool:
     word = " ".join(answer).lower()
-    if word not in (YES, NO, "y", "n"):
-        raise InitError(f"{word!r}: expected yes or no")
+    if word not in (YES, "y", no, NO, "n"):
+        raise InitError(f"{word!r}: expected {YES} or {no}")
     return word in (YES, "y")
 
 

@@ -25,8 +25,8 @@ CLIENT = Path("client_secret.json")
 OUT = Path("secrets/google.json")
 """Where the refresh token goes if no place is named."""
 
-# A port on which nothing listens on most machines. Google accepts any port of the loopback address.
-_NOBODY = "http://127.0.0.1:9/"
+# A reserved port, on which nothing listens. Google accepts any port of the loopback address.
+_NOBODY = "http://127.0.0.1:49151/"
 
 NoBrowser = Annotated[
     bool,
@@ -99,8 +99,8 @@ def _in_browser(services: Services, client: OAuthClient, transport: Transport) -
     with loopback() as listener:
         attempt = SignIn(client, listener.redirect_uri)
         typer.echo(
-            "Opening your browser. If none opens, open this address in a browser on this machine:\n"
-            f"{attempt.address}"
+            "Opening your browser. If none opens, open this address in a browser on this machine; on a "
+            f"server, use --no-browser.\n{attempt.address}"
         )
         # In a thread, because a browser of the terminal is waited for.
         threading.Thread(target=webbrowser.open, args=(attempt.address,), daemon=True).start()

@@ -108,4 +108,4 @@ def _name(site_url: str) -> str:
 
 def how_to_add(source: CredentialSource) -> str:
     """How to let a credential read a property."""
-    return f"add {account_of(source)} in Search Console: Settings, Users and permissions, Add user"
+    return f"add {account_of(source)} as a user in Search Console (Settings, Users and permissions)"

@@ -116,7 +116,7 @@ def test_without_a_browser_the_address_that_the_browser_ends_at_is_pasted(served
     with login(served, "--no-browser") as (process, address):
         page.goto(address)
         # Nothing listens at the redirect: the address is all that the person gets.
-        with page.expect_request(lambda request: request.url.startswith("http://127.0.0.1:9/")) as ended:
+        with page.expect_request(lambda request: request.url.startswith("http://127.0.0.1:49151/")) as ended:
             page.get_by_role("button", name="Allow").click()
         assert outcome(process, f"{ended.value.url}\n")[0] == 0
     assert FILE.exists()

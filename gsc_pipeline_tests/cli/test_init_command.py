@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.search_console.auth import OAuthFile
-from gsc_pipeline.simulator import Reply, SyntheticProperty, google_error, write_oauth_client
+from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, write_oauth_client
 from gsc_pipeline.simulator.wire.authorization import ACCOUNTS
 from gsc_pipeline.workspaces.registry import load_workspaces
 from gsc_pipeline_tests.cli.conftest import Gsc
@@ -140,7 +140,7 @@ def test_wrong_answers_are_explained_and_asked_again(served: World) -> None:
     talk = [
         ("Key file", "none.json", "none.json does not exist"),
         ("Key file", "notes.txt", "is not a JSON key as Google issues it"),
-        ("Key file", "secrets/nobody.json", "add nobody@example.com in Search Console"),
+        ("Key file", "secrets/nobody.json", "add nobody@example.com as a user"),
         ("Key file", KEY, ""),
         ("numbers (all)", "7", "7: expected all, or some of"),
         ("numbers (all)", OTHERS, f"{OTHERS}: expected all, or some of"),
@@ -167,6 +167,25 @@ def test_wrong_answers_are_explained_and_asked_again(served: World) -> None:
     (shop,) = load_workspaces(Path("workspaces.yaml"))
     assert (shop.id, shop.properties, shop.brand_terms) == ("shop-acme", (SHOP,), ())
     assert not Path("reports").exists()
+
+
+@pytest.mark.soak
+def test_a_workspace_for_each_property_has_its_own_brand_terms_or_none(served: World) -> None:
+    with in_terminal(
+        served, "--key-file", KEY, "--property", "all", "--lake", "data/lake", "--no-report"
+    ) as screen:
+        screen.shows("Id of the workspace")
+        screen.type("each")
+        screen.shows("Search types")
+        screen.type("")
+        shown = screen.shows("Use these brand terms? (yes, none)")
+        screen.type("acme shop")
+        screen.shows("'acme shop': expected yes or none")
+        screen.type("none")
+        code, rest = screen.ends()
+    assert code == 0, rest
+    assert "shop-acme: acme" in shown
+    assert [one.brand_terms for one in load_workspaces(Path("workspaces.yaml"))] == [(), ()]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +222,7 @@ def test_an_interrupt_at_any_question_leaves_nothing(served: World, answered: in
         (("--yes", "--key-file", KEY, "--one-each", "--workspace", "a"), 2, "either --workspace or"),
         (("--yes", "--key-file", "none.json"), 1, "none.json does not exist: name a key file"),
         (("--yes", "--key-file", "notes.txt"), 1, "key file notes.txt is not a JSON key"),
-        (("--yes", "--key-file", "secrets/nobody.json"), 1, "add nobody@example.com in Search Console"),
+        (("--yes", "--key-file", "secrets/nobody.json"), 1, "add nobody@example.com as a user"),
         (("--yes", "--key-file", KEY, "--property", OTHERS), 1, f"{OTHERS}: expected all, or some of {ACME}"),
         (("--yes", "--key-file", KEY, "--workspace", "No Slug"), 1, "'No Slug': expected lower-case letters"),
         (("--yes", "--key-file", KEY, "--search-type", "web2"), 1, "'web2': expected one of web, image"),
@@ -260,15 +279,26 @@ def test_an_env_file_that_has_all_is_kept_and_needs_nothing(served: World, gsc: 
     assert Path("mine").is_dir()
 
 
-def test_a_file_that_cannot_be_written_takes_the_others_back(served: World, gsc: Gsc) -> None:
+@pytest.mark.parametrize("file", [".env", "workspaces.yaml"])
+def test_a_file_that_cannot_be_written_takes_the_other_back(served: World, gsc: Gsc, file: str) -> None:
     # A link to nothing: there is no file, and none can be made.
-    Path(".env").symlink_to("nowhere/.env")
+    Path(file).symlink_to("nowhere/file")
     done = gsc("init", "--yes", "--key-file", KEY, env=environment(served))
     assert done.code == 1
-    assert done.err.startswith("gsc: .env cannot be written")
+    assert done.err.startswith(f"gsc: {file} cannot be written")
     assert done.err.endswith("nothing was written\n")
-    assert not Path("workspaces.yaml").exists()
-    assert Path(".env").is_symlink()
+    assert written() == {file}
+    assert Path(file).is_symlink()
+
+
+def test_a_setup_that_was_killed_after_its_first_file_can_be_run_again(served: World, gsc: Gsc) -> None:
+    options = ("init", "--yes", "--key-file", KEY, "--no-report")
+    assert gsc(*options, env=environment(served)).code == 0
+    env_file = Path(".env").read_text()
+    Path("workspaces.yaml").unlink()
+    assert gsc(*options, env=environment(served)).code == 0
+    assert Path(".env").read_text() == env_file
+    assert ".env.gsc" not in written()
 
 
 def test_a_sync_that_fails_is_one_line_and_the_files_stay(served: World, gsc: Gsc) -> None:
@@ -280,6 +310,17 @@ def test_a_sync_that_fails_is_one_line_and_the_files_stay(served: World, gsc: Gs
     assert "gsc sync" in done.err.splitlines()[-1]
     assert written() >= {"workspaces.yaml", ".env"}
     assert not Path("reports").exists()
+
+
+def test_a_site_without_data_is_set_up_and_has_no_report_yet(served: World, gsc: Gsc) -> None:
+    def without_rows(call: Call) -> Reply | None:
+        return Reply(200, {"responseAggregationType": "byProperty"}) if call.kind == "query" else None
+
+    served.faults.append(without_rows)
+    done = gsc("init", "--yes", "--key-file", KEY, env=environment(served))
+    assert done.code == 0, done.err
+    assert "gsc: warning: acme: " in done.err
+    assert "gsc sync --start" in done.out
 
 
 def test_an_api_that_is_down_is_one_line_and_nothing_is_written(served: World, gsc: Gsc) -> None:

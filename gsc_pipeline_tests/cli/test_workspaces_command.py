@@ -44,7 +44,7 @@ def test_check_names_what_each_workspace_may_read_and_the_next_step(served: Worl
     assert (done.code, found["ok"]) == (1, False)
     by_id = {one["workspace"]: one for one in found["workspaces"]}
     assert list(by_id) == ["acme", "globex"]
-    add = "add acme@example.com in Search Console: Settings, Users and permissions, Add user"
+    add = "add acme@example.com as a user in Search Console (Settings, Users and permissions)"
     assert [tuple(one.values()) for one in by_id["acme"]["properties"]] == [
         ("sc-domain:acme.com", "owner", True, None),
         ("https://old.acme.com/", "unverified", False, f"verify the property, or {add}"),
@@ -67,7 +67,7 @@ def test_check_reports_a_dead_credential_and_still_checks_the_others(served: Wor
     found = json.loads(gsc("workspaces", "check", "--json", env=env).out)["workspaces"]
     assert [one["ok"] for one in found] == [False, True, False]
     assert "invalid_grant" in found[0]["error"]
-    assert found[2]["error"].startswith("may read no property; add nothing@example.com in Search Console")
+    assert found[2]["error"].startswith("may read no property; add nothing@example.com as a user")
 
 
 def test_check_asks_once_for_each_credential(served: World, gsc: Gsc) -> None:
