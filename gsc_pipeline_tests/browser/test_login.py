@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,10 +17,10 @@ from gsc_pipeline.search_console.auth import OAuthFile
 from gsc_pipeline.simulator import SyntheticProperty, write_oauth_client
 from gsc_pipeline.simulator.wire.authorization import ACCOUNTS
 from gsc_pipeline_tests.browser.chromium import needs_chromium, opened_page, picture, playwright
+from gsc_pipeline_tests.cli.test_login_command import signing_in
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World
 
-GSC = str(Path(sys.executable).with_name("gsc"))
 FILE = Path("secrets/acme.json")
 OTHER = "second@example.com"
 
@@ -49,18 +47,9 @@ def page() -> Iterator[Any]:
 
 @contextmanager
 def login(world: World, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, which waits for the browser, and the address that it opens."""
-    env = {**os.environ, **world.environment(), "BROWSER": "true"}
-    with subprocess.Popen(
-        [GSC, "login", "--out", str(FILE), *options],
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        address = next(line for line in process.stdout if line.startswith("http")).strip()
+    """The command, and the address that it opens: in no browser but the test's."""
+    env = {**world.environment(), "BROWSER": "true"}
+    with signing_in(env, "--out", str(FILE), *options) as (process, address):
         yield process, address
 
 

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -53,6 +54,21 @@ def login(world: World, *options: str, **process: object) -> subprocess.Complete
     )
 
 
+@contextmanager
+def signing_in(env: dict[str, str], *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, which waits for an answer, and the address that it prints."""
+    with subprocess.Popen(
+        [GSC, "login", *options],
+        env={**os.environ, **env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield process, next(line for line in process.stdout if line.startswith("http")).strip()
+
+
 def refresh_tokens(world: World) -> list[str]:
     return [
         call.body["refresh_token"] for call in world.simulator.calls if "refresh_token" in (call.body or {})
@@ -94,17 +110,7 @@ def test_a_workspace_syncs_after_a_sign_in_and_says_how_to_sign_in_again_when_it
 
 
 def test_without_a_browser_the_address_is_printed_and_the_redirect_is_pasted(served: World) -> None:
-    command = [GSC, "login", "--no-browser", "--out", "secrets/acme.json"]
-    with subprocess.Popen(
-        command,
-        env={**os.environ, **environment(served)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        address = next(line for line in process.stdout if line.startswith("http")).strip()
+    with signing_in(environment(served), "--no-browser", "--out", "secrets/acme.json") as (process, address):
         another = "http://127.0.0.1:49151/?code=c&state=guessed"
         _, errors = process.communicate(f"{another}\n{consent(address)}\n", timeout=HANG_SECONDS)
     assert process.returncode == 0, errors
