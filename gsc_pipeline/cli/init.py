@@ -262,7 +262,9 @@ class Setup:
         return found
 
     def lake(self, given: str | None) -> None:
-        """Ask where the tables are to be."""
+        """Ask where the tables are to be. A lake that is there already must be readable."""
+        from gsc_pipeline.lake.lake import Lake
+        from gsc_pipeline.lake.schemas import SYNC_LEDGER
 
         def read(answer: str) -> None:
             try:
@@ -271,6 +273,7 @@ class Setup:
                 raise SetupError(f"{answer!r}: {error}") from None
             if is_folder(answer):
                 _check_folder(Path(answer.removeprefix("file://")))
+            Lake(answer).dataset(SYNC_LEDGER)
 
         self._questions.ask("Lake: a folder, s3://, gs:// or az://", self._settings.lake, given, read)
 

@@ -243,6 +243,16 @@ def test_scripted_mistakes_are_one_line_and_write_nothing(
     assert written() == set()
 
 
+def test_a_bucket_that_does_not_answer_is_one_line_and_nothing_is_written(served: World, gsc: Gsc) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ALLOW_HTTP": "true"}
+    env = environment(served) | keys | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    done = gsc("init", "--yes", "--key-file", KEY, "--lake", "s3://nowhere/lake", env=env)
+    assert done.code == 1
+    assert done.err.startswith("gsc: cannot read s3://nowhere/lake")
+    assert done.err.count("\n") == 1
+    assert written() == set()
+
+
 def test_a_workspaces_file_that_exists_is_kept_and_nothing_is_asked(served: World, gsc: Gsc) -> None:
     Path("workspaces.yaml").write_text("mine")
     done = gsc("init", "--yes", "--key-file", KEY, env=environment(served))

@@ -150,6 +150,17 @@ def test_consent_gives_a_credential_that_reads_what_the_account_may_read(
         assert [site.site_url for site in console.sites()] == ["sc-domain:globex.com"]
 
 
+def test_several_accounts_have_a_file_each_and_read_their_own_properties(google: Google) -> None:
+    for account in (ANN, BOB):
+        attempt = google.sign_in()
+        code = attempt.code_of(consent(attempt.address, account=account))
+        write_credential(google.folder / account, google.exchange(attempt, code))
+    for account, site_url in ((ANN, "sc-domain:acme.com"), (BOB, "sc-domain:globex.com")):
+        source = OAuthFile(google.folder / account)
+        with closing(HttpSearchConsole(source, base_url=google.url)) as console:
+            assert [site.site_url for site in console.sites()] == [site_url]
+
+
 def test_the_request_asks_for_read_access_offline_with_pkce_and_a_choice_of_account(google: Google) -> None:
     query = dict(parse_qsl(urlsplit(google.sign_in().address).query))
     assert query["scope"] == SCOPE
