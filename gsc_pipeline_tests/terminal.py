@@ -37,17 +37,18 @@ class Terminal:
     def type(self, line: str) -> None:
         self.screen.send(f"{line}\n")
 
-    def interrupt(self, until: str) -> None:
-        """Send SIGINT until the text appears: Python loses one that arrives as it begins to read a line."""
+    def interrupt(self, until: str | None = None) -> None:
+        """Send SIGINT until the text appears, or the end: Python misses one as it begins to read a line."""
         for _ in range(int(HANG_SECONDS / RESENT_SECONDS)):
             self.process.send_signal(signal.SIGINT)
-            if self.screen.expect_exact([until, pexpect.TIMEOUT], timeout=RESENT_SECONDS) == 0:
+            if self.screen.expect_exact([until or pexpect.EOF, pexpect.TIMEOUT], timeout=RESENT_SECONDS) == 0:
                 return
         raise AssertionError(f"no {until!r} after SIGINT: {self.screen.before}")
 
     def ends(self) -> tuple[int, str]:
         """The exit code, and what was printed since the last text that was waited for."""
-        self.screen.expect(pexpect.EOF)
+        if not self.screen.flag_eof:
+            self.screen.expect(pexpect.EOF)
         return self.process.wait(HANG_SECONDS), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", str(self.screen.before))
 
 

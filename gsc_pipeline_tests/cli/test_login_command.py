@@ -19,6 +19,7 @@ from gsc_pipeline.simulator import SyntheticProperty, write_oauth_client
 from gsc_pipeline.simulator.wire.authorization import ACCOUNTS
 from gsc_pipeline_tests.cli.conftest import Gsc
 from gsc_pipeline_tests.consent import consent
+from gsc_pipeline_tests.terminal import terminal
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World
 
@@ -123,6 +124,19 @@ def test_without_an_answer_nothing_is_written(served: World) -> None:
     done = login(served, "--no-browser", "--out", "secrets/acme.json", stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     assert "gsc: no address was given: sign in again" in done.stderr
+    assert not Path("secrets").exists()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("option", [(), ("--no-browser",)], ids=["browser", "no browser"])
+def test_an_interrupt_while_it_waits_writes_nothing(served: World, option: tuple[str, ...]) -> None:
+    env = environment(served) | {"BROWSER": "true"}
+    with terminal([GSC, "login", *option], env=env, folder=Path()) as screen:
+        screen.shows("code_challenge_method=S256")
+        screen.interrupt(None)
+        code, rest = screen.ends()
+    assert code == 130
+    assert "Traceback" not in rest
     assert not Path("secrets").exists()
 
 
