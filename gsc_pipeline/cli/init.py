@@ -156,8 +156,8 @@ class Setup:
         ]
         print_rows(["", "property", "permission"], rows)
 
-        def read(answer: list[str]) -> None:
-            if answer == ["all"]:
+        def read(answer: Sequence[str]) -> None:
+            if list(answer) == ["all"]:
                 self._site_urls = readable
                 return
             numbered = {str(number): site_url for number, site_url in enumerate(readable, 1)}
@@ -199,7 +199,7 @@ class Setup:
         """Ask which search types to sync."""
         from dataclasses import replace
 
-        def read(answer: list[str]) -> None:
+        def read(answer: Sequence[str]) -> None:
             types = parse_search_types(answer)
             self.chosen = [replace(one, search_types=types) for one in self.chosen]
             self._check()
@@ -223,8 +223,8 @@ class Setup:
                 for one in self.chosen
             }
 
-        def read(answer: list[str]) -> None:
-            terms = () if answer == [NONE] else tuple(answer)
+        def read(answer: Sequence[str]) -> None:
+            terms = () if list(answer) == [NONE] else tuple(answer)
             self.chosen = [replace(one, brand_terms=terms) for one in self.chosen]
 
         def read_whether(answer: str) -> None:

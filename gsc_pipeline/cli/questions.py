@@ -11,6 +11,7 @@ import typer
 
 from gsc_pipeline.errors import PipelineError
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 YES, NO = "yes", "no"
@@ -33,44 +34,36 @@ class Questions:
 
     def ask(self, question: str, default: str, given: str | None, read: Callable[[str], T]) -> T:
         """What `read` makes of the answer, a text."""
-        from gsc_pipeline.cli.display import warn
-        from gsc_pipeline.search_console.errors import SearchConsoleError
-
-        answer = given if given is not None or self._is_interactive else default
-        while True:
-            if answer is None:
-                answer = _typed(question, default)
-            try:
-                return read(answer)
-            except (PipelineError, SearchConsoleError) as error:
-                if not self._is_interactive:
-                    raise SetupError(str(error)) from None
-                warn(str(error))
-                default, answer = default or answer, None
+        return self._ask(question, default, given, str, read)
 
     def ask_some(
         self,
         question: str,
         default: Sequence[str],
         given: Sequence[str] | None,
-        read: Callable[[list[str]], T],
+        read: Callable[[Sequence[str]], T],
     ) -> T:
         """What `read` makes of the answer, a list of texts, typed with commas between them."""
+        return self._ask(question, ", ".join(default), given, _parts, read)
 
-        def split(text: str) -> T:
-            return read([part.strip() for part in text.split(",") if part.strip()])
+    def _ask(
+        self, question: str, default: str, given: A | None, parse: Callable[[str], A], read: Callable[[A], T]
+    ) -> T:
+        from gsc_pipeline.cli.display import warn
+        from gsc_pipeline.search_console.errors import SearchConsoleError
 
-        if given is not None:
-            # An option may hold a comma. If it is refused, the question is asked.
+        answer = given
+        while True:
+            if answer is None:
+                answer = parse(_typed(question, default) if self._is_interactive else default)
             try:
-                return read(list(given))
-            except PipelineError as error:
+                return read(answer)
+            except (PipelineError, SearchConsoleError) as error:
                 if not self._is_interactive:
                     raise SetupError(str(error)) from None
-                from gsc_pipeline.cli.display import warn
-
                 warn(str(error))
-        return self.ask(question, ", ".join(default), None, split)
+                # What has no default is asked with the last answer: its cause may have been removed since.
+                default, answer = default or str(answer), None
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -88,6 +81,10 @@ def yes_or_no(answer: str, *, no: str = NO) -> bool:
     if answer.lower() not in (YES, "y", no, NO, "n"):
         raise SetupError(f"{answer!r}: expected {YES} or {no}")
     return answer.lower() in (YES, "y")
+
+
+def _parts(text: str) -> Sequence[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _typed(question: str, default: str) -> str:

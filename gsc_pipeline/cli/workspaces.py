@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -146,7 +147,7 @@ def check(
         sys.exit(FAILED)
 
 
-def parse_search_types(names: list[str]) -> tuple[SearchType, ...]:
+def parse_search_types(names: Sequence[str]) -> tuple[SearchType, ...]:
     """The search types of these names, as the API spells them. Raises ConfigurationError."""
     from gsc_pipeline.search_console.search_types import SEARCH_TYPES
 

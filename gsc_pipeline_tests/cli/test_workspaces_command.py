@@ -118,7 +118,7 @@ def test_add_writes_what_is_given_and_the_new_workspace_can_be_synced(served: Wo
     assert gsc("sync", "acme", "--days", "1", env=env).code == 0
 
 
-def test_add_tells_an_oauth_file_from_a_service_accounts_key(served: World, gsc: Gsc) -> None:
+def test_add_recognises_an_oauth_file_and_a_service_accounts_key(served: World, gsc: Gsc) -> None:
     env = served.environment(entry("acme"))
     file = Path("user.json")
     file.write_text(json.dumps(authorized_user_info(served.url)))
