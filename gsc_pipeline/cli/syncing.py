@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,4 +57,5 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, previous)
         if received:
-            os.kill(os.getpid(), signal.SIGTERM)
+            # Not `os.kill`: another thread could get the signal, and a handler would run too late.
+            signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The Chromium of this machine, driven by Playwright."""
+"""The system's Chromium, driven by Playwright. It waits as long as a busy machine takes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ import pytest
 from gsc_pipeline_tests.browser.prepared import ROOT
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 SCREENSHOTS = ROOT / "screenshots"
-WINDOW = {"width": 1500, "height": 850}
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NEEDS_BROWSER = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here: apt-get install chromium")
 
-needs_chromium = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+
+class Patient:
+    """A browser whose pages have no time limit of their own."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+
+    def new_page(self, **options: Any) -> Any:
+        """A page in a context of its own."""
+        page = self._browser.new_page(**options)
+        page.set_default_timeout(HANG_SECONDS * 1000)
+        return page
 
 
 @contextmanager
-def opened_page() -> Iterator[Any]:
-    """One browser with one page, created last: its event loop tolerates no other in this thread."""
+def launched() -> Iterator[Patient]:
+    """One browser. Playwright's event loop tolerates no other in this thread."""
+    from playwright.sync_api import expect, sync_playwright
+
     SCREENSHOTS.mkdir(exist_ok=True)
-    with playwright.sync_playwright() as driver:
+    expect.set_options(timeout=HANG_SECONDS * 1000)
+    with sync_playwright() as driver:
         # For root, as in a container, there is no sandbox.
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport=WINDOW)
-        page.set_default_timeout(HANG_SECONDS * 1000)
-        playwright.expect.set_options(timeout=HANG_SECONDS * 1000)
-        yield page
+        browser = driver.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        yield Patient(browser)
         browser.close()
-
-
-def picture(page: Any, name: str) -> None:
-    """Save what the page shows."""
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")

@@ -16,15 +16,17 @@ from gsc_pipeline.days import utc_now
 from gsc_pipeline.search_console.auth import OAuthFile
 from gsc_pipeline.simulator import SyntheticProperty, write_oauth_client
 from gsc_pipeline.simulator.wire.authorization import ACCOUNTS
-from gsc_pipeline_tests.browser.chromium import needs_chromium, opened_page, picture, playwright
+from gsc_pipeline_tests.browser.chromium import NEEDS_BROWSER, SCREENSHOTS, launched
 from gsc_pipeline_tests.cli.test_login_command import signing_in
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World
 
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
 FILE = Path("secrets/acme.json")
 OTHER = "second@example.com"
 
-pytestmark = [pytest.mark.soak, needs_chromium]
+pytestmark = [pytest.mark.soak, NEEDS_BROWSER]
 
 
 @pytest.fixture
@@ -41,8 +43,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
-    with opened_page() as page:
-        yield page
+    with launched() as browser:
+        yield browser.new_page()
 
 
 @contextmanager
@@ -61,11 +63,11 @@ def outcome(process: subprocess.Popen[str], typed: str = "") -> tuple[int, str, 
 def test_allowing_the_access_writes_the_file_and_the_page_says_so(served: World, page: Any) -> None:
     with login(served) as (process, address):
         page.goto(address)
-        picture(page, "login_consent")
+        page.screenshot(path=SCREENSHOTS / "login_consent.png")
         page.get_by_label(OTHER).check()
         page.get_by_role("button", name="Allow").click()
         playwright.expect(page.get_by_text("You are signed in")).to_be_visible()
-        picture(page, "login_done")
+        page.screenshot(path=SCREENSHOTS / "login_done.png")
         code, out, errors = outcome(process)
     assert (code, errors) == (0, "")
     assert "sc-domain:second.com" in out

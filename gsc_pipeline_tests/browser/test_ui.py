@@ -9,15 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from gsc_pipeline_tests.browser.chromium import WINDOW, needs_chromium, opened_page, picture, playwright
+from gsc_pipeline_tests.browser.chromium import NEEDS_BROWSER, SCREENSHOTS, launched
 from gsc_pipeline_tests.browser.prepared import REFUSED, Prepared, prepared
 
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = playwright.Page
 expect = playwright.expect
 
 GROUPS = ("search_console", "insights", "report")
+WINDOW = {"width": 1500, "height": 850}
 
-pytestmark = [pytest.mark.soak, needs_chromium]
+pytestmark = [pytest.mark.soak, NEEDS_BROWSER]
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,18 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
 
 @pytest.fixture(scope="module")
 def page(shown: Prepared) -> Iterator[Page]:
-    with opened_page() as page:
-        yield page
+    """One browser, created last: its event loop tolerates no other in this thread."""
+    with launched() as browser:
+        yield browser.new_page(viewport=WINDOW)
 
 
 def sees(page: Page, *texts: str) -> None:
     for text in texts:
         expect(page.get_by_text(text).filter(visible=True).first).to_be_visible()
+
+
+def picture(page: Page, name: str) -> None:
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def test_lineage_reads_from_the_api_tables_over_the_insights_to_the_report(
