@@ -7,13 +7,14 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.days import Clock, Window, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.monitoring.audit import AuditLog
+from gsc_pipeline.search_console.auth import CredentialSource, TokenEndpoints
 from gsc_pipeline.search_console.breakers import BreakerState, SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.guards import Guards
@@ -31,6 +32,7 @@ from gsc_pipeline.sync.sync_all import OpenConsole, sync_isolated
 from gsc_pipeline.sync.tables.more import MoreOptions
 from gsc_pipeline.sync.telemetry import Telemetry
 from gsc_pipeline.sync.ticks import TickBook
+from gsc_pipeline.text.addresses import is_loopback
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
 
 if TYPE_CHECKING:
@@ -178,19 +180,30 @@ class Services:
 
     def open_console(self, workspace: Workspace) -> HttpSearchConsole:
         """A client with the workspace's credential, to be closed by the caller."""
-        return self._console(self.guards, workspace)
+        return self._console(self.guards, workspace.credentials)
+
+    def console_of(self, credentials: CredentialSource) -> HttpSearchConsole:
+        """A client for a person, as `opener` describes it, to be closed by the caller."""
+        return self._console(self._guards(at_once=True), credentials)
 
     def opener(self, *, by_person: bool) -> OpenConsole:
         """Opens the clients of one sync, as `open_console` does.
 
         The sync of a person does not wait for an open circuit: its first call is sent at once, as a probe.
         """
-        return partial(self._console, self._guards(at_once=True)) if by_person else self.open_console
+        if not by_person:
+            return self.open_console
+        guards = self._guards(at_once=True)
+        return lambda workspace: self._console(guards, workspace.credentials)
 
-    def _console(self, guards: Guards, workspace: Workspace) -> HttpSearchConsole:
+    def plain_console(self, credentials: CredentialSource) -> HttpSearchConsole:
+        """A client for a few calls of a setup, to be closed by the caller. Writes no state of limits."""
+        return self._console(None, credentials)
+
+    def _console(self, guards: Guards | None, credentials: CredentialSource) -> HttpSearchConsole:
         settings = self.settings
         return HttpSearchConsole(
-            workspace.credentials,
+            credentials,
             base_url=settings.api_url,
             retry=RetryPolicy(
                 attempts=settings.api_attempts,
@@ -198,17 +211,29 @@ class Services:
                 longest_wait_seconds=settings.api_longest_wait_seconds,
             ),
             guards=guards,
-            limits=TransportLimits(
-                connections=settings.api_concurrency,
-                connect_seconds=settings.api_connect_timeout_seconds,
-                silent_seconds=settings.api_read_timeout_seconds,
-                call_seconds=settings.api_call_seconds,
-                answer_bytes=int(settings.api_answer_megabytes * MEGABYTE),
-            ),
+            limits=self.transport_limits,
             most_pages=settings.api_pages,
             token_uris=settings.token_uris.split(),
             clock=self.clock,
         )
+
+    @property
+    def transport_limits(self) -> TransportLimits:
+        """The limits of a call."""
+        settings = self.settings
+        return TransportLimits(
+            connections=settings.api_concurrency,
+            connect_seconds=settings.api_connect_timeout_seconds,
+            silent_seconds=settings.api_read_timeout_seconds,
+            call_seconds=settings.api_call_seconds,
+            answer_bytes=int(settings.api_answer_megabytes * MEGABYTE),
+        )
+
+    @property
+    def token_endpoints(self) -> TokenEndpoints:
+        """The token endpoints that credentials may be sent to."""
+        settings = self.settings
+        return TokenEndpoints(settings.token_uris.split(), loopback=is_loopback(settings.api_url))
 
     def token_breaker_states(self, workspaces: Sequence[Workspace]) -> Mapping[str, BreakerState]:
         """The circuit breakers of token endpoints that are not closed, by the ids of their workspaces."""

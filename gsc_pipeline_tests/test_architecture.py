@@ -30,14 +30,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "insights": {"days", "lake", "workspaces"},
     "monitoring": {"days", "lake", "search_console", "settings", "state", "sync", "text", "workspaces"},
     "report": {"days", "insights", "lake", "monitoring", "sync", "text", "workspaces"},
-    "bootstrap": {"days", "lake", "monitoring", "search_console", "settings", "state", "sync", "workspaces"},
+    "bootstrap": {
+        "days", "lake", "monitoring", "search_console", "settings", "state", "sync", "text", "workspaces",
+    },
     "defs": {
         "bootstrap", "days", "insights", "lake", "monitoring", "report", "search_console", "settings",
         "state", "sync", "workspaces",
     },
     "cli": {
-        "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "settings", "simulator", "state",
-        "sync", "text", "workspaces",
+        "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "search_console", "settings",
+        "simulator", "state", "sync", "text", "workspaces",
     },
     "definitions": {"defs"},
 }  # fmt: skip

@@ -109,8 +109,10 @@ def test_every_command_and_option_is_documented() -> None:
     text = TEXTS["configuration.md"]
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         assert f"### `gsc {name}" in text
-        for option in [opt for param in command.params for opt in param.opts if opt.startswith("--")]:
-            assert f"`{option}" in text, f"gsc {name} {option}"
+        for below, each in getattr(command, "commands", {"": command}).items():
+            assert f"`gsc {name} {below}".rstrip() in text
+            for option in [opt for param in each.params for opt in param.opts if opt.startswith("--")]:
+                assert f"`{option}" in text, f"gsc {name} {below} {option}"
 
 
 def promised() -> list[tuple[str, str]]:
@@ -272,9 +274,11 @@ def test_the_options_of_dagsters_own_programs_exist(command: str) -> None:
 
 
 def test_every_command_in_the_docs_is_run_by_a_test() -> None:
-    commands_tried = (
-        r"gsc (sync|status|annotations|query|duckdb|report|simulate|serve|housekeeping|import-export)"
+    named = (
+        "init login workspaces sync status annotations query duckdb report simulate serve housekeeping "
+        "import-export"
     )
+    commands_tried = f"gsc ({named.replace(' ', '|')})"
     tried = re.compile(rf"make |{commands_tried}|curl |GSC_API_URL=|dagster asset|dagster-")
     by_an_operator = [line for section in SECTIONS for block in commands_of(section) for line in block]
     untried = [command for command in commands() if not tried.match(command)]

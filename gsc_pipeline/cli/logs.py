@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from typing_extensions import override
 
+from gsc_pipeline.settings import Settings, load_settings
 from gsc_pipeline.text.printing import escaped, json_line
 
 
@@ -62,3 +63,10 @@ def configure_logging(log_format: str, level: str) -> None:
         root.removeHandler(earlier)
     root.addHandler(handler)
     logging.getLogger("gsc_pipeline").setLevel(level.upper())
+
+
+def settings_with_log() -> Settings:
+    """The settings, with logging configured as they say."""
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    return settings

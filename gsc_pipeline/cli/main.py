@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,17 +19,19 @@ import typer
 from dotenv import dotenv_values
 
 from gsc_pipeline.cli.annotations import app as annotations_app
+from gsc_pipeline.cli.init import init
+from gsc_pipeline.cli.login import login
+from gsc_pipeline.cli.logs import settings_with_log as _settings_with_log
+from gsc_pipeline.cli.workspaces import workspaces_app
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.settings import ConfigurationError, Settings, folder_or_uri, load_settings
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.secrets import masked
 
 if TYPE_CHECKING:
-    from gsc_pipeline.cli.display import SyncDisplay
     from gsc_pipeline.days import Window
     from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.report.write import Reports
-    from gsc_pipeline.sync.report import Report, SyncSummary
     from gsc_pipeline.workspaces.registry import Workspace
 
 MOST_DAYS = 3660
@@ -50,6 +51,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(annotations_app, name="annotations")
+app.command()(init)
+app.command()(login)
+app.add_typer(workspaces_app)
 
 
 def main() -> None:
@@ -95,11 +99,10 @@ def sync(
 ) -> None:
     """Bring the lake's copy of the workspaces up to date."""
     from gsc_pipeline.bootstrap import Services
-    from gsc_pipeline.cli.display import SyncDisplay
+    from gsc_pipeline.cli.syncing import run_more, run_sync
     from gsc_pipeline.days import pacific_today, utc_now
     from gsc_pipeline.lake.arrow_process import prepare_arrow
-    from gsc_pipeline.sync.sync_all import sync_all
-    from gsc_pipeline.sync.tables.more import sync_more
+    from gsc_pipeline.sync.sync_all import SyncFatalError
     from gsc_pipeline.workspaces.registry import load_workspaces, select
 
     prepare_arrow()
@@ -107,38 +110,19 @@ def sync(
     window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
     selected = select(load_workspaces(settings.workspaces_file), workspaces or [])
     services = Services(settings)
-    display = SyncDisplay(quiet=as_json)
-    if more:
-        is_given = days is not None or start is not None
-        more_options = services.more_options(window=window if is_given else None, full=full)
-        _sync_and_print(
-            lambda: sync_more(
-                selected,
-                services.opener(by_person=True),
-                services.lake,
-                options=more_options,
-                on_progress=display.progress,
-                on_report=display.report,
-            ),
-            display,
-            display.summary_of_tables,
-            as_json=as_json,
-        )
-        return
-    _sync_and_print(
-        lambda: sync_all(
-            selected,
-            window,
-            services.opener(by_person=True),
-            services.lake,
-            options=services.sync_options(full=full),
-            on_progress=display.progress,
-            on_report=display.report,
-        ),
-        display,
-        display.summary,
-        as_json=as_json,
-    )
+    is_given = days is not None or start is not None
+    try:
+        if more:
+            of_more = window if is_given else None
+            result = run_more(services, selected, of_more, full=full, quiet=as_json).as_json()
+        else:
+            result = run_sync(services, selected, window, full=full, quiet=as_json).as_json()
+    except SyncFatalError as error:
+        if as_json:
+            typer.echo(json.dumps(error.as_json()))
+        raise
+    if as_json:
+        typer.echo(json.dumps(result))
 
 
 @app.command()
@@ -496,57 +480,6 @@ def _read_env_file() -> None:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(".env", [f"cannot be read ({cause})"]) from None
     os.environ.update({name: value for name, value in given.items() if value is not None})
-
-
-def _settings_with_log() -> Settings:
-    """The settings, with logging configured as they say."""
-    from gsc_pipeline.cli.logs import configure_logging
-
-    settings = load_settings()
-    configure_logging(settings.log_format, settings.log_level)
-    return settings
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        if received:
-            # Not `os.kill`: another thread could get the signal, and a handler would run too late.
-            signal.raise_signal(signal.SIGTERM)
-
-
-def _sync_and_print(
-    sync: Callable[[], SyncSummary[Report]],
-    display: SyncDisplay,
-    print_summary: Callable[[SyncSummary[Report]], None],
-    *,
-    as_json: bool,
-) -> None:
-    """Sync while the display is shown, and print the summary. A SyncFatalError is printed as JSON too."""
-    from gsc_pipeline.sync.sync_all import SyncFatalError
-
-    try:
-        with _interrupted_by_sigterm(), display:
-            summary = sync()
-    except SyncFatalError as error:
-        if as_json:
-            typer.echo(json.dumps(error.as_json()))
-        raise
-    if as_json:
-        typer.echo(json.dumps(summary.as_json()))
-    else:
-        print_summary(summary)
 
 
 def _warn_if_empty(lake: Lake) -> None:

@@ -15,7 +15,7 @@ from gsc_pipeline.demo.world import demonstration
 FOLDER = Path("data/demo")
 """Where the demonstration's files go, under the working directory."""
 
-_BY_PROPERTY = """
+BY_PROPERTY = """
     SELECT workspace, site_url AS property, count(DISTINCT data_date) AS days,
            sum(clicks) AS clicks, sum(impressions) AS impressions,
            round(100.0 * sum(clicks) / sum(impressions), 2) AS ctr_percent,
@@ -23,6 +23,7 @@ _BY_PROPERTY = """
            round(100.0 * sum(impressions) FILTER (is_anonymized_query) / sum(impressions), 1)
                AS anonymised_percent
     FROM searchdata_site_impression GROUP BY ALL ORDER BY clicks DESC"""
+"""SQL: the totals that the lake holds of each property."""
 
 _TOP_QUERIES = """
     SELECT query, sum(clicks) AS clicks, sum(impressions) AS impressions,
@@ -43,7 +44,7 @@ def run_demo() -> int:
         environment = {**kept, **settings, "GSC_AUDIT_LOG": str(folder / "audit.log")}
         for command, shown in (
             (["gsc", "sync", "--days", "28"], "gsc sync --days 28"),
-            (["gsc", "query", _BY_PROPERTY], f'gsc query "{_BY_PROPERTY}"'),
+            (["gsc", "query", BY_PROPERTY], f'gsc query "{BY_PROPERTY}"'),
             (["gsc", "query", _TOP_QUERIES], f'gsc query "{_TOP_QUERIES}"'),
         ):
             print(f"\n$ {shown}", flush=True)  # noqa: T201

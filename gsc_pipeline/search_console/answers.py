@@ -59,6 +59,11 @@ class Site:
         """Whether its data can be read. Unverified users only see the property in the list."""
         return self.permission_level != "siteUnverifiedUser"
 
+    @property
+    def permission(self) -> str:
+        """The permission level as people know it from Search Console: owner, full, restricted, unverified."""
+        return self.permission_level.removeprefix("site").removesuffix("User").lower()
+
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -31,6 +32,7 @@ from gsc_pipeline.days import Clock
 from gsc_pipeline.search_console.breakers import SharedBreaker
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
+    InvalidGrantError,
     TokenEndpointError,
     classify,
     printable,
@@ -79,6 +81,21 @@ class ServiceAccountEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuthFile:
+    """An authorized-user file (refresh token), as `gsc login` writes it."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"OAuth file {self.path}"
+
+    @property
+    def sign_in(self) -> str:
+        """How to get a new refresh token."""
+        return f"gsc login --out {shlex.quote(str(self.path))}"
+
+
+@dataclass(frozen=True, slots=True)
 class OAuthEnvironment:
     """An authorized-user file (refresh token) whose JSON text is in the environment variable `name`."""
 
@@ -87,8 +104,14 @@ class OAuthEnvironment:
     def __str__(self) -> str:
         return f"OAuth credential in the environment variable {self.name}"
 
+    @property
+    def sign_in(self) -> str:
+        """How to get a new refresh token."""
+        return f"gsc login --client FILE --out FILE, and put the text of its file into {self.name}"
 
-CredentialSource = ServiceAccountFile | ServiceAccountEnvironment | OAuthEnvironment
+
+OAuthSource = OAuthFile | OAuthEnvironment
+CredentialSource = ServiceAccountFile | ServiceAccountEnvironment | OAuthSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +124,7 @@ class TokenEndpoints:
     listed: Collection[str] = ()
     loopback: bool = False
 
-    def check(self, source: CredentialSource, address: str) -> None:
+    def check(self, source: object, address: str) -> None:
         """Raise TokenEndpointError if the credential may not be sent to the address."""
         if _GOOGLE.fullmatch(address) or address in self.listed:
             return
@@ -120,14 +143,15 @@ _GOOGLE = re.compile(
 _OTHER_READERS = stat.S_IRGRP | stat.S_IROTH
 _OAUTH_FIELDS = ("refresh_token", "client_id", "client_secret", "token_uri")
 _SERVICE_ACCOUNT_FIELDS = ("client_email", "private_key", "token_uri")
-_SECRET_FIELDS = ("private_key", "refresh_token", "client_secret", "assertion")
+_SECRET_FIELDS = ("private_key", "refresh_token", "client_secret", "assertion", "code", "code_verifier")
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _PEM_LINE = re.compile(r"-----[^-]*-----")
 
 
 def read_key(source: CredentialSource) -> dict[str, Any]:
     """The credential's content, its private key untried. Raises CredentialUnusableError if it is no key."""
     info = _key(source)
-    fields = _OAUTH_FIELDS if isinstance(source, OAuthEnvironment) else _SERVICE_ACCOUNT_FIELDS
+    fields = _OAUTH_FIELDS if isinstance(source, OAuthSource) else _SERVICE_ACCOUNT_FIELDS
     missing = [field for field in fields if not (isinstance(info.get(field), str) and info[field])]
     if missing:
         raise CredentialUnusableError(f"{source} lacks {', '.join(missing)}")
@@ -138,7 +162,7 @@ def read_key(source: CredentialSource) -> dict[str, Any]:
 def load_credentials(source: CredentialSource) -> google.auth.credentials.Credentials:
     """Read the credential. Raises CredentialUnusableError if it is missing or is not a key."""
     info = read_key(source)
-    if isinstance(source, OAuthEnvironment):
+    if isinstance(source, OAuthSource):
         # Without scopes: Google refuses to narrow a refresh token that was granted only the wider scope.
         return user_credentials.Credentials(  # type: ignore[no-untyped-call]
             token=None,
@@ -159,22 +183,69 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
     return credentials  # type: ignore[no-any-return]
 
 
+def source_in(path: Path) -> ServiceAccountFile | OAuthFile:
+    """The credential in a file: a service account's key, or what `gsc login` wrote.
+
+    Raises CredentialUnusableError if it is neither.
+    """
+    is_user = "refresh_token" in read_json_file(f"key file {path}", path)
+    source = OAuthFile(path) if is_user else ServiceAccountFile(path)
+    read_key(source)
+    return source
+
+
+def account_of(source: CredentialSource) -> str:
+    """Whom to add as a user in Search Console. Raises CredentialUnusableError if the key cannot be read."""
+    return str(read_key(source).get("client_email", "the account that signed in"))
+
+
 def token_uri_of(source: CredentialSource) -> str:
     """The token endpoint in the key. Raises CredentialUnusableError if the key cannot be read."""
     return str(_key(source)["token_uri"])
 
 
-class _Token(AnswerObject, kw_only=True):
+class Token(AnswerObject, kw_only=True):
+    """The answer of a token endpoint."""
+
     # Visible ASCII, because it becomes part of a header.
     access_token: Annotated[str, msgspec.Meta(max_length=REFUSAL_BYTES, pattern=r"^[!-~]+\Z")]
     expires_in: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TOKEN_SECONDS)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
-    # Only for OAuth users, if the endpoint rotates refresh tokens.
+    # Only for OAuth users: after the sign-in, and if the endpoint rotates refresh tokens.
     refresh_token: Annotated[str, msgspec.Meta(min_length=1)] | msgspec.UnsetType = msgspec.UNSET
+    # Only for OAuth users: separated by spaces.
+    scope: str | msgspec.UnsetType = msgspec.UNSET
 
 
-_TOKEN = msgspec.json.Decoder(_Token, strict=False)
+_TOKEN = msgspec.json.Decoder(Token, strict=False)
+
+
+def request_token(
+    transport: Transport,
+    url: str,
+    body: bytes,
+    *,
+    now: datetime,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+) -> Token:
+    """Send a form to a token endpoint. Its secrets and the tokens of the answer are masked from now on.
+
+    Raises the error of a refusal (`classify`), or that of an answer that is no token.
+    """
+    endpoint = f"the token endpoint {without_secrets(url)}"
+    sent = dict(parse_qsl(body.decode()))
+    keep(*(sent[field] for field in _SECRET_FIELDS if field in sent))
+    response = transport.send(
+        method, url, body=body, headers=headers or _FORM, server=endpoint, answer_bytes=REFUSAL_BYTES
+    )
+    if response.status != 200:
+        refusal = read_refusal(response.status, response.headers, response.data, now)
+        raise classify(replace(refusal, at_token_endpoint=True), now)
+    token = decode_strictly(_TOKEN, response.data, f"the token in the answer of {endpoint}")
+    keep(token.access_token, token.refresh_token or "")
+    return token
 
 
 class TokenSource:
@@ -251,25 +322,19 @@ class TokenSource:
         google-auth would retry refused calls with fixed waits, drop the status and Retry-After, and fail on
         an answer that is not JSON.
         """
-        endpoint = f"the token endpoint {without_secrets(url)}"
-        sent = dict(parse_qsl((body or b"").decode()))
-        keep(*(sent[field] for field in _SECRET_FIELDS if field in sent))
-        response = self._transport.send(
-            method, url, body=body, headers=headers or {}, server=endpoint, answer_bytes=REFUSAL_BYTES
-        )
-        if response.status != 200:
-            now = self._clock()
-            refusal = read_refusal(response.status, response.headers, response.data, now)
-            error = classify(replace(refusal, at_token_endpoint=True), now)
-            if isinstance(error, CredentialUnusableError):
-                raise CredentialUnusableError(f"{self._source}: {error.cause}")
-            raise error
-        token = decode_strictly(_TOKEN, response.data, f"the token in the answer of {endpoint}")
-        keep(token.access_token, token.refresh_token or "")
+        try:
+            token = request_token(
+                self._transport, url, body or b"", now=self._clock(), method=method, headers=headers
+            )
+        except InvalidGrantError as error:
+            again = f"sign in again: {self._source.sign_in}" if isinstance(self._source, OAuthSource) else ""
+            raise InvalidGrantError(f"{self._source}: {error.cause}", again) from None
+        except CredentialUnusableError as error:
+            raise CredentialUnusableError(f"{self._source}: {error.cause}") from None
         if token.expires_in is not msgspec.UNSET:
             token.expires_in = max(token.expires_in, SHORTEST_TOKEN_SECONDS)
         # google-auth decodes it again and fails on bytes that our decoder skips, so pass only the token on.
-        return replace(response, data=msgspec.json.encode(token))
+        return Response(200, {}, msgspec.json.encode(token))
 
 
 def _user(credentials: Any) -> str:
@@ -285,18 +350,27 @@ def _key(source: CredentialSource) -> dict[str, Any]:
 
 
 def _text(source: CredentialSource) -> str:
-    if isinstance(source, ServiceAccountFile):
-        _warn_of_other_readers(source.path)
-        try:
-            return _content(source.path).decode("utf-8-sig")
-        except (OSError, ValueError) as error:
-            not_text = isinstance(error, UnicodeDecodeError)
-            cause = "not text" if not_text else getattr(error, "strerror", None) or error
-            raise CredentialUnusableError(f"{source} cannot be read ({cause})") from None
+    if isinstance(source, ServiceAccountFile | OAuthFile):
+        return _text_of_file(source, source.path)
     text = os.environ.get(source.name)
     if not text:
         raise CredentialUnusableError(f"{source}: the variable is not set or is empty")
     return text
+
+
+def read_json_file(what: object, path: Path) -> dict[str, Any]:
+    """The JSON object in a file with secrets; errors call it `what`. Raises CredentialUnusableError."""
+    return _json_object(what, _text_of_file(what, path))
+
+
+def _text_of_file(what: object, path: Path) -> str:
+    _warn_of_other_readers(path)
+    try:
+        return _content(path).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        not_text = isinstance(error, UnicodeDecodeError)
+        cause = "not text" if not_text else getattr(error, "strerror", None) or error
+        raise CredentialUnusableError(f"{what} cannot be read ({cause})") from None
 
 
 def _content(path: Path) -> bytes:
@@ -332,11 +406,11 @@ def _warn_of_other_readers(path: Path) -> None:
         )
 
 
-def _json_object(source: CredentialSource, text: str) -> dict[str, Any]:
+def _json_object(what: object, text: str) -> dict[str, Any]:
     try:
         info = json.loads(text)
     except ValueError:
         info = None
     if not isinstance(info, dict):
-        raise CredentialUnusableError(f"{source} is not a JSON key as Google issues it")
+        raise CredentialUnusableError(f"{what} is not a JSON key as Google issues it")
     return info

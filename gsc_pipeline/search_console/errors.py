@@ -7,6 +7,7 @@
     │   └── PropertyNotFoundError
     ├── CredentialError              the whole workspace; never retried
     │   ├── CredentialUnusableError  missing, not a key, revoked, refused
+    │   │   ├── InvalidGrantError    a refresh token was revoked or has expired
     │   │   └── TokenEndpointError   would be sent to an address that is not Google's
     │   └── ApiDisabledError
     ├── TokenExpiredError            the token is refreshed and the call retried, once
@@ -33,7 +34,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import chain, islice
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -57,7 +58,7 @@ QUOTED_CHARACTERS = 300
 class SearchConsoleError(Exception):
     """A failed call. `remedy` is the next step for the user. Secrets in the cause are masked."""
 
-    remedy: ClassVar[str] = ""
+    remedy: str = ""
 
     def __init__(self, cause: str) -> None:
         cause = masked(cause)
@@ -98,6 +99,17 @@ class CredentialUnusableError(CredentialError):
     """The credential is missing, is not a key, was revoked, or is refused."""
 
     remedy = "check the workspace's credentials entry and create a new key if necessary"
+
+
+class InvalidGrantError(CredentialUnusableError):
+    """The token endpoint answered `invalid_grant`: it does not accept the refresh token, code or assertion.
+
+    `remedy` replaces the general one.
+    """
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause)
+        self.remedy = remedy or self.remedy
 
 
 class TokenEndpointError(CredentialUnusableError):
@@ -254,6 +266,7 @@ _WRONG_SCOPE_TEXT = "insufficient authentication scopes"
 _DAILY = frozenset({"dailyLimitExceeded", "dailyLimitExceededUnreg"})
 _DAILY_TEXT = re.compile(r"daily limit exceeded|limit '[^']* per day'", re.IGNORECASE)
 _QUOTA_TEXT = re.compile(r"quota exceeded|exceeded .{0,40}quota|(rate|daily) limit exceeded", re.IGNORECASE)
+_INVALID_GRANT = "invalid_grant"
 _UNAVAILABLE_AT_TOKEN_ENDPOINT = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
 _QUOTA = _DAILY | {
     "quotaExceeded",
@@ -286,7 +299,7 @@ def _classify_at_token_endpoint(refusal: Refusal, cause: str) -> SearchConsoleEr
         return QuotaError(cause, refusal.retry_after)
     if refusal.reasons & _UNAVAILABLE_AT_TOKEN_ENDPOINT:
         return ServiceUnavailableError(cause, refusal.retry_after)
-    return CredentialUnusableError(cause)
+    return InvalidGrantError(cause) if _INVALID_GRANT in refusal.reasons else CredentialUnusableError(cause)
 
 
 def _message(value: object) -> str:

@@ -12,7 +12,7 @@ from gsc_pipeline.simulator.synthetic.property import LargeProperty, SyntheticPr
 from gsc_pipeline.simulator.wire.hours import visible_hours
 from gsc_pipeline.simulator.wire.incidents import incident
 from gsc_pipeline.simulator.wire.inspections import InspectionQuota, inspection
-from gsc_pipeline.simulator.wire.keys import write_service_account_key
+from gsc_pipeline.simulator.wire.keys import write_oauth_client, write_service_account_key
 from gsc_pipeline.simulator.wire.paging import Paging
 from gsc_pipeline.simulator.wire.provisional import first_incomplete_day, is_complete, visible_facts
 from gsc_pipeline.simulator.wire.replies import Reply, google_error, token_error
@@ -51,5 +51,6 @@ __all__ = [
     "token_error",
     "visible_facts",
     "visible_hours",
+    "write_oauth_client",
     "write_service_account_key",
 ]

@@ -1,1 +1,1 @@
-"""Text that leaves the process: secrets are masked, control characters escaped, formulas disarmed."""
+"""Text that leaves the process: secrets masked, control characters escaped, formulas disarmed, files."""

@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from gsc_pipeline.search_console.auth import (
     CredentialSource,
     OAuthEnvironment,
+    OAuthFile,
     ServiceAccountEnvironment,
     ServiceAccountFile,
     read_key,
@@ -65,7 +66,12 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
     Relative paths of key files are relative to its folder. Raises ConfigurationError with every error: path,
     value, what is expected.
     """
-    document = read_yaml(path, "set GSC_WORKSPACES_FILE to a workspaces file")
+    return parse_workspaces(_read_text(path, "set GSC_WORKSPACES_FILE to a workspaces file"), path)
+
+
+def parse_workspaces(text: str, path: Path) -> tuple[Workspace, ...]:
+    """The workspaces in the text of a workspaces file at `path`. Raises ConfigurationError as above."""
+    document = _parse_yaml(text, path)
     repeats = list(_repeats(document))
     try:
         file = _File.model_validate(document)
@@ -82,11 +88,18 @@ def read_yaml(path: Path, next_step: str) -> Any:
 
     Raises ConfigurationError; it names `next_step` if the file cannot be read.
     """
+    return _parse_yaml(_read_text(path, next_step), path)
+
+
+def _read_text(path: Path, next_step: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(str(path), [f"cannot be read ({cause}): {next_step}"]) from None
+
+
+def _parse_yaml(text: str, path: Path) -> Any:
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -231,13 +244,14 @@ class _Strict(BaseModel):
 class _Credentials(_Strict):
     service_account_file: Annotated[str, AfterValidator(_key_file)] | None = None
     service_account_env: Annotated[str, AfterValidator(_variable)] | None = None
+    oauth_file: Annotated[str, AfterValidator(_key_file)] | None = None
     oauth_env: Annotated[str, AfterValidator(_variable)] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> _Credentials:
         given = [name for name in type(self).model_fields if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError("expected exactly one of service_account_file, service_account_env, oauth_env")
+            raise ValueError(f"expected exactly one of {', '.join(type(self).model_fields)}")
         return self
 
     def source(self, folder: Path) -> CredentialSource:
@@ -245,6 +259,8 @@ class _Credentials(_Strict):
             return ServiceAccountFile(folder / self.service_account_file)
         if self.service_account_env:
             return ServiceAccountEnvironment(self.service_account_env)
+        if self.oauth_file:
+            return OAuthFile(folder / self.oauth_file)
         return OAuthEnvironment(str(self.oauth_env))
 
 

@@ -24,6 +24,7 @@ from gsc_pipeline.search_console.auth import (
     SCOPE,
     CredentialSource,
     OAuthEnvironment,
+    OAuthFile,
     ServiceAccountEnvironment,
     ServiceAccountFile,
     TokenEndpoints,
@@ -32,6 +33,7 @@ from gsc_pipeline.search_console.auth import (
 from gsc_pipeline.search_console.client import Usage
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
+    InvalidGrantError,
     PropertyForbiddenError,
     QuotaError,
     SearchConsoleError,
@@ -56,6 +58,7 @@ CANARY = "canary0secret"
 FILE = ServiceAccountFile(Path("acme.json"))
 KEY_VARIABLE = ServiceAccountEnvironment("ACME_KEY")
 USER_VARIABLE = OAuthEnvironment("ACME_USER")
+USER_FILE = OAuthFile(Path("my user.json"))
 
 
 def pem(
@@ -79,7 +82,7 @@ def put(
 
     def put(source: CredentialSource, content: Any) -> CredentialSource:
         text = content if isinstance(content, str) else json.dumps(content)
-        if isinstance(source, ServiceAccountFile):
+        if isinstance(source, ServiceAccountFile | OAuthFile):
             source.path.write_text(text, encoding="utf-8")
         else:
             monkeypatch.setenv(source.name, text)
@@ -140,6 +143,51 @@ def test_an_authorized_user_can_be_in_an_environment_variable(
     token, sites = wire.simulator.calls
     assert token.body["grant_type"] == "refresh_token"
     assert sites.subject == "acme.apps"
+
+
+def test_an_authorized_user_can_be_in_a_file(wire: Wire, tmp_path: Path) -> None:
+    file = tmp_path / "user.json"
+    file.write_text(json.dumps(authorized_user_info(wire.url, client_id="acme.apps")))
+
+    assert wire.console(OAuthFile(file)).sites()
+
+    assert wire.simulator.calls[-1].subject == "acme.apps"
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        (USER_FILE, "sign in again: gsc login --out 'my user.json'"),
+        (
+            USER_VARIABLE,
+            "sign in again: gsc login --client FILE --out FILE, and put the text of its file into ACME_USER",
+        ),
+    ],
+    ids=["file", "variable"],
+)
+def test_an_error_of_a_revoked_refresh_token_names_the_credential_and_how_to_sign_in_again(
+    source: CredentialSource,
+    remedy: str,
+    wire: Wire,
+    put: Callable[[CredentialSource, Any], CredentialSource],
+) -> None:
+    put(source, authorized_user_info(wire.url))
+    wire.answer_instead("token", token_error("invalid_grant", "Token has been expired or revoked."))
+    with pytest.raises(InvalidGrantError) as caught:
+        wire.console(source).sites()
+    assert isinstance(caught.value, CredentialUnusableError)
+    assert str(caught.value) == (
+        f"{source}: the token endpoint answered 400 (invalid_grant): "
+        f"Token has been expired or revoked; {remedy}"
+    )
+    assert wire.count("token") == 1
+
+
+def test_a_refused_assertion_has_the_remedy_of_a_key(wire: Wire) -> None:
+    wire.answer_instead("token", token_error("invalid_grant", "Invalid JWT Signature."))
+    with pytest.raises(InvalidGrantError) as caught:
+        wire.console().sites()
+    assert caught.value.remedy == CredentialUnusableError.remedy
 
 
 def test_a_refresh_token_is_used_without_scopes(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +255,7 @@ def test_an_error_names_a_missing_credential(
     )
 
 
-@pytest.mark.parametrize("source", [FILE, KEY_VARIABLE, USER_VARIABLE])
+@pytest.mark.parametrize("source", [FILE, KEY_VARIABLE, USER_VARIABLE, USER_FILE])
 @pytest.mark.parametrize(
     "content",
     [CANARY, f'{{"private_key": "{CANARY}', f'"{CANARY}"', [CANARY], None, 5, f"-----BEGIN {CANARY}"],
@@ -305,6 +353,7 @@ def test_an_endpoint_on_this_machine_is_used_only_if_the_api_is_there_too(wire: 
         (FILE, key_info(client_email=[CANARY], token_uri=5), "client_email, token_uri"),
         (KEY_VARIABLE, user_info(), "client_email, private_key"),
         (USER_VARIABLE, key_info(), "refresh_token, client_id, client_secret"),
+        (USER_FILE, key_info(), "refresh_token, client_id, client_secret"),
         (USER_VARIABLE, {"installed": user_info()}, "refresh_token, client_id, client_secret"),
         (USER_VARIABLE, user_info(refresh_token={"a": CANARY}), "refresh_token"),
         (USER_VARIABLE, user_info(client_secret="", token_uri=None), "client_secret, token_uri"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gsc_pipeline.search_console.auth import (
     OAuthEnvironment,
+    OAuthFile,
     ServiceAccountEnvironment,
     ServiceAccountFile,
 )
@@ -28,7 +29,7 @@ PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ wit
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
 ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms, thresholds"
-CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_env"
+CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_file, oauth_env"
 
 Load = Callable[[str | bytes], tuple[Workspace, ...]]
 
@@ -91,6 +92,9 @@ def test_a_file_with_every_key_is_read(load: Load, tmp_path: Path) -> None:
             properties: [sc-domain:bücher.example]
             search_types: [discover]
             credentials: {oauth_env: THREE_USER}
+          - id: four
+            properties: all
+            credentials: {oauth_file: secrets/four.json}
         """
     )
 
@@ -122,6 +126,13 @@ def test_a_file_with_every_key_is_read(load: Load, tmp_path: Path) -> None:
             search_types=(FeedType.DISCOVER,),
             credentials=OAuthEnvironment("THREE_USER"),
             brand_terms=(),
+        ),
+        Workspace(
+            id="four",
+            name="four",
+            properties=None,
+            search_types=(QueryType.WEB,),
+            credentials=OAuthFile(tmp_path / "secrets" / "four.json"),
         ),
     )
 
@@ -293,6 +304,7 @@ def test_a_duplicate_is_refused_even_if_nothing_else_is_wrong(
         {"service_account_env": json.dumps({"private_key": CANARY})},
         {"oauth_env": f"1//{CANARY}"},
         {"oauth_env": [CANARY]},
+        {"oauth_file": json.dumps({"refresh_token": CANARY})},
         {"service_account_json": CANARY},
         {"service_account_file": "a.json", "oauth_env": CANARY},
         CANARY,

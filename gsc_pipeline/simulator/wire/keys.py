@@ -1,4 +1,4 @@
-"""Service-account keys that work with a simulator, in the form that Google issues them."""
+"""Credentials that work with a simulator, in the form that Google issues them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gsc_pipeline.simulator.wire.authorization import CLIENT_ID, CLIENT_SECRET
 
 
 def write_service_account_key(path: Path, *, base_url: str, client_email: str) -> None:
@@ -31,6 +33,24 @@ def write_service_account_key(path: Path, *, base_url: str, client_email: str) -
         "token_uri": base_url.rstrip("/") + "/token",
         "universe_domain": "googleapis.com",
     }
+    _write(path, info)
+
+
+def write_oauth_client(path: Path, *, base_url: str) -> None:
+    """Write the simulator's OAuth client, as Google's file for a client of the type Desktop app."""
+    base = base_url.rstrip("/")
+    client = {
+        "client_id": CLIENT_ID,
+        "project_id": "simulated-search-console",
+        "auth_uri": f"{base}/o/oauth2/auth",
+        "token_uri": f"{base}/token",
+        "client_secret": CLIENT_SECRET,
+        "redirect_uris": ["http://localhost"],
+    }
+    _write(path, {"installed": client})
+
+
+def _write(path: Path, info: object) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ import msgspec
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.simulator.facts import Property
 from gsc_pipeline.simulator.wire.answers import MOST_ROWS_A_DAY, Answers, MetadataStyle
+from gsc_pipeline.simulator.wire.authorization import ACCOUNTS, CONSENT_PATH
 from gsc_pipeline.simulator.wire.incidents import INCIDENTS
 from gsc_pipeline.simulator.wire.inspections import (
     DEFAULT_QUOTA,
@@ -39,6 +40,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MOST_CALLS_KEPT = 100_000
 _TOKEN_PATHS = frozenset({"/token", "/oauth2/v4/token", "/o/oauth2/token"})
+_AUTHORIZATION_PATHS = frozenset({"/o/oauth2/auth", "/o/oauth2/v2/auth"})
+_FORMS = frozenset({"token", "consent", "revoke"})
 _MAY_INSPECT = frozenset({"siteOwner", "siteFullUser"})
 _LEAST_COMPRESSED_BYTES = 1_000
 
@@ -47,10 +50,11 @@ _LEAST_COMPRESSED_BYTES = 1_000
 class Call:
     """A request.
 
-    - `kind`: `token`, `sites`, `site`, `query`, `sitemaps`, `inspect`, `incidents` or `unknown`
+    - `kind`: `token`, `sites`, `site`, `query`, `sitemaps`, `inspect`, `incidents`, `unknown`, and of the
+      authorisation server `authorize`, `consent`, `revoke`
     - `site_url`: the property in the path, or in the body of `inspect`
-    - `body`: the decoded JSON or form; None if there is none or it cannot be decoded
-    - `subject`: whose access token it has (client e-mail or client id); None without a valid one
+    - `body`: the decoded JSON or form, for `authorize` the query; None if there is none or it is invalid
+    - `subject`: whose access token it has (client e-mail, client id or account); None without a valid one
     - `at`: the simulator's time
     """
 
@@ -73,6 +77,7 @@ class Simulator:
     `google_news_device` (whether googleNews has the device dimension) may be changed while it serves, as may
     `incidents`, the document of Google's Search Status Dashboard at `/incidents.json`.
     `most_rows_a_day` is the cap of an answer: 50,000 rows a day like Google's, fewer for quick tests.
+    `accounts` are the people who can sign in, by their addresses.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Simulator:
         google_news_device: bool = True,
         inspection_quota: InspectionQuota = DEFAULT_QUOTA,
         most_rows_a_day: int = MOST_ROWS_A_DAY,
+        accounts: Sequence[str] = ACCOUNTS,
     ) -> None:
         self.calls: list[Call] = []
         self.faults = faults
@@ -94,7 +100,7 @@ class Simulator:
         self.incidents = INCIDENTS
         self._clock = clock
         self._properties = {prop.site_url: prop for prop in properties}
-        self._tokens = Tokens(clock)
+        self._tokens = Tokens(clock, accounts)
         self._answers = Answers(metadata_style, most_rows_a_day)
         self._inspections = QuotaUsed(inspection_quota)
 
@@ -126,8 +132,10 @@ class Simulator:
             scope["method"], scope.get("raw_path", scope["path"].encode()).decode("ascii")
         )
         content: Any = None
-        if kind == "token":
+        if kind in _FORMS:
             content = parse_form(body)
+        elif kind == "authorize":
+            content = parse_form(scope.get("query_string", b""))
         elif body:
             try:
                 content = msgspec.json.decode(body)
@@ -155,8 +163,8 @@ class Simulator:
         """The answer without faults. A fault may call this to change it."""
         if call.kind == "unknown":
             return google_error(404, "notFound", "Not Found")
-        if call.kind == "token":
-            return self._tokens.grant(call.body)
+        if call.kind in _FORMS or call.kind == "authorize":
+            return self._sign_in_answer(call)
         if call.kind == "incidents":
             return Reply(200, msgspec.json.encode(self.incidents))
         if call.subject is None:
@@ -174,6 +182,16 @@ class Simulator:
             return self._answer_about_property(call, call.subject)
         except Refusal as refusal:
             return google_error(400, "invalidParameter", refusal.message, location=refusal.location)
+
+    def _sign_in_answer(self, call: Call) -> Reply:
+        match call.kind:
+            case "authorize":
+                return self._tokens.authorization.consent_page(call.body)
+            case "consent":
+                return self._tokens.authorization.decide(call.body)
+            case "revoke":
+                return self._tokens.authorization.revoke(call.body)
+        return self._tokens.grant(call.body)
 
     def _answer_about_property(self, call: Call, subject: str) -> Reply:
         if call.kind == "inspect":
@@ -208,6 +226,12 @@ def _parse_path(method: str, raw_path: str) -> tuple[str, str | None]:
     path = raw_path.split("?")[0]
     if method == "POST" and path in _TOKEN_PATHS:
         return "token", None
+    if method == "GET" and path in _AUTHORIZATION_PATHS:
+        return "authorize", None
+    if method == "POST" and path == CONSENT_PATH:
+        return "consent", None
+    if method == "POST" and path == "/revoke":
+        return "revoke", None
     match (method, path.strip("/").split("/")):
         case ("GET", ["incidents.json"]):
             return "incidents", None

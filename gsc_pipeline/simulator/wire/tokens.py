@@ -1,4 +1,4 @@
-"""The token endpoint: it exchanges credentials for access tokens.
+"""The token endpoint: it exchanges credentials for access tokens, and revokes them.
 
 Signatures are not checked, because the simulator has no public keys. The expiry of an assertion is compared
 with the real time, since google-auth signs with it; access tokens expire by the simulator's clock.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from gsc_pipeline.days import Clock, utc_now
+from gsc_pipeline.simulator.wire.authorization import ACCOUNTS, AuthorizationServer, Grant
 from gsc_pipeline.simulator.wire.replies import Reply, token_error
 
 LIFETIME = timedelta(seconds=3599)
@@ -28,11 +29,12 @@ _MOST_TOKENS = 10_000
 
 
 class Tokens:
-    """Grants access tokens, and knows their subjects until they expire."""
+    """Grants access tokens, and knows their subjects until they expire or are revoked."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, accounts: Sequence[str] = ACCOUNTS) -> None:
+        self.authorization = AuthorizationServer(clock, accounts)
         self._clock = clock
-        self._granted: dict[str, tuple[str, datetime]] = {}
+        self._granted: dict[str, tuple[str, datetime, Grant | None]] = {}
         self._lock = Lock()
 
     def grant(self, form: Mapping[str, str]) -> Reply:
@@ -46,15 +48,20 @@ class Tokens:
             missing = [name for name in ("client_id", "client_secret", "refresh_token") if not form.get(name)]
             if missing:
                 return token_error("invalid_request", f"Missing required parameter: {missing[0]}")
-            return self._token_for(form["client_id"])
+            granted = self.authorization.refresh(form)
+            return self._token_for(form["client_id"]) if granted is None else self._for_grant(granted)
+        if grant_type == "authorization_code":
+            return self._for_grant(self.authorization.redeem(form), is_first=True)
         return token_error("unsupported_grant_type", f"Invalid grant_type: {grant_type}")
 
     def subject(self, authorization: str) -> str | None:
-        """The subject of an `Authorization` header: a client e-mail or client id; None if it is not valid."""
+        """Who an `Authorization` header stands for: client e-mail, client id or account; None if invalid."""
         scheme, _, token = authorization.partition(" ")
         with self._lock:
-            subject, expires = self._granted.get(token.strip(), (None, None))
+            subject, expires, grant = self._granted.get(token.strip(), (None, None, None))
         if scheme.lower() != "bearer" or expires is None or self._clock() >= expires:
+            return None
+        if grant is not None and not (grant.scopes and self.authorization.is_granted(grant.refresh_token)):
             return None
         return subject
 
@@ -73,16 +80,23 @@ class Tokens:
             return token_error("invalid_grant", "Invalid JWT: exp must lie in the future.")
         return self._token_for(claims["iss"])
 
-    def _token_for(self, subject: str) -> Reply:
+    def _for_grant(self, granted: Grant | Reply, *, is_first: bool = False) -> Reply:
+        if isinstance(granted, Reply):
+            return granted
+        more = {"scope": " ".join(granted.scopes)}
+        if is_first:
+            more["refresh_token"] = granted.refresh_token
+        return self._token_for(granted.account, granted, **more)
+
+    def _token_for(self, subject: str, grant: Grant | None = None, **more: str) -> Reply:
         token = f"ya29.simulated-{secrets.token_urlsafe(32)}"
         now = self._clock()
         with self._lock:
             if len(self._granted) >= _MOST_TOKENS:
                 self._granted = {t: kept for t, kept in self._granted.items() if kept[1] > now}
-            self._granted[token] = (subject, now + LIFETIME)
-        return Reply(
-            200, {"access_token": token, "expires_in": int(LIFETIME.total_seconds()), "token_type": "Bearer"}
-        )
+            self._granted[token] = (subject, now + LIFETIME, grant)
+        seconds = int(LIFETIME.total_seconds())
+        return Reply(200, {"access_token": token, "expires_in": seconds, "token_type": "Bearer", **more})
 
 
 def parse_form(body: bytes) -> dict[str, str]:
