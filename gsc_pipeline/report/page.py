@@ -20,6 +20,7 @@ from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
 from gsc_pipeline.report.notes import notes, warnings
 from gsc_pipeline.report.templates import environment
 from gsc_pipeline.report.words import words
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 RECENT_DAYS = 91
 LONGEST = 160
@@ -146,16 +147,22 @@ def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[s
     return {"title": title, "rows": rows}
 
 
+def explained(finding: Finding, thresholds: Thresholds) -> tuple[str, str]:
+    """What the finding means, and what to do about it, with the workspace's thresholds."""
+    values = {name: _threshold(name, value) for name, value in asdict(thresholds).items()}
+    return finding.meaning.format(**values), finding.advice.format(**values)
+
+
 def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     rows = finding.of(data.findings[finding.table])
-    thresholds = {name: _threshold(name, value) for name, value in asdict(data.workspace.thresholds).items()}
+    meaning, advice = explained(finding, data.workspace.thresholds)
     nothing = "Nothing found"
     if finding.table == ANOMALIES and data.dark:
         nothing = "Nothing found beside what stands at the top of this page"
     return {
         "finding": finding,
-        "meaning": finding.meaning.format(**thresholds),
-        "advice": finding.advice.format(**thresholds),
+        "meaning": meaning,
+        "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),
         "total": len(rows),
         "nothing": nothing,
