@@ -246,12 +246,8 @@ def test_the_pages_that_the_docs_request_answer_with_200(synced: dict[str, str])
 
 
 @pytest.mark.soak
-def test_the_commands_for_assistants_start_a_server(synced: dict[str, str]) -> None:
-    over_stdio, over_http = [c for c in commands() if "gsc mcp" in c]
-    done = subprocess.run(
-        shlex.split(over_stdio), env=synced, input="", check=True, capture_output=True, text=True
-    )
-    assert done.stdout == ""
+def test_the_command_for_assistants_starts_a_server(synced: dict[str, str]) -> None:
+    (over_http,) = [c for c in commands() if "gsc mcp" in c]
     with subprocess.Popen(
         f"exec env {over_http} --port 0", shell=True, env=synced, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -65,7 +65,7 @@ class Sandbox:
     def answer(self, request: Request) -> Answer:
         """The results of all statements, or the error of the first that fails."""
         try:
-            with self._connected() as connection, _interrupted_after(self._limits.seconds, connection):
+            with self.connected() as connection, _interrupted_after(self._limits.seconds, connection):
                 return Answer(tuple(_run(connection, one, self._limits) for one in request.statements))
         except CallError as error:
             return Answer(error=str(error))
@@ -90,7 +90,8 @@ class Sandbox:
             return Answer(error=f"the query failed while it ran ({type(error).__name__})")
 
     @contextmanager
-    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A new connection over the newest state of the lake, locked."""
         connection = connect(self._lake, rows=self._rows, config=_config(self._limits))
         try:
             yield connection
@@ -123,8 +124,9 @@ def _config(limits: Limits) -> dict[str, str | int]:
         # Without a folder for temporary files: by default SQL may read and write in it.
         "temp_directory": "",
         "max_temp_directory_size": "0KiB",
-        # By default the setting shows the user's home.
+        # By default these show the user's home, and HTTP_PROXY with its password.
         "secret_directory": "none",
+        "http_proxy": "none",
         "python_enable_replacements": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

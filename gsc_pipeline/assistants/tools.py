@@ -152,8 +152,9 @@ class Tools:
         """Run one DuckDB SELECT over the tables, which hold the rows of the served workspaces only.
 
         Read describe_tables first: its rules are needed for correct totals, positions and rates. Aggregate in
-        SQL rather than fetching rows. Files, settings, other statements and several statements are refused;
-        time, memory, rows and characters are limited. SHOW, DESCRIBE and SUMMARIZE work; PIVOT does not.
+        SQL rather than fetching rows. Files, settings, most table functions, other statements and several
+        statements are refused; time, memory, rows and characters are limited. SHOW, DESCRIBE and SUMMARIZE
+        work; PIVOT does not.
         """
         if len(sql) > self._limits.sql_characters:
             most = self._limits.sql_characters

@@ -48,6 +48,10 @@ class Served:
         return {
             **self.world.environment(*entries),
             "GLOBEX_KEY": SECRET,
+            # A query process gets the variables of object stores and proxies.
+            "AZURE_STORAGE_KEY": SECRET,
+            "HTTP_PROXY": f"http://proxy:{SECRET}@127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1",
             "PATH": os.environ["PATH"],
             **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
         }

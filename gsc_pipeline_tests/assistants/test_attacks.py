@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import duckdb
 import pytest
 
+from gsc_pipeline.assistants.messages import Limits, Start
+from gsc_pipeline.assistants.sandbox import Sandbox
 from gsc_pipeline_tests.assistants.served import DAYS, FOREIGN, SECRET, Assistant, Served
 from gsc_pipeline_tests.world import versions
 
@@ -36,6 +40,11 @@ FILES: Attacks = {
     "read a Delta table": ("SELECT * FROM delta_scan('{lake}/sync_ledger')", REFUSED),
     "read the process's environment": ("SELECT content FROM read_text('/proc/self/environ')", REFUSED),
     "read the folder of temporary files": ("SELECT * FROM read_text('.tmp/x')", REFUSED),
+    "write the log to a file": (
+        "SELECT * FROM enable_logging(storage = 'file', storage_path = '{lake}')",
+        REFUSED,
+    ),
+    "write profiles to a file": ("SELECT * FROM enable_profiling(save_location = '{lake}/x')", REFUSED),
     "read an address": ("SELECT * FROM read_csv('http://127.0.0.1:9/')", REFUSED),
     "read a file in a nested query": ("SELECT (SELECT content FROM read_text('{file}')) AS a", REFUSED),
     "read a file in SQL in a text": ("SELECT * FROM query('SELECT * FROM read_text(''{file}'')')", REFUSED),
@@ -44,6 +53,10 @@ FILES: Attacks = {
         REFUSED,
     ),
     "read a file while explaining": ("EXPLAIN ANALYZE SELECT * FROM read_text('{file}')", REFUSED),
+    "read all variables in the settings": (
+        "SELECT * FROM pg_catalog.pg_settings WHERE setting LIKE '%hunter%' OR setting LIKE '%globex%'",
+        EMPTY,
+    ),
     "read a variable": ("SELECT getenv('GLOBEX_KEY')", REFUSED),
     "read Python's variables": ("SELECT * FROM secret", REFUSED),
     "scan an address in memory": ("SELECT * FROM arrow_scan(1, 2, 3)", REFUSED),
@@ -59,10 +72,18 @@ OTHERS: Attacks = {
         "SELECT * FROM sync_runs WHERE workspace <> 'acme'",
         EMPTY,
     ),
+    "ask for the others' syncs with an OR": (
+        "SELECT * FROM sync_runs WHERE workspace = 'globex' OR seconds < 0",
+        EMPTY,
+    ),
+    "count the others' syncs": ("SELECT count(*) FROM sync_runs HAVING count(*) <> 1", EMPTY),
     "ask with an OR": ("SELECT * FROM sync_ledger WHERE clicks < 0 OR workspace = 'globex'", EMPTY),
     "ask by a quoted name": ("SELECT * FROM temp.main.\"sync_ledger\" WHERE workspace = 'globex'", EMPTY),
     "ask by another schema": ("SELECT * FROM memory.main.sync_ledger", REFUSED),
-    "ask by a name in a text": ("SELECT * FROM query_table('sync_ledger') WHERE workspace = 'globex'", EMPTY),
+    "ask by a name in a text": (
+        "SELECT * FROM query_table('sync_ledger') WHERE workspace = 'globex'",
+        REFUSED,
+    ),
     "ask by serialised SQL": (
         "SELECT * FROM json_execute_serialized_sql(json_serialize_sql("
         "'SELECT * FROM sync_ledger WHERE workspace = ''globex'''))",
@@ -73,7 +94,7 @@ OTHERS: Attacks = {
         EMPTY,
     ),
     "list the workspaces": ("SELECT DISTINCT workspace FROM ExportLog WHERE workspace <> 'acme'", EMPTY),
-    "look for other tables": ("SELECT * FROM duckdb_tables()", EMPTY),
+    "look for other tables": ("SELECT * FROM duckdb_tables()", REFUSED),
     "look for tables behind the views": (
         "SELECT table_name FROM information_schema.tables WHERE table_type <> 'VIEW'",
         EMPTY,
@@ -82,7 +103,7 @@ OTHERS: Attacks = {
     "look at the plan": ("EXPLAIN SELECT * FROM sync_ledger", HARMLESS),
     "look at other databases": (
         "SELECT database_name, path FROM duckdb_databases() WHERE path IS NOT NULL",
-        EMPTY,
+        REFUSED,
     ),
     "look at table statistics": ("SELECT * FROM pragma_storage_info('sync_ledger')", REFUSED),
     "summarise": ("SUMMARIZE sync_ledger", HARMLESS),
@@ -128,7 +149,7 @@ SETTINGS: Attacks = {
     "list extensions": ("SELECT * FROM duckdb_extensions()", REFUSED),
     "create a secret": ("CREATE SECRET (TYPE s3)", REFUSED),
     "look for a path in the settings": (
-        "SELECT name, value FROM duckdb_settings() WHERE value LIKE '%/%' AND name <> 'duckdb_api'",
+        "SELECT name, setting FROM pg_catalog.pg_settings WHERE setting LIKE '%/%' AND name <> 'duckdb_api'",
         EMPTY,
     ),
     "prepare": ("PREPARE a AS SELECT 1", REFUSED),
@@ -168,7 +189,7 @@ FLOODS: Attacks = {
         BOUNDED,
     ),
     "many columns": ("SELECT " + ", ".join(f"{i} AS a{i}" for i in range(1200)), REFUSED),
-    "all values of all types": ("SELECT * FROM test_all_types()", HARMLESS),
+    "all values of all types": ("SELECT * FROM test_all_types()", REFUSED),
     "invalid UTF-8": (r"SELECT '\xff\xfe'::BLOB AS a", HARMLESS),
     "deep parentheses": ("SELECT " + "(" * 9_000 + "1" + ")" * 9_000, REFUSED),
     "deep negation": ("SELECT " + "NOT " * 4_500 + "true", REFUSED),
@@ -182,6 +203,11 @@ FLOODS: Attacks = {
 
 QUICK = FILES | OTHERS
 ALL = QUICK | WRITES | SETTINGS | STATEMENTS | FLOODS
+
+
+def sql_of(name: str, served: Served) -> str:
+    sql = ALL[name][0]
+    return sql.format(file=served.secret_file, lake=served.world.lake.uri) if "{" in sql else sql
 
 
 def good(assistant: Assistant) -> None:
@@ -202,11 +228,8 @@ def test_there_are_more_than_forty_attacks() -> None:
 def test_an_attack_gets_nothing_and_the_next_query_works(
     assistant: Assistant, served: Served, name: str
 ) -> None:
-    template, expected = ALL[name]
-    sql = (
-        template.format(file=served.secret_file, lake=served.world.lake.uri) if "{" in template else template
-    )
-    reply = assistant.query(sql)
+    expected = ALL[name][1]
+    reply = assistant.query(sql_of(name, served))
     assert expected == BOUNDED or reply.is_error == (expected == REFUSED), reply.text
     assert len(reply.text) < 200_000
     assert SECRET not in reply.text
@@ -258,6 +281,16 @@ def test_wrong_arguments_are_an_error(assistant: Assistant, tool: str, arguments
     assert SECRET not in reply.text
     if arguments.get("site_url") != FOREIGN:
         assert FOREIGN not in reply.text
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "name", [one for one in FILES | WRITES if not re.search("EXPLAIN|settings|CREATE|DROP", ALL[one][0])]
+)
+def test_duckdb_itself_refuses_files_and_writes(served: Served, name: str) -> None:
+    sandbox = Sandbox(Start(served.world.lake.uri, ("acme",), Limits()))
+    with sandbox.connected() as connection, pytest.raises(duckdb.Error):
+        connection.execute(sql_of(name, served)).fetchall()
 
 
 def test_after_all_attacks_nothing_was_written(assistant: Assistant, served: Served) -> None:
