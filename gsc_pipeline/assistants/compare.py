@@ -10,7 +10,7 @@ from gsc_pipeline.assistants.messages import CallError
 from gsc_pipeline.days import ONE_DAY, Window, month_of
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.parquet_source import sql_list, sql_text
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, WRITING
 
 MOST_DAYS = 500
 """The longest period: sixteen months, what Search Console keeps."""
@@ -92,8 +92,8 @@ class Comparison:
     def days_sql(self) -> str:
         """A row for each window that has days: whether it is the first, its days by status, and cut ones."""
         return f"""
-            SELECT {self._is_now()} AS is_now, count(*) FILTER (status IN ('final', 'empty')) AS final,
-                   count(*) FILTER (status = 'provisional') AS provisional,
+            SELECT {_within(self.window)} AS is_now, count(*) FILTER (status IN ('final', 'empty')) AS final,
+                   count(*) FILTER (status IN ('provisional', '{WRITING}')) AS provisional,
                    count(*) FILTER (truncated) AS cut
             FROM {SYNC_LEDGER.name} WHERE {self._condition()} GROUP BY ALL
         """
@@ -118,13 +118,10 @@ class Comparison:
         return f"""
             SELECT {item} AS item, {sums}
             FROM (
-                SELECT *, {self._is_now()} AS is_now, CASE WHEN is_now THEN 0 ELSE {later} END AS later
+                SELECT *, {_within(self.window)} AS is_now, CASE WHEN is_now THEN 0 ELSE {later} END AS later
                 FROM {table.name} WHERE {self._condition()} AND month IN ({sql_list(months)})
             ) {where} GROUP BY ALL
         """
-
-    def _is_now(self) -> str:
-        return _within(self.window)
 
     def _condition(self) -> str:
         return (

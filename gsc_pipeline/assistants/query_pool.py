@@ -17,9 +17,9 @@ from gsc_pipeline.assistants.query_process import READY
 PROCESSES = 2
 """Queries at the same time."""
 
-WAIT_SECONDS = 5.0
-"""How long a call waits for a free process before it is refused. With the most seconds of a query and their
-grace, every call ends within 30 seconds."""
+WAIT_SECONDS = 3.0
+"""How long a call waits for a free process before it is refused. With two seconds for the start of a process,
+and the most seconds and the grace of a query, every call ends within 30 seconds."""
 
 START_SECONDS = 120.0
 """How long a process may take to start: a second, more on a busy machine."""
@@ -83,8 +83,11 @@ class QueryPool:
 
     def _take(self) -> _QueryProcess:
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                idle = self._idle.pop()
+                if idle.is_alive:
+                    return idle
+                self._all.discard(idle)
             process = _QueryProcess(self._start, self._environment)
             self._all.add(process)
             return process
@@ -110,6 +113,11 @@ class _QueryProcess:
         )
         self._is_ready = False
         self._write(msgspec.json.encode(start))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs. Another program may have ended it."""
+        return self._process.poll() is None
 
     def ask(self, request: Request) -> Answer:
         """The answer to the request. Raises CallError if the process ends without one."""
