@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.text.addresses import host_of, is_private
-from gsc_pipeline.text.secrets import keep_address, keep_passwords, masked
+from gsc_pipeline.text.secrets import keep, keep_address, keep_passwords, masked
 
 PREFIX = "GSC_"
 _LIKENESS = 0.85
@@ -71,6 +71,13 @@ def _http_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if text and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
         raise ValueError("expected an address that begins with https://")
+    return value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not re.fullmatch(r"[\w.~+/=-]{16,}", text, re.ASCII):
+        raise ValueError("expected 16 letters, digits, - or _, or more, as from `openssl rand -hex 32`")
     return value
 
 
@@ -355,6 +362,21 @@ class Settings(BaseSettings):
     metrics_by_workspace: bool = _variable(
         "GSC_METRICS_BY_WORKSPACE", False, "whether `/metrics` names the workspaces"
     )
+    mcp_token: Annotated[SecretStr, AfterValidator(_token)] = _variable(
+        "GSC_MCP_TOKEN",
+        SecretStr(""),
+        "the token that clients of `gsc mcp --http` send, of 16 characters or more; by default each start "
+        "prints a new one; a secret",
+    )
+    mcp_seconds: float = _variable(
+        "GSC_MCP_SECONDS", 20.0, "how long a query of an assistant may take", gt=0, le=20
+    )
+    mcp_megabytes: int = _variable(
+        "GSC_MCP_MEGABYTES", 1024, "the memory that such a query may use in DuckDB", ge=128
+    )
+    mcp_rows: int = _variable(
+        "GSC_MCP_ROWS", 1000, "the most rows of an answer to an assistant", ge=1, le=10_000
+    )
     alert_urls: SecretStr = _variable(
         "GSC_ALERT_URLS",
         SecretStr(""),
@@ -421,6 +443,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _keep_secrets(settings: Settings) -> None:
     keep_passwords(settings.state or "")
+    keep(settings.mcp_token.get_secret_value())
     for address in (
         *settings.alert_urls.get_secret_value().split(),
         settings.heartbeat_url.get_secret_value(),

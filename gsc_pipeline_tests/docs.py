@@ -6,7 +6,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, TABLES, TableSpec
+from gsc_pipeline.assistants.docs import column_rows, markdown_table
+from gsc_pipeline.lake.schemas import TABLES, TableSpec
 from gsc_pipeline.settings import Settings
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
@@ -33,7 +34,7 @@ def _settings() -> str:
         (f"`{field.validation_alias}`", _default(field.default), str(field.description))
         for field in Settings.model_fields.values()
     ]
-    return _table(("variable", "default", "meaning"), rows)
+    return markdown_table(("variable", "default", "meaning"), rows)
 
 
 def _default(value: object) -> str:
@@ -45,25 +46,11 @@ def _default(value: object) -> str:
 
 def _thresholds() -> str:
     rows = [(f"`{one.name}`", f"`{one.default}`", one.metadata["description"]) for one in fields(Thresholds)]
-    return _table(("threshold", "default", "meaning"), rows)
+    return markdown_table(("threshold", "default", "meaning"), rows)
 
 
 def _columns(table: TableSpec) -> str:
-    rows = [
-        (f"`{column.name}`", str(column.type), column.metadata[b"description"].decode())
-        for column in table.schema
-        if column.name not in SEARCH_APPEARANCE_FLAGS
-    ]
-    flags = [column for column in table.schema if column.name in SEARCH_APPEARANCE_FLAGS]
-    if flags:
-        names = ", ".join(f"`{column.name}`" for column in flags)
-        rows.append((names, "bool", flags[0].metadata[b"description"].decode()))
-    return _table(("column", "type", "meaning"), rows)
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return markdown_table(("column", "type", "meaning"), column_rows(table))
 
 
 if __name__ == "__main__":

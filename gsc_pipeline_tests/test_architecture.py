@@ -30,6 +30,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "insights": {"days", "lake", "workspaces"},
     "monitoring": {"days", "lake", "search_console", "settings", "state", "sync", "text", "workspaces"},
     "report": {"days", "insights", "lake", "monitoring", "sync", "text", "workspaces"},
+    "assistants": {
+        "days", "insights", "lake", "monitoring", "report", "settings", "sync", "text", "workspaces",
+    },
     "bootstrap": {
         "days", "lake", "monitoring", "search_console", "settings", "state", "sync", "text", "workspaces",
     },
@@ -38,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "state", "sync", "workspaces",
     },
     "cli": {
-        "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "search_console", "settings",
+        "assistants", "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "search_console",
+        "settings",
         "simulator", "state", "sync", "text", "workspaces",
     },
     "definitions": {"defs"},

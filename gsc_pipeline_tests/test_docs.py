@@ -263,6 +263,19 @@ def test_the_pages_that_the_docs_request_answer_with_200(synced: dict[str, str])
     assert (len(asked), process.returncode) == (2, 0)
 
 
+@pytest.mark.soak
+def test_the_command_for_assistants_starts_a_server(synced: dict[str, str]) -> None:
+    (over_http,) = [c for c in commands() if "gsc mcp" in c]
+    with subprocess.Popen(
+        f"exec env {over_http} --port 0", shell=True, env=synced, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert re.match(r"http://127\.0\.0\.1:\d+/mcp", process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("dagster-")])
 @pytest.mark.soak
 def test_the_options_of_dagsters_own_programs_exist(command: str) -> None:
@@ -275,11 +288,11 @@ def test_the_options_of_dagsters_own_programs_exist(command: str) -> None:
 
 def test_every_command_in_the_docs_is_run_by_a_test() -> None:
     named = (
-        "init login workspaces sync status annotations query duckdb report simulate serve housekeeping "
+        "init login workspaces sync status annotations query duckdb report simulate serve mcp housekeeping "
         "import-export"
     )
     commands_tried = f"gsc ({named.replace(' ', '|')})"
-    tried = re.compile(rf"make |{commands_tried}|curl |GSC_API_URL=|dagster asset|dagster-")
+    tried = re.compile(rf"make |{commands_tried}|curl |GSC_(API_URL|MCP_TOKEN)=|dagster asset|dagster-")
     by_an_operator = [line for section in SECTIONS for block in commands_of(section) for line in block]
     untried = [command for command in commands() if not tried.match(command)]
     assert [command for command in untried if command not in by_an_operator] == []

@@ -94,6 +94,10 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "audit_log_megabytes": ("0.5", 0.5),
         "health_cache_seconds": ("0", 0.0),
         "metrics_by_workspace": ("true", True),
+        "mcp_token": ("0123456789abcdef", SecretStr("0123456789abcdef")),
+        "mcp_seconds": ("5", 5.0),
+        "mcp_megabytes": ("512", 512),
+        "mcp_rows": ("50", 50),
         "alert_urls": ("json://a/ json://b/", SecretStr("json://a/ json://b/")),
         "heartbeat_url": ("https://hc.example/uuid", SecretStr("https://hc.example/uuid")),
     }
@@ -106,6 +110,12 @@ def test_every_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {field: getattr(settings, field) for field in given} == {
         field: value for field, (_, value) in given.items()
     }
+
+
+def test_a_short_token_for_assistants_is_refused_and_not_quoted() -> None:
+    (line,) = problems(GSC_MCP_TOKEN="sesame")
+    assert "16 letters" in line
+    assert "sesame" not in line
 
 
 def test_every_invalid_variable_is_reported_at_once_with_its_value_and_what_is_expected() -> None:

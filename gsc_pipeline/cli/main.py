@@ -386,6 +386,29 @@ def query(
     printer(columns, rows)
 
 
+@app.command()
+def mcp(
+    workspaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--workspace", metavar="ID", help="A workspace to serve; repeat it for more. All by default."
+        ),
+    ] = None,
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve HTTP on 127.0.0.1 instead of standard input and output.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8090,
+) -> None:
+    """Serve the lake read-only to assistants, over the Model Context Protocol."""
+    from gsc_pipeline.assistants.start import serve_assistants
+    from gsc_pipeline.workspaces.registry import load_workspaces, named
+
+    settings = _settings_with_log()
+    listed = load_workspaces(settings.workspaces_file)
+    served = [named(listed, id_) for id_ in dict.fromkeys(workspaces)] if workspaces else listed
+    serve_assistants(settings, served, port=port if http else None)
+
+
 @app.command("duckdb")
 def duckdb_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as search.duckdb.")],

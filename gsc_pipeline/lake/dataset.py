@@ -8,7 +8,7 @@ column of every file; this one takes a third of a second.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -38,18 +38,21 @@ _ROUNDING = timedelta(milliseconds=1)
 
 
 def data_files(
-    delta: DeltaTable, *, workspace: str | None = None, months: Sequence[str] | None = None
+    delta: DeltaTable,
+    *,
+    workspace: str | Collection[str] | None = None,
+    months: Sequence[str] | None = None,
 ) -> pa.Table:
     """The table's data files as listed in its log, one row each.
 
     Columns: `path` (text, relative to the table), `size_bytes` and `num_records` (int64),
     `partition.<column>` (text) for each partition column, and `min.<column>`, `max.<column>` and
-    `null_count.<column>` for each column whose bounds Delta keeps. With `workspace` or `months`, without the
-    files of other partitions; if the table is not partitioned by that column, all files.
+    `null_count.<column>` for each column whose bounds Delta keeps. With `workspace` (one or several) or
+    `months`, without the files of other partitions; if the table is not partitioned by that column, all.
     """
     files = pa.table(delta.get_add_actions(flatten=True))
-    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
-        if values is not None and f"partition.{name}" in files.column_names:
+    for name, values in _selected(workspace, months).items():
+        if f"partition.{name}" in files.column_names:
             files = files.filter(pc.is_in(files[f"partition.{name}"], pa.array(values, pa.string())))
     # The log has percent-encoded paths.
     paths = pa.array(map(unquote, files["path"].to_pylist()), pa.string())
@@ -60,11 +63,13 @@ def dataset_of(
     delta: DeltaTable,
     table: TableSpec | None = None,
     *,
-    workspace: str | None = None,
+    workspace: str | Collection[str] | None = None,
     months: Sequence[str] | None = None,
     without: Collection[str] = (),
 ) -> ds.Dataset:
-    """The table as a dataset; with `workspace` or `months`, only their rows. `without`: files to leave out.
+    """The table as a dataset. `without`: files to leave out.
+
+    With `workspace` (one or several) or `months`, it has only their rows.
 
     With `table`, the dataset has the declared columns, null where a file lacks them. Without, it has the
     table's actual columns.
@@ -79,12 +84,15 @@ def dataset_of(
         files = files.filter(pc.invert(pc.is_in(files["path"], pa.array(without, pa.string()))))
     sizes = dict(zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True))
     storage = storage_of(delta.table_uri, sizes)
+    selected = _selected(workspace, months)
     if delta.protocol().min_reader_version > 1:
         # Another program has enabled features that only Delta's own reader supports.
-        dataset: ds.Dataset = delta.to_pyarrow_dataset(
-            file_pruning_predicate=_predicate(workspace, months), filesystem=storage
+        pruned = [(name, "in", values) for name, values in selected.items() if values]
+        found: ds.Dataset = delta.to_pyarrow_dataset(
+            file_pruning_predicate=pruned or None, filesystem=storage
         )
-        return dataset.replace_schema(schema)
+        # Its files may have rows of other workspaces and months too.
+        return _filtered(found.replace_schema(schema), selected)
     partition_by = delta.metadata().partition_columns
     form = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
     fragments = [
@@ -92,20 +100,20 @@ def dataset_of(
         for path, guarantee in zip(sizes, _guarantees(files, schema, partition_by), strict=True)
     ]
     dataset = ds.FileSystemDataset(fragments, schema, form, storage)
-    for name, values in (("workspace", workspace and [workspace]), ("month", months)):
-        if values is not None and name not in partition_by:
-            dataset = dataset.filter(pc.field(name).isin(list(values)))
+    return _filtered(dataset, {name: v for name, v in selected.items() if name not in partition_by})
+
+
+def _selected(workspace: str | Collection[str] | None, months: Sequence[str] | None) -> dict[str, list[str]]:
+    """The values of the columns that are selected by."""
+    workspaces = [workspace] if isinstance(workspace, str) else workspace
+    given = {"workspace": workspaces, "month": months}
+    return {name: list(values) for name, values in given.items() if values is not None}
+
+
+def _filtered(dataset: ds.Dataset, selected: Mapping[str, list[str]]) -> ds.Dataset:
+    for name, values in selected.items():
+        dataset = dataset.filter(pc.field(name).isin(pa.array(values, pa.string())))
     return dataset
-
-
-def _predicate(workspace: str | None, months: Sequence[str] | None) -> list[tuple[str, str, Any]] | None:
-    """The selection in the form that Delta's own reader takes."""
-    conditions: list[tuple[str, str, Any]] = []
-    if workspace is not None:
-        conditions.append(("workspace", "=", workspace))
-    if months is not None:
-        conditions.append(("month", "in", list(months)))
-    return conditions or None
 
 
 def _guarantees(files: pa.Table, schema: pa.Schema, partition_by: Sequence[str]) -> list[pc.Expression]:

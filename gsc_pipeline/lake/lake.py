@@ -258,14 +258,14 @@ class Lake:
         self,
         table: TableSpec,
         *,
-        workspace: str | None = None,
+        workspace: str | Collection[str] | None = None,
         months: Sequence[str] | None = None,
         without: Collection[str] = (),
     ) -> ds.Dataset | None:
         """The table as an Arrow dataset, for DuckDB, pandas and others. None if it does not exist yet.
 
-        With `workspace` or `months`, only their rows; files without any are left out. `without`: paths of
-        further files to leave out, such as damaged ones.
+        With `workspace` (one or several) or `months`, only their rows; files without any are left out.
+        `without`: paths of further files to leave out, such as damaged ones.
         """
         try:
             return dataset_of(self.open(table), table, workspace=workspace, months=months, without=without)

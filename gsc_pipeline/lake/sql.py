@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from gsc_pipeline.lake.schemas import TABLES, TableSpec
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.dataset as ds
 
 
 def connect(
@@ -24,6 +25,8 @@ def connect(
     *,
     whole: Sequence[TableSpec] = (),
     without: Collection[str] = (),
+    rows: Callable[[TableSpec], ds.Dataset | None] | None = None,
+    config: Mapping[str, str | int] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB connection with a view for each of the lake's `tables`.
 
@@ -33,15 +36,18 @@ def connect(
     `whole`: further tables, of which the project's own SQL reads every file. If the lake is in a folder,
     DuckDB opens their files itself, in a quarter of the time. This needs access to files, so do not run
     users' SQL on such a connection. `without`: files of these tables to skip, as `table/path`.
+
+    `rows` gives the rows of each of `tables`, None for none; by default all that the lake has. `config`:
+    settings of DuckDB, which SQL on the connection cannot change.
     """
     # Importing it takes a tenth of a second, and every Dagster run imports this module.
     import duckdb
 
-    connection = duckdb.connect(":memory:")
+    connection = duckdb.connect(":memory:", config=dict(config or {}))
     # The progress bar would be printed on standard output, between a command's output.
     connection.execute("SET enable_progress_bar = false")
     for table in tables:
-        _view(connection, lake, table, ())
+        _view(connection, table, (rows or lake.dataset)(table))
     for table in whole:
         _view_whole(connection, lake, table, without)
     if set(export_log.NEEDED) <= set(tables):
@@ -70,23 +76,28 @@ def _error_of(lake: Lake, tables: Sequence[TableSpec], workspace: str | None, er
     return unreadable(lake.uri, error)
 
 
-def mistake_in_sql(error: str) -> str:
-    """DuckDB's error about a query on one line, with the next step."""
+def mistake_in_sql(
+    error: str,
+    *,
+    tables: str = 'gsc query "SHOW TABLES"',
+    columns: str = 'gsc query "DESCRIBE sync_ledger"',
+) -> str:
+    """DuckDB's error about a query on one line, with the next step.
+
+    `tables` and `columns` list the tables, and the columns of a table.
+    """
     said, _, place = error.partition("LINE ")
     said = " ".join(said.split()).rstrip(".!")
     line = place.partition(":")[0]
     where = f" (line {line})" if line not in ("", "1") else ""
     if "Table with name" in said:
-        return f'{said}{where}; gsc query "SHOW TABLES" lists the tables'
+        return f"{said}{where}; {tables} lists the tables"
     if "not found in FROM clause" in said:
-        return f'{said}{where}; gsc query "DESCRIBE sync_ledger" lists the columns of that table'
+        return f"{said}{where}; {columns} lists the columns of that table"
     return said + where
 
 
-def _view(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, table: TableSpec, without: Collection[str]
-) -> None:
-    dataset = lake.dataset(table, without=without)
+def _view(connection: duckdb.DuckDBPyConnection, table: TableSpec, dataset: ds.Dataset | None) -> None:
     connection.register(table.name, table.schema.empty_table() if dataset is None else dataset)
 
 
@@ -103,4 +114,4 @@ def _view_whole(
                 FROM {replace(files, paths=paths).source()}"""
         )
     else:
-        _view(connection, lake, table, left)
+        _view(connection, table, lake.dataset(table, without=left))

@@ -1,4 +1,4 @@
-"""The HTTP server of `gsc serve`: /health/sync, /health/live, /metrics."""
+"""The HTTP server of `gsc serve`: /health/sync, /health/live, /metrics. `gsc mcp --http` uses it too."""
 
 from __future__ import annotations
 
@@ -61,17 +61,18 @@ def make_app(monitor: HealthMonitor, metrics_text: Callable[[], bytes]) -> Starl
 
 
 class _Connection(H11Protocol):
-    """A connection that is closed after CONNECTION_SECONDS, also in the middle of a request or an answer.
+    """A connection that is closed after `seconds`, also in the middle of a request or an answer.
 
     uvicorn limits how long a connection may be idle, not how long a request may take to arrive.
     """
 
+    seconds = CONNECTION_SECONDS
     _made_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._made_at = self.loop.time()
-        self._limit = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
+        self._limit = self.loop.call_later(self.seconds, transport.abort)
         open_ones = [one for one in self.connections if not one.transport.is_closing()]
         if len(open_ones) > MOST_CONNECTIONS:
             oldest = min(open_ones, key=lambda one: getattr(one, "_made_at", 0.0))
@@ -82,14 +83,25 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
 
-def serve_until_stopped(app: Starlette, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+def serve_until_stopped(
+    app: Starlette,
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    connection_seconds: float = CONNECTION_SECONDS,
+) -> None:
     """Serve until SIGINT or SIGTERM, answer the open requests, and return. Main thread only.
 
-    Port 0 takes a free port. `on_ready` is called with the base URL once connections are accepted. Raises
-    PipelineError when the address cannot be bound.
+    Port 0 takes a free port. `on_ready` is called with the base URL once connections are accepted. A
+    connection is closed after `connection_seconds`. Raises PipelineError when the address cannot be bound.
     """
+
+    class Connection(_Connection):
+        seconds = connection_seconds
+
     config = uvicorn.Config(
-        app, http=_Connection, lifespan="off", ws="none", log_config=None, access_log=False,
+        app, http=Connection, lifespan="on", ws="none", log_config=None, access_log=False,
         server_header=False, headers=[("Connection", "close")], timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     server = uvicorn.Server(config)

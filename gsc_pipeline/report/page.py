@@ -22,6 +22,7 @@ from gsc_pipeline.report.notes import notes, warnings
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, is_missing, mood, share, signed
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 RECENT_DAYS = 91
 ROWS_OF_PARTS = 8
@@ -158,14 +159,20 @@ def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[s
     return {"title": title, "rows": rows}
 
 
+def explained(finding: Finding, thresholds: Thresholds) -> tuple[str, str]:
+    """What the finding means, and what to do about it, with the workspace's thresholds."""
+    values = {name: _threshold(name, value) for name, value in asdict(thresholds).items()}
+    return finding.meaning.format(**values), finding.advice.format(**values)
+
+
 def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     rows = finding.of(data.findings[finding.table])
-    thresholds = {name: _threshold(name, value) for name, value in asdict(data.workspace.thresholds).items()}
+    meaning, advice = explained(finding, data.workspace.thresholds)
     beside = " (beside what stands at the top of this page)" if data.dark else ""
     return {
         "finding": finding,
-        "meaning": finding.meaning.format(**thresholds),
-        "advice": finding.advice.format(**thresholds),
+        "meaning": meaning,
+        "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),
         "total": len(rows),
         "unlike": _unlike(rows) if finding.table in _OF_WINDOWS else [],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from deltalake import DeltaTable, TableFeatures
 from gsc_pipeline.lake.errors import cause_of
 from gsc_pipeline.lake.incremental import FILE, FileByFile
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.lake.storage import python_file_system, wait_for_arrow
 from gsc_pipeline_tests.lake.test_damage import data_files
@@ -75,6 +76,36 @@ def test_a_lake_in_a_folder_is_never_read_through_python(lake: Lake, feature: Ta
     assert isinstance(dataset, ds.FileSystemDataset)
     assert not isinstance(dataset.filesystem, pa_fs.PyFileSystem)
     assert isinstance(dataset.filesystem, pa_fs.SubTreeFileSystem)
+
+
+@pytest.mark.parametrize("feature", [None, TableFeatures.TimestampWithoutTimezone])
+def test_rows_of_some_workspaces_are_selected_also_where_files_hold_several(
+    lake: Lake, feature: TableFeatures | None
+) -> None:
+    # Partitioned by month alone.
+    lake.create(SYNC_RUNS)
+    blank = {pa.string(): "", pa.int64(): 0, pa.float64(): 0.0, pa.date32(): date(2026, 11, 1)}
+    runs = [
+        {
+            **{one.name: blank.get(one.type) for one in SYNC_RUNS.schema},
+            **{"workspace": workspace, "month": "2026-11", "run_id": workspace, "problems": []},
+            "started_at": datetime(2026, 11, 1, tzinfo=UTC),
+        }
+        for workspace in ("acme", "globex", "initech")
+    ]
+    lake.append(SYNC_RUNS, pa.Table.from_pylist(runs, schema=SYNC_RUNS.schema))
+    if feature is not None:
+        delta = DeltaTable(lake.table_uri(SYNC_RUNS))
+        delta.alter.add_feature(feature, allow_protocol_versions_increase=True)
+
+    def workspaces(*ids: str) -> list[str]:
+        dataset = lake.dataset(SYNC_RUNS, workspace=ids)
+        assert dataset is not None
+        return sorted(dataset.to_table()["workspace"].to_pylist())
+
+    assert lake.read(SYNC_RUNS, workspace="acme")["workspace"].to_pylist() == ["acme"]
+    assert workspaces("acme", "globex", "nobody") == ["acme", "globex"]
+    assert workspaces() == []
 
 
 def test_the_end_of_a_process_waits_for_files_that_arrow_has_open(lake: Lake) -> None:

@@ -1,0 +1,1 @@
+"""The read-only server that answers assistants over the Model Context Protocol (`gsc mcp`)."""

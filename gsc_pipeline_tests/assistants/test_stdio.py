@@ -1,0 +1,57 @@
+"""`gsc mcp` over standard input and output, without a client that keeps to the protocol."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from gsc_pipeline.assistants.query_pool import environment_of_query
+from gsc_pipeline.assistants.start import serve_assistants
+from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.settings import load_settings
+from gsc_pipeline_tests.assistants.served import GSC, Served
+from gsc_pipeline_tests.waiting import HANG_SECONDS
+
+HELLO = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+NONSENSE = [b"\xff\xfe\n", b"{\n", b"\n", b"[]\n", b'{"jsonrpc": "2.0", "id": 7, "method": "\xc3"}\n', b"5\n"]
+
+
+def test_nonsense_is_survived_and_standard_output_has_nothing_but_messages(served: Served) -> None:
+    with subprocess.Popen(
+        [GSC, "mcp"],
+        env={**served.environment(), "GSC_LOG_LEVEL": "debug"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        hello = json.dumps({"jsonrpc": "2.0", "id": 8, "method": "initialize", "params": HELLO}).encode()
+        out, _ = process.communicate(b"".join(NONSENSE) + hello + b"\n", timeout=HANG_SECONDS)
+    messages = [json.loads(line) for line in out.splitlines()]
+    assert [one["result"]["serverInfo"]["name"] for one in messages if one.get("id") == 8] == ["gsc_pipeline"]
+    assert process.returncode == 0
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if the package were not there.
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    monkeypatch.delitem(sys.modules, "gsc_pipeline.assistants.server", raising=False)
+    with pytest.raises(PipelineError, match=r"pip install 'gsc_pipeline\[mcp\]'"):
+        serve_assistants(load_settings(), [], port=None)
+
+
+def test_a_query_process_gets_no_variable_of_the_project_or_its_keys() -> None:
+    given = {
+        "PATH": "/bin",
+        "GSC_STATE": "postgresql://a:b@c/d",
+        "GSC_ALERT_URLS": "x",
+        "GLOBEX_KEY": "x",
+        "AWS_REGION": "eu",
+    }
+    assert set(environment_of_query(given)) - {"ARROW_DEFAULT_MEMORY_POOL", "TZ"} == {"PATH", "AWS_REGION"}
