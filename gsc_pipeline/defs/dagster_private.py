@@ -31,13 +31,13 @@ def remote_launcher(instance: dg.DagsterInstance) -> str:
 
 
 def plan_partition(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, step_key: str, asset: str, partition: str
+    instance: dg.DagsterInstance, run: dg.DagsterRun, step_key: str, asset: dg.AssetKey, partition: str
 ) -> None:
     """Log that the run planned to materialize a partition, so that the partition is failed if the run fails.
 
     Dagster logs this event only when it creates a run with partitions, and takes about 20 ms for each.
     """
-    planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=partition)
+    planned = AssetMaterializationPlannedData(asset, partition=partition)
     event = dg.DagsterEvent.build_asset_materialization_planned_event(run.job_name, step_key, planned)
     instance.report_dagster_event(event, run.run_id, logging.DEBUG)
 

@@ -75,7 +75,7 @@ def test_every_function_here_says_why_and_is_tested() -> None:
 def test_a_planned_partition_is_red_when_its_run_fails(instance: dg.DagsterInstance) -> None:
     failing = instance.get_run_by_id(run(instance, "mon", fails=True))
     assert failing
-    private.plan_partition(instance, failing, "tables", "table", "tue")
+    private.plan_partition(instance, failing, "tables", dg.AssetKey("table"), "tue")
     assert failed(instance) == {"mon", "tue"}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from gsc_pipeline.defs.events import ASSETS
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.lake.schemas import (
     PAST_CAP,
@@ -19,27 +20,27 @@ from gsc_pipeline.lake.schemas import (
 )
 
 
-def bookkeeping_specs() -> list[dg.AssetSpec]:
+def bookkeeping_specs(keys: AssetKeys = PLAIN) -> list[dg.AssetSpec]:
     """The ledger, which counts the rows of the two tables, and what follows from its days."""
     return [
-        _spec(SYNC_LEDGER, ASSETS, "search_console"),
+        _spec(SYNC_LEDGER, ASSETS, "search_console", keys),
         *(
-            _spec(one, [SYNC_LEDGER.name], "bookkeeping")
+            _spec(one, [SYNC_LEDGER.name], "bookkeeping", keys)
             for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP)
         ),
     ]
 
 
-def _spec(table: TableSpec, deps: Sequence[str], group: str) -> dg.AssetSpec:
+def _spec(table: TableSpec, deps: Sequence[str], group: str, keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
-        table.name,
+        keys.of(table.name),
         description=about(
             table.description,
             made_by="the job `gsc_sync` with every sync, and by `gsc sync` in a shell. It cannot be "
             "materialized alone, and no event records its changes.",
             table=table,
         ),
-        deps=deps,
+        deps=[keys.of(dep) for dep in deps],
         group_name=group,
         kinds={"deltalake"},
         metadata={"dagster/column_schema": column_schema(table)},
