@@ -109,6 +109,20 @@ def store_cursor(instance: dg.DagsterInstance, key: str, value: str) -> None:
     instance.daemon_cursor_storage.set_cursor_values({key: value})
 
 
+def schedule_state(instance: dg.DagsterInstance, name: str) -> tuple[str, Any] | None:
+    """The status of a schedule as the instance stores it, and its last tick; None if it stores neither.
+
+    `all_instigator_state` and `get_ticks` have no documentation, but the UI shows what they return. The
+    status is RUNNING, STOPPED or DECLARED_IN_CODE. Of several code locations, the last tick counts.
+    """
+    found: list[tuple[str, Any]] = []
+    for state in instance.all_instigator_state():
+        if state.name == name:
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            found.append((state.status.value, ticks[0] if ticks else None))
+    return max(found, key=lambda one: one[1].timestamp if one[1] else 0.0, default=None)
+
+
 def next_due(cron: str, after: datetime) -> datetime:
     """When a schedule in UTC is next due after a moment. Dagster's reading of cron has no documented name."""
     # Dagster counts a moment at which the schedule is due as the next one.
