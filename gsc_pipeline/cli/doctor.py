@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.cli.tables import print_rows
@@ -17,6 +18,9 @@ from gsc_pipeline.monitoring.doctor.checks import Check, Diagnosis, Result, run_
 from gsc_pipeline.settings import Settings, load_settings, state_address, unshared_storage
 from gsc_pipeline.text.secrets import keep_passwords
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
+
+if TYPE_CHECKING:
+    from gsc_pipeline.defs.instance import OpenedInstance
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -140,23 +144,43 @@ def _of_storage(services: Services, listed: Sequence[Workspace] | None, probes: 
 
 
 def _of_dagster(settings: Settings, probes: Probes) -> list[Check]:
-    from gsc_pipeline.defs.instance import OpenedInstance, loaded_definitions, next_tick, why_on_or_off
+    """The checks of Dagster's part, which is imported by the checks: a Dagster that cannot be is a result."""
+    enabled, folder = settings.auto_sync_enabled, probes.environment.get("DAGSTER_HOME", "")
 
-    code = Check("code location", lambda: instance.code_location(lambda: loaded_definitions(settings)))
-    folder = probes.environment.get("DAGSTER_HOME", "")
+    @cache
+    def view() -> OpenedInstance:
+        from gsc_pipeline.defs.instance import OpenedInstance
+
+        return OpenedInstance(lambda: instance.refuse_unusable(folder))
+
+    def code_location() -> Result:
+        from gsc_pipeline.defs.instance import loaded_definitions
+
+        return instance.code_location(lambda: loaded_definitions(settings))
+
+    def schedule() -> Result:
+        from gsc_pipeline.defs.instance import why_on_or_off
+
+        return instance.schedule(view(), enabled=enabled, why=why_on_or_off(settings))
+
+    def last_tick() -> Result:
+        from gsc_pipeline.defs.instance import next_tick
+
+        due_after = partial(next_tick, settings)
+        return instance.last_tick(view(), probes.clock(), enabled=enabled, due_after=due_after)
+
+    code = Check("code location", code_location)
     if not folder:
-        return [code, Check("dagster instance", lambda: instance.unused(enabled=settings.auto_sync_enabled))]
-    if problem := instance.home(folder):
-        return [code, Check("dagster instance", lambda: problem)]
-    view, enabled = OpenedInstance(), settings.auto_sync_enabled
-    due_after = partial(next_tick, settings)
+        return [code, Check("dagster instance", lambda: instance.unused(enabled=enabled))]
     return [
         code,
-        Check("dagster instance", lambda: instance.opened(view, lambda: unshared_storage(settings), folder)),
-        Check("schedule", lambda: instance.schedule(view, enabled=enabled, why=why_on_or_off(settings))),
-        Check("daemon", lambda: instance.daemon(view, probes.clock())),
         Check(
-            "last tick",
-            lambda: instance.last_tick(view, probes.clock(), enabled=enabled, due_after=due_after),
+            "dagster instance",
+            lambda: (
+                instance.home(folder) or instance.opened(view(), lambda: unshared_storage(settings), folder)
+            ),
         ),
+        Check("schedule", schedule),
+        Check("daemon", lambda: instance.daemon(view(), probes.clock())),
+        Check("last tick", last_tick),
     ]

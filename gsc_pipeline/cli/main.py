@@ -155,8 +155,11 @@ def doctor(as_json: AsJson = False) -> None:
     """
     import logging
 
-    from gsc_pipeline.cli.doctor import diagnose, print_diagnosis
-
+    try:
+        from gsc_pipeline.cli.doctor import diagnose, print_diagnosis
+    except ImportError as error:
+        step = "install it again: pip install --upgrade gsc_pipeline"
+        raise ConfigurationError("installation", [f"a package cannot be loaded ({error}): {step}"]) from None
     # The results have what the checks log.
     logging.getLogger().addHandler(logging.NullHandler())
     found = diagnose()

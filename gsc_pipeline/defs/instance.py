@@ -43,11 +43,12 @@ def last_heartbeat(instance: dg.DagsterInstance) -> datetime | None:
 class OpenedInstance:
     """The instance in DAGSTER_HOME, opened by the first thread that reads of it.
 
-    Every method raises InstanceError with the cause if it cannot be opened or read.
+    `refuse_unusable` is called before, and raises InstanceError if it is not to be opened. Every method
+    raises InstanceError with the cause if the instance cannot be opened or read.
     """
 
-    def __init__(self, get: Callable[[], dg.DagsterInstance] = dg.DagsterInstance.get) -> None:
-        self._get = get
+    def __init__(self, refuse_unusable: Callable[[], None]) -> None:
+        self._refuse_unusable = refuse_unusable
         self._lock = Lock()
         self._opened: dg.DagsterInstance | None = None
 
@@ -73,8 +74,11 @@ class OpenedInstance:
         try:
             with self._lock:
                 if self._opened is None:
-                    self._opened = self._get()
+                    self._refuse_unusable()
+                    self._opened = dg.DagsterInstance.get()
             return read(self._opened)
+        except InstanceError:
+            raise
         # An instance, its configuration and its database fail in many ways.
         except Exception as error:
             cause: BaseException = error

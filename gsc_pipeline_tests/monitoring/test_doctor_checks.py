@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.monitoring.doctor import machine
 from gsc_pipeline.monitoring.doctor.checks import Check, Diagnosis, Result, State, run_checks
 from gsc_pipeline.text.secrets import keep_passwords
 
@@ -87,3 +89,17 @@ def test_the_json_has_the_documented_form() -> None:
             {"name": "lake", "state": "fail", "detail": "away", "next_step": "mount it"},
         ],
     }
+
+
+def test_memory_is_what_is_left_of_the_containers_limit_and_cached_files_are_not_used(tmp_path: Path) -> None:
+    memory, group = tmp_path / "meminfo", tmp_path / "group"
+    assert machine.available_memory(memory, group) is None
+    memory.write_text("MemTotal: 16000000 kB\nMemAvailable: 8000000 kB\nHugePages_Total: 0\n")
+    assert machine.available_memory(memory, group) == 8_192_000_000
+    group.mkdir()
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("900\n")
+    (group / "memory.stat").write_text("active_file 300\ninactive_file 200\n")
+    assert machine.available_memory(memory, group) == 8_192_000_000
+    (group / "memory.max").write_text("1000\n")
+    assert machine.available_memory(memory, group) == 600

@@ -88,6 +88,12 @@ def home(folder: str) -> Result | None:
     return None
 
 
+def refuse_unusable(folder: str) -> None:
+    """Raise InstanceError if `home` finds something wrong. Opening an instance could create files there."""
+    if problem := home(folder):
+        raise InstanceError(problem.detail)
+
+
 def opened(view: InstanceView, unshared: Callable[[], Sequence[str]], folder: str) -> Result:
     """Whether the instance answers, and state and lake are where its runs find them."""
     name = "dagster instance"

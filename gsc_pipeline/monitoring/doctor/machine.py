@@ -23,7 +23,7 @@ LITTLE_MEMORY, LEAST_MEMORY = 1_000_000_000, 400_000_000
 """Bytes. A sync of 14 days with 25,000 rows each takes 500 MB."""
 
 _MEMORY = Path("/proc/meminfo")
-_LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_GROUP = Path("/sys/fs/cgroup")
 
 
 def versions(
@@ -65,15 +65,8 @@ def disk_space(
     """The free space where files are written. `folders` that do not exist yet count as their parents."""
     free = {(existing := nearest(folder)): free_bytes(existing) for folder in folders}
     folder, least = min(free.items(), key=lambda one: one[1])
-    text = f"{least / 1e9:.1f} GB free at {folder}"
-    if least >= LITTLE_DISK:
-        return Result.ok("disk space", text)
-    return Result(
-        "disk space",
-        State.FAIL if least < LEAST_DISK else State.WARN,
-        text,
-        "free some space, or move it to a larger disk; `gsc housekeeping` deletes what no table needs",
-    )
+    step = "free some space, or move it to a larger disk; `gsc housekeeping` deletes what no table needs"
+    return _amount("disk space", least, f"free at {folder}", LITTLE_DISK, LEAST_DISK, step)
 
 
 def memory(available_bytes: Callable[[], int | None]) -> Result:
@@ -81,30 +74,40 @@ def memory(available_bytes: Callable[[], int | None]) -> Result:
     available = available_bytes()
     if available is None:
         return Result.ok("memory", "this system does not say how much is available")
-    text = f"{available / 1e9:.1f} GB available"
-    if available >= LITTLE_MEMORY:
-        return Result.ok("memory", text)
-    return Result(
-        "memory",
-        State.FAIL if available < LEAST_MEMORY else State.WARN,
-        text,
-        "add memory, end other programs, or lower GSC_COMMIT_ROWS and max_concurrent_runs in dagster.yaml",
-    )
+    step = "add memory, end other programs, or lower GSC_COMMIT_ROWS and max_concurrent_runs in dagster.yaml"
+    return _amount("memory", available, "available", LITTLE_MEMORY, LEAST_MEMORY, step)
 
 
-def available_memory() -> int | None:
+def available_memory(memory: Path = _MEMORY, group: Path = _GROUP) -> int | None:
     """Bytes that this process may still use, within the limit of its container; None where not Linux."""
     try:
-        lines = dict(line.split(":", 1) for line in _MEMORY.read_text(encoding="ascii").splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
+        free = _numbers(memory)["MemAvailable:"] * 1024
     except (OSError, KeyError, ValueError):
         return None
     try:
-        return min(free, int(_LIMIT.read_text()) - int(_USED.read_text()))
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        pages = _numbers(group / "memory.stat")
+    # There is no limit, or no such group.
     except (OSError, ValueError):
         return free
+    # Cached files count as used, and are dropped when memory is needed.
+    return min(free, limit - used + pages["active_file"] + pages["inactive_file"])
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """The number in each line, by the word before it."""
+    lines = (line.split() for line in file.read_text(encoding="ascii").splitlines())
+    return {words[0]: int(words[1]) for words in lines}
 
 
 def nearest(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next((one for one in (folder, *folder.parents) if one.exists()), folder)
+
+
+def _amount(name: str, found: int, what: str, little: int, least: int, next_step: str) -> Result:
+    """A warning for less than `little` bytes, a failure for less than `least`."""
+    text = f"{found / 1e9:.1f} GB {what}"
+    if found >= little:
+        return Result.ok(name, text)
+    return Result(name, State.FAIL if found < least else State.WARN, text, next_step)
