@@ -144,7 +144,7 @@ def _of_storage(services: Services, listed: Sequence[Workspace] | None, probes: 
 
 
 def _of_dagster(settings: Settings, probes: Probes) -> list[Check]:
-    """The checks of Dagster's part, which is imported by the checks: a Dagster that cannot be is a result."""
+    """The checks of Dagster's part. They import Dagster themselves, so that a failed import is a result."""
     enabled, folder = settings.auto_sync_enabled, probes.environment.get("DAGSTER_HOME", "")
 
     @cache

@@ -56,7 +56,7 @@ class OpenedInstance:
         """The run launcher that may start runs on other machines; empty if it does not."""
 
         def read(instance: dg.DagsterInstance) -> str:
-            # It is read from the database, which answers or does not.
+            # The launcher is configuration. Only a query shows whether the database answers.
             instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
             return remote_launcher(instance)
 

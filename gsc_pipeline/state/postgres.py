@@ -38,7 +38,7 @@ class PostgresStore(Store):
         super().__init__(sleep)
         self._reads_only = reads_only
         if reads_only:
-            # Whoever only reads wants to know how it is now.
+            # Without retries: a reader shows whether the server answers now.
             self.waits = ()
         self._url = url
         self._connection: Any = None

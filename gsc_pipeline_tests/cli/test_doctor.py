@@ -531,7 +531,7 @@ def dagster_yaml(one: Installation) -> Path:
         (one_of_two_properties_without_permission, "warn", "sc-domain:other.com is not", "as a user of"),
         (account_without_any_property, "fail", "may read no property", "as a user of the property"),
         (api_that_does_not_answer, "fail", "no answer from http://127.0.0.1", "GSC_API_URL, the network"),
-        (api_that_is_down, "fail", "answers 503", "wait"),
+        (api_that_is_down, "fail", "answers 503", "the next sync retries"),
         (address_of_something_else, "fail", "answers 404", "check GSC_API_URL"),
         (clock_that_is_ten_minutes_ahead, "fail", "seconds ahead of the API's", "NTP"),
         (clock_that_is_a_minute_behind, "warn", "seconds behind the API's", "NTP"),

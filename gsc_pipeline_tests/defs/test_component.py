@@ -291,8 +291,7 @@ def test_a_foreign_project_passes_dg_check_and_materializes_a_partition(tmp_path
         assert '"google/searchdata_site_impression"' in listed
         assert '"own"' in listed
         day = world.last(3).start
-        assets = " or ".join(f"key:google/{one.name}" for one in (SITE_IMPRESSION, URL_IMPRESSION))
-        run([DG, "launch", "--assets", assets, "--partition", f"{day}|acme"], tmp_path, env)
+        run([DG, "launch", "--job", "gsc_sync", "--partition", f"{day}|acme"], tmp_path, env)
         rows = Lake(str(tmp_path / "lake")).read(SYNC_LEDGER).to_pylist()
         assert [(row["workspace"], row["data_date"], row["status"]) for row in rows] == [
             ("acme", day, "final")

@@ -32,7 +32,10 @@ def api(address: str, request: Callable[[], Response], clock: Clock) -> list[Res
         response = request()
     except ServiceUnavailableError as error:
         step = "check GSC_API_URL, the network, the firewall and HTTPS_PROXY"
-        return [Result("api", State.FAIL, error.cause, step), Result.unknown("clock", "the API is away")]
+        return [
+            Result("api", State.FAIL, error.cause, step),
+            Result.unknown("clock", "the API does not answer"),
+        ]
     now = clock()
     return [_reach(address, response.status), _clock(response.headers.get("Date"), now)]
 
@@ -40,8 +43,8 @@ def api(address: str, request: Callable[[], Response], clock: Clock) -> list[Res
 def _reach(address: str, status: int) -> Result:
     if status >= 500:
         text = f"{address} answers {status}"
-        return Result("api", State.FAIL, text, "wait: the next sync tries again; if it lasts, see its status")
-    if status not in (200, 401, 403):
+        return Result("api", State.FAIL, text, ServiceUnavailableError.remedy)
+    if status not in (200, 401, 403, 429):
         text = f"{address} answers {status} and may not be the Search Console API"
         return Result("api", State.FAIL, text, "check GSC_API_URL")
     return Result.ok("api", f"{address} answers")

@@ -78,8 +78,8 @@ def home(folder: str) -> Result | None:
         return Result(name, State.FAIL, f"{file} cannot be read ({cause})", _DAGSTER_YAML)
     storage = config.get("storage") if isinstance(config, dict) else None
     sqlite = storage.get("sqlite") if isinstance(storage, dict) else None
-    base = str(sqlite.get("base_dir", "")) if isinstance(sqlite, dict) else ""
-    if base and not Path(base).is_absolute():
+    base = sqlite.get("base_dir") if isinstance(sqlite, dict) else None
+    if isinstance(base, str) and not Path(base).is_absolute():
         text = f"{file}: storage.sqlite.base_dir {base} is relative, so each folder has another instance"
         return Result(name, State.FAIL, text, "make it an absolute path")
     if not storage and not (path / "schedules").exists() and not (path / "storage").exists():

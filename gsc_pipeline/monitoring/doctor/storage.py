@@ -26,10 +26,11 @@ _SHOWN = 3
 
 SYNC_KINDS = OF_SYNCS | {ReasonKind.NO_LAKE, ReasonKind.STALE, ReasonKind.DARK}
 """The reasons of the health that this shows as the state of the syncs."""
-_PASSING = {ReasonKind.NO_LAKE, ReasonKind.DARK}
+_WARNINGS = {ReasonKind.NO_LAKE, ReasonKind.DARK}
+"""Of these, the reasons that are no failure of the installation."""
 
 
-def lake_tables(lake: Lake) -> list[Result]:
+def lake_tables(lake: Lake) -> Result:
     """Whether every table can be opened, and the versions of the lake's format."""
     versions, damaged = [], []
     for table in TABLES:
@@ -39,20 +40,20 @@ def lake_tables(lake: Lake) -> list[Result]:
             continue
         except NewerLakeError as error:
             step = "pip install --upgrade gsc_pipeline on this machine too"
-            return [Result("lake", State.FAIL, str(error), step)]
+            return Result("lake", State.FAIL, str(error), step)
         except DamagedError as error:
             damaged.append(str(error))
         except LakeError as error:
-            return [Result("lake", State.FAIL, str(error), "check GSC_LAKE and that its storage is mounted")]
+            return Result("lake", State.FAIL, str(error), "check GSC_LAKE and that its storage is mounted")
     if damaged:
-        return [Result("lake", State.FAIL, "; ".join(damaged[:_SHOWN]), _REPAIR)]
+        return Result("lake", State.FAIL, "; ".join(damaged[:_SHOWN]), _REPAIR)
     if not versions:
         text = f"there is no lake at {lake.uri} yet"
         step = "run gsc sync; if the lake is not new, check GSC_LAKE and that its storage is mounted"
-        return [Result("lake", State.WARN, text, step)]
+        return Result("lake", State.WARN, text, step)
     text = f"{len(versions)} tables at {lake.uri}, lake version {min(versions)}"
     older = min(versions) < LAKE_VERSION
-    return [Result.ok("lake", text + (f"; the next write makes it {LAKE_VERSION}" if older else ""))]
+    return Result.ok("lake", text + (f"; the next write makes it {LAKE_VERSION}" if older else ""))
 
 
 def lake_writes(lake: Lake, variables: Mapping[str, str]) -> Result:
@@ -130,7 +131,7 @@ def _syncs(observation: Observation, reasons: Sequence[HealthReason]) -> Result:
         text = f"{health.workspaces_complete} of {health.workspaces_total} workspaces are complete"
         last = health.last_good_sync_at
         return Result.ok("syncs", f"{text}, the last at {last:%Y-%m-%d %H:%M} UTC" if last else text)
-    state = State.WARN if all(one.kind in _PASSING for one in found) else State.FAIL
+    state = State.WARN if all(one.kind in _WARNINGS for one in found) else State.FAIL
     step = "gsc status names the workspaces, the causes and what to do"
     if all(one.kind is ReasonKind.NO_LAKE for one in found):
         step = "run gsc sync"
