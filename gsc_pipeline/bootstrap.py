@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from gsc_pipeline.search_console.guards import Guards
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.token_breakers import TokenBreakers
-from gsc_pipeline.search_console.transport import MEGABYTE, TransportLimits
+from gsc_pipeline.search_console.transport import MEGABYTE, Response, Transport, TransportLimits
 from gsc_pipeline.settings import Settings, is_folder, state_address
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
@@ -43,16 +44,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TRY_ONCE = TransportLimits(connections=1, connect_seconds=10.0, silent_seconds=15.0, call_seconds=20.0)
+"""The limits of a call that only finds out whether it is answered."""
+
 
 class Services:
     """The objects that the settings describe. Each is built when first used, and then shared.
 
-    Building one does no I/O: files and connections are opened at their first use.
+    Building one does no I/O: files and connections are opened at their first use. With `reads_only`, nothing
+    is written to the shared state.
     """
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now, *, reads_only: bool = False) -> None:
         self.settings = settings
         self.clock = clock
+        self._reads_only = reads_only
 
     @cached_property
     def lake(self) -> Lake:
@@ -63,14 +69,14 @@ class Services:
     def store(self) -> Store:
         """The state that processes share. Warns if it is a file and the lake is not."""
         settings, address = self.settings, state_address(self.settings)
-        if settings.state is None and not is_folder(settings.lake):
+        if settings.state is None and not is_folder(settings.lake) and not self._reads_only:
             log.warning(
                 "GSC_STATE is unset: rate limits, circuit breakers, ticks and leases are in %s, on this "
                 "machine only. Set GSC_STATE to a postgresql:// URL before another machine syncs into %s",
                 address,
                 settings.lake,
             )
-        return open_store(address)
+        return open_store(address, reads_only=self._reads_only)
 
     @cached_property
     def leases(self) -> Leases:
@@ -186,6 +192,16 @@ class Services:
         """A client for a person, as `opener` describes it, to be closed by the caller."""
         return self._console(self._guards(at_once=True), credentials)
 
+    def open_unguarded(self, workspace: Workspace) -> HttpSearchConsole:
+        """A client whose calls are sent at once, are not repeated, and leave no trace in the shared state."""
+        return self._console(Guards(self.store), workspace.credentials, TRY_ONCE)
+
+    def call_without_token(self) -> Response:
+        """The API's answer to a call that it refuses. Raises ServiceUnavailableError."""
+        url = self.settings.api_url
+        with closing(Transport(TRY_ONCE)) as transport:
+            return transport.send("GET", f"{url}webmasters/v3/sites", body=None, headers={}, server=url)
+
     def opener(self, *, by_person: bool) -> OpenConsole:
         """Opens the clients of one sync, as `open_console` does.
 
@@ -200,18 +216,24 @@ class Services:
         """A client for a few calls of a setup, to be closed by the caller. Writes no state of limits."""
         return self._console(None, credentials)
 
-    def _console(self, guards: Guards | None, credentials: CredentialSource) -> HttpSearchConsole:
+    def _console(
+        self,
+        guards: Guards | None,
+        credentials: CredentialSource,
+        limits: TransportLimits | None = None,
+    ) -> HttpSearchConsole:
+        """A client; with `limits` of its own, its calls are not repeated."""
         settings = self.settings
         return HttpSearchConsole(
             credentials,
             base_url=settings.api_url,
             retry=RetryPolicy(
-                attempts=settings.api_attempts,
+                attempts=1 if limits else settings.api_attempts,
                 backoff_seconds=settings.api_backoff_seconds,
                 longest_wait_seconds=settings.api_longest_wait_seconds,
             ),
             guards=guards,
-            limits=self.transport_limits,
+            limits=limits or self.transport_limits,
             most_pages=settings.api_pages,
             token_uris=settings.token_uris.split(),
             clock=self.clock,

@@ -11,6 +11,17 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import dagster as dg
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._daemon.types import DaemonHeartbeat
+from dagster_shared.error import SerializableErrorInfo
 
 
 @contextmanager
@@ -46,3 +57,29 @@ def _template() -> Path:
         instance.all_instigator_state()
         instance.fetch_materializations(dg.AssetKey("any"), limit=1)
     return folder
+
+
+def record_schedule(
+    instance: dg.DagsterInstance, status: str, tick: str = "", at: float = 0.0, error: str = ""
+) -> None:
+    """Record that the schedule gsc_auto_sync has a status, and its last tick, as the daemon and the UI do."""
+    place = GrpcServerCodeLocationOrigin("127.0.0.1", port=9, location_name="gsc_pipeline")
+    origin = RemoteRepositoryOrigin(place, "__repository__").get_instigator_origin("gsc_auto_sync")
+    kind, data = InstigatorType.SCHEDULE, ScheduleInstigatorData("0 */6 * * *")
+    state = InstigatorState(origin, kind, InstigatorStatus(status), data)
+    known = instance.get_instigator_state(origin.get_id(), state.selector_id)
+    (instance.update_instigator_state if known else instance.add_instigator_state)(state)
+    if tick:
+        info = SerializableErrorInfo(error, [], None) if error else None
+        instance.create_tick(
+            TickData(
+                state.instigator_origin_id, "gsc_auto_sync", kind, TickStatus(tick), at,
+                run_ids=[], error=info, selector_id=state.selector_id,
+            )
+        )  # fmt: skip
+
+
+def record_heartbeats(instance: dg.DagsterInstance, at: float) -> None:
+    """Record that every part of the daemon sent a heartbeat."""
+    for part in instance.get_required_daemon_types():
+        instance.add_daemon_heartbeat(DaemonHeartbeat(at, part, None))

@@ -202,7 +202,9 @@ def test_every_make_target_in_the_docs_exists(command: str) -> None:
         c
         for c in commands()
         if re.match(
-            r"gsc (sync|status|annotations|query|duckdb|report|housekeeping|import-export)|dagster asset", c
+            r"gsc (sync|status|doctor|annotations|query|duckdb|report|housekeeping|import-export)"
+            r"|dagster asset",
+            c,
         )
     ],
 )
@@ -288,11 +290,13 @@ def test_the_options_of_dagsters_own_programs_exist(command: str) -> None:
 
 def test_every_command_in_the_docs_is_run_by_a_test() -> None:
     named = (
-        "init login workspaces sync status annotations query duckdb report simulate serve mcp housekeeping "
-        "import-export"
+        "init login workspaces doctor sync status annotations query duckdb report simulate serve mcp "
+        "housekeeping import-export"
     )
     commands_tried = f"gsc ({named.replace(' ', '|')})"
-    tried = re.compile(rf"make |{commands_tried}|curl |GSC_(API_URL|MCP_TOKEN)=|dagster asset|dagster-")
+    # `defs/test_component.py` tries dg.
+    programs = r"make |curl |GSC_(API_URL|MCP_TOKEN)=|dagster asset|dagster-|dg |pip install"
+    tried = re.compile(f"{programs}|{commands_tried}")
     by_an_operator = [line for section in SECTIONS for block in commands_of(section) for line in block]
     untried = [command for command in commands() if not tried.match(command)]
     assert [command for command in untried if command not in by_an_operator] == []

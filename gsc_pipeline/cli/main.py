@@ -159,6 +159,34 @@ def status(
 
 
 @app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check everything that a sync needs, and show what to do where something is wrong.
+
+    Exits with 1 if a check fails. Writes nothing, except a probe in the lake that is removed again.
+    """
+    import logging
+
+    try:
+        from gsc_pipeline.cli.doctor import diagnose, print_diagnosis
+    except ImportError as error:
+        step = "install it again: pip install --upgrade gsc_pipeline"
+        raise ConfigurationError("installation", [f"a package cannot be loaded ({error}): {step}"]) from None
+    # The results have what the checks log.
+    logging.getLogger().addHandler(logging.NullHandler())
+    found = diagnose()
+    if as_json:
+        typer.echo(json.dumps(found.as_json()))
+    else:
+        print_diagnosis(found)
+    if found.hangs:
+        # Arrow's threads are joined at exit, also one that waits for a storage that hangs.
+        sys.stdout.flush()
+        os._exit(0 if found.ok else FAILED)
+    if not found.ok:
+        sys.exit(FAILED)
+
+
+@app.command()
 def serve(
     host: Annotated[
         str, typer.Option(help="The address to listen on. There is no sign-in, so use the loopback address.")

@@ -6,12 +6,13 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.spreadsheets import csv_row
@@ -24,20 +25,27 @@ BETWEEN = 2
 """Spaces between columns."""
 
 
-def print_rows(columns: Sequence[str], rows: Rows, *, essential: Collection[str] = ()) -> None:
+def print_rows(
+    columns: Sequence[str],
+    rows: Rows,
+    *,
+    essential: Collection[str] = (),
+    colours: Mapping[str, str] = {},
+) -> None:
     """Print a table with numbers aligned right. Where there is no terminal, lines are never wrapped.
 
-    A terminal that is too narrow shows the `essential` columns only, or a line per cell.
+    A terminal that is too narrow shows the `essential` columns only, or a line per cell. A cell that is a key
+    of `colours` has that colour there.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
-        _print_table(Console(highlight=False, width=100_000), columns, rows)
+        _print_table(Console(highlight=False, width=100_000), columns, rows, {})
         return
     if essential and not _fits(console.width, columns, rows):
         kept = [i for i, column in enumerate(columns) if column in essential]
         columns, rows = [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
     if _fits(console.width, columns, rows):
-        _print_table(console, columns, rows)
+        _print_table(console, columns, rows, colours)
     else:
         _print_records(columns, rows)
 
@@ -66,7 +74,7 @@ def _fits(width: int, columns: Sequence[str], rows: Rows) -> bool:
     return sum(needed) + BETWEEN * (len(columns) - 1) <= width
 
 
-def _print_table(console: Console, columns: Sequence[str], rows: Rows) -> None:
+def _print_table(console: Console, columns: Sequence[str], rows: Rows, colours: Mapping[str, str]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, BETWEEN, 0, 0), header_style="bold")
     for i, column in enumerate(columns):
         numeric = any(isinstance(row[i], int | float) for row in rows)
@@ -78,7 +86,7 @@ def _print_table(console: Console, columns: Sequence[str], rows: Rows) -> None:
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*(Text(_cell(value), colours.get(value, "")) for value in row))
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():

@@ -9,6 +9,7 @@ import dagster as dg
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.deferred import KEPT_FOR, LAUNCHED_WITHIN, launched, retry_times, sync_runs
+from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.jobs import (
     FORGOTTEN_AFTER,
     IN_FLIGHT,
@@ -21,6 +22,7 @@ from gsc_pipeline.defs.jobs import (
     shared_run_tags,
     workspaces_of,
 )
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, table_metadata
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.defs.resources import Notifications, SharedState, TelemetryLog
@@ -29,28 +31,34 @@ from gsc_pipeline.sync.outcome import tally
 from gsc_pipeline.sync.telemetry import AutoSyncComplete, AutoSyncFailure, WorkspaceSyncComplete
 from gsc_pipeline.sync.ticks import Tick, TickBook
 
-AUTO_SYNC = dg.AssetSpec(
-    "auto_sync",
-    group_name="search_console",
-    description=about(
-        "One event for each tick of the schedule: how many workspaces are complete, partial or failed, the "
-        "reasons with what to do, and how long the tick took. The check `every_workspace_synced` shows "
-        "whether the newest tick is complete.",
-        made_by="the sensor `gsc_tick_summary`, when the last run of a tick of `gsc_auto_sync` has ended. It "
-        "cannot be materialized by hand. If it has no event, no tick has ended: is the schedule on?",
-    ),
-    deps=["searchdata_site_impression", "searchdata_url_impression"],
-    kinds={"dagster"},
-)
+AUTO_SYNC = "auto_sync"
 
 ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
-def auto_sync_check() -> dg.AssetChecksDefinition:
+def auto_sync_spec(keys: AssetKeys = PLAIN) -> dg.AssetSpec:
+    """The asset, which a sensor reports."""
+    return dg.AssetSpec(
+        keys.of(AUTO_SYNC),
+        group_name="search_console",
+        description=about(
+            "One event for each tick of the schedule: how many workspaces are complete, partial or failed, "
+            "the reasons with what to do, and how long the tick took. The check `every_workspace_synced` "
+            "shows whether the newest tick is complete.",
+            made_by="the sensor `gsc_tick_summary`, when the last run of a tick of `gsc_auto_sync` has "
+            "ended. It cannot be materialized by hand. If it has no event, no tick has ended: is the "
+            "schedule on?",
+        ),
+        deps=[keys.of(name) for name in ASSETS],
+        kinds={"dagster"},
+    )
+
+
+def auto_sync_check(keys: AssetKeys = PLAIN) -> dg.AssetChecksDefinition:
     """The check of the newest tick that has ended."""
 
     @dg.asset_check(
-        asset=AUTO_SYNC.key,
+        asset=keys.of(AUTO_SYNC),
         name="every_workspace_synced",
         description="Whether the newest tick is complete. Green: every workspace is. Yellow: some are "
         "partial or failed. Red: all failed. The table lists the reasons. Missing: no tick has ended yet.",
@@ -70,7 +78,7 @@ def auto_sync_check() -> dg.AssetChecksDefinition:
     return every_workspace_synced
 
 
-def tick_summary_sensor(settings: Settings) -> dg.SensorDefinition:
+def tick_summary_sensor(settings: Settings, keys: AssetKeys = PLAIN) -> dg.SensorDefinition:
     """Reports each tick when all its runs have ended: event, check, telemetry, alerts, heartbeat.
 
     Then starts `gsc_insights` for the workspaces whose data has changed. A tick counts as reported only from
@@ -114,7 +122,7 @@ def tick_summary_sensor(settings: Settings) -> dg.SensorDefinition:
             # Alerts may fail in any way, and `gsc serve` and the next tick evaluate them again.
             except Exception:
                 context.log.exception(f"no alert or heartbeat could be sent for the tick {tick.name}")
-            events += _events(ended)
+            events += _events(ended, keys.of(AUTO_SYNC))
             changed = _changed(context.instance, outcomes)
             requests += _insights_requests(ticks, tick, groups(changed, settings.workspaces_per_run))
         context.update_cursor(json.dumps([tick.name for tick in due]))
@@ -197,12 +205,12 @@ def _missing(
     }
 
 
-def _events(ended: AutoSyncComplete) -> list[Any]:
+def _events(ended: AutoSyncComplete, asset: dg.AssetKey) -> list[Any]:
     passed, severity, description = _verdict(ended)
     return [
-        dg.AssetMaterialization(AUTO_SYNC.key, metadata={**_numbers(ended), **_reasons(ended)}),
+        dg.AssetMaterialization(asset, metadata={**_numbers(ended), **_reasons(ended)}),
         dg.AssetCheckEvaluation(
-            asset_key=AUTO_SYNC.key,
+            asset_key=asset,
             check_name="every_workspace_synced",
             passed=passed,
             severity=severity,

@@ -10,12 +10,13 @@ from gsc_pipeline.defs.assets.insights import CLIENT_REPORT, insights_asset
 from gsc_pipeline.defs.assets.portal import PORTAL, portal_asset
 from gsc_pipeline.defs.assets.searchdata import searchdata_asset
 from gsc_pipeline.defs.assets.workspace_tables import workspace_table_assets
-from gsc_pipeline.defs.auto_sync import AUTO_SYNC, auto_sync_check
+from gsc_pipeline.defs.auto_sync import auto_sync_check, auto_sync_spec
 from gsc_pipeline.defs.checks import data_checks
 from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.freshness_checks import up_to_date_checks
 from gsc_pipeline.defs.housekeeping import housekeeping_job
 from gsc_pipeline.defs.jobs import checks_job, insights_job, more_job, portal_job, sync_job
+from gsc_pipeline.defs.keys import AssetKeys, name_of
 from gsc_pipeline.defs.metadata import place
 from gsc_pipeline.defs.partitions import ListedWorkspaces, partitions_definition
 from gsc_pipeline.defs.resources import WorkspacesFile, all_resources
@@ -34,55 +35,63 @@ def build_defs(
     resources: Mapping[str, Any] | None = None,
     *,
     retries: dg.RetryPolicy = RETRIES,
+    asset_key_prefix: Sequence[str] = (),
+    group_name: str | None = None,
+    shared: bool = False,
 ) -> dg.Definitions:
     """The definitions for `settings`, by default those of the environment. Does no I/O.
 
     `resources` replace those of the same names (`defs.resources`). `retries` is the policy of every asset.
+    `asset_key_prefix` comes before the name of every asset, `group_name` replaces the groups of all assets.
+    `shared`: the project and its instance have other definitions too, so there is no default executor, and
+    housekeeping deletes no runs and no check results.
     """
     settings = settings or load_settings()
+    keys = AssetKeys(tuple(asset_key_prefix))
     chosen = all_resources(settings, resources or {})
     checks = [
-        *data_checks(),
-        up_to_date_checks(settings, ASSETS, _MORE, INSIGHTS, CLIENT_REPORT),
+        *data_checks(keys),
+        up_to_date_checks(settings, ASSETS, _MORE, INSIGHTS, CLIENT_REPORT, keys),
     ]
     return dg.Definitions(
-        assets=_all_assets(settings, chosen["workspaces"], retries),
-        asset_checks=[*checks, auto_sync_check()],
+        assets=_all_assets(settings, chosen["workspaces"], retries, keys, group_name),
+        asset_checks=[*checks, auto_sync_check(keys)],
         jobs=[
-            sync_job(settings),
-            more_job(_MORE),
-            insights_job(INSIGHTS, CLIENT_REPORT),
-            portal_job(PORTAL),
+            sync_job(settings, keys),
+            more_job(_MORE, keys),
+            insights_job(INSIGHTS, CLIENT_REPORT, keys),
+            portal_job(PORTAL, keys),
             checks_job(checks),
-            housekeeping_job(settings),
+            housekeeping_job(settings, owns_instance=not shared),
         ],
         schedules=all_schedules(settings),
-        sensors=all_sensors(settings),
+        sensors=all_sensors(settings, keys),
         resources=chosen,
-        executor=dg.in_process_executor,
+        executor=None if shared else dg.in_process_executor,
     )
 
 
 def _all_assets(
-    settings: Settings, file: WorkspacesFile, retries: dg.RetryPolicy
+    settings: Settings, file: WorkspacesFile, retries: dg.RetryPolicy, keys: AssetKeys, group: str | None
 ) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
     def listed_ids() -> list[str]:
         return [workspace.id for workspace in file.load()]
 
     by_workspace = ListedWorkspaces(listed_ids)
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
-        searchdata_asset(partitions_definition(settings.start_date, listed_ids), retries),
-        *workspace_table_assets(by_workspace, retries),
-        insights_asset(by_workspace, retries),
-        portal_asset(retries),
-        *bookkeeping_specs(),
-        AUTO_SYNC,
+        searchdata_asset(partitions_definition(settings.start_date, listed_ids), retries, keys),
+        *workspace_table_assets(by_workspace, retries, keys),
+        insights_asset(by_workspace, retries, keys),
+        portal_asset(retries, keys),
+        *bookkeeping_specs(keys),
+        auto_sync_spec(keys),
     ]
     tables = {table.name: table for table in TABLES}
 
     def completed(spec: dg.AssetSpec) -> dg.AssetSpec:
-        table = tables.get(spec.key.to_user_string())
+        table = tables.get(name_of(spec.key))
         metadata = place(table, settings.lake) if table else {}
-        return spec.merge_attributes(owners=settings.owners.split(), metadata=metadata)
+        spec = spec.merge_attributes(owners=settings.owners.split(), metadata=metadata)
+        return spec.replace_attributes(group_name=group) if group else spec
 
     return list(dg.map_asset_specs(completed, assets))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 
 from gsc_pipeline.days import Clock
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import table_metadata
 from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile
 from gsc_pipeline.lake.lake import Lake
@@ -24,13 +25,6 @@ _OTHER_COLUMNS = (
     "lake. No other program may write to the lake."
 )
 
-NO_PARTIAL_FAILURES = dg.AssetCheckSpec(
-    "no_partial_failures",
-    asset=SITE_IMPRESSION.name,
-    description="Green: nothing fails now. Yellow: a property, a credential or a day of an active workspace "
-    "fails. The table lists each failure with its start, cause and next step, as `gsc status` and the lake's "
-    "table `standing_failures` do. A successful sync removes the failure. Missing: no sync has run yet.",
-)
 
 _SHOWN = 50
 """The most rows listed in a check's metadata. The lake has all of them."""
@@ -38,7 +32,21 @@ _NAMED = 10
 """The most workspaces named in a check's description."""
 
 
-def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.AssetCheckResult:
+def no_partial_failures_spec(keys: AssetKeys = PLAIN) -> dg.AssetCheckSpec:
+    """The check of what fails now, which every sync evaluates."""
+    return dg.AssetCheckSpec(
+        "no_partial_failures",
+        asset=keys.of(SITE_IMPRESSION.name),
+        description="Green: nothing fails now. Yellow: a property, a credential or a day of an active "
+        "workspace fails. The table lists each failure with its start, cause and next step, as `gsc status` "
+        "and the lake's table `standing_failures` do. A successful sync removes the failure. Missing: no "
+        "sync has run yet.",
+    )
+
+
+def no_partial_failures(
+    lake: Lake, workspaces: Collection[Workspace], keys: AssetKeys = PLAIN
+) -> dg.AssetCheckResult:
     """Evaluate the check for the active workspaces among `workspaces`. Its severity is always WARN.
 
     Properties and search types that are no longer configured do not count. The metadata has the number of
@@ -46,9 +54,10 @@ def no_partial_failures(lake: Lake, workspaces: Collection[Workspace]) -> dg.Ass
     """
     failures = of_configured(read_standing(lake), workspaces)
     days = sum(failure.days for failure in failures)
+    spec = no_partial_failures_spec(keys)
     return dg.AssetCheckResult(
-        check_name=NO_PARTIAL_FAILURES.name,
-        asset_key=NO_PARTIAL_FAILURES.asset_key,
+        check_name=spec.name,
+        asset_key=spec.asset_key,
         passed=not failures,
         severity=dg.AssetCheckSeverity.WARN,
         description=_sentence(failures),
@@ -86,14 +95,14 @@ def _sentence(failures: Sequence[StandingFailure]) -> str:
     return f"{count} in {shown}: the table lists start, cause and next step"
 
 
-def data_checks() -> list[dg.AssetChecksDefinition]:
+def data_checks(keys: AssetKeys = PLAIN) -> list[dg.AssetChecksDefinition]:
     """The checks that `gsc_checks` runs: one for each rule of `lake.quality`, and one for the columns."""
-    return [*(_rule_check(rule) for rule in RULES), _schema_check()]
+    return [*(_rule_check(rule, keys) for rule in RULES), _schema_check(keys)]
 
 
-def _rule_check(rule: Rule) -> dg.AssetChecksDefinition:
+def _rule_check(rule: Rule, keys: AssetKeys) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=rule.table,
+        asset=keys.of(rule.table),
         name=rule.name,
         description=f"{rule.description} {'Red' if rule.is_error else 'Yellow'}: the table lists workspace, "
         "property and day of each offence. Missing: the check has not run yet.",
@@ -119,9 +128,9 @@ def _rule_check(rule: Rule) -> dg.AssetChecksDefinition:
     return check
 
 
-def _schema_check() -> dg.AssetChecksDefinition:
+def _schema_check(keys: AssetKeys) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=SITE_IMPRESSION.name,
+        asset=keys.of(SITE_IMPRESSION.name),
         name="schema_as_declared",
         description="Every table of the lake has exactly the columns that the project declares. Red: the "
         "table lists the differences. Missing: the check has not run yet.",

@@ -31,13 +31,13 @@ def remote_launcher(instance: dg.DagsterInstance) -> str:
 
 
 def plan_partition(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, step_key: str, asset: str, partition: str
+    instance: dg.DagsterInstance, run: dg.DagsterRun, step_key: str, asset: dg.AssetKey, partition: str
 ) -> None:
     """Log that the run planned to materialize a partition, so that the partition is failed if the run fails.
 
     Dagster logs this event only when it creates a run with partitions, and takes about 20 ms for each.
     """
-    planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=partition)
+    planned = AssetMaterializationPlannedData(asset, partition=partition)
     event = dg.DagsterEvent.build_asset_materialization_planned_event(run.job_name, step_key, planned)
     instance.report_dagster_event(event, run.run_id, logging.DEBUG)
 
@@ -107,6 +107,20 @@ def read_cursor(instance: dg.DagsterInstance, key: str) -> str | None:
 def store_cursor(instance: dg.DagsterInstance, key: str, value: str) -> None:
     """Store a text in the instance for `read_cursor`. Dagster documents cursors for sensors only."""
     instance.daemon_cursor_storage.set_cursor_values({key: value})
+
+
+def schedule_state(instance: dg.DagsterInstance, name: str) -> tuple[str, Any] | None:
+    """The status of a schedule as the instance stores it, and its last tick; None if it stores neither.
+
+    `all_instigator_state` and `get_ticks` have no documentation, but the UI shows what they return. The
+    status is RUNNING, STOPPED or DECLARED_IN_CODE. Of several code locations, the last tick counts.
+    """
+    found: list[tuple[str, Any]] = []
+    for state in instance.all_instigator_state():
+        if state.name == name:
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            found.append((state.status.value, ticks[0] if ticks else None))
+    return max(found, key=lambda one: one[1].timestamp if one[1] else 0.0, default=None)
 
 
 def next_due(cron: str, after: datetime) -> datetime:

@@ -8,6 +8,7 @@ from datetime import date
 
 import dagster as dg
 
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.partitions import partition_key
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.sync.ledger import DayTotals, Status
@@ -56,7 +57,7 @@ class DayEvent:
         failed = [part for part in self.parts if part.result is DayResult.FAILED]
         return "; ".join(f"{part.site_url} ({part.search_type}): {part.record.reason}" for part in failed)
 
-    def materializations(self) -> list[dg.AssetMaterialization]:
+    def materializations(self, keys: AssetKeys = PLAIN) -> list[dg.AssetMaterialization]:
         """One event for each asset, with the day's numbers."""
         totals = [part.record.totals or DayTotals() for part in self.parts]
         shared: dict[str, int | float | str | bool] = {
@@ -74,7 +75,7 @@ class DayEvent:
         }
         return [
             dg.AssetMaterialization(
-                asset, partition=self.key, metadata={"dagster/partition_row_count": count, **shared}
+                keys.of(asset), partition=self.key, metadata={"dagster/partition_row_count": count, **shared}
             )
             for asset, count in rows.items()
         ]
@@ -91,18 +92,22 @@ def day_events(workspace: str, days: Iterable[SyncedDay], requested: Iterable[da
     return [DayEvent(workspace, day, tuple(parts)) for day, parts in sorted(by_day.items())]
 
 
-def worth_recording(instance: dg.DagsterInstance, days: Sequence[DayEvent]) -> list[DayEvent]:
+def worth_recording(
+    instance: dg.DagsterInstance, days: Sequence[DayEvent], keys: AssetKeys = PLAIN
+) -> list[DayEvent]:
     """The days that changed, or have no event in the instance. A sync without changes logs no events."""
-    without = {day.key for day in unrecorded(instance, days)}
+    without = {day.key for day in unrecorded(instance, days, keys)}
     return [day for day in days if day.has_changed or day.key in without]
 
 
-def unrecorded(instance: dg.DagsterInstance, days: Sequence[DayEvent]) -> list[DayEvent]:
+def unrecorded(
+    instance: dg.DagsterInstance, days: Sequence[DayEvent], keys: AssetKeys = PLAIN
+) -> list[DayEvent]:
     """The days without an event in the instance."""
     if not days:
         return []
     known = instance.get_latest_storage_id_by_partition(
-        dg.AssetKey(SITE_IMPRESSION.name),
+        keys.of(SITE_IMPRESSION.name),
         dg.DagsterEventType.ASSET_MATERIALIZATION,
         partitions={day.key for day in days},
     )

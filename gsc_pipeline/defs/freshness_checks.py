@@ -7,6 +7,7 @@ from functools import cache
 import dagster as dg
 
 from gsc_pipeline.days import Clock
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys, name_of
 from gsc_pipeline.defs.metadata import table_metadata
 from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile
 from gsc_pipeline.lake.schemas import INSIGHT_REFRESHES, TableSpec
@@ -35,6 +36,7 @@ def up_to_date_checks(
     more: Iterable[TableSpec],
     insights: Iterable[TableSpec],
     report: str,
+    keys: AssetKeys = PLAIN,
 ) -> dg.AssetChecksDefinition:
     """The check of every asset, in one step of `gsc_checks`."""
     hours = settings.stale_after_hours
@@ -53,7 +55,7 @@ def up_to_date_checks(
     specs = [
         dg.AssetCheckSpec(
             UP_TO_DATE,
-            asset=name,
+            asset=keys.of(name),
             description=f"Green: every active workspace {due} (GSC_STALE_AFTER_HOURS). Yellow: at least one "
             "is late. The table lists when each workspace was last up to date, and what is wrong now (times "
             "in UTC, days in Pacific time). Missing: the check has not run yet; *Execute* runs it.",
@@ -78,7 +80,9 @@ def up_to_date_checks(
         ids = {workspace.id for workspace in active}
         inputs = FreshnessInputs(
             states=workspace_states(active, lake.open()),
-            materializations=cache(lambda asset: newest_materializations(context.instance, asset, ids)),
+            materializations=cache(
+                lambda asset: newest_materializations(context.instance, keys.of(asset), ids)
+            ),
             insights={
                 row["workspace"]: (row["refreshed_at"], row["as_of"])
                 for row in lake.open().read(INSIGHT_REFRESHES).to_pylist()
@@ -87,17 +91,17 @@ def up_to_date_checks(
             stale_after=timedelta(hours=hours),
         )
         for key in sorted(context.selected_asset_check_keys):
-            asset = key.asset_key.to_user_string()
+            asset = name_of(key.asset_key)
             yield _result(key.asset_key, list(evaluations[asset](inputs, asset)))
 
     return up_to_date
 
 
 def newest_materializations(
-    instance: dg.DagsterInstance, asset: str, workspaces: Collection[str]
+    instance: dg.DagsterInstance, key: dg.AssetKey, workspaces: Collection[str]
 ) -> dict[str, Materialization]:
     """The newest materialization of each workspace's partition, where there is one."""
-    key, kind = dg.AssetKey(asset), dg.DagsterEventType.ASSET_MATERIALIZATION
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     latest = instance.get_latest_storage_id_by_partition(key, kind, partitions=set(workspaces))
     ids = sorted(latest.values())
     made = {}

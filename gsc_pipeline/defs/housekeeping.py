@@ -21,8 +21,11 @@ RUNS_LOOKED_AT = 10_000
 """The most old runs that one day's housekeeping examines. 1,000 workspaces add fewer runs in a day."""
 
 
-def housekeeping_job(settings: Settings) -> dg.JobDefinition:
-    """`gsc_housekeeping`: cleans up the instance and the lake, and reports what was deleted."""
+def housekeeping_job(settings: Settings, *, owns_instance: bool = True) -> dg.JobDefinition:
+    """`gsc_housekeeping`: cleans up the instance and the lake, and reports what was deleted.
+
+    Unless it `owns_instance`, the job leaves runs and check results, which may be those of other projects.
+    """
 
     @dg.op(name="tidy_up", out=dg.Out(dg.Nothing))
     def tidy(
@@ -37,9 +40,10 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
         before = begun_at - timedelta(days=settings.keep_runs_days)
 
         def tidy_instance() -> None:
-            runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
-            freed.update(runs_looked_at=runs.looked_at, runs_deleted=runs.deleted)
-            freed["check_results_deleted"] = delete_check_results(context.instance, before)
+            if owns_instance:
+                runs = prune_runs(context.instance, before, at_most=RUNS_LOOKED_AT)
+                freed.update(runs_looked_at=runs.looked_at, runs_deleted=runs.deleted)
+                freed["check_results_deleted"] = delete_check_results(context.instance, before)
             freed["ticks_deleted"] = forget_ticks(state.ticks(), before)
 
         def tidy_lake() -> None:
@@ -77,6 +81,7 @@ def housekeeping_job(settings: Settings) -> dg.JobDefinition:
     @dg.job(
         name=HOUSEKEEPING_JOB,
         tags=HOUSEKEEPING_RUN_TAGS,
+        executor_def=dg.in_process_executor,
         description="Cleans up the Dagster instance and the lake. Deletes old runs that no asset's status "
         "needs, and old results of checks. Compacts the lake's small files, and deletes files that no table "
         "needs. Green: both were cleaned up; the step's output says what was deleted. Red: the instance or "

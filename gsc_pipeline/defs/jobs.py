@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.defs.checks import NO_PARTIAL_FAILURES
+from gsc_pipeline.defs.checks import no_partial_failures_spec
 from gsc_pipeline.defs.events import ASSETS
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.settings import Settings
@@ -68,16 +69,17 @@ PORTAL_RUN_TAGS = {**BACKGROUND, "dagster/priority": "0", MAX_RUNTIME_TAG: "1800
 """The portal of 1,000 workspaces takes less than a minute."""
 
 
-def sync_job(settings: Settings) -> Any:
+def sync_job(settings: Settings, keys: AssetKeys = PLAIN) -> Any:
     """`gsc_sync`: both tables, for a window of days. Its priority is above that of backfills (0).
 
     The job leaves out the data checks: they cover all workspaces, and each would be a step of every run.
     """
     return dg.define_asset_job(
         SYNC_JOB,
-        selection=dg.AssetSelection.assets(*ASSETS).without_checks()
-        | dg.AssetSelection.checks(NO_PARTIAL_FAILURES.key),
+        selection=dg.AssetSelection.assets(*map(keys.of, ASSETS)).without_checks()
+        | dg.AssetSelection.checks(no_partial_failures_spec(keys).key),
         tags={"dagster/priority": "1", MAX_RUNTIME_TAG: str(settings.run_minutes * 60)},
+        executor_def=dg.in_process_executor,
         description="Syncs `searchdata_site_impression` and `searchdata_url_impression` for the workspaces "
         "in the tag `gsc/workspaces` and the days in `gsc/window`. Green: every day was read or verified; "
         "properties that may not be read are named in the log and by the check `no_partial_failures`. Red: "
@@ -85,36 +87,41 @@ def sync_job(settings: Settings) -> Any:
     )
 
 
-def more_job(tables: Iterable[TableSpec]) -> Any:
+def more_job(tables: Iterable[TableSpec], keys: AssetKeys = PLAIN) -> Any:
     """`gsc_more`: the tables that are partitioned by workspace only."""
     return dg.define_asset_job(
         MORE_JOB,
-        selection=dg.AssetSelection.assets(*(table.name for table in tables)).without_checks(),
+        selection=dg.AssetSelection.assets(*(keys.of(table.name) for table in tables)).without_checks(),
         tags=MORE_RUN_TAGS,
+        executor_def=dg.in_process_executor,
         description="Syncs properties, sitemaps, hours, search appearances and URL inspections for the "
         "workspaces in the tag `gsc/workspaces`, one step per table. Green: every table is up to date. Red: "
         "a step failed, and its text says what to do; the tables of the other steps are up to date.",
     )
 
 
-def insights_job(tables: Iterable[TableSpec], report: str) -> Any:
+def insights_job(tables: Iterable[TableSpec], report: str, keys: AssetKeys = PLAIN) -> Any:
     """`gsc_insights`: the insights and the report, from what the lake holds."""
     return dg.define_asset_job(
         INSIGHTS_JOB,
-        selection=dg.AssetSelection.assets(*(table.name for table in tables), report).without_checks(),
+        selection=dg.AssetSelection.assets(
+            *(keys.of(table.name) for table in tables), keys.of(report)
+        ).without_checks(),
         tags=INSIGHTS_RUN_TAGS,
+        executor_def=dg.in_process_executor,
         description="Updates the insights and reports of the workspaces in the tag `gsc/workspaces` from the "
         "lake, without calls to Google. Insights whose data has not changed are not updated. Green: all "
         "are up to date. Red: an update failed; the failure's text says what to do.",
     )
 
 
-def portal_job(portal: str) -> Any:
+def portal_job(portal: str, keys: AssetKeys = PLAIN) -> Any:
     """`gsc_portal`: the page of all workspaces."""
     return dg.define_asset_job(
         PORTAL_JOB,
-        selection=dg.AssetSelection.assets(portal).without_checks(),
+        selection=dg.AssetSelection.assets(keys.of(portal)).without_checks(),
         tags=PORTAL_RUN_TAGS,
+        executor_def=dg.in_process_executor,
         description="Writes the portal, `index.html`, from the lake, without calls to Google. Green: it is "
         "written. Red: it could not be written; the failure's text says what to do.",
     )
@@ -126,6 +133,7 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
         CHECKS_JOB,
         selection=dg.AssetSelection.checks(*checks),
         tags=BACKGROUND,
+        executor_def=dg.in_process_executor,
         description="Runs the data checks over the lake's rows of all active workspaces, and `up_to_date` on "
         "every asset. Green: the checks ran; each asset's *Checks* page shows their results. Red: a check "
         "could not run.",

@@ -14,6 +14,7 @@ from gsc_pipeline.defs.deferred import deferred_sensor
 from gsc_pipeline.defs.events import DayEvent, day_events, unrecorded, worth_recording
 from gsc_pipeline.defs.insights_after_more import insights_after_more_sensor
 from gsc_pipeline.defs.jobs import workspaces_in_progress
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.partitions import WORKSPACES, registration_gap
 from gsc_pipeline.defs.portal_after_runs import portal_after_runs_sensor
 from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile
@@ -36,13 +37,13 @@ DAYS_PER_EVALUATION = 200
 syncs are reported over several evaluations."""
 
 
-def all_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+def all_sensors(settings: Settings, keys: AssetKeys = PLAIN) -> list[dg.SensorDefinition]:
     """Every sensor. They start switched on."""
     return [
         workspaces_sensor(),
-        report_syncs_sensor(settings.start_date),
+        report_syncs_sensor(settings.start_date, keys=keys),
         deferred_sensor(settings),
-        tick_summary_sensor(settings),
+        tick_summary_sensor(settings, keys),
         insights_after_more_sensor(),
         portal_after_runs_sensor(),
     ]
@@ -103,7 +104,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 def report_syncs_sensor(
-    first_partition: date, days_per_evaluation: int = DAYS_PER_EVALUATION
+    first_partition: date, days_per_evaluation: int = DAYS_PER_EVALUATION, keys: AssetKeys = PLAIN
 ) -> dg.SensorDefinition:
     """Reports syncs that were not runs of this instance: a materialization of each day, and what fails.
 
@@ -135,7 +136,7 @@ def report_syncs_sensor(
         outside = _outside_runs(context.instance, unknown)
         days: list[DayEvent] = []
         for sync in outside:
-            due = _due(context.instance, tables, listed[sync.workspace], sync, cursor)
+            due = _due(context.instance, tables, listed[sync.workspace], sync, cursor, keys)
             due = [day for day in due if day.day >= first_partition]
             room = days_per_evaluation - len(days)
             days += due[:room]
@@ -148,10 +149,10 @@ def report_syncs_sensor(
         context.update_cursor(msgspec.json.encode(cursor).decode())
         if not outside:
             return dg.SkipReason("every sync since the last evaluation was a run of this instance")
-        failing = no_partial_failures(tables, list(listed.values()))
+        failing = no_partial_failures(tables, list(listed.values()), keys)
         return dg.SensorResult(
             asset_events=[
-                *(event for day in days for event in day.materializations()),
+                *(event for day in days for event in day.materializations(keys)),
                 as_evaluation(failing),
             ],
             dynamic_partitions_requests=_registrations(context.instance, days),
@@ -173,13 +174,19 @@ def _outside_runs(instance: dg.DagsterInstance, syncs: Sequence[FinishedSync]) -
 
 
 def _due(
-    instance: dg.DagsterInstance, lake: Lake, workspace: Workspace, sync: FinishedSync, cursor: Cursor
+    instance: dg.DagsterInstance,
+    lake: Lake,
+    workspace: Workspace,
+    sync: FinishedSync,
+    cursor: Cursor,
+    keys: AssetKeys,
 ) -> list[DayEvent]:
     """The good days of a sync that are still to be reported, in order."""
     days = day_events(workspace.id, synced_days(lake, workspace, sync))
     first = cursor.next_day if sync.key == cursor.partial else date.min
     days = [day for day in days if day.is_good and day.day >= first]
-    return unrecorded(instance, days) if cursor.is_first else worth_recording(instance, days)
+    find = unrecorded if cursor.is_first else worth_recording
+    return find(instance, days, keys)
 
 
 def _caught_up(cursor: Cursor, found: Sequence[FinishedSync], version: int | None) -> Cursor:

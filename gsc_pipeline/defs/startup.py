@@ -19,14 +19,14 @@ _SHOWN = 20
 """Problems that a message names."""
 
 
-def warn_of_configuration() -> None:
+def warn_of_configuration(settings: Settings | None = None) -> None:
     """Log one warning of what cannot be used: users' files, credentials, variables of the object store.
 
-    Calls no server, never raises.
+    `settings` are by default those of the environment. Calls no server, never raises.
     """
     found: list[str] = []
     try:
-        settings = load_settings()
+        settings = settings or load_settings()
         found += unsafe_settings(settings.lake, os.environ)
         found += credential_problems(load_workspaces(settings.workspaces_file))
         Services(settings).own_annotations()

@@ -9,6 +9,7 @@ import dagster as dg
 
 from gsc_pipeline.defs.dagster_private import plan_partition
 from gsc_pipeline.defs.jobs import TICK_TAG, WORKSPACES_TAG
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.partitions import register
 from gsc_pipeline.defs.resources import SearchConsoleApi, WorkspacesFile
 from gsc_pipeline.defs.startup import refuse_unshared_storage
@@ -36,14 +37,16 @@ class WorkspaceRun:
 
     context: dg.AssetExecutionContext
     workspace: Workspace
-    missing: set[tuple[str, str]]
+    missing: set[tuple[dg.AssetKey, str]]
+    keys: AssetKeys = PLAIN
     made: list[dg.AssetMaterialization] = field(default_factory=list)
     ended: list[tuple[Outcome, str]] = field(default_factory=list)
 
     def materialize(self, asset: str, metadata: Mapping[str, Any]) -> None:
         """Record that the workspace's partition of an asset was made."""
-        self.record(dg.AssetMaterialization(asset, partition=self.workspace.id, metadata=dict(metadata)))
-        self.missing.discard((asset, self.workspace.id))
+        key = self.keys.of(asset)
+        self.record(dg.AssetMaterialization(key, partition=self.workspace.id, metadata=dict(metadata)))
+        self.missing.discard((key, self.workspace.id))
 
     def record(self, event: dg.AssetMaterialization) -> None:
         """Log the event in a scheduled run. That of a run by a person comes with the step's outputs."""
@@ -134,15 +137,18 @@ def process_workspaces(
     workspaces: WorkspacesFile,
     retries: dg.RetryPolicy,
     process: Callable[[WorkspaceRun], None],
+    keys: AssetKeys = PLAIN,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Call `process` for each workspace that the run's tags or partition name, then fail if any failed.
 
     Yields the step's outputs.
     """
-    selected = {key.to_user_string() for key in context.selected_asset_keys}
     requested = _requested(context, read_workspaces(context, workspaces))
     register(context.instance, [workspace.id for workspace in requested])
-    runs = [WorkspaceRun(context, one, {(asset, one.id) for asset in selected}) for one in requested]
+    runs = [
+        WorkspaceRun(context, one, {(key, one.id) for key in context.selected_asset_keys}, keys)
+        for one in requested
+    ]
     failure = process_each(runs, retries, process)
     yield from outputs(context, runs, failure, retries)
     if failure:
@@ -222,7 +228,7 @@ def _joined(failures: Sequence[tuple[WorkspaceRun, dg.Failure]], retries: dg.Ret
     if not is_by_person(context) and _is_last_attempt(context, joined, retries):
         # A scheduled run has no partitions, so Dagster does not know which of them failed.
         for run, _ in failures:
-            for asset, partition in sorted(run.missing):
+            for asset, partition in sorted(run.missing, key=lambda one: (one[0].path, one[1])):
                 plan_partition(context.instance, context.run, context.op_def.name, asset, partition)
     return joined
 

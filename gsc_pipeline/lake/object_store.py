@@ -23,7 +23,7 @@ from deltalake.fs import DeltaStorageHandler
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.lake.errors import LakeError, cannot
-from gsc_pipeline.lake.storage import folder_of
+from gsc_pipeline.lake.storage import folder_of, storage_of
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,23 @@ class StoreCheck:
             )
 
 
+def probe_store(lake_uri: str) -> bool:
+    """Whether the store of a lake, or its folder, refuses one of two commits at once. Tried now.
+
+    What is written is removed again. Raises LakeError if the lake cannot be written.
+    """
+    folder = folder_of(lake_uri)
+    try:
+        files = storage_of(lake_uri) if folder else pa_fs.PyFileSystem(DeltaStorageHandler(lake_uri))
+        try:
+            return _probe(lake_uri, files)
+        finally:
+            if folder and (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
+                (folder / FOLDER).rmdir()
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise cannot("write", lake_uri, error) from error
+
+
 def unsafe_settings(lake_uri: str, variables: Mapping[str, str]) -> Sequence[str]:
     """A line for each variable under which Delta's commits in S3 are not, or would not be, put-if-absent."""
     if not lake_uri.startswith(("s3://", "s3a://")):
@@ -109,12 +126,12 @@ def _kind(name: str, value: str) -> str:
     return ""
 
 
-def _probe(lake_uri: str, files: pa_fs.FileSystem, passed: str) -> bool:
+def _probe(lake_uri: str, files: pa_fs.FileSystem, passed: str = "") -> bool:
     """Whether the store refuses to overwrite: writers put the first commit of one table at the same moment.
 
     This goes the way of every commit, with Delta's own credentials and settings. Each round has a key of its
-    own, so that probes of several processes do not meet. A commit, moved to `passed`, records that the store
-    refuses. Raises LakeError if in no round a second writer was early enough to be refused.
+    own, so that probes of several processes do not meet. With `passed`, a commit that is moved there records
+    that the store refuses. Raises LakeError if in no round a second writer was early enough to be refused.
     """
     for _ in range(_ROUNDS):
         path = f"{FOLDER}/probe-{uuid.uuid4().hex}"
@@ -126,7 +143,8 @@ def _probe(lake_uri: str, files: pa_fs.FileSystem, passed: str) -> bool:
             if accepted > DeltaTable(uri).version() + 1:
                 return False
             if accepted > 1 or "refused" in outcomes:
-                files.move(f"{path}/_delta_log/{0:020d}.json", passed)
+                if passed:
+                    files.move(f"{path}/_delta_log/{0:020d}.json", passed)
                 return True
         finally:
             _delete(path, files)

@@ -49,6 +49,21 @@ DAEMON_SILENT = timedelta(minutes=5)
 """Dagster's daemon sends a heartbeat every half minute."""
 
 
+def daemon_reason(
+    heartbeat: datetime | None, now: datetime, watched_since: datetime | None = None
+) -> HealthReason | None:
+    """The reason if Dagster's daemon is silent. Silence counts from `watched_since` on, if that is given."""
+    known = [at for at in (heartbeat, watched_since) if at]
+    if known and now - max(known) <= DAEMON_SILENT:
+        return None
+    since = f"since {heartbeat:%Y-%m-%d %H:%M} UTC" if heartbeat else "yet"
+    text = (
+        f"Dagster's daemon has sent no heartbeat {since}, so nothing is synced: start "
+        "`dagster-daemon run`, or see its log"
+    )
+    return HealthReason(ReasonKind.DAEMON, text)
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """The health at one moment, and what it was evaluated from: the active workspaces and all syncs.
@@ -263,13 +278,8 @@ class HealthMonitor:
         heartbeat = look.read(_INSTANCE, self._probe_instance, None)
         if look.found:
             return None
-        if now - max(heartbeat or self._created_at, self._created_at) > DAEMON_SILENT:
-            since = f"since {heartbeat:%Y-%m-%d %H:%M} UTC" if heartbeat else "yet"
-            text = (
-                f"Dagster's daemon has sent no heartbeat {since}, so nothing is synced: start "
-                "`dagster-daemon run`, or see its log"
-            )
-            look.found.append(HealthReason(ReasonKind.DAEMON, text))
+        if reason := daemon_reason(heartbeat, now, self._created_at):
+            look.found.append(reason)
         return heartbeat
 
     def _read(self, look: _Look, active: Sequence[Workspace], ticks: TickView) -> _Read:

@@ -387,16 +387,21 @@ def _content(path: Path) -> bytes:
     return content
 
 
-@functools.cache
-def _warn_of_other_readers(path: Path) -> None:
-    """Log a warning, once per process, if the file's group or others may read it. Does nothing on Windows."""
+def other_readers(path: Path) -> int:
+    """The mode of a file that its group or others may read; 0 if they may not, and on Windows."""
     if os.name != "posix":
-        return
+        return 0
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return
-    if mode & _OTHER_READERS:
+        return 0
+    return mode if mode & _OTHER_READERS else 0
+
+
+@functools.cache
+def _warn_of_other_readers(path: Path) -> None:
+    """Log a warning, once per process, if the file's group or others may read it."""
+    if mode := other_readers(path):
         log.warning(
             "the key file %s can be read by other users (mode %03o): run chmod 600 %s",
             path,

@@ -8,7 +8,8 @@
     ├── CredentialError              the whole workspace; never retried
     │   ├── CredentialUnusableError  missing, not a key, revoked, refused
     │   │   ├── InvalidGrantError    a refresh token was revoked or has expired
-    │   │   └── TokenEndpointError   would be sent to an address that is not Google's
+    │   │   ├── TokenEndpointError   would be sent to an address that is not Google's
+    │   │   └── WrongScopeError      was granted for other APIs only
     │   └── ApiDisabledError
     ├── TokenExpiredError            the token is refreshed and the call retried, once
     └── TransientError               may be retried, after `retry_after` seconds if given
@@ -116,6 +117,12 @@ class TokenEndpointError(CredentialUnusableError):
     """The credential names a token endpoint that it may not be sent to. Nothing was sent."""
 
     remedy = "create a new key at Google, or list the address in GSC_TOKEN_URIS if you trust it"
+
+
+class WrongScopeError(CredentialUnusableError):
+    """The credential's token is valid, but not for Search Console."""
+
+    remedy = "sign in again and grant the scope https://www.googleapis.com/auth/webmasters.readonly"
 
 
 class ApiDisabledError(CredentialError):
@@ -244,7 +251,7 @@ def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
     if refusal.reasons & _DISABLED or _DISABLED_TEXT in refusal.message:
         return ApiDisabledError(cause)
     if refusal.reasons & _WRONG_SCOPE or _WRONG_SCOPE_TEXT in refusal.message:
-        return CredentialUnusableError(cause)
+        return WrongScopeError(cause)
     if refusal.status in (403, 429) and _is_quota(refusal):
         return _classify_quota(refusal, cause, now)
     match refusal.status:

@@ -123,6 +123,14 @@ class _StoredLimit:
         return max(self.next_at - self.early(limit), self.not_before)
 
 
+@dataclass(frozen=True, slots=True)
+class SlowedLimit:
+    """A limit whose rate refusals have lowered: whose limit it is, and the fraction that is used now."""
+
+    what: str
+    share: float
+
+
 class SharedLimiter:
     """A limiter that processes share through a store. Thread-safe.
 
@@ -167,6 +175,21 @@ class SharedLimiter:
             return
         counted = [one for one in self._counted(group, user, site_url) if _may_mean(error, one)]
         self._store.run(lambda execute: self._slow_down(execute, counted, error.retry_after or 0.0))
+
+    def slowed(self) -> list[SlowedLimit]:
+        """The limits whose rate is lowered now. Raises StateError."""
+        rows = self._store.execute(
+            "SELECT key, next_at, not_before, share, share_at FROM gsc_api_limits "
+            "WHERE share < 1 ORDER BY key"
+        )
+        found = []
+        for key, *stored in rows:
+            what, _, seconds = key.rpartition(" ")
+            limit = Limit(PER_USER[QuotaGroup.SEARCH_ANALYTICS][0].calls, float(seconds))
+            share = self._as_of(_StoredLimit(*stored), limit, self._clock().timestamp()).share
+            if share < 1.0:
+                found.append(SlowedLimit(f"{what}, in {seconds} seconds", share))
+        return found
 
     def _counted(self, group: QuotaGroup, user: str, site_url: str | None) -> Sequence[_Counted]:
         """The limits that apply to the call, always in the same order, so that locks cannot deadlock."""

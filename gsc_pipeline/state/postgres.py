@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,13 +24,22 @@ _CREATE_TABLES_LOCK = 4_727_001
 
 
 class PostgresStore(Store):
-    """The store in the database at a `postgresql://` URL."""
+    """The store in the database at a `postgresql://` URL.
+
+    With `reads_only`, a table that does not exist reads as empty.
+    """
 
     # Long enough for a restart of the server.
-    waits = (0.2, 0.5, 1.0, 2.0, 4.0)
+    waits: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 4.0)
 
-    def __init__(self, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, url: str, sleep: Callable[[float], None] = time.sleep, *, reads_only: bool = False
+    ) -> None:
         super().__init__(sleep)
+        self._reads_only = reads_only
+        if reads_only:
+            # Without retries: a reader shows whether the server answers now.
+            self.waits = ()
         self._url = url
         self._connection: Any = None
 
@@ -53,7 +62,12 @@ class PostgresStore(Store):
             with connection.cursor() as cursor:
                 # A crash of the server may lose the last transactions. That is acceptable here.
                 cursor.execute("SET synchronous_commit TO off")
-                _create_tables(cursor)
+                if self._reads_only:
+                    for name, columns in _missing_tables(cursor).items():
+                        cursor.execute(f"CREATE TEMP TABLE {name} ({columns})")
+                    cursor.execute("SET default_transaction_read_only TO on")
+                else:
+                    _create_tables(cursor)
         except psycopg2.Error:
             connection.close()
             raise
@@ -91,11 +105,7 @@ class PostgresStore(Store):
 
 def _create_tables(cursor: Any) -> None:
     """Create missing tables. Looks first, so that a role that may not create tables can use existing ones."""
-    missing = {}
-    for name, columns in TABLES.items():
-        cursor.execute("SELECT to_regclass(%s)", (name,))
-        if cursor.fetchone() == (None,):
-            missing[name] = columns
+    missing = _missing_tables(cursor)
     if not missing:
         return
     cursor.execute("BEGIN")
@@ -103,6 +113,16 @@ def _create_tables(cursor: Any) -> None:
     for name, columns in missing.items():
         cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
     cursor.execute("COMMIT")
+
+
+def _missing_tables(cursor: Any) -> dict[str, str]:
+    """The columns of each table that does not exist, by its name."""
+    missing = {}
+    for name, columns in TABLES.items():
+        cursor.execute("SELECT to_regclass(%s)", (name,))
+        if cursor.fetchone() == (None,):
+            missing[name] = columns
+    return missing
 
 
 def without_secrets(text: str, url: str) -> str:

@@ -21,13 +21,19 @@ BUSY_SECONDS = 30.0
 
 
 class SqliteStore(Store):
-    """The store in the SQLite file `path`. Creates the file and its folder when first used."""
+    """The store in the SQLite file `path`. Creates the file and its folder when first used.
+
+    With `reads_only`, a file that does not exist reads as empty, and so does a table.
+    """
 
     # Lock for writing at the start: a transaction that starts by reading may fail at its first write.
     _begin: ClassVar[str] = "BEGIN IMMEDIATE"
 
-    def __init__(self, path: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, path: str, sleep: Callable[[float], None] = time.sleep, *, reads_only: bool = False
+    ) -> None:
         super().__init__(sleep)
+        self._reads_only = reads_only
         self._path = Path(path).absolute()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -41,8 +47,8 @@ class SqliteStore(Store):
         if self._connection is not None and not self._connection.in_transaction and self._is_gone():
             self._drop()
         if self._connection is None:
-            self._connection = self._open()
-            self._inode = self._path.stat().st_ino
+            self._connection = self._open_to_read() if self._reads_only else self._open()
+            self._inode = self._path.stat().st_ino if self._path.exists() else 0
         return self._connection.execute(sql, values).fetchall()
 
     def _open(self) -> sqlite3.Connection:
@@ -62,12 +68,30 @@ class SqliteStore(Store):
             raise
         return connection
 
+    def _open_to_read(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path if self._path.exists() else ":memory:",
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            for name, columns in TABLES.items():
+                if name not in there:
+                    connection.execute(f"CREATE TEMP TABLE {name} ({columns})")
+            connection.execute("PRAGMA query_only = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
     def _is_gone(self) -> bool:
         """Whether the file was deleted or replaced. SQLite would keep using the old file."""
         try:
             return self._path.stat().st_ino != self._inode
         except FileNotFoundError:
-            return True
+            return not self._reads_only
 
     @override
     def _drop(self) -> None:

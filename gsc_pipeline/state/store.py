@@ -34,7 +34,7 @@ class Store(ABC):
     reconnects and retries, after each of `waits` seconds.
     """
 
-    waits: ClassVar[Sequence[float]] = ()
+    waits: Sequence[float] = ()
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,14 @@ def test_the_demonstration_runs_in_an_empty_folder_and_ignores_other_settings(tm
     again = run("sh", "-c", line, folder=folder, PATH=f"{Path(GSC).parent}{os.pathsep}{os.environ['PATH']}")
     assert again.returncode == 0, again.stderr
     assert "searchdata_site_impression" in again.stdout
+    checked = run(
+        sys.executable, "-m", "gsc_pipeline.demo", GSC, "doctor", "--json", folder=folder, DAGSTER_HOME=""
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    of_this_machine = ("disk space", "memory")
+    checks = [one for one in json.loads(checked.stdout)["checks"] if one["name"] not in of_this_machine]
+    assert len(checks) > 15
+    assert [one for one in checks if one["state"] != "ok"] == []
 
 
 def test_in_a_checkout_the_next_steps_are_its_make_targets(monkeypatch: pytest.MonkeyPatch) -> None:

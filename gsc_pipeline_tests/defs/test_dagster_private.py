@@ -10,6 +10,7 @@ import pytest
 
 from gsc_pipeline.days import utc_now
 from gsc_pipeline.defs import dagster_private as private
+from gsc_pipeline_tests.instances import record_schedule
 
 TABLE = dg.AssetKey("table")
 DAYS = dg.StaticPartitionsDefinition(["mon", "tue", "wed"])
@@ -75,7 +76,7 @@ def test_every_function_here_says_why_and_is_tested() -> None:
 def test_a_planned_partition_is_red_when_its_run_fails(instance: dg.DagsterInstance) -> None:
     failing = instance.get_run_by_id(run(instance, "mon", fails=True))
     assert failing
-    private.plan_partition(instance, failing, "tables", "table", "tue")
+    private.plan_partition(instance, failing, "tables", dg.AssetKey("table"), "tue")
     assert failed(instance) == {"mon", "tue"}
 
 
@@ -148,3 +149,19 @@ def test_the_default_launcher_starts_runs_here_and_celery_elsewhere(
         temp_dir=str(tmp_path / "celery"), overrides={"run_launcher": launcher}
     ) as other:
         assert private.remote_launcher(other) == "CeleryRunLauncher"
+
+
+def test_the_state_of_a_schedule_is_how_it_was_switched_and_its_last_tick(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert private.schedule_state(instance, "gsc_auto_sync") is None
+    record_schedule(instance, "RUNNING")
+    assert private.schedule_state(instance, "gsc_auto_sync") == ("RUNNING", None)
+    record_schedule(instance, "STOPPED", "SUCCESS", 1_000.0)
+    record_schedule(instance, "STOPPED", "FAILURE", 2_000.0, "no such file")
+    found = private.schedule_state(instance, "gsc_auto_sync")
+    assert found
+    status, tick = found
+    assert (status, tick.status.value, tick.timestamp) == ("STOPPED", "FAILURE", 2_000.0)
+    assert tick.error.message == "no such file"
+    assert private.schedule_state(instance, "another") is None

@@ -13,7 +13,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.assets.portal import PORTAL
-from gsc_pipeline.defs.checks import NO_PARTIAL_FAILURES
+from gsc_pipeline.defs.checks import no_partial_failures_spec
 from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.partitions import WORKSPACES, partition_key
 from gsc_pipeline.lake.lake import Lake
@@ -88,7 +88,7 @@ def _made(orchestra: Orchestra, step: str, assets: list[str]) -> WatchedLake:
     tables = GivenLake.of(settings, given=lambda: lake)
     selection = dg.AssetSelection.assets(*assets).without_checks()
     if step == "searchdata":
-        selection |= dg.AssetSelection.checks(NO_PARTIAL_FAILURES.key)
+        selection |= dg.AssetSelection.checks(no_partial_failures_spec().key)
     job = dg.define_asset_job("step", selection)
     defs = build_defs(settings, {**orchestra.resources, "lake": tables})
     day = orchestra.world.last(1).last

@@ -25,6 +25,7 @@ from gsc_pipeline.search_console.errors import (
     TokenExpiredError,
     TransientError,
     WrongAnswerError,
+    WrongScopeError,
     classify,
     read_refusal,
 )
@@ -86,8 +87,8 @@ def error_for(
         (401, token("invalid_client", "The OAuth client was not found."), CredentialUnusableError),
         (401, token("deleted_client"), CredentialUnusableError),
         (400, token("invalid_scope"), CredentialUnusableError),
-        (403, google("insufficientPermissions", WRONG_SCOPE), CredentialUnusableError),
-        (403, modern("PERMISSION_DENIED", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), CredentialUnusableError),
+        (403, google("insufficientPermissions", WRONG_SCOPE), WrongScopeError),
+        (403, modern("PERMISSION_DENIED", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), WrongScopeError),
         # The token has expired.
         (401, google("authError", "Invalid Credentials"), TokenExpiredError),
         (401, modern("UNAUTHENTICATED"), TokenExpiredError),

@@ -95,6 +95,32 @@ def test_stores_that_create_a_database_together_all_find_its_tables(state_addres
         assert list(pool.map(use, stores)) == [[]] * len(stores)
 
 
+def test_a_store_that_only_reads_finds_nothing_in_a_new_database_and_creates_nothing(
+    state_address: str,
+) -> None:
+    with closing(open_store(state_address, reads_only=True)) as store:
+        assert store.execute(COUNT, key="k") == []
+    if "://" in state_address:
+        with closing(psycopg2.connect(state_address)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('gsc_api_breakers')")
+            assert cursor.fetchone() == (None,)
+    else:
+        assert not Path(state_address).exists()
+
+
+def test_a_store_that_only_reads_sees_what_others_write_and_writes_nothing(
+    store: Store, state_address: str
+) -> None:
+    store.execute(ADD, key="k")
+    with closing(open_store(state_address, reads_only=True)) as reader:
+        assert reader.execute(COUNT, key="k") == [(1,)]
+        store.execute(ADD, key="k")
+        assert reader.execute(COUNT, key="k") == [(2,)]
+        with pytest.raises(StateError, match=r"read-?only"):
+            reader.execute(ADD, key="k")
+    assert store.execute(COUNT, key="k") == [(2,)]
+
+
 def test_an_exception_rolls_the_transaction_back_and_is_raised(store: Store) -> None:
     def fail(execute: Execute) -> None:
         execute(ADD, key="k")

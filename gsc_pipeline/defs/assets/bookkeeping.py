@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from gsc_pipeline.defs.events import ASSETS
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
@@ -30,29 +31,29 @@ _BY_INSIGHTS = (
 )
 
 
-def bookkeeping_specs() -> list[dg.AssetSpec]:
+def bookkeeping_specs(keys: AssetKeys = PLAIN) -> list[dg.AssetSpec]:
     """The ledgers, which count the rows of other tables, and what follows from the days of the first."""
     counted = [SEARCH_APPEARANCE.name, SEARCHDATA_HOURLY.name]
     return [
-        _spec(SYNC_LEDGER, ASSETS, "search_console", _BY_SYNC),
+        _spec(SYNC_LEDGER, ASSETS, "search_console", _BY_SYNC, keys),
         *(
-            _spec(one, [SYNC_LEDGER.name], "bookkeeping", _BY_SYNC)
+            _spec(one, [SYNC_LEDGER.name], "bookkeeping", _BY_SYNC, keys)
             for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP)
         ),
-        _spec(MORE_LEDGER, counted, "bookkeeping", _BY_MORE),
-        _spec(ANNOTATIONS, (), "bookkeeping", _BY_INSIGHTS),
+        _spec(MORE_LEDGER, counted, "bookkeeping", _BY_MORE, keys),
+        _spec(ANNOTATIONS, (), "bookkeeping", _BY_INSIGHTS, keys),
     ]
 
 
-def _spec(table: TableSpec, deps: Sequence[str], group: str, made_by: str) -> dg.AssetSpec:
+def _spec(table: TableSpec, deps: Sequence[str], group: str, made_by: str, keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
-        table.name,
+        keys.of(table.name),
         description=about(
             table.description,
             made_by=f"{made_by}. It cannot be materialized alone, and no event records its changes.",
             table=table,
         ),
-        deps=deps,
+        deps=[keys.of(dep) for dep in deps],
         group_name=group,
         kinds={"deltalake"},
         metadata={"dagster/column_schema": column_schema(table)},

@@ -12,6 +12,7 @@ import dagster as dg
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.assets.lineage import column_lineage, sources
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys, name_of
 from gsc_pipeline.defs.metadata import about, column_schema, table_metadata
 from gsc_pipeline.defs.partitions import ListedWorkspaces
 from gsc_pipeline.defs.resources import AnnotationsFile, LakeTables, ReportsFolder, WorkspacesFile
@@ -61,7 +62,9 @@ ANNOTATED = (DAILY_PERFORMANCE, ANOMALIES)
 ANNOTATED_DAYS = timedelta(days=90)
 
 
-def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
+def insights_asset(
+    partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES, keys: AssetKeys = PLAIN
+) -> dg.AssetsDefinition:
     """The multi-asset of the insights and the report. It updates them for each workspace of a run.
 
     The insights of a workspace are computed only if the workspace's data has changed.
@@ -69,7 +72,7 @@ def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRI
 
     @dg.multi_asset(
         name="insights",
-        specs=[*(_spec(table) for table in INSIGHTS), _report_spec()],
+        specs=[*(_spec(table, keys) for table in INSIGHTS), _report_spec(keys)],
         partitions_def=partitions,
         can_subset=True,
         retry_policy=retries,
@@ -82,7 +85,7 @@ def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRI
         reports: ReportsFolder,
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        selected = {key.to_user_string() for key in context.selected_asset_keys}
+        selected = {name_of(key) for key in context.selected_asset_keys}
         tables = [table for table in INSIGHTS if table.name in selected]
         written = lake.open().for_run(context.run.run_id)
         yours = _own(annotations)
@@ -99,7 +102,7 @@ def insights_asset(partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRI
             if CLIENT_REPORT in selected:
                 _write_report(run, lake.open(), reports.how(), clock())
 
-        yield from process_workspaces(context, workspaces, retries, update)
+        yield from process_workspaces(context, workspaces, retries, update, keys)
 
     return insights
 
@@ -153,9 +156,9 @@ def _write_report(run: WorkspaceRun, lake: Lake, how: "Reports", now: datetime) 
     )
 
 
-def _spec(table: TableSpec) -> dg.AssetSpec:
+def _spec(table: TableSpec, keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
-        table.name,
+        keys.of(table.name),
         description=about(
             table.description,
             made_by="the job `gsc_insights`, which the sensors `gsc_tick_summary` and "
@@ -165,20 +168,20 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
             "failed; the lake keeps the earlier rows. Missing: no run has made the rows.",
             table=table,
         ),
-        deps=[source.name for source in sources(table)],
+        deps=[keys.of(source.name) for source in sources(table)],
         group_name="insights",
         kinds={"deltalake", "pandas"},
         skippable=True,
         metadata={
             "dagster/column_schema": column_schema(table),
-            "dagster/column_lineage": column_lineage(table),
+            "dagster/column_lineage": column_lineage(table, keys),
         },
     )
 
 
-def _report_spec() -> dg.AssetSpec:
+def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
-        CLIENT_REPORT,
+        keys.of(CLIENT_REPORT),
         description=about(
             "One HTML file for the client, which needs no network to open: headline figures, days, brand "
             "split, devices and countries, each insight with what to do about it. The file is "
@@ -188,7 +191,7 @@ def _report_spec() -> dg.AssetSpec:
             "report could not be written. Missing: the workspace has no final day yet, or no run has made "
             "the report.",
         ),
-        deps=[table.name for table in REPORTED],
+        deps=[keys.of(table.name) for table in REPORTED],
         group_name="report",
         kinds={"html"},
         skippable=True,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
     ANOMALIES,
@@ -143,12 +144,12 @@ def sources(table: TableSpec) -> list[TableSpec]:
     return of_columns if table is INDEX_COVERAGE else [*of_columns, SYNC_LEDGER]
 
 
-def column_lineage(table: TableSpec) -> dg.TableColumnLineage:
+def column_lineage(table: TableSpec, keys: AssetKeys = PLAIN) -> dg.TableColumnLineage:
     """The columns of an insight, each with its source columns."""
     return dg.TableColumnLineage(
         {
             column: [
-                dg.TableColumnDep(dg.AssetKey(source.name), name)
+                dg.TableColumnDep(keys.of(source.name), name)
                 for source, names in of.items()
                 for name in names.split()
             ]

@@ -10,6 +10,7 @@ import dagster as dg
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about
 from gsc_pipeline.defs.resources import LakeTables, ReportsFolder, WorkspacesFile
 from gsc_pipeline.defs.workspace_runs import RETRIES, read_workspaces
@@ -21,11 +22,11 @@ READ = (SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES, PAST_CAP)
 """The tables that the portal reads."""
 
 
-def portal_asset(retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
+def portal_asset(retries: dg.RetryPolicy = RETRIES, keys: AssetKeys = PLAIN) -> dg.AssetsDefinition:
     """The asset `portal`, which has no partitions: each run writes the whole page."""
 
     @dg.asset(
-        name=PORTAL,
+        key=keys.of(PORTAL),
         description=about(
             "One HTML file for the agency: a row for each active workspace with its headline figures, "
             "changes, clicks by week, state and what needs a person, with links to the reports. The file is "
@@ -35,7 +36,7 @@ def portal_asset(retries: dg.RetryPolicy = RETRIES) -> dg.AssetsDefinition:
             made_by="the job `gsc_portal`, which the sensor `gsc_portal_after_runs` starts when syncs or "
             "reports have ended; also by `gsc report --all`.",
         ),
-        deps=[CLIENT_REPORT, *(table.name for table in READ)],
+        deps=[keys.of(name) for name in (CLIENT_REPORT, *(table.name for table in READ))],
         group_name="report",
         kinds={"html"},
         retry_policy=retries,

@@ -8,9 +8,10 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.days import Clock, Window, pacific_today
-from gsc_pipeline.defs.checks import NO_PARTIAL_FAILURES, no_partial_failures
+from gsc_pipeline.defs.checks import no_partial_failures, no_partial_failures_spec
 from gsc_pipeline.defs.events import ASSETS, DayEvent, day_events, worth_recording
 from gsc_pipeline.defs.jobs import TICK_TAG, WINDOW_TAG
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.defs.partitions import register, windows_by_workspace
 from gsc_pipeline.defs.resources import (
@@ -44,16 +45,18 @@ from gsc_pipeline.workspaces.registry import Workspace
 
 
 def searchdata_asset(
-    partitions: dg.MultiPartitionsDefinition, retries: dg.RetryPolicy = RETRIES
+    partitions: dg.MultiPartitionsDefinition,
+    retries: dg.RetryPolicy = RETRIES,
+    keys: AssetKeys = PLAIN,
 ) -> dg.AssetsDefinition:
     """The multi-asset over workspace × day: for single keys, ranges, backfills and scheduled runs."""
 
     @dg.multi_asset(
         name="searchdata",
-        specs=[_spec(SITE_IMPRESSION), _spec(URL_IMPRESSION)],
+        specs=[_spec(SITE_IMPRESSION, keys), _spec(URL_IMPRESSION, keys)],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[NO_PARTIAL_FAILURES],
+        check_specs=[no_partial_failures_spec(keys)],
         retry_policy=retries,
         group_name="search_console",
     )
@@ -104,7 +107,7 @@ def searchdata_asset(
                 raise failure
 
         known = {workspace.id: workspace for workspace in listed}
-        runs = [WorkspaceRun(context, known[id_], set()) for id_ in windows]
+        runs = [WorkspaceRun(context, known[id_], set(), keys) for id_ in windows]
         try:
             with recorder:
                 failure = process_each(runs, retries, sync, ended.record_last)
@@ -112,7 +115,7 @@ def searchdata_asset(
             # After an interrupt too.
             ended.report()
         yield from outputs(context, runs, failure, retries)
-        yield no_partial_failures(lake.open(), listed)
+        yield no_partial_failures(lake.open(), listed, keys)
         if failure:
             raise failure
 
@@ -155,9 +158,9 @@ class _Ended:
         return {}
 
 
-def _spec(table: TableSpec) -> dg.AssetSpec:
+def _spec(table: TableSpec, keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
-        table.name,
+        keys.of(table.name),
         description=about(
             table.description,
             made_by="the job `gsc_sync`, which the schedule `gsc_auto_sync` starts; also by *Materialize…* "
@@ -209,14 +212,16 @@ def _record_days(run: WorkspaceRun, report: SyncReport) -> None:
     days = _partitions(context, report, requested if is_complete else ())
     good = [day for day in days if day.is_good or (is_complete and day.day in requested)]
     others = [day for day in good if day.day not in requested]
-    for day in [day for day in good if day.day in requested] + worth_recording(context.instance, others):
-        for event in day.materializations():
+    changed = worth_recording(context.instance, others, run.keys)
+    for day in [day for day in good if day.day in requested] + changed:
+        for event in day.materializations(run.keys):
             run.record(event)
     absent = sorted(set(report.window) - {day.day for day in report.days})
     if absent:
         context.log.info(f"{report.workspace}: not in Search Console: {', '.join(map(str, absent))}")
     if not is_complete:
-        run.missing.update((asset, day.key) for asset in ASSETS for day in days if not day.is_good)
+        bad = [day for day in days if not day.is_good]
+        run.missing.update((run.keys.of(asset), day.key) for asset in ASSETS for day in bad)
 
 
 def _partitions(

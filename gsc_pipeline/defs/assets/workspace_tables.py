@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.days import Clock
+from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.defs.partitions import ListedWorkspaces
 from gsc_pipeline.defs.resources import LakeTables, SearchConsoleApi, WorkspacesFile
@@ -18,14 +19,18 @@ from gsc_pipeline.sync.tables.runner import TableReport
 
 
 def workspace_table_assets(
-    partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES
+    partitions: ListedWorkspaces, retries: dg.RetryPolicy = RETRIES, keys: AssetKeys = PLAIN
 ) -> list[dg.AssetsDefinition]:
     """One asset per table."""
-    return [_asset(one, partitions, retries) for one in MORE_TABLES]
+    return [_asset(one, partitions, retries, keys) for one in MORE_TABLES]
 
 
-def _asset(one: MoreTable, partitions: ListedWorkspaces, retries: dg.RetryPolicy) -> dg.AssetsDefinition:
-    @dg.multi_asset(name=one.table.name, specs=[_spec(one)], partitions_def=partitions, retry_policy=retries)
+def _asset(
+    one: MoreTable, partitions: ListedWorkspaces, retries: dg.RetryPolicy, keys: AssetKeys
+) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=one.table.name, specs=[_spec(one, keys)], partitions_def=partitions, retry_policy=retries
+    )
     def asset(
         context: dg.AssetExecutionContext,
         workspaces: WorkspacesFile,
@@ -48,15 +53,15 @@ def _asset(one: MoreTable, partitions: ListedWorkspaces, retries: dg.RetryPolicy
                 )
             _record(run, one.table, report)
 
-        yield from process_workspaces(context, workspaces, retries, sync)
+        yield from process_workspaces(context, workspaces, retries, sync, keys)
 
     return asset
 
 
-def _spec(one: MoreTable) -> dg.AssetSpec:
+def _spec(one: MoreTable, keys: AssetKeys) -> dg.AssetSpec:
     table = one.table
     return dg.AssetSpec(
-        table.name,
+        keys.of(table.name),
         description=about(
             table.description,
             made_by="the job `gsc_more`, which the schedule `gsc_auto_sync_more` starts once a day, and by "
@@ -66,7 +71,7 @@ def _spec(one: MoreTable) -> dg.AssetSpec:
             "missing. Missing: no run has read the workspace.",
             table=table,
         ),
-        deps=[source.name for source in one.reads],
+        deps=[keys.of(source.name) for source in one.reads],
         skippable=True,
         metadata={"dagster/column_schema": column_schema(table)},
         kinds={"deltalake"},
