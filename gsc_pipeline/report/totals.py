@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
+from gsc_pipeline.workspaces.registry import holds
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 
@@ -57,7 +57,7 @@ class Headline:
 def outermost(site_urls: Sequence[str]) -> list[str]:
     """The properties that are not part of another one in the list, so that their totals can be added."""
     every = sorted(set(site_urls))
-    return [one for one in every if not any(_holds(other, one) for other in every if other != one)]
+    return [one for one in every if not any(holds(other, one) for other in every if other != one)]
 
 
 def headline(daily: pd.DataFrame, thresholds: Thresholds) -> Headline | None:
@@ -97,13 +97,3 @@ def totals_of(daily: pd.DataFrame, days: pd.DataFrame) -> Totals:
     shown = int(placed["impressions"].sum())
     position = float((placed["position"] * placed["impressions"]).sum()) / shown if shown else None
     return Totals(int(rows["clicks"].sum()), int(rows["impressions"].sum()), position)
-
-
-def _holds(outer: str, inner: str) -> bool:
-    """Whether every page of `inner` belongs to `outer`."""
-    if not outer.startswith("sc-domain:"):
-        return inner.startswith(outer)
-    domain = outer.removeprefix("sc-domain:")
-    is_domain = inner.startswith("sc-domain:")
-    host = inner.removeprefix("sc-domain:") if is_domain else urlsplit(inner).hostname or ""
-    return host == domain or host.endswith(f".{domain}")
