@@ -61,6 +61,8 @@ class Batch:
     known: dict[date, DayRecord] = field(default_factory=dict)
     reads: dict[date, DayRead] = field(default_factory=dict)
     cleared: set[date] = field(default_factory=set)
+    completed: dict[date, pa.Table] = field(default_factory=dict)
+    """New rows of the URL table alone."""
     records: dict[date, DayRecord] = field(default_factory=dict)
     forgotten: set[date] = field(default_factory=set)
     _checked: tuple[int, frozenset[date]] = (-1, frozenset())
@@ -71,18 +73,22 @@ class Batch:
     @property
     def rows(self) -> int:
         """Rows held in memory for both tables."""
-        return sum(read.site_rows.num_rows + read.url_rows.num_rows for read in self.reads.values())
+        tables = [rows for read in self.reads.values() for rows in (read.site_rows, read.url_rows)]
+        return sum(rows.num_rows for rows in (*tables, *self.completed.values()))
 
     def commit(self) -> Committed:
         """Write the batch and empty it. Raises LakeError."""
-        if replaced := self.reads.keys() | self.cleared:
+        if replaced := self.reads.keys() | self.cleared | self.completed.keys():
             marked = self._mark(replaced)
-            in_site = self._replace(SITE_IMPRESSION, marked, lambda read: read.site_rows)
-            self._replace(URL_IMPRESSION, in_site, lambda read: read.url_rows)
+            site = {day: read.site_rows for day, read in self.reads.items()}
+            url = {day: read.url_rows for day, read in self.reads.items()} | self.completed
+            in_site = self._replace(SITE_IMPRESSION, marked - self.completed.keys(), site)
+            self._replace(URL_IMPRESSION, in_site | (marked & self.completed.keys()), url)
             self._fail_damaged(in_site)
         self._complete()
         done = Committed(self._overtaken, self._damaged)
         self.reads, self.cleared, self.records, self.forgotten = {}, set(), {}, set()
+        self.completed = {}
         self._overtaken, self._damaged = {}, {}
         return done
 
@@ -97,10 +103,10 @@ class Batch:
         return self._for_each_still_ours(days, write)
 
     def _replace(
-        self, table: TableSpec, days: Collection[date], rows_of: Callable[[DayRead], pa.Table]
+        self, table: TableSpec, days: Collection[date], rows_of: Mapping[date, pa.Table]
     ) -> set[date]:
         def write(left: set[date]) -> None:
-            rows = [rows_of(self.reads[day]) for day in sorted(left) if day in self.reads]
+            rows = [rows_of[day] for day in sorted(left) if day in rows_of]
             all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
             # The order matters: the snapshot of the table, the check of the mark, the commit.
             guard = self._guard(left, lambda _: self.lake.open(SYNC_LEDGER))

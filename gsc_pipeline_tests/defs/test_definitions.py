@@ -115,6 +115,7 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "revisions",
         "standing_failures",
         "past_cap",
+        "folder_days",
         *(table.name for table in INSIGHTS),
         "client_report",
     }

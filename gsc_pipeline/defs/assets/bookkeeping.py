@@ -10,6 +10,7 @@ import dagster as dg
 from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.lake.schemas import (
+    FOLDER_DAYS,
     PAST_CAP,
     REVISIONS,
     STANDING_FAILURES,
@@ -25,7 +26,7 @@ def bookkeeping_specs() -> list[dg.AssetSpec]:
         _spec(SYNC_LEDGER, ASSETS, "search_console"),
         *(
             _spec(one, [SYNC_LEDGER.name], "bookkeeping")
-            for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP)
+            for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP, FOLDER_DAYS)
         ),
     ]
 

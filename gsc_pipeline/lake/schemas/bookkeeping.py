@@ -89,6 +89,13 @@ SYNC_LEDGER = TableSpec(
                 nullable=True,
             ),
             *_WITHOUT_A_QUERY,
+            column(
+                "lacks_pages",
+                FLAG,
+                "Pages are missing in searchdata_url_impression, because the API cut them off; null if read "
+                "by release 0.2.0 or earlier",
+                nullable=True,
+            ),
         ]
     ),
     partition_by=("workspace",),
