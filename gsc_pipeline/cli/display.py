@@ -122,9 +122,13 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
     """Print a row for each workspace, the standing failures, what was cut off, and the open circuits."""
     from gsc_pipeline.monitoring.status import (
         FAILURE_COLUMNS,
+        FOLDER_COLUMNS,
         PAST_CAP_COLUMNS,
+        WORTH_ADDING_COLUMNS,
         failure_cells,
+        folder_cells,
         past_cap_cells,
+        worth_adding_cells,
     )
 
     columns = [
@@ -168,6 +172,19 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
     if past_cap:
         print("\nPast the cap of 50,000 rows: what requests with filters brought of one day")  # noqa: T201
         print_rows(PAST_CAP_COLUMNS, past_cap)
+    folders = [folder_cells(state.workspace, one) for state in states for one in state.folders]
+    if folders:
+        print("\nFolders: what their own properties brought of days that were cut")  # noqa: T201
+        print_rows(FOLDER_COLUMNS, folders)
+    worth_adding = [
+        worth_adding_cells(state.workspace, one) for state in states for one in state.worth_adding
+    ]
+    if worth_adding:
+        print(  # noqa: T201
+            "\nFolders worth adding as properties (folders_of in the workspaces file): clicks and "
+            "impressions without a query, where the API cut off queries"
+        )
+        print_rows(WORTH_ADDING_COLUMNS, worth_adding)
     if circuits:
         print("\nOpen circuits: no calls are sent until the next try")  # noqa: T201
         print_rows(

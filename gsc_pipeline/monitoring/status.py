@@ -18,6 +18,7 @@ from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.incremental import FILE, FileByFile
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
+    FOLDER_DAYS,
     LEDGER_COUNTS,
     PAST_CAP,
     STANDING_FAILURES,
@@ -45,7 +46,8 @@ FAILURE_COLUMNS = (
 """The headers of every table of standing failures."""
 
 _DAYS = f"""
-    SELECT {FILE}, workspace, month, coalesce(max(status) FILTER (status = '{WRITING}'), '') AS status,
+    SELECT {FILE}, workspace, site_url, month,
+           coalesce(max(status) FILTER (status = '{WRITING}'), '') AS status,
            count(*) FILTER (status = 'final') AS final,
            count(*) FILTER (status IN ('provisional', '{WRITING}')) AS provisional,
            count(*) FILTER (status = 'empty') AS empty,
@@ -59,7 +61,15 @@ _DAYS = f"""
            coalesce(sum(cut_clicks), 0)::BIGINT AS cut_clicks,
            coalesce(sum(cut_impressions), 0)::BIGINT AS cut_impressions,
            {", ".join(f"sum({name})::BIGINT AS {name}" for name in LEDGER_COUNTS)}
-    FROM rows GROUP BY {FILE}, workspace, month
+    FROM rows GROUP BY {FILE}, workspace, site_url, month
+"""
+_FOLDERS = f"""
+    SELECT {FILE}, workspace, site_url, search_type, folder, count(*) AS days, sum("rows")::BIGINT AS "rows",
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+           sum(differences)::BIGINT AS differences,
+           max(data_date) FILTER (differences > 0) AS differs_on,
+           arg_max(largest_difference, data_date) FILTER (differences > 0) AS difference
+    FROM rows GROUP BY {FILE}, workspace, site_url, search_type, folder
 """
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """The upper bounds in seconds of the histogram of sync durations, without infinity."""
@@ -139,6 +149,44 @@ class PastCapState:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderState:
+    """What a folder's property brought of the cut days of its parent, as in the table `folder_days`.
+
+    `differences` counts pages, in a country and on a device, that contradict the parent; `difference` is one
+    of the newest day that has any, `differs_on`.
+    """
+
+    site_url: str
+    search_type: str
+    folder: str
+    days: int
+    rows: int
+    clicks: int
+    impressions: int
+    differences: int
+    differs_on: date | None
+    difference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorthAdding:
+    """A folder whose own property may bring much of what the API cut off.
+
+    Over the last `days` final days that were cut, `pages` of the folder have these clicks and impressions
+    without a query where queries were cut off: `share` of the property's impressions of that kind.
+    """
+
+    site_url: str
+    search_type: str
+    folder: str
+    days: int
+    pages: int
+    clicks: int
+    impressions: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceState:
     """The state of one workspace. Days are counted by property and search type, and by status in the ledger.
 
@@ -146,7 +194,9 @@ class WorkspaceState:
     the start of the last sync that read a day; times are UTC. `damaged` names the files that cannot be read,
     whose rows are not counted, and months in which the tables do not hold the rows that the ledger counts.
     `cut_clicks` and `cut_impressions` are of countries and devices whose queries the API cut off;
-    `past_cap` is what requests for their parts brought. `failed_in_a_row` counts the last syncs that failed,
+    `past_cap` is what requests for their parts brought, `folders` what folders did, and `worth_adding` names
+    more, if the caller has asked for them. The pages of folders are counted once, in the properties that they
+    complete. `failed_in_a_row` counts the last syncs that failed,
     `incomplete_in_a_row` those that were not complete.
     """
 
@@ -173,6 +223,8 @@ class WorkspaceState:
     failures: tuple[StandingFailure, ...] = ()
     damaged: tuple[str, ...] = ()
     past_cap: tuple[PastCapState, ...] = ()
+    folders: tuple[FolderState, ...] = ()
+    worth_adding: tuple[WorthAdding, ...] = ()
 
     @property
     def failing_days(self) -> int:
@@ -181,10 +233,10 @@ class WorkspaceState:
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON types, dates in ISO form."""
+        lists = ("failures", "past_cap", "folders", "worth_adding")
         return {
             **_json_types(asdict(self)),
-            "failures": [_json_types(asdict(one)) for one in self.failures],
-            "past_cap": [_json_types(asdict(one)) for one in self.past_cap],
+            **{name: [_json_types(asdict(one)) for one in getattr(self, name)] for name in lists},
         }
 
 
@@ -226,7 +278,7 @@ class StateReader:
         self.totals = SyncTotals()
         self.unreadable: tuple[DamagedError, ...] = ()
         self._lake, self._workspace = lake, workspace
-        more = ("data_date", "truncated", "last_read_at", *_MEASURES)
+        more = ("site_url", "data_date", "truncated", "last_read_at", *_MEASURES)
         self._days = FileByFile(lake, SYNC_LEDGER, [*COMPARED_COLUMNS, *more], _DAYS, workspace)
         columns = ("workspace", "run_id", "started_at", "seconds", "outcome", "problems", "days_read")
         durations = ("calls_by_duration", "call_milliseconds")
@@ -234,6 +286,7 @@ class StateReader:
         names = STANDING_FAILURES.schema.names
         self._failures = FileByFile(lake, STANDING_FAILURES, names, "FROM rows", workspace)
         self._past_cap = FileByFile(lake, PAST_CAP, PAST_CAP.schema.names, "FROM rows", workspace)
+        self._folders = FileByFile(lake, FOLDER_DAYS, FOLDER_DAYS.schema.names, _FOLDERS, workspace)
 
     def read(
         self,
@@ -254,11 +307,12 @@ class StateReader:
         differences, errors = self._differences(days)
         tried = self._past_cap.read().select(PAST_CAP.schema.names)
         tried = tried.sort_by([(name, "ascending") for name in PAST_CAP.keys])
-        damaged = (self._days, self._runs, self._failures, self._past_cap)
+        folders_by = _folders_by_workspace(self._folders.read(), workspaces)
+        damaged = (self._days, self._runs, self._failures, self._past_cap, self._folders)
         errors = [*(error for files in damaged for error in files.damaged), *errors]
         self.unreadable = tuple(error for error in errors if not error.workspace)
         self.totals = SyncTotals.of(runs)
-        days_of = _by_workspace(days, _COMBINED_DAYS)
+        days_of = _by_workspace(_counted_once(days, workspaces), _COMBINED_DAYS)
         runs_of = _by_workspace(runs.sort_by("last_sync"), _COMBINED_RUNS)
         in_a_row = _in_a_row(runs, runs_of, unfinished, ticks)
         past_cap_by = _grouped((row.pop("workspace"), PastCapState(**row)) for row in tried.to_pylist())
@@ -278,6 +332,7 @@ class StateReader:
                     for one in past_cap_by[workspace.id]
                     if is_configured(workspace, one.site_url, one.search_type)
                 ),
+                folders=tuple(folders_by[workspace.id]),
             )
             for workspace in workspaces
         ]
@@ -361,12 +416,89 @@ def past_cap_cells(workspace: str, one: PastCapState) -> tuple[object, ...]:
     )
 
 
+FOLDER_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "folder",
+    "days",
+    "rows",
+    "clicks",
+    "impressions",
+    "differences",
+    "newest difference",
+)
+"""The headers of the table of what folders brought."""
+
+
+def folder_cells(workspace: str, one: FolderState) -> tuple[object, ...]:
+    """A row under FOLDER_COLUMNS."""
+    newest = f"{one.differs_on}: {one.difference}" if one.differs_on else ""
+    numbers = (one.days, one.rows, one.clicks, one.impressions, one.differences)
+    return (workspace, one.site_url, one.search_type, one.folder, *numbers, newest)
+
+
+WORTH_ADDING_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "folder",
+    "days",
+    "pages",
+    "clicks",
+    "impressions",
+    "share",
+)
+"""The headers of the table of folders worth adding."""
+
+
+def worth_adding_cells(workspace: str, one: WorthAdding) -> tuple[object, ...]:
+    """A row under WORTH_ADDING_COLUMNS."""
+    numbers = (one.days, one.pages, one.clicks, one.impressions)
+    return (workspace, one.site_url, one.search_type, one.folder, *numbers, f"{one.share:.0%}")
+
+
 def _by_workspace(parts: pa.Table, how: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The parts of each workspace combined, as fields of its state."""
     combined = parts.group_by("workspace", use_threads=False).aggregate(list(how.items()))
     combined = combined.select(["workspace", *(f"{name}_{one}" for name, one in how.items())])
     rows = combined.rename_columns(["workspace", *how]).to_pylist()
     return {row.pop("workspace"): row for row in rows}
+
+
+def _counted_once(days: pa.Table, workspaces: Sequence[Workspace]) -> pa.Table:
+    """The results without the clicks and impressions of folders, which their parents have too."""
+    folders = [f"{one.id} {site_url}" for one in workspaces for site_url in one.folder_urls]
+    if not folders:
+        return days
+    keys = pc.binary_join_element_wise(days["workspace"], days["site_url"], " ")
+    is_folder = pc.is_in(keys, pa.array(folders))
+    for name in _MEASURES:
+        place = days.schema.get_field_index(name)
+        days = days.set_column(place, name, pc.if_else(is_folder, 0, days[name]))
+    return days
+
+
+def _folders_by_workspace(
+    parts: pa.Table, workspaces: Sequence[Workspace]
+) -> defaultdict[str, list[FolderState]]:
+    """What the folders that are configured brought, by workspace."""
+    keys = ["workspace", "site_url", "search_type", "folder"]
+    sums = ("days", "rows", "clicks", "impressions", "differences")
+    how = {**dict.fromkeys(sums, "sum"), "differs_on": "max", "difference": "first"}
+    # Nulls are last: days without a difference must not hide one.
+    parts = parts.sort_by([("differs_on", "descending")])
+    found = parts.group_by(keys, use_threads=False).aggregate(list(how.items()))
+    found = found.select([*keys, *(f"{name}_{one}" for name, one in how.items())])
+    rows = found.rename_columns([*keys, *how]).sort_by([(name, "ascending") for name in keys]).to_pylist()
+    known = {one.id: one for one in workspaces}
+    return _grouped(
+        (workspace, FolderState(**row))
+        for row in rows
+        if (workspace := row.pop("workspace")) in known
+        and is_configured(known[workspace], row["site_url"], row["search_type"])
+        and row["folder"] in known[workspace].folders_of(row["site_url"])
+    )
 
 
 def _in_a_row(
