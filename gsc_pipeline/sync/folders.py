@@ -73,6 +73,9 @@ def completed(
     rest may have a total that was cut off: the folder's total is taken, unless another cell of the folder
     contradicts the parent.
     """
+    if bool(rows["device"].null_count) is not bool(folder["device"].null_count):
+        # Google News was read with devices in one property, without them in the other: no keys are equal.
+        return Completed(rows)
     here, there = _without_nulls(rows), _once(_without_nulls(folder))
     is_below = pc.starts_with(here["url"], prefix)
     below, there = here.filter(is_below), there.filter(pc.starts_with(there["url"], prefix))

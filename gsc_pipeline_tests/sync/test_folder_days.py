@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gsc_pipeline.days import ONE_DAY, Window
-from gsc_pipeline.lake.lake import WorkspaceRows
-from gsc_pipeline.lake.schemas import FOLDER_DAYS, SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION
+from gsc_pipeline.days import ONE_DAY, Window, month_of
+from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
+from gsc_pipeline.lake.schemas import (
+    FOLDER_DAYS,
+    SEARCH_APPEARANCE_FLAGS,
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    URL_IMPRESSION,
+)
+from gsc_pipeline.search_console.auth import ServiceAccountFile
+from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.simulator import (
     Call,
     FolderProperty,
@@ -26,10 +35,18 @@ from gsc_pipeline.simulator import (
     google_error,
     visible_facts,
 )
+from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.cut_days import PastCapOptions
+from gsc_pipeline.sync.folder_days import MOST_OLDER_DAYS, complete_from_folders
+from gsc_pipeline.sync.grains import table_of
+from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status, read_records
+from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.read import DayRead
 from gsc_pipeline.sync.report import SyncReport
+from gsc_pipeline.sync.verify import verify
 from gsc_pipeline.workspaces.registry import Folder, Workspace
+from gsc_pipeline_tests.sync.test_folders import Fact, held
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.truth import url_truth
 from gsc_pipeline_tests.world import World, commits, contents, sorted_rows, versions
@@ -280,3 +297,122 @@ def test_folders_with_a_cap_of_their_own_bring_what_they_have(tmp_path: Path) ->
         truth = {repr(row) for row in site.truth(PRODUCTS, GUIDES).to_pylist() if row["query"]}
         below = {repr(row) for row in site.below(PRODUCTS, GUIDES) if row["query"]}
         assert below <= truth
+
+
+DAY = date(2026, 11, 10)
+NOW = datetime(2026, 11, 21, 20, tzinfo=UTC)
+SHOES = f"{PRODUCTS}shoes"
+FACTS = (Fact(SHOES, "a", clicks=3, impressions=9), Fact(SHOES, "b", impressions=4), Fact(SHOES, "c"))
+
+
+def put(lake: Lake, site_url: str, days: Sequence[date], queries_cap: int = 10**6, **changes: Any) -> None:
+    """Commit final days of a property with FACTS, whose rows by page were cut at `queries_cap`."""
+    batch = Batch(lake, "acme", site_url, "WEB", "put")
+    for day in days:
+        rows = held(FACTS, queries_cap=queries_cap).rows
+        columns = {name: rows[name] for name in rows.column_names}
+        url = table_of(
+            URL_IMPRESSION,
+            {
+                **dict.fromkeys(SEARCH_APPEARANCE_FLAGS),
+                **columns,
+                "workspace": "acme",
+                "month": month_of(day),
+                "data_date": day,
+                "site_url": site_url,
+                "search_type": "WEB",
+                "is_anonymized_discover": False,
+            },
+            rows.num_rows,
+        )
+        batch.reads[day] = DayRead(day, SITE_IMPRESSION.schema.empty_table(), url, False, 4, 0.0)
+        totals = DayTotals(3, 14, 1.0)
+        record = batch.reads[day].record(Status.FINAL, totals, "", before=None, now=NOW, run_id="put")
+        batch.records[day] = replace(record, **changes)
+    batch.commit()
+
+
+def finish(lake: Lake, now: datetime = NOW) -> list[Problem]:
+    key = ServiceAccountFile(Path("none"))
+    workspace = Workspace("acme", "Acme", key, (DOMAIN, PRODUCTS), (QueryType.WEB,), folders=AS_FOLDERS[:1])
+    window = Window(DAY, DAY + ONE_DAY)
+    return complete_from_folders(workspace, window, lake, now=now, run_id="ours", commit_rows=100)
+
+
+def domain(lake: Lake, days: Sequence[date]) -> dict[date, DayRecord]:
+    return read_records(lake, Target("acme", DOMAIN, "WEB", tuple(days)))
+
+
+def test_a_day_of_which_nothing_is_missing_any_more_says_so(lake: Lake) -> None:
+    put(lake, DOMAIN, [DAY], queries_cap=1)
+    put(lake, PRODUCTS, [DAY])
+    assert domain(lake, [DAY])[DAY].truncated
+    later = NOW + timedelta(hours=1)
+    assert not finish(lake, later)
+    record = domain(lake, [DAY])[DAY]
+    assert (record.truncated, record.url_rows, record.url_impressions) == (False, 3, 14)
+    assert (record.last_read_at, record.run_id, record.totals) == (later, "ours", DayTotals(3, 14, 1.0))
+    assert not verify(lake).findings()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": Source.BULK_EXPORT},
+        {"status": Status.PROVISIONAL},
+        {"status": Status.FAILED},
+        {"truncated": False},
+        {"url_rows": 7},
+    ],
+    ids=repr,
+)
+def test_only_final_days_of_the_api_that_were_cut_are_completed(lake: Lake, changes: dict[str, Any]) -> None:
+    put(lake, DOMAIN, [DAY], queries_cap=1, **changes)
+    put(lake, PRODUCTS, [DAY])
+    known = versions(lake)
+    assert not finish(lake)
+    assert versions(lake) == known
+
+
+@pytest.mark.parametrize("changes", [{"status": Status.PROVISIONAL}, {"status": Status.FAILED}], ids=repr)
+def test_only_final_days_of_a_folder_complete_others(lake: Lake, changes: dict[str, Any]) -> None:
+    put(lake, DOMAIN, [DAY], queries_cap=1)
+    put(lake, PRODUCTS, [DAY], **changes)
+    known = versions(lake)
+    assert not finish(lake)
+    assert versions(lake) == known
+
+
+def test_a_day_cut_in_the_table_by_property_alone_is_looked_at_once(lake: Lake) -> None:
+    put(lake, DOMAIN, [DAY], truncated=True, cut_impressions=5)
+    put(lake, PRODUCTS, [DAY])
+    known = versions(lake)
+    finish(lake)
+    assert commits(lake, known).keys() == {FOLDER_DAYS.name}
+    known = versions(lake)
+    finish(lake)
+    assert versions(lake) == known
+
+
+def test_older_days_are_completed_some_at_a_time_and_those_that_google_no_longer_shows_are_not(
+    lake: Lake,
+) -> None:
+    older = [DAY - n * ONE_DAY for n in range(1, MOST_OLDER_DAYS + 4)]
+    gone = date(2025, 7, 1)
+    put(lake, DOMAIN, [DAY, *older, gone], queries_cap=1)
+    put(lake, PRODUCTS, [DAY, *older, gone])
+    finish(lake)
+    left = {day for day, one in domain(lake, [DAY, *older, gone]).items() if one.truncated}
+    assert left == {*older[MOST_OLDER_DAYS:], gone}
+    finish(lake)
+    assert [day for day, one in domain(lake, [*older, gone]).items() if one.truncated] == [gone]
+
+
+def test_a_damaged_file_is_one_problem_and_the_day_is_read_again(lake: Lake) -> None:
+    put(lake, DOMAIN, [DAY], queries_cap=1)
+    put(lake, PRODUCTS, [DAY])
+    for path in Path(lake.table_uri(URL_IMPRESSION)).rglob("*.parquet"):
+        path.write_bytes(b"")
+    (problem,) = finish(lake)
+    assert problem.site_url == DOMAIN
+    assert "searchdata_url_impression" in problem.cause

@@ -230,6 +230,27 @@ def test_pages_of_a_feed_are_taken_by_their_key(kind: FeedType) -> None:
     assert found.rows.schema == here.rows.schema
 
 
+def test_rows_with_devices_are_not_completed_by_rows_without() -> None:
+    facts = [Fact(SHOES, "", clicks=5, impressions=9), Fact(HATS, "", clicks=2)]
+    here = held(facts, pages_cap=1, kind=FeedType.GOOGLE_NEWS)
+    without = [replace(one, device=None) for one in facts]  # type: ignore[arg-type]
+    there = held(without, is_there=True, kind=FeedType.GOOGLE_NEWS)
+    assert complete(here, there) == Completed(here.rows)
+
+
+def test_a_rest_of_which_an_earlier_release_did_not_say_whether_it_is_cut_stays_so() -> None:
+    facts = [Fact(SHOES, "a", clicks=3, impressions=9), Fact(SHOES, "b", impressions=4),
+             Fact(SHOES, "c", is_rare_here=True, is_rare_there=True)]  # fmt: skip
+    here = held(facts, queries_cap=1)
+    place = here.rows.schema.get_field_index("is_truncated")
+    unknown = here.rows.set_column(place, "is_truncated", pa.nulls(here.rows.num_rows, pa.bool_()))
+    found = completed(
+        unknown, held(facts, is_there=True).rows, PREFIX, lacks_pages=None, folder_lacks_pages=False
+    )
+    assert found.added == 1
+    assert rests(found.rows)[SHOES, "usa", "MOBILE"]["is_truncated"] is None
+
+
 def test_rows_of_a_folder_from_the_bulk_export_are_summed_over_their_appearances() -> None:
     facts = [Fact(SHOES, "a", clicks=3, impressions=9), Fact(SHOES, "b", impressions=4)]
     there = held(facts, is_there=True)
