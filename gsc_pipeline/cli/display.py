@@ -120,15 +120,17 @@ class SyncDisplay:
 
 def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircuit] = ()) -> None:
     """Print a row for each workspace, the standing failures, what was cut off, and the open circuits."""
+    from gsc_pipeline.monitoring.folders import (
+        FOLDER_COLUMNS,
+        WORTH_ADDING_COLUMNS,
+        folder_cells,
+        worth_adding_cells,
+    )
     from gsc_pipeline.monitoring.status import (
         FAILURE_COLUMNS,
-        FOLDER_COLUMNS,
         PAST_CAP_COLUMNS,
-        WORTH_ADDING_COLUMNS,
         failure_cells,
-        folder_cells,
         past_cap_cells,
-        worth_adding_cells,
     )
 
     columns = [

@@ -122,8 +122,7 @@ def status(
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.cli.display import print_status, warn, warn_of_damage
     from gsc_pipeline.lake.lake import Lake
-    from gsc_pipeline.monitoring.folders import with_folders_worth_adding
-    from gsc_pipeline.monitoring.status import workspace_states
+    from gsc_pipeline.monitoring.status import with_folders_worth_adding, workspace_states
     from gsc_pipeline.state.store import StateError
     from gsc_pipeline.workspaces.registry import load_workspaces
 

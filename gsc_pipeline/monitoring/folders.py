@@ -1,20 +1,20 @@
-"""Names the folders whose own properties may bring the most of what the API cut off of a property."""
+"""What the properties of folders brought of days that the API cut off, and which are worth adding."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.lake.errors import DamagedError
+from gsc_pipeline.lake.incremental import FILE
 from gsc_pipeline.lake.lake import Lake, days_between
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, URL_IMPRESSION
-from gsc_pipeline.monitoring.status import WorkspaceState, WorthAdding
 from gsc_pipeline.sync.failures import is_configured
 from gsc_pipeline.workspaces.registry import Workspace
 
@@ -29,33 +29,134 @@ LEAST_SHARE = 0.02
 
 _ORIGIN = "[A-Za-z]+://[^/?#]+/"
 
+FOLDERS = f"""
+    SELECT {FILE}, workspace, site_url, search_type, folder, count(*) AS days, sum("rows")::BIGINT AS "rows",
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+           sum(differences)::BIGINT AS differences,
+           max(data_date) FILTER (differences > 0) AS differs_on,
+           arg_max(largest_difference, data_date) FILTER (differences > 0) AS difference
+    FROM rows GROUP BY {FILE}, workspace, site_url, search_type, folder
+"""
+"""What folders brought, for each file of `folder_days`."""
 
-def with_folders_worth_adding(
-    states: Sequence[WorkspaceState], workspaces: Sequence[Workspace], lake: Lake
-) -> list[WorkspaceState]:
-    """The states of these workspaces, with the folders worth adding. Raises LakeError.
 
-    Reads the cut rows of a week of each property that was cut. Damaged files are left out.
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """What a folder's property brought of the cut days of its parent, as in the table `folder_days`.
+
+    `differences` counts pages, in a country and on a device, that contradict the parent; `difference` is one
+    of the newest day that has any, `differs_on`.
     """
-    known = {one.id: one for one in workspaces if one.active}
+
+    site_url: str
+    search_type: str
+    folder: str
+    days: int
+    rows: int
+    clicks: int
+    impressions: int
+    differences: int
+    differs_on: date | None
+    difference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorthAdding:
+    """A folder whose own property may bring much of what the API cut off.
+
+    Over the last `days` final days that were cut, `pages` of the folder have these clicks and impressions
+    without a query where queries were cut off: `share` of the property's impressions of that kind.
+    """
+
+    site_url: str
+    search_type: str
+    folder: str
+    days: int
+    pages: int
+    clicks: int
+    impressions: int
+    share: float
+
+
+def folders_of(parts: pa.Table, workspaces: Sequence[Workspace]) -> list[tuple[str, FolderState]]:
+    """What the folders that are configured brought, each with its workspace.
+
+    `parts` are the results of FOLDERS for each file.
+    """
+    keys = ["workspace", "site_url", "search_type", "folder"]
+    sums = ("days", "rows", "clicks", "impressions", "differences")
+    how = {**dict.fromkeys(sums, "sum"), "differs_on": "max", "difference": "first"}
+    # Nulls are last: days without a difference must not hide one.
+    parts = parts.sort_by([("differs_on", "descending")])
+    found = parts.group_by(keys, use_threads=False).aggregate(list(how.items()))
+    found = found.select([*keys, *(f"{name}_{one}" for name, one in how.items())])
+    rows = found.rename_columns([*keys, *how]).sort_by([(name, "ascending") for name in keys]).to_pylist()
+    known = {one.id: one for one in workspaces}
     return [
-        replace(state, worth_adding=tuple(_of_workspace(known[state.workspace], lake)))
-        if state.truncated and state.workspace in known
-        else state
-        for state in states
+        (workspace, FolderState(**row))
+        for row in rows
+        if (workspace := row.pop("workspace")) in known
+        and is_configured(known[workspace], row["site_url"], row["search_type"])
+        and row["folder"] in known[workspace].folders_of(row["site_url"])
     ]
 
 
-def _of_workspace(workspace: Workspace, lake: Lake) -> list[WorthAdding]:
+def folders_worth_adding(workspace: Workspace, lake: Lake) -> tuple[WorthAdding, ...]:
+    """The folders of the workspace's cut properties that are worth adding. Raises LakeError.
+
+    Reads the cut rows of a week of each property. Nothing is named if a file is damaged.
+    """
     try:
-        return [
+        return tuple(
             one
             for (site_url, search_type), days in _cut_days(workspace, lake).items()
             for one in _of_property(workspace, site_url, search_type, days, lake)
-        ]
+        )
     except DamagedError:
-        # The states name damaged files.
-        return []
+        # The state of the workspace names damaged files.
+        return ()
+
+
+FOLDER_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "folder",
+    "days",
+    "rows",
+    "clicks",
+    "impressions",
+    "differences",
+    "newest difference",
+)
+"""The headers of the table of what folders brought."""
+
+
+def folder_cells(workspace: str, one: FolderState) -> tuple[object, ...]:
+    """A row under FOLDER_COLUMNS."""
+    newest = f"{one.differs_on}: {one.difference}" if one.differs_on else ""
+    numbers = (one.days, one.rows, one.clicks, one.impressions, one.differences)
+    return (workspace, one.site_url, one.search_type, one.folder, *numbers, newest)
+
+
+WORTH_ADDING_COLUMNS = (
+    "workspace",
+    "property",
+    "search type",
+    "folder",
+    "days",
+    "pages",
+    "clicks",
+    "impressions",
+    "share",
+)
+"""The headers of the table of folders worth adding."""
+
+
+def worth_adding_cells(workspace: str, one: WorthAdding) -> tuple[object, ...]:
+    """A row under WORTH_ADDING_COLUMNS."""
+    numbers = (one.days, one.pages, one.clicks, one.impressions)
+    return (workspace, one.site_url, one.search_type, one.folder, *numbers, f"{one.share:.0%}")
 
 
 def _cut_days(workspace: Workspace, lake: Lake) -> dict[tuple[str, str], list[date]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from itertools import takewhile
 from typing import Any, TypeVar
@@ -25,6 +25,13 @@ from gsc_pipeline.lake.schemas import (
     SYNC_LEDGER,
     SYNC_RUNS,
     WRITING,
+)
+from gsc_pipeline.monitoring.folders import (
+    FOLDERS,
+    FolderState,
+    WorthAdding,
+    folders_of,
+    folders_worth_adding,
 )
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
@@ -62,14 +69,6 @@ _DAYS = f"""
            coalesce(sum(cut_impressions), 0)::BIGINT AS cut_impressions,
            {", ".join(f"sum({name})::BIGINT AS {name}" for name in LEDGER_COUNTS)}
     FROM rows GROUP BY {FILE}, workspace, site_url, month
-"""
-_FOLDERS = f"""
-    SELECT {FILE}, workspace, site_url, search_type, folder, count(*) AS days, sum("rows")::BIGINT AS "rows",
-           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
-           sum(differences)::BIGINT AS differences,
-           max(data_date) FILTER (differences > 0) AS differs_on,
-           arg_max(largest_difference, data_date) FILTER (differences > 0) AS difference
-    FROM rows GROUP BY {FILE}, workspace, site_url, search_type, folder
 """
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """The upper bounds in seconds of the histogram of sync durations, without infinity."""
@@ -146,44 +145,6 @@ class PastCapState:
     impressions: int
     calls: int
     is_complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FolderState:
-    """What a folder's property brought of the cut days of its parent, as in the table `folder_days`.
-
-    `differences` counts pages, in a country and on a device, that contradict the parent; `difference` is one
-    of the newest day that has any, `differs_on`.
-    """
-
-    site_url: str
-    search_type: str
-    folder: str
-    days: int
-    rows: int
-    clicks: int
-    impressions: int
-    differences: int
-    differs_on: date | None
-    difference: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorthAdding:
-    """A folder whose own property may bring much of what the API cut off.
-
-    Over the last `days` final days that were cut, `pages` of the folder have these clicks and impressions
-    without a query where queries were cut off: `share` of the property's impressions of that kind.
-    """
-
-    site_url: str
-    search_type: str
-    folder: str
-    days: int
-    pages: int
-    clicks: int
-    impressions: int
-    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +247,7 @@ class StateReader:
         names = STANDING_FAILURES.schema.names
         self._failures = FileByFile(lake, STANDING_FAILURES, names, "FROM rows", workspace)
         self._past_cap = FileByFile(lake, PAST_CAP, PAST_CAP.schema.names, "FROM rows", workspace)
-        self._folders = FileByFile(lake, FOLDER_DAYS, FOLDER_DAYS.schema.names, _FOLDERS, workspace)
+        self._folders = FileByFile(lake, FOLDER_DAYS, FOLDER_DAYS.schema.names, FOLDERS, workspace)
 
     def read(
         self,
@@ -307,7 +268,7 @@ class StateReader:
         differences, errors = self._differences(days)
         tried = self._past_cap.read().select(PAST_CAP.schema.names)
         tried = tried.sort_by([(name, "ascending") for name in PAST_CAP.keys])
-        folders_by = _folders_by_workspace(self._folders.read(), workspaces)
+        folders_by = _grouped(folders_of(self._folders.read(), workspaces))
         damaged = (self._days, self._runs, self._failures, self._past_cap, self._folders)
         errors = [*(error for files in damaged for error in files.damaged), *errors]
         self.unreadable = tuple(error for error in errors if not error.workspace)
@@ -356,6 +317,22 @@ class StateReader:
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
     """The state of each of `workspaces`, in their order. Raises LakeError."""
     return StateReader(lake).read(workspaces)
+
+
+def with_folders_worth_adding(
+    states: Sequence[WorkspaceState], workspaces: Sequence[Workspace], lake: Lake
+) -> list[WorkspaceState]:
+    """The states of these workspaces, with the folders worth adding to those of which days were cut.
+
+    Raises LakeError.
+    """
+    known = {one.id: one for one in workspaces if one.active}
+    return [
+        replace(state, worth_adding=folders_worth_adding(known[state.workspace], lake))
+        if state.truncated and state.workspace in known
+        else state
+        for state in states
+    ]
 
 
 def workspace_state(workspace: Workspace, lake: Lake) -> WorkspaceState:
@@ -416,48 +393,6 @@ def past_cap_cells(workspace: str, one: PastCapState) -> tuple[object, ...]:
     )
 
 
-FOLDER_COLUMNS = (
-    "workspace",
-    "property",
-    "search type",
-    "folder",
-    "days",
-    "rows",
-    "clicks",
-    "impressions",
-    "differences",
-    "newest difference",
-)
-"""The headers of the table of what folders brought."""
-
-
-def folder_cells(workspace: str, one: FolderState) -> tuple[object, ...]:
-    """A row under FOLDER_COLUMNS."""
-    newest = f"{one.differs_on}: {one.difference}" if one.differs_on else ""
-    numbers = (one.days, one.rows, one.clicks, one.impressions, one.differences)
-    return (workspace, one.site_url, one.search_type, one.folder, *numbers, newest)
-
-
-WORTH_ADDING_COLUMNS = (
-    "workspace",
-    "property",
-    "search type",
-    "folder",
-    "days",
-    "pages",
-    "clicks",
-    "impressions",
-    "share",
-)
-"""The headers of the table of folders worth adding."""
-
-
-def worth_adding_cells(workspace: str, one: WorthAdding) -> tuple[object, ...]:
-    """A row under WORTH_ADDING_COLUMNS."""
-    numbers = (one.days, one.pages, one.clicks, one.impressions)
-    return (workspace, one.site_url, one.search_type, one.folder, *numbers, f"{one.share:.0%}")
-
-
 def _by_workspace(parts: pa.Table, how: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The parts of each workspace combined, as fields of its state."""
     combined = parts.group_by("workspace", use_threads=False).aggregate(list(how.items()))
@@ -477,28 +412,6 @@ def _counted_once(days: pa.Table, workspaces: Sequence[Workspace]) -> pa.Table:
         place = days.schema.get_field_index(name)
         days = days.set_column(place, name, pc.if_else(is_folder, 0, days[name]))
     return days
-
-
-def _folders_by_workspace(
-    parts: pa.Table, workspaces: Sequence[Workspace]
-) -> defaultdict[str, list[FolderState]]:
-    """What the folders that are configured brought, by workspace."""
-    keys = ["workspace", "site_url", "search_type", "folder"]
-    sums = ("days", "rows", "clicks", "impressions", "differences")
-    how = {**dict.fromkeys(sums, "sum"), "differs_on": "max", "difference": "first"}
-    # Nulls are last: days without a difference must not hide one.
-    parts = parts.sort_by([("differs_on", "descending")])
-    found = parts.group_by(keys, use_threads=False).aggregate(list(how.items()))
-    found = found.select([*keys, *(f"{name}_{one}" for name, one in how.items())])
-    rows = found.rename_columns([*keys, *how]).sort_by([(name, "ascending") for name in keys]).to_pylist()
-    known = {one.id: one for one in workspaces}
-    return _grouped(
-        (workspace, FolderState(**row))
-        for row in rows
-        if (workspace := row.pop("workspace")) in known
-        and is_configured(known[workspace], row["site_url"], row["search_type"])
-        and row["folder"] in known[workspace].folders_of(row["site_url"])
-    )
 
 
 def _in_a_row(

@@ -15,8 +15,13 @@ from gsc_pipeline.cli.display import print_status
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.schemas import FOLDER_DAYS, INSIGHTS, SYNC_LEDGER, URL_IMPRESSION
-from gsc_pipeline.monitoring.folders import with_folders_worth_adding
-from gsc_pipeline.monitoring.status import StateReader, WorkspaceState, workspace_state, workspace_states
+from gsc_pipeline.monitoring.status import (
+    StateReader,
+    WorkspaceState,
+    with_folders_worth_adding,
+    workspace_state,
+    workspace_states,
+)
 from gsc_pipeline.report.data import report_data
 from gsc_pipeline.simulator import FolderProperty, SyntheticProperty
 from gsc_pipeline.sync.cut_days import PastCapOptions
