@@ -198,6 +198,27 @@ def test_a_query_that_exceeds_what_is_not_named_is_not_taken() -> None:
     )
 
 
+def test_queries_with_other_numbers_contradict_the_parent_also_where_the_totals_are_the_same() -> None:
+    facts = [Fact(SHOES, "a", clicks=3, impressions=9), Fact(SHOES, "b", impressions=4)]
+    here = held(facts, queries_cap=1)
+    later = [replace(facts[0], impressions=8), replace(facts[1], impressions=5)]
+    found = complete(here, replace(held(later, is_there=True), lacks_pages=True))
+    assert found.rows is here.rows
+    assert found.largest_difference == f"{SHOES} usa MOBILE: 1 queries with other numbers"
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_page_whose_total_may_be_cut_off_is_completed_unless_the_folder_has_moved(moved: bool) -> None:
+    facts = [Fact(BLOG, "x", clicks=9, impressions=9), Fact(SHOES, "a", clicks=3, impressions=9),
+             Fact(SHOES, "b", impressions=4), Fact(HATS, "c", clicks=2, impressions=2)]  # fmt: skip
+    # The parent has named queries of the shoes, and the total of the blog alone.
+    here = held(facts, queries_cap=3, pages_cap=1)
+    later = [*facts[:3], replace(facts[3], impressions=4 if moved else 2)]
+    found = complete(here, held(later, is_there=True))
+    assert by_cell(found.rows)[SHOES, "usa", "MOBILE"] == ((3, 9, 0) if moved else (3, 13, 0))
+    assert bool(found.differences) is moved
+
+
 def test_a_page_that_the_parent_had_room_for_contradicts_the_folder() -> None:
     facts = [Fact(SHOES, "a", clicks=3, impressions=9), Fact(SHOES, "b")]
     here = held(facts, queries_cap=1)
