@@ -80,10 +80,8 @@ class Batch:
         """Write the batch and empty it. Raises LakeError."""
         if replaced := self.reads.keys() | self.cleared | self.completed.keys():
             marked = self._mark(replaced)
-            site = {day: read.site_rows for day, read in self.reads.items()}
-            url = {day: read.url_rows for day, read in self.reads.items()} | self.completed
-            in_site = self._replace(SITE_IMPRESSION, marked - self.completed.keys(), site)
-            self._replace(URL_IMPRESSION, in_site | (marked & self.completed.keys()), url)
+            in_site = self._replace(SITE_IMPRESSION, marked - self.completed.keys(), self._site_rows)
+            self._replace(URL_IMPRESSION, in_site | (marked & self.completed.keys()), self._url_rows)
             self._fail_damaged(in_site)
         self._complete()
         done = Committed(self._overtaken, self._damaged)
@@ -103,16 +101,22 @@ class Batch:
         return self._for_each_still_ours(days, write)
 
     def _replace(
-        self, table: TableSpec, days: Collection[date], rows_of: Mapping[date, pa.Table]
+        self, table: TableSpec, days: Collection[date], rows_of: Callable[[date], pa.Table | None]
     ) -> set[date]:
         def write(left: set[date]) -> None:
-            rows = [rows_of[day] for day in sorted(left) if day in rows_of]
+            rows = [found for day in sorted(left) if (found := rows_of(day)) is not None]
             all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
             # The order matters: the snapshot of the table, the check of the mark, the commit.
             guard = self._guard(left, lambda _: self.lake.open(SYNC_LEDGER))
             self.lake.replace(table, self._target(left), all_rows, guard)
 
         return self._for_each_still_ours(days, write)
+
+    def _site_rows(self, day: date) -> pa.Table | None:
+        return self.reads[day].site_rows if day in self.reads else None
+
+    def _url_rows(self, day: date) -> pa.Table | None:
+        return self.reads[day].url_rows if day in self.reads else self.completed.get(day)
 
     def _fail_damaged(self, in_site: Collection[date]) -> None:
         """Record days in damaged files as failed. Days `in_site` already have new rows in the site table."""

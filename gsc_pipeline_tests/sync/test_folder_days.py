@@ -188,7 +188,7 @@ def test_a_folder_that_is_added_later_brings_its_rows_of_older_days_too(tmp_path
         assert {r["data_date"]: r["rows"] for r in site.brought() if r["folder"] == PRODUCTS} == first
 
 
-def test_a_lost_record_of_what_was_done_costs_a_second_look_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_lost_record_of_what_was_done_changes_no_row(tmp_path: Path) -> None:
     with serving(tmp_path) as site:
         site.sync()
         held = contents(site.world.lake)
@@ -383,7 +383,7 @@ def test_only_final_days_of_a_folder_complete_others(lake: Lake, changes: dict[s
     assert versions(lake) == known
 
 
-def test_a_day_cut_in_the_table_by_property_alone_is_looked_at_once(lake: Lake) -> None:
+def test_a_day_cut_in_the_table_by_property_alone_is_read_once(lake: Lake) -> None:
     put(lake, DOMAIN, [DAY], truncated=True, cut_impressions=5)
     put(lake, PRODUCTS, [DAY])
     known = versions(lake)
