@@ -37,6 +37,7 @@ TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
 TEN_QUESTIONS = TEXTS["sql.md"].partition("## Ten questions")[2].partition("\n## ")[0]
 NOT_ALWAYS_THERE = (
+    "folder_days",
     "past_cap",
     "revisions",
     "standing_failures",

@@ -38,7 +38,7 @@ from gsc_pipeline.sync.tables.properties import sync_properties
 from gsc_pipeline.sync.tables.runner import TableReport
 from gsc_pipeline.sync.tables.sitemaps import sync_sitemaps
 from gsc_pipeline.sync.workspace import sync_workspace
-from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.registry import Folder, Workspace
 from gsc_pipeline_tests.keys import write_key
 
 NOON = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -98,6 +98,7 @@ class World:
         *,
         properties: Sequence[str] | None = ("sc-domain:acme.com",),
         search_types: Sequence[SearchType] = (QueryType.WEB,),
+        folders: Sequence[Folder] = (),
     ) -> Workspace:
         """A workspace with a key of its own for this world's simulator."""
         key = self.folder / f"{id_}-key.json"
@@ -109,6 +110,7 @@ class World:
             credentials=ServiceAccountFile(key),
             properties=None if properties is None else tuple(properties),
             search_types=tuple(search_types),
+            folders=tuple(folders),
         )
 
     def open_console(self, workspace: Workspace) -> HttpSearchConsole:

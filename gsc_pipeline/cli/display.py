@@ -145,6 +145,12 @@ class SyncDisplay:
 
 def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircuit] = ()) -> None:
     """Print a row for each workspace, the standing failures, what was cut off, and the open circuits."""
+    from gsc_pipeline.monitoring.folders import (
+        FOLDER_COLUMNS,
+        WORTH_ADDING_COLUMNS,
+        folder_cells,
+        worth_adding_cells,
+    )
     from gsc_pipeline.monitoring.status import (
         FAILURE_COLUMNS,
         PAST_CAP_COLUMNS,
@@ -199,6 +205,19 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
     if truncated:
         print("\nDays of other tables of which the API cut off pages")  # noqa: T201
         print_rows(TRUNCATED_COLUMNS, truncated)
+    folders = [folder_cells(state.workspace, one) for state in states for one in state.folders]
+    if folders:
+        print("\nFolders: what their own properties brought of days that were cut")  # noqa: T201
+        print_rows(FOLDER_COLUMNS, folders)
+    worth_adding = [
+        worth_adding_cells(state.workspace, one) for state in states for one in state.worth_adding
+    ]
+    if worth_adding:
+        print(  # noqa: T201
+            "\nFolders worth adding as properties (folders_of in the workspaces file): clicks and "
+            "impressions without a query, where the API cut off queries"
+        )
+        print_rows(WORTH_ADDING_COLUMNS, worth_adding)
     if circuits:
         print("\nOpen circuits: no calls are sent until the next try")  # noqa: T201
         print_rows(

@@ -133,14 +133,14 @@ def status(
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.cli.display import print_status, warn, warn_of_damage
     from gsc_pipeline.lake.lake import Lake
-    from gsc_pipeline.monitoring.status import workspace_states
+    from gsc_pipeline.monitoring.status import with_folders_worth_adding, workspace_states
     from gsc_pipeline.state.store import StateError
     from gsc_pipeline.workspaces.registry import load_workspaces
 
     settings = load_settings()
     lake = Lake(settings.lake)
     workspaces = load_workspaces(settings.workspaces_file)
-    states = workspace_states(workspaces, lake)
+    states = with_folders_worth_adding(workspace_states(workspaces, lake), workspaces, lake)
     try:
         circuits = Services(settings).open_circuits(workspaces)
     except StateError as error:

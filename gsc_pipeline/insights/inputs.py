@@ -37,7 +37,8 @@ class Inputs:
     """The inputs of one workspace's insights, from the lake as it was when this was created.
 
     DuckDB aggregates the rows, so only sums are held in memory. `tables` are the ones to read and must
-    include the ledger. Raises LakeError if the lake cannot be read. Use in a `with`, or call `close`.
+    include the ledger. The properties in `without` are left out. Raises LakeError if the lake cannot be read.
+    Use in a `with`, or call `close`.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Inputs:
         thresholds: Thresholds,
         *,
         tables: Sequence[TableSpec] = READ,
+        without: Sequence[str] = (),
     ) -> None:
         self._thresholds = thresholds
         self._is_brand = sql.is_brand_sql(brand_terms)
         self._rows = WorkspaceRows(lake, workspace, tables)
-        self.ledger = self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL")
+        self._without = without
+        self.ledger = self._kept(self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL"))
         self.final = final_days(self.ledger, thresholds.window_days)
 
     def __enter__(self) -> Self:
@@ -133,11 +136,14 @@ class Inputs:
     def inspections(self) -> pd.DataFrame:
         """Input of index_coverage: the latest inspection of each page."""
         columns = [c for c in URL_INSPECTIONS.schema.names if c != "result_json"]
-        return self._over(URL_INSPECTIONS, columns, sql.INSPECTIONS)
+        return self._kept(self._over(URL_INSPECTIONS, columns, sql.INSPECTIONS))
 
     def sitemaps(self) -> pd.DataFrame:
         """Input of index_coverage: the latest record of each listed sitemap."""
-        return self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS)
+        return self._kept(self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS))
+
+    def _kept(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[~rows["site_url"].isin(self._without)].reset_index(drop=True)
 
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)

@@ -66,6 +66,7 @@ def refresh_insights(
 ) -> InsightsReport:
     """Compute the workspace's insights from the lake, and replace its rows in each table.
 
+    The properties of folders are left out: the properties that they complete have the same pages.
     Does nothing if data, thresholds, brand terms, the lake's annotations and definitions are unchanged. Each
     table is replaced in one commit; an interrupted refresh is repeated by the next. `thresholds` default to
     the workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
@@ -73,7 +74,8 @@ def refresh_insights(
     started = time.monotonic()
     thresholds = thresholds or workspace.thresholds
     annotations = [one for one in known_annotations(lake) if one.is_of(workspace.id)]
-    with Inputs(lake, workspace.id, workspace.brand_terms, thresholds) as inputs:
+    without = workspace.folder_urls
+    with Inputs(lake, workspace.id, workspace.brand_terms, thresholds, without=without) as inputs:
         newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
         known = (DEFINITIONS, thresholds, workspace.brand_terms, annotations, inputs.fingerprint())

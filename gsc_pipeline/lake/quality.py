@@ -176,8 +176,8 @@ _READ_AGAIN = "Read the days again: gsc sync WORKSPACE --start DAY --end DAY --f
 _OTHER_WRITERS = "Check that no other program writes to the lake. " + _READ_AGAIN
 _CAPPED = (
     "The API gives no more rows of such a day; its totals are complete. gsc status says what requests by "
-    "device and country bring (GSC_PAST_CAP). To get more of its queries, import Google's bulk data export, "
-    "or verify parts of the site as separate properties."
+    "device and country bring (GSC_PAST_CAP), and names folders worth adding as properties (folders_of). To "
+    "get all of its queries, import Google's bulk data export."
 )
 _CAPPED_PAGES = (
     "The API gives no more pages of such a day; the rows of grain property are complete. To get the other "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from itertools import takewhile
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.incremental import FILE, FileByFile
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
+    FOLDER_DAYS,
     LEDGER_COUNTS,
     MORE_LEDGER,
     PAST_CAP,
@@ -25,6 +26,13 @@ from gsc_pipeline.lake.schemas import (
     SYNC_LEDGER,
     SYNC_RUNS,
     WRITING,
+)
+from gsc_pipeline.monitoring.folders import (
+    FOLDERS,
+    FolderState,
+    WorthAdding,
+    folders_of,
+    folders_worth_adding,
 )
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
@@ -46,7 +54,8 @@ FAILURE_COLUMNS = (
 """The headers of every table of standing failures."""
 
 _DAYS = f"""
-    SELECT {FILE}, workspace, month, coalesce(max(status) FILTER (status = '{WRITING}'), '') AS status,
+    SELECT {FILE}, workspace, site_url, month,
+           coalesce(max(status) FILTER (status = '{WRITING}'), '') AS status,
            count(*) FILTER (status = 'final') AS final,
            count(*) FILTER (status IN ('provisional', '{WRITING}')) AS provisional,
            count(*) FILTER (status = 'empty') AS empty,
@@ -60,7 +69,7 @@ _DAYS = f"""
            coalesce(sum(cut_clicks), 0)::BIGINT AS cut_clicks,
            coalesce(sum(cut_impressions), 0)::BIGINT AS cut_impressions,
            {", ".join(f"sum({name})::BIGINT AS {name}" for name in LEDGER_COUNTS)}
-    FROM rows GROUP BY {FILE}, workspace, month
+    FROM rows GROUP BY {FILE}, workspace, site_url, month
 """
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """The upper bounds in seconds of the histogram of sync durations, without infinity."""
@@ -159,9 +168,10 @@ class WorkspaceState:
     the start of the last sync that read a day; times are UTC. `damaged` names the files that cannot be read,
     whose rows are not counted, and months in which the tables do not hold the rows that the ledger counts.
     `cut_clicks` and `cut_impressions` are of countries and devices whose queries the API cut off;
-    `past_cap` is what requests for their parts brought, `truncated_more` the days that were cut off in other
-    tables. `failed_in_a_row` counts the last syncs that failed, `incomplete_in_a_row` those that were not
-    complete.
+    `past_cap` is what requests for their parts brought, `folders` what folders did, and `worth_adding` names
+    more, if the caller has asked for them. The pages of folders are counted once, in the properties that they
+    complete. `truncated_more` are the days that were cut off in other tables. `failed_in_a_row` counts the
+    last syncs that failed, `incomplete_in_a_row` those that were not complete.
     """
 
     workspace: str
@@ -187,6 +197,8 @@ class WorkspaceState:
     failures: tuple[StandingFailure, ...] = ()
     damaged: tuple[str, ...] = ()
     past_cap: tuple[PastCapState, ...] = ()
+    folders: tuple[FolderState, ...] = ()
+    worth_adding: tuple[WorthAdding, ...] = ()
     truncated_more: tuple[TruncatedDays, ...] = ()
 
     @property
@@ -196,11 +208,10 @@ class WorkspaceState:
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON types, dates in ISO form."""
+        lists = ("failures", "past_cap", "folders", "worth_adding", "truncated_more")
         return {
             **_json_types(asdict(self)),
-            "failures": [_json_types(asdict(one)) for one in self.failures],
-            "past_cap": [_json_types(asdict(one)) for one in self.past_cap],
-            "truncated_more": [_json_types(asdict(one)) for one in self.truncated_more],
+            **{name: [_json_types(asdict(one)) for one in getattr(self, name)] for name in lists},
         }
 
 
@@ -242,7 +253,7 @@ class StateReader:
         self.totals = SyncTotals()
         self.unreadable: tuple[DamagedError, ...] = ()
         self._lake, self._workspace = lake, workspace
-        more = ("data_date", "truncated", "last_read_at", *_MEASURES)
+        more = ("site_url", "data_date", "truncated", "last_read_at", *_MEASURES)
         self._days = FileByFile(lake, SYNC_LEDGER, [*COMPARED_COLUMNS, *more], _DAYS, workspace)
         columns = ("workspace", "run_id", "started_at", "seconds", "outcome", "problems", "days_read")
         durations = ("calls_by_duration", "call_milliseconds")
@@ -252,6 +263,7 @@ class StateReader:
         self._past_cap = FileByFile(lake, PAST_CAP, PAST_CAP.schema.names, "FROM rows", workspace)
         names = [*MORE_LEDGER.keys, "truncated"]
         self._more = FileByFile(lake, MORE_LEDGER, names, "FROM rows WHERE truncated", workspace)
+        self._folders = FileByFile(lake, FOLDER_DAYS, FOLDER_DAYS.schema.names, FOLDERS, workspace)
 
     def read(
         self,
@@ -273,11 +285,12 @@ class StateReader:
         tried = self._past_cap.read().select(PAST_CAP.schema.names)
         tried = tried.sort_by([(name, "ascending") for name in PAST_CAP.keys])
         cut = _truncated(self._more.read())
-        damaged = (self._days, self._runs, self._failures, self._past_cap, self._more)
+        folders_by = _grouped(folders_of(self._folders.read(), workspaces))
+        damaged = (self._days, self._runs, self._failures, self._past_cap, self._folders, self._more)
         errors = [*(error for files in damaged for error in files.damaged), *errors]
         self.unreadable = tuple(error for error in errors if not error.workspace)
         self.totals = SyncTotals.of(runs)
-        days_of = _by_workspace(days, _COMBINED_DAYS)
+        days_of = _by_workspace(_counted_once(days, workspaces), _COMBINED_DAYS)
         runs_of = _by_workspace(runs.sort_by("last_sync"), _COMBINED_RUNS)
         in_a_row = _in_a_row(runs, runs_of, unfinished, ticks)
         past_cap_by = _grouped((row.pop("workspace"), PastCapState(**row)) for row in tried.to_pylist())
@@ -297,6 +310,7 @@ class StateReader:
                     for one in past_cap_by[workspace.id]
                     if is_configured(workspace, one.site_url, one.search_type)
                 ),
+                folders=tuple(folders_by[workspace.id]),
                 truncated_more=tuple(
                     one
                     for one in cut[workspace.id]
@@ -325,6 +339,22 @@ class StateReader:
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:
     """The state of each of `workspaces`, in their order. Raises LakeError."""
     return StateReader(lake).read(workspaces)
+
+
+def with_folders_worth_adding(
+    states: Sequence[WorkspaceState], workspaces: Sequence[Workspace], lake: Lake
+) -> list[WorkspaceState]:
+    """The states of these workspaces, with the folders worth adding to those of which days were cut.
+
+    Raises LakeError.
+    """
+    known = {one.id: one for one in workspaces if one.active}
+    return [
+        replace(state, worth_adding=folders_worth_adding(known[state.workspace], lake))
+        if state.truncated and state.workspace in known
+        else state
+        for state in states
+    ]
 
 
 def workspace_state(workspace: Workspace, lake: Lake) -> WorkspaceState:
@@ -413,6 +443,19 @@ def _by_workspace(parts: pa.Table, how: Mapping[str, str]) -> dict[str, dict[str
     combined = combined.select(["workspace", *(f"{name}_{one}" for name, one in how.items())])
     rows = combined.rename_columns(["workspace", *how]).to_pylist()
     return {row.pop("workspace"): row for row in rows}
+
+
+def _counted_once(days: pa.Table, workspaces: Sequence[Workspace]) -> pa.Table:
+    """The results without the clicks and impressions of folders, which their parents have too."""
+    folders = [f"{one.id} {site_url}" for one in workspaces for site_url in one.folder_urls]
+    if not folders:
+        return days
+    keys = pc.binary_join_element_wise(days["workspace"], days["site_url"], " ")
+    is_folder = pc.is_in(keys, pa.array(folders))
+    for name in _MEASURES:
+        place = days.schema.get_field_index(name)
+        days = days.set_column(place, name, pc.if_else(is_folder, 0, days[name]))
+    return days
 
 
 def _in_a_row(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from gsc_pipeline.insights.measures import series_of
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
+from gsc_pipeline.workspaces.registry import holds
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 
@@ -57,7 +57,7 @@ class Headline:
 def outermost(site_urls: Sequence[str]) -> list[str]:
     """The properties that are not part of another one in the list, so that their totals can be added."""
     every = sorted(set(site_urls))
-    return [one for one in every if not any(_holds(other, one) for other in every if other != one)]
+    return [one for one in every if not any(holds(other, one) for other in every if other != one)]
 
 
 def choose(clicks: Mapping[tuple[str, str], int]) -> tuple[str, list[str]]:
@@ -152,13 +152,3 @@ def _totals(daily: pd.DataFrame, days: pd.DataFrame) -> dict[str, Totals]:
         str(workspace): Totals(int(clicks), int(impressions), float(places / shown) if shown else None)
         for workspace, clicks, impressions, shown, places in sums.itertuples(name=None)
     }
-
-
-def _holds(outer: str, inner: str) -> bool:
-    """Whether every page of `inner` belongs to `outer`."""
-    if not outer.startswith("sc-domain:"):
-        return inner.startswith(outer)
-    domain = outer.removeprefix("sc-domain:")
-    is_domain = inner.startswith("sc-domain:")
-    host = inner.removeprefix("sc-domain:") if is_domain else urlsplit(inner).hostname or ""
-    return host == domain or host.endswith(f".{domain}")

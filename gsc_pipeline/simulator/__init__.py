@@ -6,6 +6,7 @@ modules that read Search Console, so no mistake can hide by being on both sides.
 
 from gsc_pipeline.simulator.errors import AddressInUseError, ExportError, SimulatorError
 from gsc_pipeline.simulator.facts import Facts, FiltersSee, Property
+from gsc_pipeline.simulator.folder import FolderProperty
 from gsc_pipeline.simulator.replay.property import ReplayedProperty
 from gsc_pipeline.simulator.synthetic.planted import PlantedFinding
 from gsc_pipeline.simulator.synthetic.property import LargeProperty, SyntheticProperty
@@ -28,6 +29,7 @@ __all__ = [
     "Facts",
     "Faults",
     "FiltersSee",
+    "FolderProperty",
     "InspectionQuota",
     "LargeProperty",
     "Paging",

@@ -80,6 +80,8 @@ class Batch:
     known: dict[date, DayRecord] = field(default_factory=dict)
     reads: dict[date, ReadDay] = field(default_factory=dict)
     cleared: set[date] = field(default_factory=set)
+    completed: dict[date, pa.Table] = field(default_factory=dict)
+    """New rows of the URL table alone."""
     records: dict[date, DayRecord] = field(default_factory=dict)
     forgotten: set[date] = field(default_factory=set)
     ledger: Ledger = SEARCH_DATA
@@ -92,20 +94,25 @@ class Batch:
     def rows(self) -> int:
         """Rows held in memory, of all tables."""
         tables = self.ledger.counted
-        return sum(read.rows_of(table).num_rows for read in self.reads.values() for table in tables)
+        read = [read.rows_of(table) for read in self.reads.values() for table in tables]
+        return sum(rows.num_rows for rows in (*read, *self.completed.values()))
 
     def commit(self) -> Committed:
         """Write the batch and empty it. Raises LakeError."""
-        if replaced := self.reads.keys() | self.cleared:
-            left = self._mark(replaced)
-            written = []
-            for table in self.ledger.counted:
-                left = self._replace(table, left)
-                written.append(left)
-            self._fail_damaged(written[0])
+        if replaced := self.reads.keys() | self.cleared | self.completed.keys():
+            marked = self._mark(replaced)
+            # Completed days have new rows in the last table, and keep those of the others.
+            completed = marked & self.completed.keys()
+            *others, last = self.ledger.counted
+            written = [marked - completed]
+            for table in others:
+                written.append(self._replace(table, written[-1]))
+            written.append(self._replace(last, written[-1] | completed))
+            self._fail_damaged(written[1])
         self._complete()
         done = Committed(self._overtaken, self._damaged)
         self.reads, self.cleared, self.records, self.forgotten = {}, set(), {}, set()
+        self.completed = {}
         self._overtaken, self._damaged = {}, {}
         return done
 
@@ -121,13 +128,16 @@ class Batch:
 
     def _replace(self, table: TableSpec, days: Collection[date]) -> set[date]:
         def write(left: set[date]) -> None:
-            rows = [self.reads[day].rows_of(table) for day in sorted(left) if day in self.reads]
+            rows = [found for day in sorted(left) if (found := self._rows_of(table, day)) is not None]
             all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
             # The order matters: the snapshot of the table, the check of the mark, the commit.
             guard = self._guard(left, lambda _: self.lake.open(self.ledger.table))
             self.lake.replace(table, self._target(left), all_rows, guard)
 
         return self._for_each_still_ours(days, write)
+
+    def _rows_of(self, table: TableSpec, day: date) -> pa.Table | None:
+        return self.reads[day].rows_of(table) if day in self.reads else self.completed.get(day)
 
     def _fail_damaged(self, in_first: Collection[date]) -> None:
         """Record days in damaged files as failed. Days `in_first` have new rows in the first table."""

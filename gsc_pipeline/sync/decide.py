@@ -95,7 +95,7 @@ def decide(
     newest_first = sorted(set(days), reverse=True)
     known = [day for day in newest_first if _has_data(ledger.get(day))]
     shown = [day for day in newest_first if day in probe.totals]
-    if len(known) > 1 and not shown and not _is_beyond_history(known[0], today):
+    if len(known) > 1 and not shown and not is_beyond_history(known[0], today):
         raise ServiceUnavailableError(f"the answer shows none of {len(known)} days known to have data")
     decisions = (_decide_day(day, probe, ledger.get(day), today, full) for day in newest_first)
     return [decision for decision in decisions if decision is not None]
@@ -123,7 +123,8 @@ def _has_data(record: DayRecord | None) -> bool:
     return record is not None and record.totals is not None and record.totals.impressions > 0
 
 
-def _is_beyond_history(day: date, today: date) -> bool:
+def is_beyond_history(day: date, today: date) -> bool:
+    """Whether Search Console may no longer show the day."""
     return day < months_before(today, HISTORY_MONTHS) + _HISTORY_MARGIN
 
 
@@ -145,7 +146,7 @@ def _decide_imported(day: date, probe: Probe, record: DayRecord, today: date, fu
     """
     complete_before = probe.first_incomplete or today - _SETTLED_AFTER
     shown = probe.totals.get(day)
-    if shown is None and _is_beyond_history(day, today):
+    if shown is None and is_beyond_history(day, today):
         return _unchanged(day, record)
     is_settled = day < complete_before or (shown is not None and probe.first_incomplete is None)
     totals = shown or DayTotals()
@@ -198,7 +199,7 @@ def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None,
 def _decide_not_shown(day: date, probe: Probe, record: DayRecord | None, today: date) -> Decision | None:
     # Without a first incomplete day, the newest days may be empty or not available yet.
     complete_before = probe.first_incomplete or today - _SETTLED_AFTER
-    if _is_beyond_history(day, today):
+    if is_beyond_history(day, today):
         return _decide_unavailable(day, record, "older than the history that Search Console shows")
     if day < complete_before:
         return _decide_empty(day, record)

@@ -74,9 +74,10 @@ class DayRecord:
 
     `totals` are the probe's totals at the last successful read; None if there was none. `url_clicks` and
     `url_impressions` are sums of the URL table's rows, `anonymised_…` and `cut_…` of the site table's rows
-    without a query: named, anonymised and cut together are the day's totals. A failed read changes neither
-    the rows nor these fields, the row counts and the read times. `source` is a `Source`; None where an
-    earlier release wrote the record, which read the API.
+    without a query: named, anonymised and cut together are the day's totals. `lacks_pages`: pages are missing
+    in the URL table, because the API cut them off. A failed read changes neither the rows nor these fields,
+    the row counts and the read times. `source` is a `Source`; None where an earlier release wrote the record,
+    which read the API.
     """
 
     data_date: date
@@ -97,6 +98,7 @@ class DayRecord:
     anonymised_impressions: int | None = None
     cut_clicks: int | None = None
     cut_impressions: int | None = None
+    lacks_pages: bool | None = None
 
     def failed(self, reason: str, run_id: str) -> DayRecord:
         """The same record after a failed read. Only status, reason and run change."""

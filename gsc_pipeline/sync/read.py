@@ -46,7 +46,7 @@ HadQueries = Callable[[date], bool]
 class DayRead:
     """One day as read: the rows of both tables, and the calls and seconds that the read took.
 
-    `truncated` is true if the API cut off rows of a grain that no other answer has.
+    `lacks_pages` is true if the API cut off pages that no other answer has.
     `adds_up` is false if the grains still contradict each other or the probe after a second read.
     `lost_queries` is true if a grain with queries was empty twice although earlier reads found queries.
     `ended_by` is the failure after which no more parts of cut grains were asked for.
@@ -55,7 +55,7 @@ class DayRead:
     day: date
     site_rows: pa.Table
     url_rows: pa.Table
-    truncated: bool
+    lacks_pages: bool
     api_calls: int
     seconds: float
     adds_up: bool = True
@@ -66,6 +66,11 @@ class DayRead:
     def rows_of(self, table: TableSpec) -> pa.Table:
         """The day's rows in one of the two tables."""
         return self.site_rows if table is SITE_IMPRESSION else self.url_rows
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the API cut off rows that no other answer has."""
+        return self.lacks_pages or has_truncated(self.site_rows) or has_truncated(self.url_rows)
 
     def record(
         self,
@@ -93,6 +98,7 @@ class DayRead:
             url_clicks=_sum(self.url_rows["clicks"]),
             url_impressions=_sum(self.url_rows["impressions"]),
             **sums_without_a_query(self.site_rows),
+            lacks_pages=self.lacks_pages,
             source=self.source,
         )
 
@@ -238,7 +244,7 @@ class DayReader:
             day,
             site,
             url,
-            truncated=page_totals.is_cut or _has_truncated(site) or _has_truncated(url),
+            lacks_pages=page_totals.is_cut,
             api_calls=calls,
             seconds=seconds,
         )
@@ -348,7 +354,8 @@ def _sum(column: pa.ChunkedArray) -> int:
     return pc.sum(column).as_py() or 0
 
 
-def _has_truncated(rows: pa.Table) -> bool:
+def has_truncated(rows: pa.Table) -> bool:
+    """Whether a row is known to have queries that the API cut off."""
     return bool(pc.any(rows["is_truncated"]).as_py())
 
 

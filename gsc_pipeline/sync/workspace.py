@@ -22,6 +22,7 @@ from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
 from gsc_pipeline.sync.damage import RESTORE, DamagedDays, find_damage
 from gsc_pipeline.sync.failures import record_standing
+from gsc_pipeline.sync.folder_days import complete_from_folders
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_rows, records_of
 from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
@@ -70,6 +71,14 @@ def sync_workspace(
     )
     started, usage = time.monotonic(), console.usage()
     parts, problems = _sync_properties(context)
+    problems += complete_from_folders(
+        workspace,
+        window,
+        lake,
+        now=context.now,
+        run_id=context.run_id,
+        commit_rows=context.options.commit_rows,
+    )
     report = SyncReport(
         workspace=workspace.id,
         run_id=context.run_id,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -16,7 +17,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -44,10 +47,20 @@ command line, and paths and predicates contain the id."""
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A URL-prefix property whose rows complete those of the property `of`, which has all its pages."""
+
+    site_url: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """One tenant, with its own credentials and properties.
 
-    `properties` is None for `properties: all`: every property that the credential may read.
+    `properties` is None for `properties: all`: every property that the credential may read. The `folders` are
+    among them. Their own rows are in the two large tables only; whatever counts the workspace counts their
+    pages in the property that they complete.
     """
 
     id: str
@@ -58,6 +71,17 @@ class Workspace:
     brand_terms: tuple[str, ...] = ()
     active: bool = True
     thresholds: Thresholds = field(default_factory=Thresholds)
+    folders: tuple[Folder, ...] = ()
+
+    def folders_of(self, site_url: str) -> tuple[str, ...]:
+        """The folders of a property, and the folders of these."""
+        own = [one.site_url for one in self.folders if one.of == site_url]
+        return (*own, *(below for one in own for below in self.folders_of(one)))
+
+    @property
+    def folder_urls(self) -> tuple[str, ...]:
+        """The properties that are folders of others."""
+        return tuple(one.site_url for one in self.folders)
 
 
 def load_workspaces(path: Path) -> tuple[Workspace, ...]:
@@ -72,7 +96,7 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
 def parse_workspaces(text: str, path: Path) -> tuple[Workspace, ...]:
     """The workspaces in the text of a workspaces file at `path`. Raises ConfigurationError as above."""
     document = _parse_yaml(text, path)
-    repeats = list(_repeats(document))
+    repeats = [*_repeats(document), *_misplaced_folders(document)]
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
@@ -142,6 +166,15 @@ def credential_problems(workspaces: Iterable[Workspace]) -> list[str]:
     return found
 
 
+def holds(outer: str, inner: str) -> bool:
+    """Whether every page of the property `inner` belongs to the property `outer`."""
+    if not outer.startswith(_DOMAIN):
+        return inner.startswith(outer)
+    domain = outer.removeprefix(_DOMAIN)
+    host = inner.removeprefix(_DOMAIN) if inner.startswith(_DOMAIN) else urlsplit(inner).hostname or ""
+    return host == domain or host.endswith(f".{domain}")
+
+
 def is_rolled_out(workspace_id: str, percent: float) -> bool:
     """Whether a roll-out to `percent` (0 to 100) of the workspaces includes this one.
 
@@ -164,7 +197,8 @@ def _unknown(workspaces: Sequence[Workspace], ids: Iterable[str]) -> Configurati
 
 
 def _problem(details: ErrorDetails) -> str:
-    loc = details["loc"]
+    loc = tuple(step for step in details["loc"] if step not in _PROPERTY_FORMS)
+    details["loc"] = loc
     is_about_a_key = details["type"] in ("extra_forbidden", "invalid_key")
     model = _MODELS.get(len(loc) - is_about_a_key)
     keys = tuple(model.model_fields) if model else ()
@@ -174,13 +208,12 @@ def _problem(details: ErrorDetails) -> str:
 
 def _repeats(document: Any) -> Iterator[str]:
     """An error for each duplicate, found in the raw document so that it is reported beside other errors."""
-    listed = _as_list(document.get("workspaces")) if isinstance(document, dict) else []
-    entries = [(f"workspaces[{i}]", entry) for i, entry in enumerate(listed) if isinstance(entry, dict)]
+    entries = _entries(document)
     groups = [[(f"{path}.id", entry.get("id")) for path, entry in entries]]
     for path, entry in entries:
         for key in ("properties", "search_types"):
             values = enumerate(_as_list(entry.get(key)))
-            groups.append([(f"{path}.{key}[{i}]", value) for i, value in values])
+            groups.append([(f"{path}.{key}[{i}]", _site_url_of(value)) for i, value in values])
     for group in groups:
         first: dict[str, str] = {}
         for path, value in group:
@@ -188,10 +221,43 @@ def _repeats(document: Any) -> Iterator[str]:
                 yield f"{path}: {shown(value)}: expected only once, but {first[value]} is the same"
 
 
+def _misplaced_folders(document: Any) -> Iterator[str]:
+    """An error for each folder that is not below another property of its workspace."""
+    for path, entry in _entries(document):
+        listed = _as_list(entry.get("properties"))
+        site_urls = [_site_url_of(one) for one in listed]
+        for i, one in enumerate(listed):
+            site_url, of = _site_url_of(one), one.get("folders_of") if isinstance(one, dict) else None
+            if not (isinstance(site_url, str) and isinstance(of, str) and _PROPERTY.fullmatch(site_url)):
+                continue
+            if of not in site_urls:
+                yield (
+                    f"{path}.properties[{i}].folders_of: {shown(of)}: expected another property of this "
+                    "workspace, spelled as in its list"
+                )
+            elif site_url.startswith(_DOMAIN) or site_url == of or not holds(of, site_url):
+                yield (
+                    f"{path}.properties[{i}].site_url: {shown(site_url)}: expected a URL prefix below "
+                    f"{of}, the property whose folder it is to be"
+                )
+
+
+def _entries(document: Any) -> list[tuple[str, dict[Any, Any]]]:
+    """The entries of the workspaces in the raw document, with their paths."""
+    listed = _as_list(document.get("workspaces")) if isinstance(document, dict) else []
+    return [(f"workspaces[{i}]", entry) for i, entry in enumerate(listed) if isinstance(entry, dict)]
+
+
+def _site_url_of(value: object) -> object:
+    """The address in the raw entry of a property."""
+    return value.get("site_url") if isinstance(value, dict) else value
+
+
 def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+_DOMAIN = "sc-domain:"
 _PROPERTY = re.compile(r"sc-domain:[^/\s]+|https?://[^/\s?#]+/([^\s?#]*/)?")
 
 
@@ -264,12 +330,37 @@ class _Credentials(_Strict):
         return OAuthEnvironment(str(self.oauth_env))
 
 
+class _Property(_Strict):
+    site_url: Annotated[str, AfterValidator(property_of)]
+    folders_of: Annotated[str, AfterValidator(property_of)]
+
+
+_PROPERTY_FORMS = ("<address>", "<folder>")
+"""The forms of a property's entry. Pydantic adds them to the place of an error."""
+
+
+def _form_of(value: object) -> str:
+    # A space after the colon of sc-domain:example.com makes it a mapping too.
+    is_folder = isinstance(value, dict) and not value.keys().isdisjoint(_Property.model_fields)
+    return _PROPERTY_FORMS[is_folder]
+
+
 class _Entry(_Strict):
     id: Annotated[str, AfterValidator(slug)]
     name: str | None = None
     active: bool = True
     properties: Annotated[
-        Annotated[list[Annotated[str, AfterValidator(property_of)]], Field(min_length=1)] | None,
+        Annotated[
+            list[
+                Annotated[
+                    Annotated[str, AfterValidator(property_of), Tag("<address>")]
+                    | Annotated[_Property, Tag("<folder>")],
+                    Discriminator(_form_of),
+                ]
+            ],
+            Field(min_length=1),
+        ]
+        | None,
         BeforeValidator(_none_for_all),
     ]
     search_types: Annotated[
@@ -281,15 +372,18 @@ class _Entry(_Strict):
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
 
     def workspace(self, folder: Path) -> Workspace:
+        listed = self.properties or []
+        site_urls = tuple(one if isinstance(one, str) else one.site_url for one in listed)
         return Workspace(
             id=self.id,
             name=self.name or self.id,
             active=self.active,
-            properties=None if self.properties is None else tuple(self.properties),
+            properties=None if self.properties is None else site_urls,
             search_types=tuple(search_type_from_wire(name) for name in self.search_types),
             credentials=self.credentials.source(folder),
             brand_terms=tuple(self.brand_terms),
             thresholds=self.thresholds,
+            folders=tuple(Folder(one.site_url, one.folders_of) for one in listed if not isinstance(one, str)),
         )
 
 
@@ -297,7 +391,7 @@ class _File(_Strict):
     workspaces: Annotated[list[_Entry], Field(min_length=1)]
 
 
-_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials}
+_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials, 4: _Property}
 """The model of a mapping, by its depth in the document."""
 
 

@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gsc_pipeline.bootstrap import Services
-from gsc_pipeline.days import ONE_DAY, pacific_today, utc_now
+from gsc_pipeline.days import ONE_DAY, Window, pacific_today, utc_now
 from gsc_pipeline.lake.schemas import (
     SITE_IMPRESSION,
     STANDING_FAILURES,
@@ -24,6 +24,8 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Reply, SyntheticProperty
+from gsc_pipeline.sync.cut_days import PastCapOptions
+from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline_tests.circuits import give_up
 from gsc_pipeline_tests.cli.conftest import Gsc, Result
 from gsc_pipeline_tests.replies import FORBIDDEN, all_queries
@@ -149,6 +151,20 @@ def test_a_token_endpoint_that_is_down_gets_one_call_of_a_person_and_status_show
     assert "the token endpoint answered 502" in row
     (circuit,) = json.loads(gsc("status", "--json", env=env).out)["left_alone"]
     assert (circuit["what"], circuit["workspaces"]) == (f"token endpoint {live.url}/token", 2)
+
+
+def test_status_names_the_folders_worth_adding_as_properties(tmp_path: Path, gsc: Gsc) -> None:
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=600, filters_see="cut_rows")
+    with World.serving(tmp_path, [prop], now=utc_now(), most_rows_a_day=300) as world:
+        cut = SyncOptions(past_cap=PastCapOptions(calls=0, cut_rows=300))
+        window = Window(world.today - 6 * ONE_DAY, world.today - 5 * ONE_DAY)
+        world.sync(world.workspace(), window, cut)
+        env = world.environment()
+        text, printed = gsc("status", env=env).out, gsc("status", "--json", env=env).out
+    (state,) = json.loads(printed)["workspaces"]
+    found = {one["folder"]: one["impressions"] for one in state["worth_adding"]}
+    assert found["https://www.acme.com/products/"] > 0
+    assert all(folder in text for folder in found)
 
 
 def test_status_of_a_missing_lake_says_never_and_creates_nothing(live: World, gsc: Gsc) -> None:

@@ -118,6 +118,7 @@ def test_the_definitions_are_what_the_design_lists() -> None:
         "past_cap",
         "annotations",
         "more_ledger",
+        "folder_days",
         *(table.name for table in INSIGHTS),
         "client_report",
         "portal",

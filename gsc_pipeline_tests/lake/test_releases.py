@@ -14,7 +14,15 @@ from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import schema_differences
-from gsc_pipeline.lake.schemas import ANNOTATIONS, MORE_LEDGER, PAST_CAP, SITE_IMPRESSION, SYNC_RUNS, TABLES
+from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
+    FOLDER_DAYS,
+    MORE_LEDGER,
+    PAST_CAP,
+    SITE_IMPRESSION,
+    SYNC_RUNS,
+    TABLES,
+)
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.lake.version import LAKE_VERSION, version_of
 from gsc_pipeline.monitoring.status import StateReader
@@ -43,7 +51,7 @@ ROWS = {
     "insight_refreshes": 2,
 }
 """The tables with rows in a lake of release 0.1.0."""
-HELD = [table for table in TABLES if table not in (PAST_CAP, MORE_LEDGER, ANNOTATIONS)]
+HELD = [table for table in TABLES if table not in (FOLDER_DAYS, PAST_CAP, MORE_LEDGER, ANNOTATIONS)]
 """The tables of a lake of release 0.1.0."""
 SITE_SUMS = [("acme", 14, 117, 2353), ("globex", 14, 112, 1966)]
 URL_SUMS = [("acme", 15, 128, 2579), ("globex", 15, 123, 2101)]

@@ -165,3 +165,44 @@ def test_one_day_written_by_another_sync_does_not_stop_the_commit_of_the_others(
         ("theirs", Status.FINAL),
         ("ours", Status.EMPTY),
     ]
+
+
+def completed_by(lake: Lake, run: str, impressions: int) -> Batch:
+    """A sync that has new rows of the URL table alone."""
+    known = held(lake)
+    batch = Batch(lake, "acme", SITE, "WEB", run, {DAY: known})
+    rows = lake.read(URL_IMPRESSION)
+    place = rows.schema.get_field_index("impressions")
+    batch.completed[DAY] = rows.set_column(place, rows.schema.field(place), pa.array([impressions]))
+    batch.records[DAY] = replace(known, run_id=run)
+    return batch
+
+
+def test_new_rows_of_the_url_table_alone_leave_the_site_table_as_it_is(watched: WatchedLake) -> None:
+    sync_of(watched, "first", 1, known=None).commit()
+    seen = []
+    watched.before[SITE_IMPRESSION.name] = lambda: seen.append("site")
+    watched.before[URL_IMPRESSION.name] = lambda: seen.append(held(watched).status)
+    assert completed_by(watched, "ours", 9).rows == 1
+    completed_by(watched, "ours", 9).commit()
+    assert seen == [Status.WRITING]
+    assert watched.read(URL_IMPRESSION)["impressions"].to_pylist() == [9]
+    assert (held(watched).status, held(watched).run_id, clicks(watched)) == (Status.FINAL, "ours", ([1], [1]))
+    assert disagreements(watched) == []
+
+
+@pytest.mark.parametrize("table", [SYNC_LEDGER, URL_IMPRESSION], ids=lambda t: t.name)
+def test_new_rows_of_the_url_table_never_replace_those_of_a_later_sync(
+    watched: WatchedLake, table: TableSpec
+) -> None:
+    sync_of(watched, "first", 1, known=None).commit()
+    slow = completed_by(watched, "slow", 9)
+
+    def overtake() -> None:
+        lake = Lake(watched.uri)
+        sync_of(lake, "quick", 3, known=held(lake)).commit()
+
+    watched.before[table.name] = overtake
+    assert slow.commit().overtaken[DAY] == held(watched)
+    assert (held(watched).run_id, clicks(watched)) == ("quick", ([3], [3]))
+    assert watched.read(URL_IMPRESSION)["impressions"].to_pylist() == [6]

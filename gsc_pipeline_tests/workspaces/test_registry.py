@@ -21,7 +21,7 @@ from gsc_pipeline.search_console.auth import (
 )
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, QueryType
 from gsc_pipeline.settings import ConfigurationError
-from gsc_pipeline.workspaces.registry import Workspace, load_workspaces, select
+from gsc_pipeline.workspaces.registry import Folder, Workspace, load_workspaces, select
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 CANARY = "MIIEcanary"
@@ -465,3 +465,94 @@ def test_every_unknown_id_is_named_with_the_known_ones(three: tuple[Workspace, .
     )
     with pytest.raises(ConfigurationError, match="known: none"):
         select([], ["one"])
+
+
+def folder(site_url: str, of: str) -> dict[str, str]:
+    return {"site_url": site_url, "folders_of": of}
+
+
+def test_folders_are_properties_that_name_the_one_they_complete(load: Load) -> None:
+    domain, shop, shoes = "sc-domain:acme.com", "https://acme.com/shop/", "https://acme.com/shop/shoes/"
+    listed = [folder(shoes, shop), domain, folder(shop, domain), "https://shop.acme.com/"]
+    (workspace,) = load(file_of(entry(properties=listed)))
+
+    assert workspace.properties == (shoes, domain, shop, "https://shop.acme.com/")
+    assert workspace.folders == (Folder(shoes, shop), Folder(shop, domain))
+    assert workspace.folders_of(domain) == (shop, shoes)
+    assert workspace.folders_of(shop) == (shoes,)
+    assert workspace.folders_of(shoes) == ()
+    assert hash(workspace)
+
+
+@pytest.mark.parametrize(
+    ("of", "site_url"),
+    [
+        ("sc-domain:acme.com", "https://acme.com/"),
+        ("sc-domain:acme.com", "http://blog.acme.com/a/b/"),
+        ("https://acme.com/", "https://acme.com/shop/"),
+    ],
+)
+def test_a_folder_may_be_below_a_domain_or_a_prefix(of: str, site_url: str, load: Load) -> None:
+    (workspace,) = load(file_of(entry(properties=[of, folder(site_url, of)])))
+    assert workspace.folders == (Folder(site_url, of),)
+
+
+NOT_LISTED = "expected another property of this workspace, spelled as in its list"
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (
+            ["sc-domain:acme.com", folder("https://acme.com/a/", "sc-domain:acme.org")],
+            [f"[1].folders_of: 'sc-domain:acme.org': {NOT_LISTED}"],
+        ),
+        (
+            ["sc-domain:acme.com", folder("https://acme.org/a/", "sc-domain:acme.com")],
+            ["[1].site_url: 'https://acme.org/a/': expected a URL prefix below sc-domain:acme.com, "
+             "the property whose folder it is to be"],
+        ),
+        (
+            ["sc-domain:acme.com", folder("sc-domain:a.acme.com", "sc-domain:acme.com")],
+            ["[1].site_url: 'sc-domain:a.acme.com': expected a URL prefix below sc-domain:acme.com, "
+             "the property whose folder it is to be"],
+        ),
+        (
+            ["https://acme.com/", folder("http://acme.com/a/", "https://acme.com/")],
+            ["[1].site_url: 'http://acme.com/a/': expected a URL prefix below https://acme.com/, "
+             "the property whose folder it is to be"],
+        ),
+        (
+            [folder("https://acme.com/a/", "https://acme.com/a/")],
+            ["[0].site_url: 'https://acme.com/a/': expected a URL prefix below https://acme.com/a/, "
+             "the property whose folder it is to be"],
+        ),
+        (
+            [
+                folder("https://acme.com/a/", "https://acme.com/a/b/"),
+                folder("https://acme.com/a/b/", "https://acme.com/a/"),
+            ],
+            ["[0].site_url: 'https://acme.com/a/': expected a URL prefix below https://acme.com/a/b/, "
+             "the property whose folder it is to be"],
+        ),
+        (
+            ["sc-domain:acme.com", {"site_url": "https://acme.com/a", "folders_of": "sc-domain:acme.com"}],
+            [f"[1].site_url: 'https://acme.com/a': {PROPERTY_EXPECTED}"],
+        ),
+        (
+            ["sc-domain:acme.com", {"site_url": "https://acme.com/a/", "folder_of": "sc-domain:acme.com"}],
+            ["[1].folders_of: missing", "[1].folder_of: unknown key, expected one of site_url, folders_of"],
+        ),
+        (
+            ["sc-domain:acme.com", folder("https://acme.com/a/", "sc-domain:acme.com"), "https://acme.com/a/"],
+            ["[2]: 'https://acme.com/a/': expected only once, but workspaces[0].properties[1] is the same"],
+        ),
+        ([3], ["[0]: 3: expected text, in quotes"]),
+    ],
+)  # fmt: skip
+def test_a_folder_in_the_wrong_place_is_one_clear_error(
+    listed: list[Any], expected: list[str], problems: Callable[[str], list[str]]
+) -> None:
+    assert problems(file_of(entry(properties=listed))) == [
+        f"workspaces[0].properties{one}" for one in expected
+    ]

@@ -12,6 +12,7 @@ from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
+    FOLDER_DAYS,
     MORE_LEDGER,
     PAST_CAP,
     REVISIONS,
@@ -38,7 +39,7 @@ def bookkeeping_specs(keys: AssetKeys = PLAIN) -> list[dg.AssetSpec]:
         _spec(SYNC_LEDGER, ASSETS, "search_console", _BY_SYNC, keys),
         *(
             _spec(one, [SYNC_LEDGER.name], "bookkeeping", _BY_SYNC, keys)
-            for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP)
+            for one in (SYNC_RUNS, REVISIONS, STANDING_FAILURES, PAST_CAP, FOLDER_DAYS)
         ),
         _spec(MORE_LEDGER, counted, "bookkeeping", _BY_MORE, keys),
         _spec(ANNOTATIONS, (), "bookkeeping", _BY_INSIGHTS, keys),

@@ -26,7 +26,7 @@ from gsc_pipeline.lake.schemas.insights import (
     WINNERS_AND_LOSERS,
 )
 from gsc_pipeline.lake.schemas.inspections import URL_INSPECTIONS
-from gsc_pipeline.lake.schemas.past_cap import PAST_CAP
+from gsc_pipeline.lake.schemas.past_cap import FOLDER_DAYS, PAST_CAP
 from gsc_pipeline.lake.schemas.properties import PROPERTIES
 from gsc_pipeline.lake.schemas.sitemaps import SITEMAPS
 from gsc_pipeline.lake.schemas.spec import PARTITION_COLUMNS, TableSpec
@@ -44,6 +44,7 @@ TABLES = (
     REVISIONS,
     STANDING_FAILURES,
     PAST_CAP,
+    FOLDER_DAYS,
     MORE_LEDGER,
     *INSIGHTS,
     INSIGHT_REFRESHES,
@@ -65,6 +66,7 @@ __all__ = [
     "CTR_CURVE",
     "CTR_GAP",
     "DAILY_PERFORMANCE",
+    "FOLDER_DAYS",
     "INDEX_COVERAGE",
     "INSIGHTS",
     "INSIGHT_REFRESHES",

@@ -65,7 +65,12 @@ SYNC_LEDGER = TableSpec(
             column("url_rows", COUNT, "Rows of the day in searchdata_url_impression"),
             column("truncated", FLAG, "The API cut off rows of one of the tables"),
             column("first_read_at", TIMESTAMP, "When the day was first read", nullable=True),
-            column("last_read_at", TIMESTAMP, "When its current rows were read", nullable=True),
+            column(
+                "last_read_at",
+                TIMESTAMP,
+                "When its current rows were read, or completed from a folder's",
+                nullable=True,
+            ),
             column("api_calls", COUNT, "API calls of its last read"),
             column("reason", TEXT, "Why it was last read, or why it failed"),
             column("run_id", TEXT, "The sync that wrote this row"),
@@ -89,6 +94,13 @@ SYNC_LEDGER = TableSpec(
                 nullable=True,
             ),
             *_WITHOUT_A_QUERY,
+            column(
+                "lacks_pages",
+                FLAG,
+                "Pages are missing in searchdata_url_impression, because the API cut them off; null if read "
+                "by release 0.2.0 or earlier",
+                nullable=True,
+            ),
         ]
     ),
     partition_by=("workspace",),

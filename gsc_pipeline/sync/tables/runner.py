@@ -206,6 +206,8 @@ def _run_tasks(
 
 
 def _site_urls(context: TableContext) -> Sequence[str]:
-    if context.workspace.properties is not None:
-        return context.workspace.properties
+    """The properties to sync. Folders are left out: their pages are in the properties that they complete."""
+    workspace = context.workspace
+    if workspace.properties is not None:
+        return [one for one in workspace.properties if one not in workspace.folder_urls]
     return sorted(site.site_url for site in context.console.sites() if site.is_readable)
