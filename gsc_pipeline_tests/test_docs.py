@@ -117,19 +117,18 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def promised() -> list[tuple[str, str]]:
-    """The tests that the README names for its promises, as file and name."""
-    return re.findall(r"\| `([\w/]+\.py)::(test_\w+)` \|", TEXTS["README.md"])
+    """The tests that are named for the promises, as file and name."""
+    return re.findall(r"\| `([\w/]+\.py)::(test_\w+)` \|", TEXTS["promises.md"])
 
 
 @pytest.mark.parametrize(("file", "name"), promised())
-def test_every_test_that_the_readme_names_for_a_promise_exists(file: str, name: str) -> None:
+def test_every_test_that_is_named_for_a_promise_exists(file: str, name: str) -> None:
     source = (ROOT / "gsc_pipeline_tests" / file).read_text(encoding="utf-8")
     assert f"\ndef {name}(" in source
 
 
 def test_every_promise_has_a_test() -> None:
-    (section,) = re.findall(r"## Promises\n(.*?)\n## ", TEXTS["README.md"], re.DOTALL)
-    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    rows = [line for line in TEXTS["promises.md"].splitlines() if line.startswith("|")][2:]
     assert len(rows) == len(promised()) >= 10
 
 
