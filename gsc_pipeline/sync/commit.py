@@ -18,11 +18,15 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from gsc_pipeline.days import month_of
+from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import CommitGuard, Lake, Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.sync.ledger import DayRecord, Status, read_records, write_ledger
 from gsc_pipeline.sync.read import DayRead
+
+LARGE_ROWS = 100_000
+"""A batch of so many rows is written with as little memory as possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,24 @@ class Batch:
     def commit(self) -> Committed:
         """Write the batch and empty it. Raises LakeError."""
         if replaced := self.reads.keys() | self.cleared:
+            is_large = self.rows >= LARGE_ROWS
             marked = self._mark(replaced)
+            if is_large:
+                release_memory()
             in_site = self._replace(SITE_IMPRESSION, marked, lambda read: read.site_rows)
+            # Of a large day they take as much memory as writing the other table.
+            none = SITE_IMPRESSION.schema.empty_table()
+            self.reads = {day: replace(read, site_rows=none) for day, read in self.reads.items()}
+            if is_large:
+                release_memory()
             self._replace(URL_IMPRESSION, in_site, lambda read: read.url_rows)
             self._fail_damaged(in_site)
+            self.reads = {}
+            if is_large:
+                release_memory()
         self._complete()
         done = Committed(self._overtaken, self._damaged)
-        self.reads, self.cleared, self.records, self.forgotten = {}, set(), {}, set()
+        self.cleared, self.records, self.forgotten = set(), {}, set()
         self._overtaken, self._damaged = {}, {}
         return done
 
@@ -113,8 +128,7 @@ class Batch:
         for day, error in self._damaged.items():
             record = self._known(day).failed(str(error), self.run_id)
             if day in in_site:
-                rows = self.reads[day].site_rows.num_rows if day in self.reads else 0
-                record = replace(record, site_rows=rows)
+                record = replace(record, site_rows=self.records[day].site_rows)
             self.records[day] = record
 
     def _complete(self) -> None:

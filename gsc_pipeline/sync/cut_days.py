@@ -12,6 +12,7 @@ from enum import StrEnum
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, sql_text
 from gsc_pipeline.lake.schemas import PAST_CAP
@@ -203,11 +204,6 @@ class CutDays:
             self._known = dict(self._read_known())
         tried = self._known.get(of)
         return tried.tells(self._now) if tried else None
-
-
-def release_memory() -> None:
-    """Give freed memory back. The answers and parts of a cut day are as large as its rows."""
-    pa.default_memory_pool().release_unused()
 
 
 class CutDay:

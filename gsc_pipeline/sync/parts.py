@@ -12,11 +12,13 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsc_pipeline.lake.encoding import encoded
 from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError
 from gsc_pipeline.search_console.requests import DAY_ROWS_CAP, PAGE_ROWS, PageFilters
 from gsc_pipeline.sync.paging import FULL_PAGE_SHARE, GrainRows, each_key_once
 from gsc_pipeline.sync.past_cap import (
     EVERYTHING,
+    FEW_VALUES,
     Cell,
     Pages,
     Part,
@@ -136,7 +138,8 @@ class _Reading:
             raise
         for one in self._queue:
             self._leave(one)
-        rows, before = pa.concat_tables(self._rows), self._grain.rows
+        before = self._grain.rows
+        rows = pa.concat_tables(self._rows) if self._rows else before.slice(0, 0)
         gained = rows.num_rows - before.num_rows
         if self._calls and not gained:
             # Without a row more no part is complete: the filters may see the cut rows alone.
@@ -197,7 +200,7 @@ class _Reading:
         if found is None:
             self._finish(part, is_complete=False)
             return
-        self._rows.append(found.others)
+        self._keep(found.others)
         self._is_whole &= found.is_whole
         first, *others = found.parts
         self._add(first, found.rest)
@@ -210,7 +213,7 @@ class _Reading:
         else:
             found = singly(rest)
             parts = found.parts
-            self._rows.append(found.others)
+            self._keep(found.others)
         for part in parts:
             self._add(part)
 
@@ -243,10 +246,14 @@ class _Reading:
                 self._finish(part, is_complete=False)
 
     def _finish(self, part: Part, *, is_complete: bool) -> None:
-        self._rows.append(part.known)
+        self._keep(part.known)
         self._is_whole &= is_complete
         if is_complete:
             self._complete.append(part.filters)
+
+    def _keep(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._rows.append(encoded(rows, FEW_VALUES) if "query" in rows.column_names else rows)
 
 
 def united(known: pa.Table, answer: GrainRows) -> pa.Table:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
     IllegalRequestError,
@@ -30,7 +31,7 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
-from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, release_memory
+from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays
 from gsc_pipeline.sync.decide import Probe
 from gsc_pipeline.sync.grains import DayOf, site_rows, sums_without_a_query, url_rows
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
