@@ -27,7 +27,7 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
-from gsc_pipeline.sync.outcome import HAS_FAILED, WAS_COMPLETE
+from gsc_pipeline.sync.outcome import HAS_FAILED, IMPORT, WAS_COMPLETE
 from gsc_pipeline.workspaces.registry import Workspace
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ _RUNS = f"""
                sum(call_milliseconds)::BIGINT AS call_milliseconds,
                {", ".join(f"sum(calls_by_duration[{i}])::BIGINT AS {n}" for i, n in enumerate(_CALLS, 1))},
                {", ".join(f"count(*) FILTER (seconds <= {BUCKETS[i]}) AS {n}" for i, n in enumerate(_WITHIN))}
-        FROM rows GROUP BY {FILE}, workspace
+        FROM rows WHERE outcome <> '{IMPORT}' GROUP BY {FILE}, workspace
     )
 """
 _MEASURES = ("clicks", "impressions", "cut_clicks", "cut_impressions")

@@ -108,7 +108,8 @@ SYNC_RUNS = TableSpec(
             column(
                 "outcome",
                 TEXT,
-                "complete, partial or failed; release 0.1.0 wrote success and failure",
+                "complete, partial or failed, imported for an import of the bulk export; release 0.1.0 wrote "
+                "success and failure",
             ),
             column("first_day", DAY, "The first day of the window"),
             column("last_day", DAY, "The last day of the window"),
