@@ -26,6 +26,7 @@ from gsc_pipeline.lake.schemas import (
     WRITING,
 )
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
+from gsc_pipeline.sync.cut_days import Tried
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
 from gsc_pipeline.sync.outcome import HAS_FAILED, IMPORT, WAS_COMPLETE
 from gsc_pipeline.workspaces.registry import Workspace
@@ -122,23 +123,6 @@ class OpenCircuit:
 
 
 @dataclass(frozen=True, slots=True)
-class PastCapState:
-    """What requests for the parts of a cut answer last brought, as in the table `past_cap`."""
-
-    site_url: str
-    search_type: str
-    grain: str
-    data_date: date
-    tried_at: datetime
-    sees_every_row: bool | None
-    rows: int
-    clicks: int
-    impressions: int
-    calls: int
-    is_complete: bool
-
-
-@dataclass(frozen=True, slots=True)
 class WorkspaceState:
     """The state of one workspace. Days are counted by property and search type, and by status in the ledger.
 
@@ -172,7 +156,7 @@ class WorkspaceState:
     incomplete_in_a_row: int = 0
     failures: tuple[StandingFailure, ...] = ()
     damaged: tuple[str, ...] = ()
-    past_cap: tuple[PastCapState, ...] = ()
+    past_cap: tuple[Tried, ...] = ()
 
     @property
     def failing_days(self) -> int:
@@ -261,7 +245,7 @@ class StateReader:
         days_of = _by_workspace(days, _COMBINED_DAYS)
         runs_of = _by_workspace(runs.sort_by("last_sync"), _COMBINED_RUNS)
         in_a_row = _in_a_row(runs, runs_of, unfinished, ticks)
-        past_cap_by = _grouped((row.pop("workspace"), PastCapState(**row)) for row in tried.to_pylist())
+        past_cap_by = _grouped((row.pop("workspace"), Tried(**row)) for row in tried.to_pylist())
         failures_by = _grouped((one.workspace, one) for one in failures)
         damage_by = _grouped([(error.workspace, str(error)) for error in errors] + differences)
         return [
@@ -342,7 +326,7 @@ PAST_CAP_COLUMNS = (
 """The headers of the table of what requests past the cap brought."""
 
 
-def past_cap_cells(workspace: str, one: PastCapState) -> tuple[object, ...]:
+def past_cap_cells(workspace: str, one: Tried) -> tuple[object, ...]:
     """A row under PAST_CAP_COLUMNS."""
     see = {True: "every row", False: "the cut rows", None: "not known"}[one.sees_every_row]
     return (

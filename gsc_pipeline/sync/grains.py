@@ -23,7 +23,7 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.requests import PageFilters
 from gsc_pipeline.search_console.search_types import SearchType
-from gsc_pipeline.sync.past_cap import EVERYTHING, FEW_VALUES, is_complete, sums_by
+from gsc_pipeline.sync.past_cap import EVERYTHING, FEW_VALUES, are_among, is_complete, sums_by
 
 _SUMS = ("clicks", "impressions", "sum_position")
 
@@ -53,25 +53,34 @@ class DayOf:
 
 
 def site_rows(
-    of: DayOf, totals: pa.Table, queries: pa.Table | None, complete: Iterable[PageFilters] = EVERYTHING
+    of: DayOf,
+    totals: pa.Table,
+    queries: pa.Table | None,
+    complete: Iterable[PageFilters] = EVERYTHING,
+    cut: pa.Table | None = None,
 ) -> pa.Table:
     """Rows of searchdata_site_impression for one day.
 
     `totals` are grouped by country and device, `queries` by query, country and device. For feeds `queries`
     is None: their totals become rows without a query that are not anonymised. `device` may be absent.
-    `complete`: the filters of the answers with queries that were not cut.
+    `complete`: the filters of the answers with queries that were not cut. `cut`: the keys that earlier reads
+    left cut; None for all.
     """
     keys = [name for name in ("country", "device") if name in totals.column_names]
-    rows = _rows(totals, queries, keys, complete)
+    rows = _rows(totals, queries, keys, complete, cut)
     return _table(SITE_IMPRESSION, of, rows, {"sum_top_position": rows["sum_position"]})
 
 
 def url_rows(
-    of: DayOf, totals: pa.Table, queries: pa.Table | None, complete: Iterable[PageFilters] = EVERYTHING
+    of: DayOf,
+    totals: pa.Table,
+    queries: pa.Table | None,
+    complete: Iterable[PageFilters] = EVERYTHING,
+    cut: pa.Table | None = None,
 ) -> pa.Table:
     """Rows of searchdata_url_impression for one day. The arguments of `site_rows`, grouped also by `page`."""
     keys = [name for name in ("page", "country", "device") if name in totals.column_names]
-    rows = _rows(totals, queries, keys, complete)
+    rows = _rows(totals, queries, keys, complete, cut)
     flags = dict.fromkeys(SEARCH_APPEARANCE_FLAGS)
     return _table(URL_IMPRESSION, of, rows, {"url": rows["page"], "is_anonymized_discover": False, **flags})
 
@@ -115,7 +124,11 @@ def search_type_in_tables(search_type: SearchType) -> str:
 
 
 def _rows(
-    totals: pa.Table, queries: pa.Table | None, keys: Sequence[str], complete: Iterable[PageFilters]
+    totals: pa.Table,
+    queries: pa.Table | None,
+    keys: Sequence[str],
+    complete: Iterable[PageFilters],
+    cut: pa.Table | None,
 ) -> pa.Table:
     totals = _with_sum_position(totals)
     if queries is None:
@@ -123,6 +136,8 @@ def _rows(
     named = _with_values(_with_sum_position(queries), is_anonymized_query=False, is_truncated=False)
     residual = _residual(totals, named, keys)
     is_truncated = pc.invert(is_complete(residual, complete))
+    if cut is not None:
+        is_truncated = pc.and_(is_truncated, are_among(residual, cut, keys))
     residual = _with_values(residual, query="", is_anonymized_query=True, is_truncated=is_truncated)
     return pa.concat_tables([named, residual.select(named.column_names).cast(named.schema)])
 

@@ -140,6 +140,13 @@ def is_complete(cells: pa.Table, complete: Iterable[PageFilters]) -> pa.ChunkedA
     return mask
 
 
+def are_among(rows: pa.Table, others: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
+    """Whether each row has the keys of one of `others`."""
+    places = rows.select([*keys]).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    found = places.join(others.select([*keys]), keys=[*keys], join_type="left semi")["place"]
+    return pc.is_in(places["place"], found.combine_chunks())
+
+
 def impressions_by_cell(rows: pa.Table) -> dict[Cell, int]:
     """The impressions of each country and device."""
     keys = [name for name in ("country", "device") if name in rows.column_names]
@@ -207,7 +214,9 @@ def after_first(rest: Part, first: Part, cap: int) -> Sequence[Part]:
     """
     parts = []
     countries = _by_value(rest, "country")
-    rows = {country: first.known.num_rows * _grown(n, first.impressions) for country, n in countries.items()}
+    # The first country may have anonymised queries alone.
+    of_first = max(first.known.num_rows, 1)
+    rows = {country: of_first * _grown(n, first.impressions) for country, n in countries.items()}
     low = sum(rows.values()) / (_MORE * max(rest.known.num_rows, 1))
     rows = {country: number / min(low, 1) for country, number in rows.items()}
     for country in list(countries)[:-1]:

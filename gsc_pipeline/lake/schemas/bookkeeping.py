@@ -89,6 +89,19 @@ SYNC_LEDGER = TableSpec(
                 nullable=True,
             ),
             *_WITHOUT_A_QUERY,
+            column(
+                "part_calls",
+                COUNT,
+                "API calls for parts of its cut answers, on the Pacific day of last_read_at; null if read by "
+                "release 0.2.0 or earlier",
+                nullable=True,
+            ),
+            column(
+                "parts_left",
+                FLAG,
+                "Whether parts were not asked for, which a later sync may do; null as above",
+                nullable=True,
+            ),
         ]
     ),
     partition_by=("workspace",),
