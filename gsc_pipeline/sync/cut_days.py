@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
@@ -148,19 +149,20 @@ Read = Callable[[DayRequest], "Future[GrainRows]"]
 """Starts to read a grain of a day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What the tables hold of a cut day: `named` rows with a query, `cut` those of truncated residuals.
+class Earlier(ABC):
+    """What the tables hold of a cut day, in the columns of answers. Read when needed, to save memory."""
 
-    `pages` are the sums of the table by page. All have the columns of answers.
-    """
+    @abstractmethod
+    def named(self, of: CutGrain) -> pa.Table:
+        """The rows of a grain with a query."""
 
-    named: Mapping[CutGrain, pa.Table]
-    cut: Mapping[CutGrain, pa.Table]
-    pages: pa.Table
+    @abstractmethod
+    def cut(self, of: CutGrain) -> pa.Table:
+        """The rows without a query that are truncated."""
 
-
-ReadEarlier = Callable[[], Earlier]
+    @abstractmethod
+    def pages(self) -> pa.Table:
+        """The sums of the table by page."""
 
 
 class CutDays:
@@ -199,9 +201,7 @@ class CutDays:
         tried = self._all_known().values()
         return not tried or any(one.tells(self._now) is not False for one in tried)
 
-    def start(
-        self, day: date, search_type: SearchType, read: Read, earlier: ReadEarlier | None = None
-    ) -> CutDay:
+    def start(self, day: date, search_type: SearchType, read: Read, earlier: Earlier | None = None) -> CutDay:
         """What completes one day. `read` starts to read one of its grains, `earlier` reads its rows."""
         return CutDay(self, day, search_type, read, earlier)
 
@@ -285,13 +285,15 @@ class CutDay:
     """
 
     def __init__(
-        self, days: CutDays, day: date, search_type: SearchType, read: Read, earlier: ReadEarlier | None
+        self, days: CutDays, day: date, search_type: SearchType, read: Read, earlier: Earlier | None
     ) -> None:
         self.calls = 0
         self.error: SearchConsoleError | None = None
         self.parts_left = False
-        self._read_earlier = earlier
-        self._cut_before: Sequence[pa.Table] | None = None
+        self._earlier = earlier
+        self._cut_before: Mapping[CutGrain, pa.Table] = {}
+        """The keys that earlier syncs left cut; of queries by page only if they had every page."""
+        self._sizes_before: list[tuple[int, int]] = []
         self._days, self._day, self._search_type, self._read = days, day, search_type, read
 
     def complete(self, grains: Sequence[GrainRows]) -> list[GrainRows]:
@@ -299,19 +301,29 @@ class CutDay:
 
         Raises MovedError if rows contradict each other or their totals: the day moved between two answers.
         """
-        done = list(grains)
-        to_complete = self._days.to_complete(grains)
-        open_grains = {of for of, place in _PLACES.items() if place < len(grains) and grains[place].is_cut}
         try:
-            by_page = self._cell_totals(grains) if set(to_complete) - {CutGrain.QUERIES} else None
+            return self._complete(list(grains))
+        except MovedError:
+            self._earlier, self._cut_before = None, {}
+            raise
+
+    def _complete(self, done: list[GrainRows]) -> list[GrainRows]:
+        to_complete = self._days.to_complete(done)
+        open_grains = {of for of, place in _PLACES.items() if place < len(done) and done[place].is_cut}
+        try:
+            by_page = self._cell_totals(done) if set(to_complete) - {CutGrain.QUERIES} else None
             if to_complete:
-                self._unite_with_earlier(done, by_page)
-                to_complete = [of for of in to_complete if done[_PLACES[of]].is_cut]
-                open_grains = {of for of in open_grains if done[_PLACES[of]].is_cut}
-            for number, of in enumerate(to_complete):
-                cells = grains[TOTALS].rows if by_page is None or of is CutGrain.QUERIES else by_page
+                self._unite_pages(done, by_page)
+            whole = {of for of in to_complete if self._was_whole(of) or not done[_PLACES[of]].is_cut}
+            to_ask = [of for of in to_complete if of not in whole]
+            open_grains -= whole
+            for of in to_complete:
+                self._unite(done, of)
+                if of in whole:
+                    continue
+                cells = done[TOTALS].rows if by_page is None or of is CutGrain.QUERIES else by_page
                 # A share that is too small for one part would never bring anything.
-                share = self._days.left // (len(to_complete) - number)
+                share = self._days.left // (len(to_ask) - to_ask.index(of))
                 left = max(share, min(CALLS_OF_PART, self._days.left))
                 found = self._ask(of, done, cells, left)
                 totals = done[PAGES].rows if of is CutGrain.PAGE_QUERIES else cells
@@ -332,30 +344,39 @@ class CutDay:
 
     def end_without_progress(self, cut: Sequence[pa.Table]) -> None:
         """Leave no parts to later tries if this one, after another, left the same rows `cut`."""
-        if self._cut_before is not None and self.error is None:
-            self.parts_left &= _sizes(self._cut_before) != _sizes(cut)
+        if self._earlier is not None and self.error is None:
+            self.parts_left &= self._sizes_before != _sizes(cut)
 
-    def _unite_with_earlier(self, done: list[GrainRows], by_page: pa.Table | None) -> None:
-        """Add the rows that earlier reads brought to the cut grains. Raises MovedError."""
-        if self._read_earlier is None:
+    def _unite_pages(self, done: list[GrainRows], by_page: pa.Table | None) -> None:
+        """Add the pages that earlier syncs had, and note what these left cut. Raises MovedError."""
+        if self._earlier is None:
             return
-        earlier, self._read_earlier = self._read_earlier(), None
-        self._cut_before = [earlier.cut[of] for of in (CutGrain.QUERIES, CutGrain.PAGE_QUERIES)]
-        has_every_page = True
+        cut = {of: self._earlier.cut(of) for of in (CutGrain.QUERIES, CutGrain.PAGE_QUERIES)}
+        self._sizes_before = _sizes(list(cut.values()))
         if by_page is not None and done[PAGES].is_cut:
+            earlier = self._earlier.pages()
             cells = [name for name in ("country", "device") if name in by_page.column_names]
-            sums = sums_by(earlier.pages, cells, ("clicks", "impressions"))
+            sums = sums_by(earlier, cells, ("clicks", "impressions"))
             # In other cells the table by page has the totals of some pages, and named rows of others.
             whole = sums.filter(are_among(sums, by_page, sums.column_names))
-            pages = earlier.pages.filter(are_among(earlier.pages, whole, cells))
+            pages = earlier.filter(are_among(earlier, whole, cells))
             has_every_page = whole.num_rows == by_page.num_rows
             done[PAGES] = with_earlier(done[PAGES], pages, pages.slice(0, 0) if has_every_page else None)
-        for of in (CutGrain.QUERIES, CutGrain.PAGE_QUERIES):
-            place = _PLACES[of]
-            if place < len(done) and done[place].is_cut:
-                is_known = of is CutGrain.QUERIES or has_every_page
-                cut = earlier.cut[of] if is_known else None
-                done[place] = with_earlier(done[place], earlier.named[of], cut)
+            if not has_every_page:
+                del cut[CutGrain.PAGE_QUERIES]
+        self._cut_before = cut
+
+    def _unite(self, done: list[GrainRows], of: CutGrain) -> None:
+        """Add the rows with queries that earlier syncs brought. Raises MovedError."""
+        place = _PLACES[of]
+        if self._earlier is not None and of is not CutGrain.PAGES and done[place].is_cut:
+            done[place] = with_earlier(done[place], self._earlier.named(of), self._cut_before.get(of))
+            release_memory()
+
+    def _was_whole(self, of: CutGrain) -> bool:
+        """Whether earlier syncs left nothing cut."""
+        cut = self._cut_before.get(of)
+        return cut is not None and cut.num_rows == 0
 
     def _spend(self, calls: int) -> None:
         self.calls += calls

@@ -35,6 +35,9 @@ class Source(StrEnum):
     BULK_EXPORT = "bulk_export"
 
 
+MOST_ROWS_TO_GO_ON = 1_000_000
+"""With more rows in both tables, to ask for more parts of a day would take over 600 MB of memory."""
+
 UNSETTLED = (Status.FAILED, Status.PROVISIONAL, Status.WRITING)
 """Statuses of days that a sync up to yesterday checks again, however old they are."""
 
@@ -110,7 +113,8 @@ class DayRecord:
     @property
     def has_parts_left(self) -> bool:
         """Whether a later sync may ask for more parts of the day."""
-        return bool(self.parts_left) and self.status is Status.FINAL and not self.is_from_export
+        is_left = bool(self.parts_left) and self.status is Status.FINAL and not self.is_from_export
+        return is_left and self.site_rows + self.url_rows <= MOST_ROWS_TO_GO_ON
 
     @property
     def is_from_export(self) -> bool:

@@ -279,7 +279,7 @@ def with_earlier(grain: GrainRows, rows: pa.Table, cut: pa.Table | None) -> Grai
     united(rows.filter(is_known), grain)
     more = rows.filter(pc.invert(is_known))
     if not more.num_rows:
-        return grain
+        return replace(grain, cut=cut)
     return replace(grain, rows=pa.concat_tables([grain.rows, more]), has_earlier=True, cut=cut)
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import partial
 
 import pyarrow.compute as pc
 
@@ -31,7 +30,7 @@ from gsc_pipeline.sync.confirm import unconfirmed
 from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried, write_tried
 from gsc_pipeline.sync.damage import RESTORE, DamagedDay, had_queries
 from gsc_pipeline.sync.decide import Decision, Verdict, decide, settled
-from gsc_pipeline.sync.earlier import read_earlier
+from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, Status
@@ -346,7 +345,7 @@ class PropertySync:
                     decision.totals,
                     self._had_queries,
                     is_final=True,
-                    earlier=partial(read_earlier, self._context.lake, target),
+                    earlier=EarlierRows(self._context.lake, target),
                 ).result()
             except (SearchConsoleError, DamagedError) as error:
                 # The day stays as it is.

@@ -31,7 +31,7 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
-from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, ReadEarlier
+from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, Earlier
 from gsc_pipeline.sync.decide import Probe
 from gsc_pipeline.sync.grains import DayOf, site_rows, sums_without_a_query, url_rows
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
@@ -166,13 +166,13 @@ class DayReader:
         had_queries: HadQueries = lambda day: False,
         *,
         is_final: bool = False,
-        earlier: ReadEarlier | None = None,
+        earlier: Earlier | None = None,
     ) -> PendingDay:
         """Start to read a day. `expected` are the day's totals in the probe.
 
         `had_queries` returns whether an earlier read of a day found rows with a query. It is called only if
         a grain with queries is empty in this read. Cut grains of a final day are completed;
-        `earlier` returns the rows that earlier reads brought of such a day.
+        `earlier` are the rows that earlier reads brought of such a day.
         """
         cut_day = None
         if self._cut_days and is_final:

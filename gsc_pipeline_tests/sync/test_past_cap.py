@@ -6,7 +6,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,8 +20,9 @@ from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.errors import CircuitOpenError, IllegalRequestError, LoadQuotaError
 from gsc_pipeline.search_console.requests import CutRequest
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.sync.cut_days import CutDays, CutGrain, PastCapOptions, ReadEarlier, Tried
-from gsc_pipeline.sync.earlier import read_earlier
+from gsc_pipeline.sync.cut_days import CutDays, CutGrain, Earlier, PastCapOptions, Tried
+from gsc_pipeline.sync.earlier import EarlierRows
+from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice
 from gsc_pipeline_tests.sync.capped import CappedConsole, Fact, changed, totals_of
 
@@ -39,7 +39,7 @@ def read(
     console: CappedConsole,
     days: CutDays,
     facts: list[Fact] | None = None,
-    earlier: ReadEarlier | None = None,
+    earlier: Earlier | None = None,
 ) -> DayRead:
     """A final day whose probe shows the totals of `facts`, by default the console's."""
     with ThreadPoolExecutor(2) as executor:
@@ -311,12 +311,12 @@ def test_totals_and_cells_are_exact_in_any_world(facts: list[Fact], cap: int, se
         assert_whole(found, facts)
 
 
-def held_in(lake: Lake, found: DayRead) -> ReadEarlier:
+def held_in(lake: Lake, found: DayRead) -> Earlier:
     """Write a day into the lake, and return what reads it for the next try."""
     target = Target("acme", "sc-domain:acme.com", "WEB", (DAY,))
     lake.replace(SITE_IMPRESSION, target, found.site_rows)
     lake.replace(URL_IMPRESSION, target, found.url_rows)
-    return lambda: read_earlier(lake, target)
+    return EarlierRows(lake, target)
 
 
 def cut_keys(found: DayRead) -> set[tuple[object, ...]]:
@@ -382,7 +382,7 @@ def test_going_on_is_exact_and_ends_in_any_world(
             break
         before = found
         target = Target("acme", "sc-domain:acme.com", "WEB", (DAY,))
-        found = read(console, days, earlier=partial(read_earlier, HeldDay(before), target))
+        found = read(console, days, earlier=EarlierRows(HeldDay(before), target))
         known |= {one.grain: one for one in days.take_news()}
         assert found.adds_up
         assert found.part_calls <= budgets[number % len(budgets)]
@@ -421,3 +421,20 @@ def test_a_day_that_moves_at_any_call_never_gets_wrong_totals(
         clicks, impressions = totals_of(facts).clicks, totals_of(facts).impressions
         assert sum(found.site_rows["impressions"].to_pylist()) == impressions
         assert sum(found.site_rows["clicks"].to_pylist()) == clicks
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (DayRecord(DAY, Status.FINAL, parts_left=True, site_rows=400_000, url_rows=600_000), True),
+        (DayRecord(DAY, Status.FINAL, parts_left=True, site_rows=400_000, url_rows=600_001), False),
+        (DayRecord(DAY, Status.PROVISIONAL, parts_left=True), False),
+        (DayRecord(DAY, Status.FINAL, parts_left=True, source="bulk_export"), False),
+        (DayRecord(DAY, Status.FINAL, parts_left=False), False),
+        (DayRecord(DAY, Status.FINAL), False),
+    ],
+)
+def test_only_final_days_of_the_api_that_fit_into_memory_are_gone_on_with(
+    record: DayRecord, expected: bool
+) -> None:
+    assert record.has_parts_left is expected
