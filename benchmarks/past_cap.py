@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -134,8 +133,10 @@ def _serve(rows: int, home: Path) -> None:
 
 def _sync(calls: int, home: Path) -> dict[str, Any]:
     """Sync the day into an empty lake, with a budget of calls."""
+    from gsc_pipeline.lake.process_memory import limit_memory
+
     # As the command `gsc` does, before Arrow is imported.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    limit_memory()
     import pyarrow.compute as pc
 
     from gsc_pipeline.days import Window

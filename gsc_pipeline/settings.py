@@ -234,7 +234,7 @@ class Settings(BaseSettings):
         "GSC_PAST_CAP", True, "ask for the rows of final days that the API cut off, by device and country"
     )
     past_cap_calls: int = _variable(
-        "GSC_PAST_CAP_CALLS", 200, "most such calls for one day of a property and search type", ge=10
+        "GSC_PAST_CAP_CALLS", 200, "most such calls on one day for a property and search type", ge=10
     )
     api_concurrency: int = _variable(
         "GSC_API_CONCURRENCY", 4, "concurrent API calls of a workspace", ge=1, le=64

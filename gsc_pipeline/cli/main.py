@@ -24,6 +24,7 @@ from gsc_pipeline.cli.login import login
 from gsc_pipeline.cli.logs import settings_with_log as _settings_with_log
 from gsc_pipeline.cli.workspaces import workspaces_app
 from gsc_pipeline.errors import PipelineError
+from gsc_pipeline.lake.process_memory import limit_memory
 from gsc_pipeline.settings import ConfigurationError, Settings, folder_or_uri, load_settings
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.secrets import masked
@@ -60,8 +61,7 @@ def main() -> None:
     """Run the command. An error is one line on standard error and a non-zero exit code."""
     try:
         _read_env_file()
-        # Arrow reads it when it is first imported. `prepare_arrow` says why.
-        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+        limit_memory()
         sys.exit(app(prog_name="gsc", standalone_mode=False))
     except typer.exceptions.TyperException as error:
         _fail(MISUSED, _usage(error))
@@ -305,8 +305,6 @@ def import_export(
     """Import days of Google's bulk data export from the Parquet files that BigQuery exports."""
     import uuid
 
-    # Before Arrow is loaded: the memory that its Parquet reader frees then returns to the system.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.cli.display import SyncDisplay, print_import
     from gsc_pipeline.days import utc_now

@@ -51,3 +51,8 @@ def prepare_arrow() -> None:
         pa.array([0])
     finally:
         sys.meta_path.remove(_WithoutPandas)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, after rows that took much of it."""
+    pa.default_memory_pool().release_unused()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from deltalake import DeltaTable, Schema
 
+from gsc_pipeline.lake.encoding import decoded_batches, decoded_schema
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, version_of
@@ -79,8 +80,11 @@ def upgrade(table: TableSpec, delta: DeltaTable) -> Columns:
     return compared(table, delta)
 
 
-def with_actual_columns(table: TableSpec, rows: pa.Table, columns: Columns) -> pa.Table:
-    """The rows with all columns of the table. Undeclared columns are null."""
+def in_actual_columns(table: TableSpec, rows: pa.Table, columns: Columns) -> pa.RecordBatchReader:
+    """The rows with all columns of the table, decoded, in small batches. Undeclared columns are null.
+
+    Raises LakeError if an undeclared column may not be null.
+    """
     for column in columns.extra:
         if not column.nullable:
             raise LakeError(
@@ -88,9 +92,12 @@ def with_actual_columns(table: TableSpec, rows: pa.Table, columns: Columns) -> p
                 "or another release added it. Drop it, or restore the table from a backup"
             )
         rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
+    rows = rows.select(columns.actual.names)
     # Delta refuses a column with another description than its own.
-    fields = [rows.schema.field(column.name).with_metadata(column.metadata) for column in columns.actual]
-    return rows.select(columns.actual.names).cast(pa.schema(fields))
+    rows = rows.replace_schema_metadata(None).cast(
+        pa.schema([field.with_metadata(columns.actual.field(field.name).metadata) for field in rows.schema])
+    )
+    return pa.RecordBatchReader.from_batches(decoded_schema(rows.schema), decoded_batches(rows))
 
 
 def has_incomplete_files(table: TableSpec, delta: DeltaTable) -> bool:

@@ -17,9 +17,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
-from gsc_pipeline.lake.columns import has_incomplete_files, schema_of, upgrade, with_actual_columns
+from gsc_pipeline.lake.columns import has_incomplete_files, in_actual_columns, schema_of, upgrade
 from gsc_pipeline.lake.damage import DamagedFile
 from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of
+from gsc_pipeline.lake.encoding import decoded_schema
 from gsc_pipeline.lake.errors import DamagedError, cannot, crowded_out
 from gsc_pipeline.lake.errors import LakeError as LakeError
 from gsc_pipeline.lake.errors import unreadable as unreadable
@@ -193,9 +194,9 @@ class Lake:
     ) -> int:
         """Replace the rows in `target` by `rows`, in one commit. Returns the table's new version.
 
-        The replacement is atomic and idempotent. Rows outside the target and other schemas are refused. With
-        `guard`, the commit is made only on a snapshot that passed its check, and only if no other commit
-        guarded by the same name was made since.
+        The replacement is atomic and idempotent. Rows outside the target and other schemas are refused.
+        Columns of `rows` may be encoded by a dictionary. With `guard`, the commit is made only on a snapshot
+        that passed its check, and only if no other commit guarded by the same name was made since.
         """
         how = {"mode": "overwrite", "predicate": target.predicate()}
         try:
@@ -382,7 +383,7 @@ class Lake:
             raise self._log_error(table, error) from error
 
     def _write(self, table: TableSpec, rows: pa.Table, guard: CommitGuard | None, how: dict[str, Any]) -> int:
-        if not rows.schema.equals(table.schema):
+        if not decoded_schema(rows.schema).equals(table.schema):
             raise LakeError(f"rows for {table.name} have another schema than the table: {rows.schema}")
         self.refuse_unsafe_store()
         # Delta refuses a commit if one with the same id was made since the snapshot.
@@ -398,7 +399,7 @@ class Lake:
                     columns = upgrade(table, delta)
                     if guard is not None:
                         guard.check(delta)
-                    data = with_actual_columns(table, rows, columns)
+                    data = in_actual_columns(table, rows, columns)
                     write_deltalake(
                         delta, data, writer_properties=WRITER, commit_properties=properties, **how
                     )

@@ -35,8 +35,9 @@ from gsc_pipeline.monitoring.folders import (
     folders_worth_adding,
 )
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
+from gsc_pipeline.sync.cut_days import Tried
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
-from gsc_pipeline.sync.outcome import HAS_FAILED, WAS_COMPLETE
+from gsc_pipeline.sync.outcome import HAS_FAILED, IMPORT, WAS_COMPLETE
 from gsc_pipeline.workspaces.registry import Workspace
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ _RUNS = f"""
                sum(call_milliseconds)::BIGINT AS call_milliseconds,
                {", ".join(f"sum(calls_by_duration[{i}])::BIGINT AS {n}" for i, n in enumerate(_CALLS, 1))},
                {", ".join(f"count(*) FILTER (seconds <= {BUCKETS[i]}) AS {n}" for i, n in enumerate(_WITHIN))}
-        FROM rows GROUP BY {FILE}, workspace
+        FROM rows WHERE outcome <> '{IMPORT}' GROUP BY {FILE}, workspace
     )
 """
 _MEASURES = ("clicks", "impressions", "cut_clicks", "cut_impressions")
@@ -129,23 +130,6 @@ class OpenCircuit:
     def as_json(self) -> dict[str, Any]:
         """As JSON types, dates in ISO form."""
         return _json_types(asdict(self))
-
-
-@dataclass(frozen=True, slots=True)
-class PastCapState:
-    """What requests for the parts of a cut answer last brought, as in the table `past_cap`."""
-
-    site_url: str
-    search_type: str
-    grain: str
-    data_date: date
-    tried_at: datetime
-    sees_every_row: bool | None
-    rows: int
-    clicks: int
-    impressions: int
-    calls: int
-    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +180,7 @@ class WorkspaceState:
     incomplete_in_a_row: int = 0
     failures: tuple[StandingFailure, ...] = ()
     damaged: tuple[str, ...] = ()
-    past_cap: tuple[PastCapState, ...] = ()
+    past_cap: tuple[Tried, ...] = ()
     folders: tuple[FolderState, ...] = ()
     worth_adding: tuple[WorthAdding, ...] = ()
     truncated_more: tuple[TruncatedDays, ...] = ()
@@ -293,7 +277,7 @@ class StateReader:
         days_of = _by_workspace(_counted_once(days, workspaces), _COMBINED_DAYS)
         runs_of = _by_workspace(runs.sort_by("last_sync"), _COMBINED_RUNS)
         in_a_row = _in_a_row(runs, runs_of, unfinished, ticks)
-        past_cap_by = _grouped((row.pop("workspace"), PastCapState(**row)) for row in tried.to_pylist())
+        past_cap_by = _grouped((row.pop("workspace"), Tried(**row)) for row in tried.to_pylist())
         failures_by = _grouped((one.workspace, one) for one in failures)
         damage_by = _grouped([(error.workspace, str(error)) for error in errors] + differences)
         return [
@@ -396,7 +380,7 @@ PAST_CAP_COLUMNS = (
 """The headers of the table of what requests past the cap brought."""
 
 
-def past_cap_cells(workspace: str, one: PastCapState) -> tuple[object, ...]:
+def past_cap_cells(workspace: str, one: Tried) -> tuple[object, ...]:
     """A row under PAST_CAP_COLUMNS."""
     see = {True: "every row", False: "the cut rows", None: "not known"}[one.sees_every_row]
     return (

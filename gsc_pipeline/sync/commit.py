@@ -13,12 +13,13 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Protocol
+from typing import Protocol, Self
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from gsc_pipeline.days import month_of
+from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import CommitGuard, Lake, Target
 from gsc_pipeline.lake.schemas import TableSpec
@@ -42,6 +43,13 @@ class ReadDay(Protocol):
 
     def rows_of(self, table: TableSpec) -> pa.Table:
         """The day's rows in a table."""
+
+    def without_rows_of(self, table: TableSpec) -> Self:
+        """The same without the rows in a table."""
+
+
+LARGE_ROWS = 100_000
+"""A batch of so many rows is written with as little memory as possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +108,31 @@ class Batch:
     def commit(self) -> Committed:
         """Write the batch and empty it. Raises LakeError."""
         if replaced := self.reads.keys() | self.cleared | self.completed.keys():
-            marked = self._mark(replaced)
-            # Completed days have new rows in the last table, and keep those of the others.
-            completed = marked & self.completed.keys()
-            *others, last = self.ledger.counted
-            written = [marked - completed]
-            for table in others:
-                written.append(self._replace(table, written[-1]))
-            written.append(self._replace(last, written[-1] | completed))
-            self._fail_damaged(written[1])
+            self._replace_all(replaced)
         self._complete()
         done = Committed(self._overtaken, self._damaged)
-        self.reads, self.cleared, self.records, self.forgotten = {}, set(), {}, set()
-        self.completed = {}
+        self.cleared, self.records, self.forgotten = set(), {}, set()
         self._overtaken, self._damaged = {}, {}
         return done
+
+    def _replace_all(self, days: Collection[date]) -> None:
+        """Replace the rows of the days in each table, and let go of them."""
+        is_large = self.rows >= LARGE_ROWS
+        marked = self._mark(days)
+        # Completed days have new rows in the last table, and keep those of the others.
+        completed = marked & self.completed.keys()
+        *others, last = self.ledger.counted
+        written = [marked - completed]
+        for table in others:
+            _release(is_large)
+            written.append(self._replace(table, written[-1]))
+            # Of a large day they take as much memory as writing the next table.
+            self.reads = {day: read.without_rows_of(table) for day, read in self.reads.items()}
+        _release(is_large)
+        written.append(self._replace(last, written[-1] | completed))
+        self._fail_damaged(written[1])
+        self.reads, self.completed = {}, {}
+        _release(is_large)
 
     def _mark(self, days: Collection[date]) -> set[date]:
         mark = f"being written (mark {uuid.uuid4().hex[:12]})"
@@ -144,9 +162,8 @@ class Batch:
         for day, error in self._damaged.items():
             record = self._known(day).failed(str(error), self.run_id)
             if day in in_first:
-                first = self.ledger.counted[0]
-                rows = self.reads[day].rows_of(first).num_rows if day in self.reads else 0
-                record = replace(record, site_rows=rows)
+                found = self.records.get(day)
+                record = replace(record, site_rows=found.site_rows if found else 0)
             self.records[day] = record
 
     def _complete(self) -> None:
@@ -223,3 +240,8 @@ class Batch:
 
     def _target(self, days: Collection[date]) -> Target:
         return Target(self.workspace, self.site_url, self.search_type, tuple(sorted(days)))
+
+
+def _release(is_large: bool) -> None:
+    if is_large:
+        release_memory()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from enum import StrEnum
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, sql_text
 from gsc_pipeline.lake.schemas import PAST_CAP
@@ -28,8 +30,24 @@ from gsc_pipeline.search_console.requests import (
 )
 from gsc_pipeline.search_console.search_types import FeedType, SearchType
 from gsc_pipeline.sync.paging import GrainRows
-from gsc_pipeline.sync.parts import Ask, InParts, MovedError, PagesOf, read_in_parts
-from gsc_pipeline.sync.past_cap import Cell, Pages, Part, exceeds, impressions_by_cell
+from gsc_pipeline.sync.parts import (
+    CALLS_OF_PART,
+    Ask,
+    InParts,
+    MovedError,
+    PagesOf,
+    read_in_parts,
+    with_earlier,
+)
+from gsc_pipeline.sync.past_cap import (
+    Cell,
+    Pages,
+    Part,
+    are_among,
+    exceeds,
+    impressions_by_cell,
+    sums_by,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +72,11 @@ _PLACES = {CutGrain.QUERIES: QUERIES, CutGrain.PAGES: PAGES, CutGrain.PAGE_QUERI
 
 @dataclass(frozen=True, slots=True)
 class PastCapOptions:
-    """The most calls for one day of a property and search type, and from how many rows an answer is cut."""
+    """The most calls for parts on one day, for a property and search type, and what counts as cut.
+
+    All syncs of a Pacific day share the calls, which may be for several days of data. An answer of at least
+    `cut_rows` rows is cut.
+    """
 
     calls: int = 200
     cut_rows: int = CUT_ROWS
@@ -62,9 +84,14 @@ class PastCapOptions:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A row of `past_cap`, of one property and search type: what the parts of a cut grain last brought."""
+    """A row of `past_cap` of a workspace: what the parts of a cut grain last brought.
 
-    grain: CutGrain
+    `grain` is a CutGrain, or one of a later release.
+    """
+
+    site_url: str
+    search_type: str
+    grain: str
     data_date: date
     tried_at: datetime
     sees_every_row: bool | None
@@ -86,18 +113,18 @@ class TriedRows:
     workspace: str
     site_url: str
     search_type: str
-    grains: tuple[CutGrain, ...] = tuple(CutGrain)
+    grains: tuple[str, ...] = tuple(CutGrain)
 
     def predicate(self) -> str:
         """The SQL condition for these rows."""
-        grains = ", ".join(sql_text(grain.value) for grain in self.grains)
+        grains = ", ".join(sql_text(str(grain)) for grain in self.grains)
         return (
             f"workspace = {sql_text(self.workspace)} AND site_url = {sql_text(self.site_url)} "
             f"AND search_type = {sql_text(self.search_type)} AND grain IN ({grains})"
         )
 
 
-def read_tried(lake: Lake, target: TriedRows) -> dict[CutGrain, Tried]:
+def read_tried(lake: Lake, target: TriedRows) -> dict[str, Tried]:
     """What was last tried for a property and search type, nothing if the table is damaged."""
     where = (pc.field("site_url") == target.site_url) & (pc.field("search_type") == target.search_type)
     names = list(Tried.__dataclass_fields__)
@@ -106,18 +133,12 @@ def read_tried(lake: Lake, target: TriedRows) -> dict[CutGrain, Tried]:
     except DamagedError as error:
         log.warning("workspace %s: what was tried past the cap is unknown: %s", target.workspace, error)
         return {}
-    known = {grain.value: grain for grain in CutGrain}
-    return {
-        known[row["grain"]]: Tried(**{**row, "grain": known[row["grain"]]})
-        for row in rows
-        if row["grain"] in known
-    }
+    return {row["grain"]: Tried(**row) for row in rows}
 
 
 def write_tried(lake: Lake, target: TriedRows, tried: Iterable[Tried]) -> None:
     """Replace the target's rows, unless the table is damaged. Raises LakeError."""
-    of = {"workspace": target.workspace, "site_url": target.site_url, "search_type": target.search_type}
-    rows = [{**of, **asdict(one), "grain": one.grain.value} for one in tried]
+    rows = [{"workspace": target.workspace, **asdict(one)} for one in tried]
     try:
         lake.replace(PAST_CAP, target, pa.Table.from_pylist(rows, schema=PAST_CAP.schema))
     except DamagedError as error:
@@ -128,36 +149,66 @@ Read = Callable[[DayRequest], "Future[GrainRows]"]
 """Starts to read a grain of a day."""
 
 
+class Earlier(ABC):
+    """What the tables hold of a cut day, in the columns of answers. Read when needed, to save memory."""
+
+    @abstractmethod
+    def named(self, of: CutGrain) -> pa.Table:
+        """The rows of a grain with a query."""
+
+    @abstractmethod
+    def cut(self, of: CutGrain) -> pa.Table:
+        """The rows without a query that are truncated."""
+
+    @abstractmethod
+    def pages(self) -> pa.Table:
+        """The sums of the table by page."""
+
+
 class CutDays:
     """Completes the cut days of one property and search type within a sync.
 
     `known` returns what was tried before; it is called once, for the first cut day. `now` (aware) is when the
-    sync started.
+    sync started. `spent` calls of the budget were sent by earlier syncs of the same Pacific day.
     """
 
     def __init__(
         self,
         options: PastCapOptions,
-        known: Callable[[], Mapping[CutGrain, Tried]],
+        known: Callable[[], Mapping[str, Tried]],
         *,
+        of: tuple[str, str] = ("", ""),
         now: datetime,
         at_once: int,
+        spent: int = 0,
     ) -> None:
         self.options = options
-        self._news: dict[CutGrain, Tried] = {}
+        self.left = options.calls - spent
+        """The calls that may still be sent."""
+        self._of = of
+        self._news: dict[str, Tried] = {}
         self._read_known = known
-        self._known: dict[CutGrain, Tried] | None = None
+        self._known: dict[str, Tried] | None = None
         self._now, self._at_once = now, at_once
         self._is_over = False
 
-    def start(self, day: date, search_type: SearchType, read: Read) -> CutDay:
-        """What completes one day. `read` starts to read one of its grains."""
-        return CutDay(self, day, search_type, read)
+    @property
+    def may_go_on(self) -> bool:
+        """Whether to ask for more parts of days that earlier syncs left cut."""
+        # One call is for the totals by page.
+        if self._is_over or self.left <= CALLS_OF_PART:
+            return False
+        tried = self._all_known().values()
+        return not tried or any(one.tells(self._now) is not False for one in tried)
+
+    def start(self, day: date, search_type: SearchType, read: Read, earlier: Earlier | None = None) -> CutDay:
+        """What completes one day. `read` starts to read one of its grains, `earlier` reads its rows."""
+        return CutDay(self, day, search_type, read, earlier)
 
     def to_complete(self, grains: Sequence[GrainRows]) -> list[CutGrain]:
         """The cut grains of a day that are to be asked for in parts."""
         cut = [one for one, place in _PLACES.items() if place < len(grains) and grains[place].is_cut]
-        if not cut or self._is_over or self.options.calls <= 0:
+        if not cut or self._is_over or self.left <= 0:
             return []
         return [one for one in cut if self._sees_every_row(one) is not False]
 
@@ -171,6 +222,10 @@ class CutDays:
         calls: int,
     ) -> InParts:
         """Ask for a grain in parts, with at most `calls` calls. Raises MovedError."""
+        sees_every_row = self._sees_every_row(of)
+        if grain.has_earlier:
+            # Filters brought rows of this day before. Asked again for a part, they may bring no more.
+            sees_every_row = True
         return read_in_parts(
             read,
             grain,
@@ -179,15 +234,25 @@ class CutDays:
             cap=self.options.cut_rows,
             calls=calls,
             at_once=self._at_once,
-            sees_every_row=self._sees_every_row(of),
+            sees_every_row=sees_every_row,
         )
 
     def note(self, day: date, of: CutGrain, found: InParts) -> None:
         """Remember what the parts of a grain brought."""
         if found.calls:
-            brought = (found.rows, found.clicks, found.impressions, found.calls, not found.grain.is_cut)
-            self._news[of] = Tried(of, day, self._now, found.sees_every_row, *brought)
-            self._known = {**(self._known or {}), of: self._news[of]}
+            self._news[of] = Tried(
+                *self._of,
+                of.value,
+                day,
+                self._now,
+                found.sees_every_row,
+                found.rows,
+                found.clicks,
+                found.impressions,
+                found.calls,
+                is_complete=not found.grain.is_cut,
+            )
+            self._known = {**(self._known or {}), of.value: self._news[of]}
 
     def take_news(self) -> list[Tried]:
         """What was last tried of each grain since this was last called."""
@@ -199,23 +264,36 @@ class CutDays:
         self._is_over |= isinstance(error, DEFERRED) or not isinstance(error, TransientError)
 
     def _sees_every_row(self, of: CutGrain) -> bool | None:
-        if self._known is None:
-            self._known = dict(self._read_known())
-        tried = self._known.get(of)
+        tried = self._all_known().get(of.value)
         return tried.tells(self._now) if tried else None
 
+    def _all_known(self) -> Mapping[str, Tried]:
+        if self._known is None:
+            self._known = dict(self._read_known())
+        return self._known
 
-def release_memory() -> None:
-    """Give freed memory back. The answers and parts of a cut day are as large as its rows."""
-    pa.default_memory_pool().release_unused()
+
+def _sizes(tables: Sequence[pa.Table]) -> list[tuple[int, int]]:
+    return [(rows.num_rows, pc.sum(rows["impressions"]).as_py() or 0) for rows in tables]
 
 
 class CutDay:
-    """Completes one day. `calls` are those sent for it, `error` is the failure that ended it."""
+    """Completes one day.
 
-    def __init__(self, days: CutDays, day: date, search_type: SearchType, read: Read) -> None:
+    `calls` are those sent for it, `error` is the failure that ended it. `parts_left`: more parts may be asked
+    for by a later sync.
+    """
+
+    def __init__(
+        self, days: CutDays, day: date, search_type: SearchType, read: Read, earlier: Earlier | None
+    ) -> None:
         self.calls = 0
         self.error: SearchConsoleError | None = None
+        self.parts_left = False
+        self._earlier = earlier
+        self._cut_before: Mapping[CutGrain, pa.Table] = {}
+        """The keys that earlier syncs left cut; of queries by page only if they had every page."""
+        self._sizes_before: list[tuple[int, int]] = []
         self._days, self._day, self._search_type, self._read = days, day, search_type, read
 
     def complete(self, grains: Sequence[GrainRows]) -> list[GrainRows]:
@@ -223,26 +301,86 @@ class CutDay:
 
         Raises MovedError if rows contradict each other or their totals: the day moved between two answers.
         """
-        done = list(grains)
-        to_complete = self._days.to_complete(grains)
         try:
-            by_page = self._cell_totals(grains) if set(to_complete) - {CutGrain.QUERIES} else None
-            for number, of in enumerate(to_complete):
-                cells = grains[TOTALS].rows if by_page is None or of is CutGrain.QUERIES else by_page
-                left = (self._days.options.calls - self.calls) // (len(to_complete) - number)
+            return self._complete(list(grains))
+        except MovedError:
+            self._earlier, self._cut_before = None, {}
+            raise
+
+    def _complete(self, done: list[GrainRows]) -> list[GrainRows]:
+        to_complete = self._days.to_complete(done)
+        open_grains = {of for of, place in _PLACES.items() if place < len(done) and done[place].is_cut}
+        try:
+            by_page = self._cell_totals(done) if set(to_complete) - {CutGrain.QUERIES} else None
+            if to_complete:
+                self._unite_pages(done, by_page)
+            whole = {of for of in to_complete if self._was_whole(of) or not done[_PLACES[of]].is_cut}
+            to_ask = [of for of in to_complete if of not in whole]
+            open_grains -= whole
+            for of in to_complete:
+                self._unite(done, of)
+                if of in whole:
+                    continue
+                cells = done[TOTALS].rows if by_page is None or of is CutGrain.QUERIES else by_page
+                # A share that is too small for one part would never bring anything.
+                share = self._days.left // (len(to_ask) - to_ask.index(of))
+                left = max(share, min(CALLS_OF_PART, self._days.left))
                 found = self._ask(of, done, cells, left)
                 totals = done[PAGES].rows if of is CutGrain.PAGE_QUERIES else cells
                 before = done[_PLACES[of]].rows
                 if found.rows and exceeds(found.grain.rows, totals) and not exceeds(before, totals):
                     raise MovedError
                 done[_PLACES[of]] = found.grain
+                if not found.is_ended and found.sees_every_row is not False:
+                    open_grains.discard(of)
                 self._days.note(self._day, of, found)
                 if found.error:
                     raise found.error
         except SearchConsoleError as error:
             self.error = error
             self._days.end(error)
+        self.parts_left = bool(open_grains)
         return done
+
+    def end_without_progress(self, cut: Sequence[pa.Table]) -> None:
+        """Leave no parts to later tries if this one, after another, left the same rows `cut`."""
+        if self._earlier is not None and self.error is None:
+            self.parts_left &= self._sizes_before != _sizes(cut)
+
+    def _unite_pages(self, done: list[GrainRows], by_page: pa.Table | None) -> None:
+        """Add the pages that earlier syncs had, and note what these left cut. Raises MovedError."""
+        if self._earlier is None:
+            return
+        cut = {of: self._earlier.cut(of) for of in (CutGrain.QUERIES, CutGrain.PAGE_QUERIES)}
+        self._sizes_before = _sizes(list(cut.values()))
+        if by_page is not None and done[PAGES].is_cut:
+            earlier = self._earlier.pages()
+            cells = [name for name in ("country", "device") if name in by_page.column_names]
+            sums = sums_by(earlier, cells, ("clicks", "impressions"))
+            # In other cells the table by page has the totals of some pages, and named rows of others.
+            whole = sums.filter(are_among(sums, by_page, sums.column_names))
+            pages = earlier.filter(are_among(earlier, whole, cells))
+            has_every_page = whole.num_rows == by_page.num_rows
+            done[PAGES] = with_earlier(done[PAGES], pages, pages.slice(0, 0) if has_every_page else None)
+            if not has_every_page:
+                del cut[CutGrain.PAGE_QUERIES]
+        self._cut_before = cut
+
+    def _unite(self, done: list[GrainRows], of: CutGrain) -> None:
+        """Add the rows with queries that earlier syncs brought. Raises MovedError."""
+        place = _PLACES[of]
+        if self._earlier is not None and of is not CutGrain.PAGES and done[place].is_cut:
+            done[place] = with_earlier(done[place], self._earlier.named(of), self._cut_before.get(of))
+            release_memory()
+
+    def _was_whole(self, of: CutGrain) -> bool:
+        """Whether earlier syncs left nothing cut."""
+        cut = self._cut_before.get(of)
+        return cut is not None and cut.num_rows == 0
+
+    def _spend(self, calls: int) -> None:
+        self.calls += calls
+        self._days.left -= calls
 
     def _cell_totals(self, grains: Sequence[GrainRows]) -> pa.Table:
         """The true totals by country and device of the table by page."""
@@ -251,7 +389,7 @@ class CutDay:
         if not grains[PAGES].is_cut:
             return grains[PAGES].rows
         answer = self._read(CellTotals(self._search_type, self._day)).result()
-        self.calls += answer.api_calls
+        self._spend(answer.api_calls)
         return answer.rows
 
     def _ask(self, of: CutGrain, grains: Sequence[GrainRows], cells: pa.Table, calls: int) -> InParts:
@@ -270,9 +408,9 @@ class CutDay:
         try:
             found = self._days.ask(of, grain, ask, impressions_by_cell(cells), pages_of, calls)
         except MovedError as moved:
-            self.calls += moved.calls
+            self._spend(moved.calls)
             raise
-        self.calls += found.calls
+        self._spend(found.calls)
         release_memory()
         return found
 

@@ -139,8 +139,13 @@ class _Series:
             return False
         record, known = self._records[day], self._known.get(day, {})
         is_cut = record.status is Status.FINAL and record.truncated and record.source != Source.BULK_EXPORT
-        return is_cut and any(
-            not _is_known(known.get(folder), record, of_folder) for folder, of_folder in self._final(day)
+        # Parts that a later sync asks for are compared with the property's own rows.
+        return (
+            is_cut
+            and not record.parts_left
+            and any(
+                not _is_known(known.get(folder), record, of_folder) for folder, of_folder in self._final(day)
+            )
         )
 
     def _final(self, day: date) -> list[tuple[str, DayRecord]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from gsc_pipeline.days import Window, month_of
+from gsc_pipeline.days import Window, month_of, pacific_today
 from gsc_pipeline.lake.lake import CommitGuard, Lake, RowSelection, Target, days_between, sql_text
 from gsc_pipeline.lake.schemas import (
     MORE_LEDGER,
@@ -41,6 +41,9 @@ class Source(StrEnum):
     API = "api"
     BULK_EXPORT = "bulk_export"
 
+
+MOST_ROWS_TO_GO_ON = 1_000_000
+"""With more rows in both tables, to ask for more parts of a day would take over 600 MB of memory."""
 
 UNSETTLED = (Status.FAILED, Status.PROVISIONAL, Status.WRITING)
 """Statuses of days that a sync up to yesterday checks again, however old they are."""
@@ -76,8 +79,9 @@ class DayRecord:
     `url_impressions` are sums of the URL table's rows, `anonymised_…` and `cut_…` of the site table's rows
     without a query: named, anonymised and cut together are the day's totals. `lacks_pages`: pages are missing
     in the URL table, because the API cut them off. A failed read changes neither the rows nor these fields,
-    the row counts and the read times. `source` is a `Source`; None where an earlier release wrote the record,
-    which read the API.
+    the row counts and the read times. `part_calls` are the calls for parts of cut answers on the Pacific day
+    of `last_read_at`; `parts_left`: some were not asked for. `source` is a `Source`; None where an earlier
+    release wrote the record, which read the API.
     """
 
     data_date: date
@@ -99,6 +103,8 @@ class DayRecord:
     cut_clicks: int | None = None
     cut_impressions: int | None = None
     lacks_pages: bool | None = None
+    part_calls: int | None = None
+    parts_left: bool | None = None
 
     def failed(self, reason: str, run_id: str) -> DayRecord:
         """The same record after a failed read. Only status, reason and run change."""
@@ -107,6 +113,17 @@ class DayRecord:
     def marked(self, mark: str, run_id: str) -> DayRecord:
         """The same record while a sync replaces the day's rows. `mark` identifies that replacement."""
         return replace(self, status=Status.WRITING, reason=mark, run_id=run_id)
+
+    def part_calls_on(self, day: date) -> int:
+        """The calls for parts of cut answers that were sent on a Pacific day."""
+        is_of_day = self.last_read_at is not None and pacific_today(self.last_read_at) == day
+        return (self.part_calls or 0) if is_of_day else 0
+
+    @property
+    def has_parts_left(self) -> bool:
+        """Whether a later sync may ask for more parts of the day."""
+        is_left = bool(self.parts_left) and self.status is Status.FINAL and not self.is_from_export
+        return is_left and self.site_rows + self.url_rows <= MOST_ROWS_TO_GO_ON
 
     @property
     def is_from_export(self) -> bool:
@@ -189,6 +206,11 @@ def records_of(
         where |= pc.field("data_date").isin(list(also))
     found = all_records(rows.filter(where))
     return {key: {record.data_date: record for record in records} for key, records in found.items()}
+
+
+def cut_records(rows: pa.Table) -> dict[LedgerKey, list[DayRecord]]:
+    """The records of the days whose cut answers were asked for in parts, or may be."""
+    return all_records(rows.filter((pc.field("part_calls") > 0) | pc.field("parts_left")))
 
 
 def all_records(rows: pa.Table) -> dict[LedgerKey, list[DayRecord]]:

@@ -31,6 +31,10 @@ class Outcome(StrEnum):
         return cls.COMPLETE if all(problem.is_refusal for problem in found) else cls.PARTIAL
 
 
+IMPORT = "imported"
+"""The outcome in `sync_runs` of an import of the bulk export. It verifies nothing, so it is no sync's."""
+
+
 def tally(complete: int, partial: int, failed: int) -> str:
     """How many workspaces ended with each outcome, in the words of every summary."""
     total = complete + partial + failed

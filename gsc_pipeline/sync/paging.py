@@ -30,6 +30,8 @@ class GrainRows:
     """The rows of one grain of a day, each key once. `repeats` counts the rows that appeared on two pages.
 
     `complete`: the filters of the answers that were not cut; the rows that they keep are all there are.
+    `has_earlier`: some rows are of earlier syncs. `cut` are the keys beside the query of which these left
+    rows cut; None if that is not known.
     """
 
     keys: tuple[str, ...]
@@ -37,11 +39,13 @@ class GrainRows:
     repeats: int
     complete: Sequence[PageFilters]
     api_calls: int
+    has_earlier: bool = False
+    cut: pa.Table | None = None
 
     @property
     def is_cut(self) -> bool:
         """Whether the API may have cut off rows that no answer has."""
-        return EVERYTHING[0] not in self.complete
+        return EVERYTHING[0] not in self.complete and (self.cut is None or self.cut.num_rows > 0)
 
 
 def read_grain(console: SearchConsole, site_url: str, request: DayRequest, cut_rows: int) -> GrainRows:

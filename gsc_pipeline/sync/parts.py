@@ -12,15 +12,18 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsc_pipeline.lake.encoding import encoded
 from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError
 from gsc_pipeline.search_console.requests import DAY_ROWS_CAP, PAGE_ROWS, PageFilters
 from gsc_pipeline.sync.paging import FULL_PAGE_SHARE, GrainRows, each_key_once
 from gsc_pipeline.sync.past_cap import (
     EVERYTHING,
+    FEW_VALUES,
     Cell,
     Pages,
     Part,
     after_first,
+    are_among,
     kept,
     singly,
     split,
@@ -30,7 +33,7 @@ from gsc_pipeline.sync.past_cap import (
 TRIAL_CALLS = 3
 """The most calls to find out whether filters see the rows past the cap. Three grains make nine in all."""
 
-_CALLS_OF_PART = DAY_ROWS_CAP // PAGE_ROWS + 1
+CALLS_OF_PART = DAY_ROWS_CAP // PAGE_ROWS + 1
 """The most calls for a part: an answer that is cut ends with a page without rows."""
 
 Ask = Callable[[PageFilters], "Future[GrainRows]"]
@@ -57,7 +60,7 @@ class InParts:
 
     `rows`, `clicks` and `impressions` are of the rows that it lacked before, `calls` those for its parts.
     `sees_every_row`: whether filters see the rows past the cap; None if that is not known. `error` is the
-    failure that ended it.
+    failure that ended it. `is_ended`: a failure or the number of calls ended it before all was asked for.
     """
 
     grain: GrainRows
@@ -67,6 +70,7 @@ class InParts:
     calls: int = 0
     sees_every_row: bool | None = None
     error: SearchConsoleError | None = None
+    is_ended: bool = False
 
 
 class _Queued(NamedTuple):
@@ -134,14 +138,16 @@ class _Reading:
         except MovedError as moved:
             moved.calls = self._calls
             raise
+        is_ended = bool(self._error or self._queue)
         for one in self._queue:
             self._leave(one)
-        rows, before = pa.concat_tables(self._rows), self._grain.rows
+        before = self._grain.rows
+        rows = pa.concat_tables(self._rows) if self._rows else before.slice(0, 0)
         gained = rows.num_rows - before.num_rows
-        if self._calls and not gained:
+        if self._calls and not gained and not self._is_trusted:
             # Without a row more no part is complete: the filters may see the cut rows alone.
-            sees = None if self._error or self._is_trusted else False
-            return InParts(self._grain, calls=self._calls, sees_every_row=sees, error=self._error)
+            sees = None if self._error else False
+            return InParts(self._grain, 0, 0, 0, self._calls, sees, self._error, is_ended)
         complete = EVERYTHING if self._is_whole else tuple(self._complete)
         return InParts(
             replace(self._grain, rows=rows, complete=complete),
@@ -149,15 +155,16 @@ class _Reading:
             _sum(rows["clicks"]) - _sum(before["clicks"]),
             _sum(rows["impressions"]) - _sum(before["impressions"]),
             calls=self._calls,
-            sees_every_row=not self._is_refused if self._calls else None,
+            sees_every_row=not self._is_refused if gained or self._is_refused else None,
             error=self._error,
+            is_ended=is_ended,
         )
 
     def _next(self) -> list[_Queued]:
         """The parts to ask for now. In a trial one at a time, and none that may take too many calls."""
         if self._error or self._is_refused or not self._queue:
             return []
-        number = min(self._at_once, (self._most_calls - self._calls) // _CALLS_OF_PART, len(self._queue))
+        number = min(self._at_once, (self._most_calls - self._calls) // CALLS_OF_PART, len(self._queue))
         if not self._sees_every_row:
             needed = _calls_if_known(self._queue[0].part)
             number = min(number, 1) if not self._calls or self._calls + needed <= TRIAL_CALLS else 0
@@ -197,7 +204,7 @@ class _Reading:
         if found is None:
             self._finish(part, is_complete=False)
             return
-        self._rows.append(found.others)
+        self._keep(found.others)
         self._is_whole &= found.is_whole
         first, *others = found.parts
         self._add(first, found.rest)
@@ -210,19 +217,28 @@ class _Reading:
         else:
             found = singly(rest)
             parts = found.parts
-            self._rows.append(found.others)
+            self._keep(found.others)
         for part in parts:
             self._add(part)
 
     def _add(self, part: Part, rest: Part | None = None) -> None:
         if part.is_over:
             raise MovedError
-        if not part.is_known:
-            heapq.heappush(self._queue, _Queued(-part.missing, next(self._order), part, rest))
-            return
-        self._finish(part, is_complete=True)
+        if not part.is_known and not self._was_complete(part):
+            if not self._grain.has_earlier or part.known.num_rows < self._cap:
+                heapq.heappush(self._queue, _Queued(-part.missing, next(self._order), part, rest))
+                return
+            # The answer would be cut again.
+            self._take_apart(part)
+        else:
+            self._finish(part, is_complete=True)
         if rest is not None:
             self._take_rest(rest, part)
+
+    def _was_complete(self, part: Part) -> bool:
+        """Whether earlier reads brought every row of the part."""
+        cut = self._grain.cut
+        return cut is not None and not pc.any(kept(cut, part.filters), min_count=0).as_py()
 
     def _refuse(self, queued: _Queued) -> None:
         """Go on without filters that leave values out, or not at all if the request had none."""
@@ -243,10 +259,28 @@ class _Reading:
                 self._finish(part, is_complete=False)
 
     def _finish(self, part: Part, *, is_complete: bool) -> None:
-        self._rows.append(part.known)
+        self._keep(part.known)
         self._is_whole &= is_complete
         if is_complete:
             self._complete.append(part.filters)
+
+    def _keep(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._rows.append(encoded(rows, FEW_VALUES) if "query" in rows.column_names else rows)
+
+
+def with_earlier(grain: GrainRows, rows: pa.Table, cut: pa.Table | None) -> GrainRows:
+    """A cut grain with the rows that earlier reads brought, and the keys of which they left rows cut.
+
+    Raises MovedError if the rows contradict those of the grain.
+    """
+    rows = rows.select(grain.rows.column_names).cast(grain.rows.schema)
+    is_known = are_among(rows, grain.rows, grain.keys)
+    united(rows.filter(is_known), grain)
+    more = rows.filter(pc.invert(is_known))
+    if not more.num_rows:
+        return replace(grain, cut=cut)
+    return replace(grain, rows=pa.concat_tables([grain.rows, more]), has_earlier=True, cut=cut)
 
 
 def united(known: pa.Table, answer: GrainRows) -> pa.Table:

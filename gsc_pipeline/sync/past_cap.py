@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsc_pipeline.lake.encoding import decoded_batches, decoded_schema
 from gsc_pipeline.search_console.requests import (
     EXPRESSION_CHARACTERS,
     CellFilter,
@@ -25,6 +26,9 @@ from gsc_pipeline.search_console.requests import (
 
 EVERYTHING: tuple[PageFilters, ...] = ((),)
 """The filters of a whole answer that was not cut: no filter keeps every cell."""
+
+FEW_VALUES = ("page", "url", "country", "device")
+"""Text columns whose values are few beside those of `query`."""
 
 MOST_SEGMENTS = 1_000
 """The most segments of paths that one split tells apart; the pages of the others stay together."""
@@ -136,22 +140,47 @@ def is_complete(cells: pa.Table, complete: Iterable[PageFilters]) -> pa.ChunkedA
     return mask
 
 
+def are_among(rows: pa.Table, others: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
+    """Whether each row has the keys of one of `others`."""
+    places = rows.select([*keys]).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    found = places.join(others.select([*keys]), keys=[*keys], join_type="left semi")["place"]
+    return pc.is_in(places["place"], found.combine_chunks())
+
+
 def impressions_by_cell(rows: pa.Table) -> dict[Cell, int]:
     """The impressions of each country and device."""
     keys = [name for name in ("country", "device") if name in rows.column_names]
-    sums = rows.group_by(keys).aggregate([("impressions", "sum")])
+    sums = sums_by(rows, keys, ["impressions"])
     devices = sums["device"].to_pylist() if "device" in keys else [None] * sums.num_rows
     cells = map(Cell, sums["country"].to_pylist(), devices)
-    return dict(zip(cells, sums["impressions_sum"].to_pylist(), strict=True))
+    return dict(zip(cells, sums["impressions"].to_pylist(), strict=True))
+
+
+def sums_by(rows: pa.Table, keys: Sequence[str], names: Sequence[str]) -> pa.Table:
+    """The sums of columns by keys, which may be encoded.
+
+    Each batch is summed before all are, as the keys of a large table would take as much memory as the table.
+    """
+    wanted = rows.select([*keys, *names])
+    parts = [_sums_by(pa.table(batch), keys, names) for batch in decoded_batches(wanted)]
+    if len(parts) <= 1:
+        return parts[0] if parts else decoded_schema(wanted.schema).empty_table()
+    return _sums_by(pa.concat_tables(parts), keys, names)
+
+
+def _sums_by(rows: pa.Table, keys: Sequence[str], names: Sequence[str]) -> pa.Table:
+    sums = rows.group_by(list(keys), use_threads=False).aggregate([(name, "sum") for name in names])
+    return sums.rename_columns([*keys, *names])
 
 
 def exceeds(rows: pa.Table, totals: pa.Table) -> bool:
     """Whether the rows of some key of the totals have more clicks or impressions than the total."""
     keys = [name for name in ("page", "country", "device") if name in totals.column_names]
     counts = ("clicks", "impressions")
-    sums = rows.group_by(keys).aggregate([(name, "sum") for name in counts])
-    both = sums.join(totals.select([*keys, *counts]), keys, join_type="inner")
-    over = [pc.any(pc.greater(both[f"{name}_sum"], both[name])).as_py() for name in counts]
+    both = sums_by(rows, keys, counts).join(
+        totals.select([*keys, *counts]), keys, join_type="inner", right_suffix="_in_all"
+    )
+    over = [pc.any(pc.greater(both[name], both[f"{name}_in_all"])).as_py() for name in counts]
     return any(over)
 
 
@@ -185,7 +214,9 @@ def after_first(rest: Part, first: Part, cap: int) -> Sequence[Part]:
     """
     parts = []
     countries = _by_value(rest, "country")
-    rows = {country: first.known.num_rows * _grown(n, first.impressions) for country, n in countries.items()}
+    # The first country may have anonymised queries alone.
+    of_first = max(first.known.num_rows, 1)
+    rows = {country: of_first * _grown(n, first.impressions) for country, n in countries.items()}
     low = sum(rows.values()) / (_MORE * max(rest.known.num_rows, 1))
     rows = {country: number / min(low, 1) for country, number in rows.items()}
     for country in list(countries)[:-1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,6 +12,7 @@ from datetime import date, datetime
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
+from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
@@ -28,6 +30,7 @@ from gsc_pipeline.sync.confirm import unconfirmed
 from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried, write_tried
 from gsc_pipeline.sync.damage import RESTORE, DamagedDay, had_queries
 from gsc_pipeline.sync.decide import Decision, Verdict, decide, settled
+from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, Status
@@ -37,9 +40,17 @@ from gsc_pipeline.sync.report import DayResult, OnProgress, Progress, SyncedDay
 from gsc_pipeline.sync.revisions import find_revisions, write_revisions
 from gsc_pipeline.workspaces.registry import Workspace
 
+log = logging.getLogger(__name__)
+
 STANDING_DAYS = 14
 """If a property cannot be read at all, days without a record are recorded as failed only if they are among
 this many last days of the window."""
+
+MOST_DAYS_WITH_PARTS_LEFT = 10
+"""The most days before the window of which a sync asks for more parts."""
+
+MORE_PARTS = "more parts of what the API cut off"
+"""The reason of a day of which a later sync asked for more parts."""
 
 BACKFILL_DAYS = 31
 """In a longer window, each day is committed before the next day is read. A sync that is killed then loses at
@@ -86,7 +97,7 @@ class SyncContext:
 class PropertySync:
     """The sync of one property and search type; `days` and `problems` are its results.
 
-    The days in `damage` count as failed.
+    The days in `damage` count as failed. `cut` are records of days that were asked for in parts, or may be.
     """
 
     def __init__(
@@ -96,6 +107,7 @@ class PropertySync:
         search_type: SearchType,
         records: Mapping[date, DayRecord],
         damage: Mapping[date, DamagedDay],
+        cut: Sequence[DayRecord] = (),
     ) -> None:
         self.site_url = site_url
         self.search_type = search_type_in_tables(search_type)
@@ -107,16 +119,22 @@ class PropertySync:
         self._batch = Batch(
             context.lake, context.workspace.id, site_url, self.search_type, context.run_id, dict(records)
         )
-        self._days = _days_in_question(context, self._records, damage)
+        today = pacific_today(context.now)
         self._synced: dict[date, SyncedDay] = {}
         self._smaller: list[Decision] = []
         """Days from the bulk export of which the API gave less."""
         self._cut_days = CutDays(
             context.options.past_cap,
             lambda: read_tried(context.lake, TriedRows(context.workspace.id, site_url, self.search_type)),
+            of=(site_url, self.search_type),
             now=context.now,
             at_once=context.options.concurrency,
+            spent=sum(one.part_calls_on(today) for one in cut),
         )
+        older = self._older_with_parts_left(cut)
+        self._records |= older
+        self._batch.known |= older
+        self._days = sorted({*_days_in_question(context, self._records, damage), *older})
 
     @property
     def days(self) -> list[SyncedDay]:
@@ -144,7 +162,17 @@ class PropertySync:
             if decision.verdict is not Verdict.READ:
                 self._apply(decision)
         self._report_lost(decisions)
-        self._read([one for one in decisions if one.verdict is Verdict.READ], executor)
+        reader = DayReader(
+            self._context.console,
+            self._context.workspace.id,
+            self.site_url,
+            self._asked_type,
+            executor=executor,
+            device=self._context.device,
+            cut_days=self._cut_days,
+        )
+        self._read([one for one in decisions if one.verdict is Verdict.READ], reader)
+        self._go_on([one for one in decisions if one.verdict is Verdict.UNCHANGED], reader)
         if self._smaller:
             self._add_disagreement(self._smaller, "the API gives fewer rows or impressions")
         self._commit()
@@ -262,19 +290,10 @@ class PropertySync:
         days = tuple(sorted(one.day for one in decisions))
         self.problems.append(Problem(cause, self.site_url, self.search_type, days, next_step=step))
 
-    def _read(self, decisions: Sequence[Decision], executor: ThreadPoolExecutor) -> None:
+    def _read(self, decisions: Sequence[Decision], reader: DayReader) -> None:
         context = self._context
         is_backfill = len(context.window) > BACKFILL_DAYS
         commit_rows = 1 if is_backfill else context.options.commit_rows
-        reader = DayReader(
-            context.console,
-            context.workspace.id,
-            self.site_url,
-            self._asked_type,
-            executor=executor,
-            device=context.device,
-            cut_days=self._cut_days,
-        )
         wanted = [(one.day, one.totals, one.status is Status.FINAL) for one in decisions]
         ahead = 1 if is_backfill else context.options.concurrency
         failed_in_a_row = 0
@@ -293,11 +312,63 @@ class PropertySync:
                 else:
                     failed_in_a_row = 0
                     self._take(decision, read)
-                    if isinstance(read.ended_by, STOPS_WORKSPACE):
-                        self._give_up(decisions[i + 1 :], read.ended_by)
+                    ended_by = read.ended_by
+                    # The rows are in the batch, which frees those of one table before it writes the other.
+                    del read, pending
+                    if isinstance(ended_by, STOPS_WORKSPACE):
+                        self._give_up(decisions[i + 1 :], ended_by)
                 if self._batch.rows >= commit_rows:
                     self._commit()
         self._report_progress(len(decisions), len(decisions))
+
+    def _older_with_parts_left(self, cut: Sequence[DayRecord]) -> dict[date, DayRecord]:
+        """Days before the window to ask for more parts of, the newest, if there are calls left for them."""
+        context = self._context
+        days = [one for one in cut if one.has_parts_left and one.data_date < context.window.start]
+        if not days or not _is_up_to_yesterday(context) or not self._cut_days.may_go_on:
+            return {}
+        newest = sorted(days, key=lambda one: one.data_date)[-MOST_DAYS_WITH_PARTS_LEFT:]
+        return {one.data_date: one for one in newest}
+
+    def _go_on(self, decisions: Sequence[Decision], reader: DayReader) -> None:
+        """Ask for more parts of unchanged days that earlier syncs left cut, the newest first."""
+        for decision in decisions:
+            before = self._records[decision.day]
+            if not before.has_parts_left or decision.day in self._damage:
+                continue
+            if not self._cut_days.may_go_on:
+                return
+            target = Target(self._context.workspace.id, self.site_url, self.search_type, (decision.day,))
+            try:
+                read = reader.start(
+                    decision.day,
+                    decision.totals,
+                    self._had_queries,
+                    is_final=True,
+                    earlier=EarlierRows(self._context.lake, target),
+                ).result()
+            except (SearchConsoleError, DamagedError) as error:
+                # The day stays as it is.
+                log.warning(
+                    "%s (%s) %s: no more parts: %s", self.site_url, self.search_type, decision.day, error
+                )
+                if isinstance(error, STOPS_WORKSPACE):
+                    self._give_up([], error)
+                return
+            self._take_more(decision, read)
+            ended_by = read.ended_by
+            del read
+            self._commit()
+            if isinstance(ended_by, STOPS_WORKSPACE):
+                self._give_up([], ended_by)
+
+    def _take_more(self, decision: Decision, read: DayRead) -> None:
+        """Take a day after more of its parts were asked for, or record that nothing could be asked for."""
+        if read.part_calls:
+            self._take(replace(decision, reason=MORE_PARTS), read)
+            return
+        left = read.ended_by is not None
+        self._batch.records[decision.day] = replace(self._records[decision.day], parts_left=left)
 
     def _had_queries(self, day: date) -> bool:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))
@@ -389,13 +460,17 @@ def _days_in_question(
     so that no day stays provisional after it has left the window.
     """
     days = {*context.window, *damage}
-    if context.window.end == pacific_today(context.now):
+    if _is_up_to_yesterday(context):
         days |= {
             day
             for day, record in records.items()
             if day < context.window.start and record.status in UNSETTLED
         }
     return sorted(days)
+
+
+def _is_up_to_yesterday(context: SyncContext) -> bool:
+    return context.window.end == pacific_today(context.now)
 
 
 def _is_smaller(read: DayRead, record: DayRecord) -> bool:

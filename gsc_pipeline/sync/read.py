@@ -13,7 +13,8 @@ from datetime import date, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gsc_pipeline.days import Window
+from gsc_pipeline.days import Window, pacific_today
+from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
@@ -31,7 +32,7 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
-from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, release_memory
+from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, Earlier
 from gsc_pipeline.sync.decide import Probe
 from gsc_pipeline.sync.grains import DayOf, site_rows, sums_without_a_query, url_rows
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
@@ -49,7 +50,8 @@ class DayRead:
     `lacks_pages` is true if the API cut off pages that no other answer has.
     `adds_up` is false if the grains still contradict each other or the probe after a second read.
     `lost_queries` is true if a grain with queries was empty twice although earlier reads found queries.
-    `ended_by` is the failure after which no more parts of cut grains were asked for.
+    `ended_by` is the failure after which no more parts of cut grains were asked for, `part_calls` are the
+    calls for parts, and `parts_left` is true if a later sync may ask for more.
     """
 
     day: date
@@ -62,10 +64,19 @@ class DayRead:
     lost_queries: bool = False
     source: Source = Source.API
     ended_by: SearchConsoleError | None = None
+    part_calls: int = 0
+    parts_left: bool = False
 
     def rows_of(self, table: TableSpec) -> pa.Table:
         """The day's rows in one of the two tables."""
         return self.site_rows if table is SITE_IMPRESSION else self.url_rows
+
+    def without_rows_of(self, table: TableSpec) -> DayRead:
+        """The same without the rows in one of the two tables."""
+        none = table.schema.empty_table()
+        if table is SITE_IMPRESSION:
+            return replace(self, site_rows=none)
+        return replace(self, url_rows=none)
 
     @property
     def truncated(self) -> bool:
@@ -100,6 +111,8 @@ class DayRead:
             **sums_without_a_query(self.site_rows),
             lacks_pages=self.lacks_pages,
             source=self.source,
+            part_calls=self.part_calls + (before.part_calls_on(pacific_today(now)) if before else 0),
+            parts_left=self.parts_left,
         )
 
 
@@ -171,15 +184,17 @@ class DayReader:
         had_queries: HadQueries = lambda day: False,
         *,
         is_final: bool = False,
+        earlier: Earlier | None = None,
     ) -> PendingDay:
         """Start to read a day. `expected` are the day's totals in the probe.
 
         `had_queries` returns whether an earlier read of a day found rows with a query. It is called only if
-        a grain with queries is empty in this read. Cut grains of a final day are completed.
+        a grain with queries is empty in this read. Cut grains of a final day are completed;
+        `earlier` are the rows that earlier reads brought of such a day.
         """
         cut_day = None
         if self._cut_days and is_final:
-            cut_day = self._cut_days.start(day, self._search_type, self._submit)
+            cut_day = self._cut_days.start(day, self._search_type, self._submit, earlier)
         return PendingDay(self, day, expected, had_queries, cut_day, self.submit(day), time.monotonic())
 
     def start_all(
@@ -236,8 +251,13 @@ class DayReader:
         totals, page_totals, *queries = grains
         if queries:
             property_queries, page_queries = queries
-            site = site_rows(of, totals.rows, property_queries.rows, property_queries.complete)
-            url = url_rows(of, page_totals.rows, page_queries.rows, page_queries.complete)
+            site, url = (
+                rows_of(of, whole.rows, named.rows, named.complete, named.cut)
+                for rows_of, whole, named in (
+                    (site_rows, totals, property_queries),
+                    (url_rows, page_totals, page_queries),
+                )
+            )
         else:
             site, url = site_rows(of, totals.rows, None), url_rows(of, page_totals.rows, None)
         return DayRead(
@@ -296,9 +316,18 @@ class PendingDay:
         read = replace(read, adds_up=adds_up, lost_queries=lost_queries)
         if self.cut_day is None:
             return read
+        self.cut_day.end_without_progress(
+            [rows.filter(rows["is_truncated"]) for rows in (read.site_rows, read.url_rows)]
+        )
         if self.cut_day.calls:
             release_memory()
-        return replace(read, api_calls=calls + self.cut_day.calls, ended_by=self.cut_day.error)
+        return replace(
+            read,
+            api_calls=calls + self.cut_day.calls,
+            ended_by=self.cut_day.error,
+            part_calls=self.cut_day.calls,
+            parts_left=self.cut_day.parts_left,
+        )
 
     def _completed(self, grains: list[GrainRows]) -> list[GrainRows] | None:
         """The grains with the rows that parts brought of what the API cut off; None if the day moved."""

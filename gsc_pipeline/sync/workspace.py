@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import date
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -24,7 +25,7 @@ from gsc_pipeline.sync.damage import RESTORE, DamagedDays, find_damage
 from gsc_pipeline.sync.failures import record_standing
 from gsc_pipeline.sync.folder_days import complete_from_folders
 from gsc_pipeline.sync.grains import search_type_in_tables
-from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_rows, records_of
+from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, cut_records, read_rows, records_of
 from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
 from gsc_pipeline.sync.property import (
     STOPS_WORKSPACE,
@@ -103,6 +104,7 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
         rows = read_rows(context.lake, context.workspace.id)
         damages = _find_damage(context, rows)
         ledger = records_of(rows, context.window, damages.all_days)
+        cut = cut_records(rows)
     except DamagedError as error:
         return [], [Problem(str(error))]
     problems = [Problem(str(error)) for error in damages.unreadable]
@@ -113,7 +115,7 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
         _fail_unverified(known, error)
         return known, [*problems, Problem.of(error)]
     problems += lost
-    parts = _parts(context, site_urls, ledger, damages)
+    parts = _parts(context, site_urls, ledger, damages, cut)
     problems += _damage_elsewhere(damages, parts)
     if not site_urls:
         return [], [*problems, NO_PROPERTY]
@@ -193,6 +195,7 @@ def _parts(
     site_urls: Sequence[str],
     ledger: Mapping[LedgerKey, Mapping[date, DayRecord]],
     damages: DamagedDays,
+    cut: Mapping[LedgerKey, Sequence[DayRecord]] = MappingProxyType({}),
 ) -> list[PropertySync]:
     keys = [
         (site_url, kind, (site_url, search_type_in_tables(kind)))
@@ -200,7 +203,9 @@ def _parts(
         for kind in context.workspace.search_types
     ]
     return [
-        PropertySync(context, site_url, kind, ledger.get(key, {}), damages.days.get(key, {}))
+        PropertySync(
+            context, site_url, kind, ledger.get(key, {}), damages.days.get(key, {}), cut.get(key, ())
+        )
         for site_url, kind, key in keys
     ]
 

@@ -10,7 +10,10 @@ import dagster as dg
 
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.defs.sensors import report_syncs_sensor
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS, URL_IMPRESSION
+from gsc_pipeline.monitoring.status import workspace_state
+from gsc_pipeline.sync.bulk_export.merge import ImportOptions, import_export
+from gsc_pipeline_tests.bulk_exports import write_export
 from gsc_pipeline_tests.defs.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.replies import FORBIDDEN, UNAVAILABLE, all_queries, queries_of
 
@@ -70,6 +73,21 @@ def test_a_sync_by_hand_is_reported_once_with_its_numbers_and_the_check(orchestr
         assert numbers["status"] == record.status.value
     assert orchestra.materialized(URL_IMPRESSION.name).keys() == found.keys()
     assert orchestra.check().passed
+
+
+def test_an_import_is_reported_and_is_no_sync_of_the_workspace(orchestra: Orchestra) -> None:
+    world, daemon = orchestra.world, Daemon(orchestra)
+    assert daemon.evaluate() == []
+    days = [world.today - 4 * ONE_DAY, world.today - 3 * ONE_DAY]
+    folder = write_export(world.folder / "export", world.simulator.properties[:1], days)
+    options, workspace = ImportOptions(), world.workspace()
+    import_export([str(folder)], workspace, world.lake, options=options, now=world.now, run_id="import")
+    assert daemon.evaluate() == [f"{day}|acme" for day in days]
+    state = workspace_state(workspace, world.lake)
+    assert (state.last_sync, state.last_good_sync, state.incomplete_in_a_row) == (None, None, 0)
+    assert state.final == len(days)
+    (row,) = world.lake.read(SYNC_RUNS).to_pylist()
+    assert (row["outcome"], row["days_read"], row["calls"], row["problems"]) == ("imported", 2, 0, [])
 
 
 def test_an_idle_sync_by_hand_adds_no_event(orchestra: Orchestra) -> None:

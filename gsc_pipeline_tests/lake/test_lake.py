@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gsc_pipeline.lake.encoding import BATCH_ROWS
 from gsc_pipeline.lake.lake import Lake, LakeError, Target, days_between
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TABLES, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
@@ -65,6 +66,19 @@ def test_a_replacement_replaces_only_its_days(lake: Lake) -> None:
         ("acme", "https://a/", DAYS[0]): 15,
         ("globex", "sc-domain:acme.com", DAYS[0]): 21,
     }
+
+
+def test_encoded_columns_are_written_as_text_in_batches_of_any_number(lake: Lake) -> None:
+    encoded = rows(DAYS[0], 1)
+    assert pa.types.is_dictionary(encoded.schema.field("country").type)
+    each = pa.array([0, 1, 2] * BATCH_ROWS)
+    many = pa.concat_tables([encoded.take(each), rows(DAYS[1], 2).take(each)])
+    lake.replace(SITE_IMPRESSION, target(*DAYS[:2]), many)
+    held = lake.read(SITE_IMPRESSION)
+    assert held.schema.equals(SITE_IMPRESSION.schema)
+    assert held.group_by(["data_date", "query", "country"]).aggregate([]).num_rows == 2 * 3
+    assert held.num_rows == many.num_rows
+    assert {row["country"] for row in held.slice(0, 9).to_pylist()} == {"usa"}
 
 
 def test_replacing_is_idempotent(lake: Lake) -> None:

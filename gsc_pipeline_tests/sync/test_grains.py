@@ -8,6 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gsc_pipeline.lake.encoding import decoded_schema
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.requests import CellFilter, PageFilter
 from gsc_pipeline.search_console.search_types import FeedType, QueryType
@@ -104,11 +105,12 @@ def test_a_query_without_its_total_is_kept() -> None:
 def test_rows_have_exactly_the_columns_and_types_of_their_tables() -> None:
     totals = rows(SITE, ("usa", "MOBILE", 10, 100, 5.0))
     queries = rows(("query", *SITE), ("shoes", "usa", "MOBILE", 4, 30, 2.0))
-    assert site_rows(DAY, totals, queries).schema.equals(SITE_IMPRESSION.schema)
+    table = site_rows(DAY, totals, queries)
+    assert decoded_schema(table.schema).equals(SITE_IMPRESSION.schema)
     pages = rows(("page", *SITE), ("https://acme.com/", "usa", "MOBILE", 10, 100, 5.0))
     page_queries = rows(("page", "query", *SITE), ("https://acme.com/", "shoes", "usa", "MOBILE", 4, 30, 2.0))
     table = url_rows(DAY, pages, page_queries)
-    assert table.schema.equals(URL_IMPRESSION.schema)
+    assert decoded_schema(table.schema).equals(URL_IMPRESSION.schema)
     row = table.to_pylist()[0]
     assert (row["search_type"], row["month"], row["data_date"]) == ("WEB", "2026-11", DAY.day)
     assert row["is_anonymized_discover"] is False

@@ -6,16 +6,23 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
+from gsc_pipeline.lake.encoding import decoded
+from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.errors import CircuitOpenError, IllegalRequestError, LoadQuotaError
 from gsc_pipeline.search_console.requests import CutRequest
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.sync.cut_days import CutDays, CutGrain, PastCapOptions, Tried
+from gsc_pipeline.sync.cut_days import CutDays, CutGrain, Earlier, PastCapOptions, Tried
+from gsc_pipeline.sync.earlier import EarlierRows
+from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice
 from gsc_pipeline_tests.sync.capped import CappedConsole, Fact, changed, totals_of
 
@@ -24,11 +31,16 @@ NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 SITE = "https://acme.com"
 
 
-def cut_days(cap: int, calls: int = 1_000, known: dict[CutGrain, Tried] | None = None) -> CutDays:
+def cut_days(cap: int, calls: int = 1_000, known: dict[str, Tried] | None = None) -> CutDays:
     return CutDays(PastCapOptions(calls, cap), lambda: known or {}, now=NOW, at_once=2)
 
 
-def read(console: CappedConsole, days: CutDays, facts: list[Fact] | None = None) -> DayRead:
+def read(
+    console: CappedConsole,
+    days: CutDays,
+    facts: list[Fact] | None = None,
+    earlier: Earlier | None = None,
+) -> DayRead:
     """A final day whose probe shows the totals of `facts`, by default the console's."""
     with ThreadPoolExecutor(2) as executor:
         reader = DayReader(
@@ -40,7 +52,8 @@ def read(console: CappedConsole, days: CutDays, facts: list[Fact] | None = None)
             device=OptionalDevice(),
             cut_days=days,
         )
-        return reader.start(DAY, totals_of(facts or console.facts), is_final=True).result()
+        totals = totals_of(facts or console.facts)
+        return reader.start(DAY, totals, is_final=True, earlier=earlier).result()
 
 
 def sums(rows: pa.Table, *keys: str) -> dict[tuple[object, ...], tuple[int, int]]:
@@ -298,6 +311,97 @@ def test_totals_and_cells_are_exact_in_any_world(facts: list[Fact], cap: int, se
         assert_whole(found, facts)
 
 
+def held_in(lake: Lake, found: DayRead) -> Earlier:
+    """Write a day into the lake, and return what reads it for the next try."""
+    target = Target("acme", "sc-domain:acme.com", "WEB", (DAY,))
+    lake.replace(SITE_IMPRESSION, target, found.site_rows)
+    lake.replace(URL_IMPRESSION, target, found.url_rows)
+    return EarlierRows(lake, target)
+
+
+def cut_keys(found: DayRead) -> set[tuple[object, ...]]:
+    return {
+        tuple(row[name] for name in URL_KEYS if name in row)
+        for rows in (found.site_rows, found.url_rows)
+        for row in rows.to_pylist()
+        if row["is_truncated"]
+    }
+
+
+@pytest.mark.parametrize("calls", [12, 30])
+def test_later_tries_go_on_until_nothing_is_left(tmp_path: Path, calls: int) -> None:
+    facts, lake = zipf_facts(), Lake(str(tmp_path))
+    whole = read(CappedConsole(facts=facts, cap=25), cut_days(25))
+    assert not whole.parts_left
+    console = CappedConsole(facts=facts, cap=25)
+    found = read(console, cut_days(25, calls))
+    tries = 1
+    while found.parts_left:
+        before, asked = found, len(console.asked)
+        found = read(console, cut_days(25, calls), earlier=held_in(lake, found))
+        assert len(console.asked) - asked - 4 == found.part_calls <= calls
+        assert_exact(found, facts)
+        assert found.site_rows.num_rows >= before.site_rows.num_rows
+        assert found.url_rows.num_rows >= before.url_rows.num_rows
+        tries += 1
+        assert tries < 40
+    assert tries > 2
+    assert cut_keys(found) <= cut_keys(whole)
+    assert found.site_rows.num_rows == whole.site_rows.num_rows
+    assert found.url_rows.num_rows == whole.url_rows.num_rows
+
+
+class HeldDay(Lake):
+    """Has the rows of one day in memory."""
+
+    def __init__(self, found: DayRead) -> None:
+        super().__init__("unused")
+        self._rows = {SITE_IMPRESSION: found.site_rows, URL_IMPRESSION: found.url_rows}
+
+    @override
+    def read(self, table, *, columns=None, where=None, workspace=None, months=None):  # type: ignore[no-untyped-def]
+        return decoded(self._rows[table]).filter(where).select(columns)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    facts=_facts,
+    cap=st.integers(3, 30),
+    see=st.sampled_from(["every_row", "cut_rows"]),
+    budgets=st.lists(st.integers(16, 40), min_size=1, max_size=6),
+)
+def test_going_on_is_exact_and_ends_in_any_world(
+    facts: list[Fact], cap: int, see: str, budgets: list[int]
+) -> None:
+    console = CappedConsole(facts=facts, cap=cap, filters_see=see)  # type: ignore[arg-type]
+    days = cut_days(cap, budgets[0])
+    found, known = read(console, days), {one.grain: one for one in days.take_news()}
+    for number in range(1, 150):
+        days = cut_days(cap, budgets[number % len(budgets)], known)
+        if not found.parts_left or not days.may_go_on:
+            break
+        before = found
+        target = Target("acme", "sc-domain:acme.com", "WEB", (DAY,))
+        found = read(console, days, earlier=EarlierRows(HeldDay(before), target))
+        known |= {one.grain: one for one in days.take_news()}
+        assert found.adds_up
+        assert found.part_calls <= budgets[number % len(budgets)]
+        assert_exact(found, facts)
+        assert found.site_rows.num_rows >= before.site_rows.num_rows
+    else:
+        raise AssertionError("it does not end")
+    if not found.truncated:
+        assert_whole(found, facts)
+
+
+def test_rows_of_an_earlier_try_that_contradict_the_answers_are_left_out(tmp_path: Path) -> None:
+    facts = zipf_facts()
+    earlier = held_in(Lake(str(tmp_path)), read(CappedConsole(facts=facts, cap=64), cut_days(64, 30)))
+    after = [changed(facts[0], 5), *facts[1:]]
+    found = read(CappedConsole(facts=after, cap=64), cut_days(64), earlier=earlier)
+    assert_whole(found, after)
+
+
 @settings(max_examples=100, deadline=None)
 @given(facts=_facts, cap=st.integers(3, 30), at=st.integers(1, 40), which=st.integers(0, 119))
 def test_a_day_that_moves_at_any_call_never_gets_wrong_totals(
@@ -317,3 +421,20 @@ def test_a_day_that_moves_at_any_call_never_gets_wrong_totals(
         clicks, impressions = totals_of(facts).clicks, totals_of(facts).impressions
         assert sum(found.site_rows["impressions"].to_pylist()) == impressions
         assert sum(found.site_rows["clicks"].to_pylist()) == clicks
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (DayRecord(DAY, Status.FINAL, parts_left=True, site_rows=400_000, url_rows=600_000), True),
+        (DayRecord(DAY, Status.FINAL, parts_left=True, site_rows=400_000, url_rows=600_001), False),
+        (DayRecord(DAY, Status.PROVISIONAL, parts_left=True), False),
+        (DayRecord(DAY, Status.FINAL, parts_left=True, source="bulk_export"), False),
+        (DayRecord(DAY, Status.FINAL, parts_left=False), False),
+        (DayRecord(DAY, Status.FINAL), False),
+    ],
+)
+def test_only_final_days_of_the_api_that_fit_into_memory_are_gone_on_with(
+    record: DayRecord, expected: bool
+) -> None:
+    assert record.has_parts_left is expected

@@ -9,6 +9,7 @@ import pytest
 
 from gsc_pipeline.cli.display import print_status
 from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.lake.lake import Target
 from gsc_pipeline.lake.schemas import PAST_CAP, SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION
 from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.simulator import (
@@ -22,6 +23,8 @@ from gsc_pipeline.simulator import (
 )
 from gsc_pipeline.sync.cut_days import PastCapOptions
 from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.repair import repair
+from gsc_pipeline.sync.verify import verify
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World, contents
 
@@ -121,6 +124,95 @@ def test_a_load_quota_ends_it_and_the_days_are_kept_as_they_were_read(tmp_path: 
         assert all(row["truncated"] for row in ledger)
         assert any(row["cut_impressions"] > 0 for row in ledger)
         assert_totals(world)
+
+
+def part_calls(world: World) -> list[int]:
+    rows = world.lake.read(SYNC_LEDGER).sort_by("data_date").to_pylist()
+    return [row["part_calls"] for row in rows]
+
+
+def test_a_day_that_a_quota_left_cut_is_completed_by_the_next_sync(tmp_path: Path) -> None:
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
+        asked = []
+
+        def refuse(call: Call) -> Reply | None:
+            asked.append(call)
+            return LOAD_QUOTA if len(asked) > 12 else None
+
+        world.faults.append(lambda call: refuse(call) if asks(call) else None)
+        workspace, window = world.workspace(), final_days(world, 1)
+        assert not world.sync(workspace, window, OPTIONS).problems
+        (row,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert (row["truncated"], row["parts_left"]) == (True, True)
+        before = row["part_calls"]
+        still = world.sync(workspace, window, OPTIONS)
+        assert not still.problems
+        world.faults.clear()
+        assert not world.sync(workspace, window, OPTIONS).problems
+        (row,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert (row["truncated"], row["parts_left"]) == (False, False)
+        assert row["part_calls"] > before
+        assert_lake_is_true(world, list(window))
+        assert_totals(world)
+        assert world.sync(workspace, window, OPTIONS).usage.calls == 1
+
+
+def test_all_syncs_of_a_day_share_the_calls_and_a_later_day_goes_on(tmp_path: Path) -> None:
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
+        workspace, window = world.workspace(), final_days(world)
+        few = SyncOptions(past_cap=PastCapOptions(calls=20, cut_rows=CAP))
+        world.sync(workspace, window, few)
+        assert 0 < sum(part_calls(world)) <= 20
+        for _ in range(2):
+            world.sync(workspace, window, few)
+        assert sum(part_calls(world)) <= 20
+        ledger = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert any(row["parts_left"] for row in ledger)
+        world.now += ONE_DAY
+        # The days are no longer in the window.
+        yesterday = Window(world.today - ONE_DAY, world.today)
+        world.sync(workspace, yesterday, few)
+        assert sum(part_calls(world)) <= 2 * 20
+        world.sync(workspace, yesterday, OPTIONS)
+        rows = world.lake.read(SYNC_LEDGER, where=pc.field("data_date") < window.end).to_pylist()
+        assert not any(row["parts_left"] or row["truncated"] for row in rows)
+        assert_lake_is_true(world, list(window))
+        assert_totals(world)
+
+
+def test_days_whose_filters_see_the_cut_rows_are_not_read_again(tmp_path: Path) -> None:
+    with World.serving(tmp_path, [small("cut_rows")], most_rows_a_day=CAP) as world:
+        workspace, window = world.workspace(), final_days(world)
+        world.sync(workspace, window, OPTIONS)
+        assert all(row["parts_left"] for row in world.lake.read(SYNC_LEDGER).to_pylist())
+        for days in (1, 28):
+            world.now += days * ONE_DAY
+            assert world.sync(workspace, window, OPTIONS).usage.calls == 1
+
+
+def test_the_rebuilt_record_of_a_cut_day_is_truncated(tmp_path: Path) -> None:
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
+        window = final_days(world, 1)
+        world.sync(world.workspace(), window, OFF)
+        (before,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        target = Target("acme", "sc-domain:acme.com", "WEB", tuple(window))
+        world.lake.replace(SYNC_LEDGER, target, SYNC_LEDGER.schema.empty_table())
+        found = verify(world.lake)
+        assert repair(world.lake, found, lambda ids: None, now=world.now, run_id="repair").left.is_good
+        (rebuilt,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert (before["truncated"], rebuilt["truncated"]) == (True, True)
+        assert rebuilt["cut_impressions"] == before["cut_impressions"] > 0
+
+
+def test_status_names_what_parts_brought_in_the_documented_order(tmp_path: Path) -> None:
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
+        workspace = world.workspace()
+        world.sync(workspace, final_days(world, 1), OPTIONS)
+        (first, *_) = workspace_state(workspace, world.lake).as_json()["past_cap"]
+        assert list(first) == [
+            "site_url", "search_type", "grain", "data_date", "tried_at", "sees_every_row", "rows", "clicks",
+            "impressions", "calls", "is_complete",
+        ]  # fmt: skip
 
 
 def test_an_unusable_credential_stops_the_workspace_after_the_day_was_kept(tmp_path: Path) -> None:

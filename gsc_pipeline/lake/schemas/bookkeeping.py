@@ -101,6 +101,19 @@ SYNC_LEDGER = TableSpec(
                 "by release 0.2.0 or earlier",
                 nullable=True,
             ),
+            column(
+                "part_calls",
+                COUNT,
+                "API calls for parts of its cut answers, on the Pacific day of last_read_at; null if read by "
+                "release 0.2.0 or earlier",
+                nullable=True,
+            ),
+            column(
+                "parts_left",
+                FLAG,
+                "Whether parts were not asked for, which a later sync may do; null as above",
+                nullable=True,
+            ),
         ]
     ),
     partition_by=("workspace",),
@@ -154,7 +167,8 @@ SYNC_RUNS = TableSpec(
             column(
                 "outcome",
                 TEXT,
-                "complete, partial or failed; release 0.1.0 wrote success and failure",
+                "complete, partial or failed, imported for an import of the bulk export; release 0.1.0 wrote "
+                "success and failure",
             ),
             column("first_day", DAY, "The first day of the window"),
             column("last_day", DAY, "The last day of the window"),

@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window, month_of
+from gsc_pipeline.lake.encoding import decoded, encoded
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, SearchType
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
 from gsc_pipeline.sync.bulk_export.files import ExportFile, ExportTable, Part
-from gsc_pipeline.sync.grains import search_type_in_tables, table_of
+from gsc_pipeline.sync.grains import encoded_table_of, search_type_in_tables
 from gsc_pipeline.sync.ledger import DayTotals, LedgerKey
+from gsc_pipeline.sync.past_cap import FEW_VALUES
 
 NAMESPACES = {ExportTable.SITE: "SEARCHDATA_SITE_IMPRESSION", ExportTable.URL: "SEARCHDATA_URL_IMPRESSION"}
 """The tables' names in ExportLog."""
@@ -358,7 +360,7 @@ class ExportRows:
             values["is_anonymized_discover"] = pc.fill_null(rows["is_anonymized_discover"], False)
         for name, column in values.items():
             rows = rows.set_column(rows.column_names.index(name), name, column)
-        return rows
+        return encoded(rows, FEW_VALUES)
 
     def _as_table(self, table: ExportTable, day: date, rows: pa.Table) -> pa.Table:
         columns: dict[str, object] = {
@@ -374,7 +376,7 @@ class ExportRows:
         if isinstance(_BY_NAME[self.search_type], FeedType):
             columns[_POSITION[table]] = None
         spec = SITE_IMPRESSION if table is ExportTable.SITE else URL_IMPRESSION
-        return table_of(spec, columns, rows.num_rows)
+        return encoded_table_of(spec, columns, rows.num_rows)
 
 
 def _each_key_once(batches: list[pa.Table], keys: Sequence[str], sums: Sequence[str]) -> pa.Table:
@@ -392,7 +394,7 @@ def _each_key_once(batches: list[pa.Table], keys: Sequence[str], sums: Sequence[
         first += rows.num_rows
         once.append(rows.filter(pc.invert(is_repeated)))
         more.append(rows.filter(is_repeated))
-    grouped = pa.concat_tables(more).group_by(list(keys), use_threads=False)
+    grouped = decoded(pa.concat_tables(more)).group_by(list(keys), use_threads=False)
     summed = grouped.aggregate([(name, "sum") for name in sums])
     summed = summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
     return pa.concat_tables([*once, summed.select(once[0].column_names).cast(once[0].schema)])

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from gsc_pipeline.days import Window, pacific_today
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import SYNC_LEDGER
+from gsc_pipeline.search_console.client import Usage
 from gsc_pipeline.sync.bulk_export.days import ExportDay, ExportRows, read_export
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
 from gsc_pipeline.sync.bulk_export.files import find_parts
@@ -21,8 +22,10 @@ from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.decide import IMPORTED
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, LedgerKey, Source, Status, read_records
+from gsc_pipeline.sync.outcome import IMPORT
+from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.sync.read import DayRead
-from gsc_pipeline.sync.report import OnProgress, Progress
+from gsc_pipeline.sync.report import DayResult, OnProgress, Progress, SyncedDay, SyncReport, append_runs
 from gsc_pipeline.sync.revisions import Revision, write_revisions
 from gsc_pipeline.sync.tables.properties import known_properties, once_readable
 from gsc_pipeline.workspaces.registry import Workspace
@@ -113,16 +116,44 @@ def import_export(
         owner=workspace.id,
     )
     report = ImportReport(workspace.id, run_id, options.is_dry_run, left_out=export.left_out)
+    started, series = time.monotonic(), list[_Series]()
     leases = None if options.is_dry_run else options.leases
     with leases.held(workspace.id, run_id) if leases else nullcontext() as holder:
         if holder:
             raise BulkExportError([f"workspace {workspace.id}: {holder.problem(now)}"])
         for key, days in export.days.items():
             one = _Series(workspace.id, key, days, lake, options, now, run_id)
+            series.append(one)
             one.run(on_progress)
             report.series.append(one.done)
             report.problems += one.problems
+        if not options.is_dry_run:
+            _record_run(lake.for_run(run_id), workspace.id, series, run_id, now, time.monotonic() - started)
     return report
+
+
+def _record_run(
+    lake: Lake, workspace: str, series: Sequence[_Series], run_id: str, now: datetime, seconds: float
+) -> None:
+    """Write the import's row to `sync_runs`, from which its days are reported to Dagster.
+
+    The window includes days that an earlier import wrote before it was interrupted.
+    """
+    window = Window.inclusive(
+        min(one.done.first_day for one in series), max(one.done.last_day for one in series)
+    )
+    imported = SyncReport(
+        workspace=workspace,
+        run_id=run_id,
+        window=window,
+        started_at=now,
+        seconds=seconds,
+        properties=len({one.done.site_url for one in series}),
+        days=tuple(day for one in series for day in one.days),
+        problems=tuple(Problem(text) for one in series for text in one.problems),
+        usage=Usage(),
+    )
+    append_runs(lake, [imported], outcome=IMPORT)
 
 
 def _site_urls(lake: Lake, workspace: Workspace) -> set[str]:
@@ -149,6 +180,7 @@ class _Series:
         run_id: str,
     ) -> None:
         self.done = ImportedSeries(*key, days[0].day, days[-1].day)
+        self.days: list[SyncedDay] = []
         self.problems: list[str] = []
         self._workspace, self._key, self._days = workspace, key, days
         self._lake, self._options, self._now, self._run_id = lake, options, now, run_id
@@ -212,16 +244,21 @@ class _Series:
             )
             if before is not None and _is_same(before, record):
                 self.done.unchanged += 1
+                self._report(DayResult.UNCHANGED, before)
                 continue
             if before is not None and (revision := _revision(before, one.totals)):
                 revisions.append(revision)
             self._batch.reads[one.day] = read
             self._batch.records[one.day] = record
             self._count(one.totals, read.site_rows.num_rows + read.url_rows.num_rows)
+            self._report(DayResult.READ, record)
         if revisions:
             write_revisions(
                 self._lake, self._workspace, *self._key, revisions, seen_at=self._now, run_id=self._run_id
             )
+
+    def _report(self, result: DayResult, record: DayRecord) -> None:
+        self.days.append(SyncedDay(*self._key, result, record))
 
     def _count(self, totals: DayTotals, rows: int) -> None:
         self.done.imported += 1
@@ -235,6 +272,7 @@ class _Series:
         lost |= {day: str(error) for day, error in done.damaged.items()}
         self.done.imported -= len(lost)
         self.done.failed += len(lost)
+        self.days = [replace(one, result=DayResult.FAILED) if one.day in lost else one for one in self.days]
         for day, why in sorted(lost.items()):
             site_url, search_type = self._key
             self.problems.append(f"{site_url} ({search_type}) {day}: {why}; import it again")
