@@ -17,6 +17,9 @@ worker_prefetch_multiplier = 1
 # A Redis that is away is waited for, at the start too.
 broker_connection_max_retries = None
 broker_connection_retry_on_startup = True
+result_backend_transport_options = {
+    "retry_policy": {"max_retries": 30, "interval_start": 0, "interval_step": 0.5, "interval_max": 5}
+}
 
 # Run monitoring reads a run's result, which also names its worker. Longer than any run may take.
 result_extended = True

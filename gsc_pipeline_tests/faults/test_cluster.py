@@ -149,7 +149,7 @@ def test_the_runs_of_a_worker_that_is_lost_are_repeated_on_another(cluster: Clus
 def test_a_redis_that_is_killed_and_comes_back_costs_no_run(cluster: Cluster) -> None:
     def kill(workspace: str) -> None:
         cluster.redis.kill()
-        threading.Timer(15, cluster.redis.start).start()
+        threading.Timer(30, cluster.redis.start).start()
 
     with at_the_first_read(cluster, "redis", kill):
         due = tick(cluster, "redis")
