@@ -8,7 +8,7 @@ VARIABLES = {
     # `prepare_arrow` says why.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     # Delta's allocator otherwise keeps what it freed: after a day of a million rows, a hundred megabytes.
-    "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
 }
 
 
