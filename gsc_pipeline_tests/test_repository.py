@@ -7,6 +7,7 @@ import tomllib
 
 import yaml
 
+from gsc_pipeline.lake.process_memory import VARIABLES
 from gsc_pipeline_tests.docs import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -42,3 +43,9 @@ def test_the_supported_pythons_are_the_same_everywhere() -> None:
 def test_decisions_are_numbered_one_after_another() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "decisions").glob("0*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_deployments_set_the_variables_that_the_command_sets_for_its_memory() -> None:
+    for name, value in VARIABLES.items():
+        assert f"{name}={value}" in text("deploy/kubernetes/Dockerfile").replace(" ", "\n").splitlines()
+        assert f"{name}={value}" in text("deploy/celery/gsc.env").splitlines()
