@@ -5,7 +5,7 @@
 from collections.abc import Collection
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import dagster as dg
 from pydantic import SecretStr, create_model
@@ -14,7 +14,7 @@ from gsc_pipeline.defs.build import build_defs
 from gsc_pipeline.defs.startup import warn_of_configuration
 from gsc_pipeline.settings import ConfigurationError, Settings, load_settings
 
-PATHS = ("workspaces_file", "lake", "state", "reports", "audit_log")
+PATHS = ("workspaces_file", "annotations", "lake", "state", "reports", "audit_log")
 """Settings that may be a relative path."""
 
 _WRITTEN_AS_TEXT = (Path, SecretStr, date)
@@ -24,7 +24,8 @@ def _fields() -> dict[str, Any]:
     """A field for each setting, with its type and description. None stands for the variable's value."""
     fields: dict[str, Any] = {}
     for name, setting in Settings.model_fields.items():
-        kind: Any = str if setting.annotation in _WRITTEN_AS_TEXT else setting.annotation
+        types = {setting.annotation, *get_args(setting.annotation)}
+        kind: Any = setting.annotation if types.isdisjoint(_WRITTEN_AS_TEXT) else str
         text = f"{setting.description} (default: the environment variable {setting.validation_alias})"
         fields[name] = (Annotated[kind | None, dg.Resolver.default(description=text)], None)
     return fields

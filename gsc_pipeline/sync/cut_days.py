@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -136,6 +136,11 @@ def read_tried(lake: Lake, target: TriedRows) -> dict[str, Tried]:
     return {row["grain"]: Tried(**row) for row in rows}
 
 
+def may_bring_more(tried: Collection[Tried], now: datetime) -> bool:
+    """Whether parts of cut answers may bring rows: not if filters are known to see the cut rows alone."""
+    return not tried or any(one.tells(now) is not False for one in tried)
+
+
 def write_tried(lake: Lake, target: TriedRows, tried: Iterable[Tried]) -> None:
     """Replace the target's rows, unless the table is damaged. Raises LakeError."""
     rows = [{"workspace": target.workspace, **asdict(one)} for one in tried]
@@ -198,8 +203,7 @@ class CutDays:
         # One call is for the totals by page.
         if self._is_over or self.left <= CALLS_OF_PART:
             return False
-        tried = self._all_known().values()
-        return not tried or any(one.tells(self._now) is not False for one in tried)
+        return may_bring_more(self._all_known().values(), self._now)
 
     def start(self, day: date, search_type: SearchType, read: Read, earlier: Earlier | None = None) -> CutDay:
         """What completes one day. `read` starts to read one of its grains, `earlier` reads its rows."""

@@ -19,6 +19,7 @@ from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import FOLDER_DAYS, SEARCH_APPEARANCE_FLAGS, URL_IMPRESSION
 from gsc_pipeline.sync.commit import Batch
+from gsc_pipeline.sync.cut_days import TriedRows, may_bring_more, read_tried
 from gsc_pipeline.sync.decide import is_beyond_history
 from gsc_pipeline.sync.folders import COLUMNS, completed
 from gsc_pipeline.sync.grains import search_type_in_tables, table_of
@@ -49,9 +50,18 @@ class FolderDay:
 
 
 def complete_from_folders(
-    workspace: Workspace, window: Window, lake: Lake, *, now: datetime, run_id: str, commit_rows: int
+    workspace: Workspace,
+    window: Window,
+    lake: Lake,
+    *,
+    now: datetime,
+    run_id: str,
+    commit_rows: int,
+    asks_for_parts: bool,
 ) -> list[Problem]:
     """Complete the final days that the API cut off, of each property that has folders. Returns the problems.
+
+    `asks_for_parts`: a later sync may ask for more parts of a day. Such a day is completed afterwards.
 
     A day is completed once for each read of it and of the folder's day. Up to about `commit_rows` rows, and
     at least one day, are held in memory. Raises LakeError, unless files are damaged.
@@ -71,7 +81,16 @@ def complete_from_folders(
     for site_url in sorted(site_urls, key=lambda one: len(workspace.folders_of(one))):
         for kind in workspace.search_types:
             key = (site_url, search_type_in_tables(kind))
-            series = _Series(workspace, key, records, lake, now=now, run_id=run_id, commit_rows=commit_rows)
+            series = _Series(
+                workspace,
+                key,
+                records,
+                lake,
+                now=now,
+                run_id=run_id,
+                commit_rows=commit_rows,
+                asks_for_parts=asks_for_parts,
+            )
             problems += series.run(window)
             records[key] = series.records
     return problems
@@ -90,7 +109,9 @@ class _Series:
         now: datetime,
         run_id: str,
         commit_rows: int,
+        asks_for_parts: bool,
     ) -> None:
+        self._asks_for_parts = asks_for_parts
         self._workspace, self._key, self._lake = workspace.id, key, lake
         self._now, self._run_id, self._commit_rows = now, run_id, commit_rows
         self._records = records.get(key, {})
@@ -112,6 +133,9 @@ class _Series:
         problems: list[Problem] = []
         try:
             self._known = self._read_known()
+            if self._asks_for_parts:
+                target = TriedRows(self._workspace, *self._key)
+                self._asks_for_parts = may_bring_more(read_tried(self._lake, target).values(), self._now)
             for day in self._pending(window):
                 self._complete(day)
                 if self._batch.rows >= self._commit_rows:
@@ -139,13 +163,10 @@ class _Series:
             return False
         record, known = self._records[day], self._known.get(day, {})
         is_cut = record.status is Status.FINAL and record.truncated and record.source != Source.BULK_EXPORT
-        # Parts that a later sync asks for are compared with the property's own rows.
-        return (
-            is_cut
-            and not record.parts_left
-            and any(
-                not _is_known(known.get(folder), record, of_folder) for folder, of_folder in self._final(day)
-            )
+        if not is_cut or (record.parts_left and self._asks_for_parts):
+            return False
+        return any(
+            not _is_known(known.get(folder), record, of_folder) for folder, of_folder in self._final(day)
         )
 
     def _final(self, day: date) -> list[tuple[str, DayRecord]]:
@@ -255,6 +276,8 @@ class _Series:
             url_clicks=pc.sum(rows["clicks"]).as_py(),
             url_impressions=pc.sum(rows["impressions"]).as_py(),
             truncated=is_cut_in_site or _may_be_cut(record, rows),
+            # Parts would be compared with the folder's rows, which are cut off and anonymised otherwise.
+            parts_left=False,
             last_read_at=self._now,
             run_id=self._run_id,
         )

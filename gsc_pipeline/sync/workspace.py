@@ -79,6 +79,7 @@ def sync_workspace(
         now=context.now,
         run_id=context.run_id,
         commit_rows=context.options.commit_rows,
+        asks_for_parts=context.options.past_cap.calls > 0,
     )
     report = SyncReport(
         workspace=workspace.id,

@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from gsc_pipeline.lake.dataset import data_files
+from gsc_pipeline.lake.encoding import decoded
 from gsc_pipeline.lake.incremental import FileByFile
 from gsc_pipeline.lake.lake import Lake, LakeError, WorkspaceRows
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TABLES, TableSpec
@@ -182,9 +183,8 @@ def test_a_table_with_features_of_other_writers_is_read_by_deltas_own_reader(lak
         partition_by=["workspace", "month"],
         configuration={"delta.minReaderVersion": "3", "delta.minWriterVersion": "7"},
     )
-    write_deltalake(
-        uri, pa.concat_tables([rows(DAYS[0], 1), rows(DAYS[1], 2, workspace="globex")]), mode="append"
-    )
+    both = pa.concat_tables(decoded(one) for one in (rows(DAYS[0], 1), rows(DAYS[1], 2, workspace="globex")))
+    write_deltalake(uri, both, mode="append")
     assert lake.read(SITE_IMPRESSION).num_rows == 6
     assert lake.read(SITE_IMPRESSION, workspace="globex").num_rows == 3
     assert lake.read(SITE_IMPRESSION, months=["2026-10"]).num_rows == 3

@@ -36,7 +36,7 @@ from gsc_pipeline.simulator import (
     visible_facts,
 )
 from gsc_pipeline.sync.commit import Batch
-from gsc_pipeline.sync.cut_days import PastCapOptions
+from gsc_pipeline.sync.cut_days import PastCapOptions, Tried, TriedRows, write_tried
 from gsc_pipeline.sync.folder_days import MOST_OLDER_DAYS, complete_from_folders
 from gsc_pipeline.sync.grains import table_of
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status, read_records
@@ -332,11 +332,13 @@ def put(lake: Lake, site_url: str, days: Sequence[date], queries_cap: int = 10**
     batch.commit()
 
 
-def finish(lake: Lake, now: datetime = NOW) -> list[Problem]:
+def finish(lake: Lake, now: datetime = NOW, *, asks_for_parts: bool = False) -> list[Problem]:
     key = ServiceAccountFile(Path("none"))
     workspace = Workspace("acme", "Acme", key, (DOMAIN, PRODUCTS), (QueryType.WEB,), folders=AS_FOLDERS[:1])
     window = Window(DAY, DAY + ONE_DAY)
-    return complete_from_folders(workspace, window, lake, now=now, run_id="ours", commit_rows=100)
+    return complete_from_folders(
+        workspace, window, lake, now=now, run_id="ours", commit_rows=100, asks_for_parts=asks_for_parts
+    )
 
 
 def domain(lake: Lake, days: Sequence[date]) -> dict[date, DayRecord]:
@@ -416,3 +418,18 @@ def test_a_damaged_file_is_one_problem_and_the_day_is_read_again(lake: Lake) -> 
     (problem,) = finish(lake)
     assert problem.site_url == DOMAIN
     assert "searchdata_url_impression" in problem.cause
+
+
+def test_a_day_of_which_parts_will_be_asked_for_is_completed_afterwards(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    put(lake, DOMAIN, [DAY], queries_cap=1, parts_left=True)
+    put(lake, PRODUCTS, [DAY])
+    assert not finish(lake, asks_for_parts=True)
+    assert domain(lake, [DAY])[DAY].url_rows == 2
+    # Filters see the cut rows alone, so parts are not asked for.
+    target = TriedRows("acme", DOMAIN, "WEB")
+    tried = Tried(DOMAIN, "WEB", "queries by page", DAY, NOW, False, 0, 0, 0, 1, is_complete=False)
+    write_tried(lake, target, [tried])
+    assert not finish(lake, asks_for_parts=True)
+    record = domain(lake, [DAY])[DAY]
+    assert (record.url_rows, record.parts_left) == (3, False)
