@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gsc_pipeline.lake.encoding import decoded
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.sync.folders import COLUMNS, Completed, completed
 from gsc_pipeline.sync.grains import DayOf, url_rows
@@ -80,7 +81,8 @@ def held(
 def plain(kind: SearchType, pages: pa.Table, queries: pa.Table | None, complete: object = None) -> pa.Table:
     of = DayOf("acme", "sc-domain:acme.com", kind, DAY)
     more = () if complete is None else (complete,)
-    return url_rows(of, pages, queries, *more).select(COLUMNS)  # type: ignore[arg-type]
+    # As the lake gives them back.
+    return decoded(url_rows(of, pages, queries, *more).select(COLUMNS))  # type: ignore[arg-type]
 
 
 def summed(facts: Iterable[tuple[Key, Fact]]) -> dict[Key, tuple[int, ...]]:
