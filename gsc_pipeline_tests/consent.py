@@ -1,4 +1,4 @@
-"""A person at the simulator's consent page, without a browser: `python -m gsc_pipeline_tests.consent URL`."""
+"""A person at the simulator's consent page, without a browser: `python consent.py URL`."""
 
 from __future__ import annotations
 

@@ -314,6 +314,7 @@ class CutDay:
     def _complete(self, done: list[GrainRows]) -> list[GrainRows]:
         to_complete = self._days.to_complete(done)
         open_grains = {of for of, place in _PLACES.items() if place < len(done) and done[place].is_cut}
+        united: set[CutGrain] = set()
         try:
             by_page = self._cell_totals(done) if set(to_complete) - {CutGrain.QUERIES} else None
             if to_complete:
@@ -323,6 +324,7 @@ class CutDay:
             open_grains -= whole
             for of in to_complete:
                 self._unite(done, of)
+                united.add(of)
                 if of in whole:
                     continue
                 cells = done[TOTALS].rows if by_page is None or of is CutGrain.QUERIES else by_page
@@ -343,6 +345,10 @@ class CutDay:
         except SearchConsoleError as error:
             self.error = error
             self._days.end(error)
+        if self.calls:
+            # Also what is not asked for, or was not reached: the day's rows are replaced by these.
+            for of in open_grains - united:
+                self._unite(done, of)
         self.parts_left = bool(open_grains)
         return done
 

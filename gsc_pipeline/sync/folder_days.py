@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -49,6 +49,14 @@ class FolderDay:
     largest_difference: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FoldersReport:
+    """What was done: the problems, and the new records of completed days by property, search type and day."""
+
+    problems: list[Problem] = field(default_factory=list)
+    records: dict[tuple[str, str, date], DayRecord] = field(default_factory=dict)
+
+
 def complete_from_folders(
     workspace: Workspace,
     window: Window,
@@ -58,8 +66,8 @@ def complete_from_folders(
     run_id: str,
     commit_rows: int,
     asks_for_parts: bool,
-) -> list[Problem]:
-    """Complete the final days that the API cut off, of each property that has folders. Returns the problems.
+) -> FoldersReport:
+    """Complete the final days that the API cut off, of each property that has folders.
 
     `asks_for_parts`: a later sync may ask for more parts of a day. Such a day is completed afterwards.
 
@@ -68,15 +76,15 @@ def complete_from_folders(
     """
     site_urls = {one.of for one in workspace.folders}
     if not site_urls:
-        return []
+        return FoldersReport()
     try:
         ledger = all_records(read_rows(lake, workspace.id))
     except DamagedError as error:
-        return [Problem(str(error))]
+        return FoldersReport([Problem(str(error))])
     records: dict[LedgerKey, Mapping[date, DayRecord]] = {
         key: {one.data_date: one for one in days} for key, days in ledger.items()
     }
-    problems: list[Problem] = []
+    report = FoldersReport()
     # A folder that has folders of its own is completed before its parent.
     for site_url in sorted(site_urls, key=lambda one: len(workspace.folders_of(one))):
         for kind in workspace.search_types:
@@ -91,9 +99,10 @@ def complete_from_folders(
                 commit_rows=commit_rows,
                 asks_for_parts=asks_for_parts,
             )
-            problems += series.run(window)
+            report.problems.extend(series.run(window))
+            report.records.update({(*key, day): record for day, record in series.completed.items()})
             records[key] = series.records
-    return problems
+    return report
 
 
 class _Series:
@@ -122,6 +131,8 @@ class _Series:
         self._known: dict[date, dict[str, FolderDay]] = {}
         """What folders brought before, by day and folder."""
         self._news: dict[date, list[FolderDay]] = {}
+        self.completed: dict[date, DayRecord] = {}
+        """The records of the days whose rows have changed."""
 
     @property
     def records(self) -> Mapping[date, DayRecord]:
@@ -137,7 +148,12 @@ class _Series:
                 target = TriedRows(self._workspace, *self._key)
                 self._asks_for_parts = may_bring_more(read_tried(self._lake, target).values(), self._now)
             for day in self._pending(window):
-                self._complete(day)
+                try:
+                    self._complete(day)
+                except DamagedError as error:
+                    # The same file may hold many days.
+                    if str(error) not in {one.cause for one in problems}:
+                        problems.append(Problem(str(error), *self._key, (day,)))
                 if self._batch.rows >= self._commit_rows:
                     problems += self._commit()
             problems += self._commit()
@@ -163,7 +179,7 @@ class _Series:
             return False
         record, known = self._records[day], self._known.get(day, {})
         is_cut = record.status is Status.FINAL and record.truncated and record.source != Source.BULK_EXPORT
-        if not is_cut or (record.parts_left and self._asks_for_parts):
+        if not is_cut or (record.has_parts_left and self._asks_for_parts):
             return False
         return any(
             not _is_known(known.get(folder), record, of_folder) for folder, of_folder in self._final(day)
@@ -278,15 +294,19 @@ class _Series:
             truncated=is_cut_in_site or _may_be_cut(record, rows),
             # Parts would be compared with the folder's rows, which are cut off and anonymised otherwise.
             parts_left=False,
+            # Of the day on which it was read last, which is today from now on.
+            part_calls=record.part_calls_on(pacific_today(self._now)),
             last_read_at=self._now,
             run_id=self._run_id,
         )
 
     def _commit(self) -> list[Problem]:
         """Commit the batch and what the folders brought. Days that another sync wrote are left out."""
+        records = self._batch.records
         done = self._batch.commit()
         news, self._news = self._news, {}
         days = tuple(day for day in news if day not in done.overtaken and day not in done.damaged)
+        self.completed |= {day: records[day] for day in days if day in records}
         if days:
             self._write_known(days, (one for day in days for one in news[day]))
         return [Problem(str(error), *self._key, (day,)) for day, error in sorted(done.damaged.items())]

@@ -325,7 +325,9 @@ class PropertySync:
         """Days before the window to ask for more parts of, the newest, if there are calls left for them."""
         context = self._context
         days = [one for one in cut if one.has_parts_left and one.data_date < context.window.start]
-        if not days or not _is_up_to_yesterday(context) or not self._cut_days.may_go_on:
+        if context.options.full or not days or not _is_up_to_yesterday(context):
+            return {}
+        if not self._cut_days.may_go_on:
             return {}
         newest = sorted(days, key=lambda one: one.data_date)[-MOST_DAYS_WITH_PARTS_LEFT:]
         return {one.data_date: one for one in newest}
@@ -363,12 +365,18 @@ class PropertySync:
                 self._give_up([], ended_by)
 
     def _take_more(self, decision: Decision, read: DayRead) -> None:
-        """Take a day after more of its parts were asked for, or record that nothing could be asked for."""
-        if read.part_calls:
+        """Take a day after more of its parts were asked for, or record whether to ask again.
+
+        Its totals are the same, so fewer rows would be a loss: a call failed before it brought what earlier
+        ones had.
+        """
+        before = self._records[decision.day]
+        is_less = read.site_rows.num_rows < before.site_rows or read.url_rows.num_rows < before.url_rows
+        if read.part_calls and read.adds_up and not is_less:
             self._take(replace(decision, reason=MORE_PARTS), read)
             return
-        left = read.ended_by is not None
-        self._batch.records[decision.day] = replace(self._records[decision.day], parts_left=left)
+        left = read.ended_by is not None or not read.adds_up
+        self._batch.records[decision.day] = replace(before, parts_left=left)
 
     def _had_queries(self, day: date) -> bool:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))

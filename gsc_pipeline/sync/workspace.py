@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from types import MappingProxyType
 
@@ -34,7 +34,7 @@ from gsc_pipeline.sync.property import (
     SyncOptions,
 )
 from gsc_pipeline.sync.recorder import RunRecorder
-from gsc_pipeline.sync.report import OnProgress, SyncReport
+from gsc_pipeline.sync.report import DayResult, OnProgress, SyncedDay, SyncReport
 from gsc_pipeline.sync.tables.properties import known_properties, once_readable, record_properties
 from gsc_pipeline.workspaces.registry import Workspace
 
@@ -72,7 +72,7 @@ def sync_workspace(
     )
     started, usage = time.monotonic(), console.usage()
     parts, problems = _sync_properties(context)
-    problems += complete_from_folders(
+    folders = complete_from_folders(
         workspace,
         window,
         lake,
@@ -88,8 +88,8 @@ def sync_workspace(
         started_at=context.now,
         seconds=time.monotonic() - started,
         properties=len({part.site_url for part in parts}),
-        days=tuple(day for part in parts for day in part.days),
-        problems=(*problems, *(problem for part in parts for problem in part.problems)),
+        days=_with_completed([day for part in parts for day in part.days], folders.records),
+        problems=(*problems, *folders.problems, *(problem for part in parts for problem in part.problems)),
         usage=console.usage() - usage,
     )
     waiting = {(part.site_url, part.search_type): part.failed_days for part in parts}
@@ -134,6 +134,19 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
                 log.exception("workspace %s: %s: unexpected error", context.workspace.id, part.site_url)
                 part.add_fault(error)
     return parts, problems
+
+
+def _with_completed(
+    days: Sequence[SyncedDay], completed: Mapping[tuple[str, str, date], DayRecord]
+) -> tuple[SyncedDay, ...]:
+    """The days, those that folders completed with their new records, as read in this sync."""
+    left = dict(completed)
+    found = []
+    for one in days:
+        record = left.pop((one.site_url, one.search_type, one.day), None)
+        found.append(one if record is None else replace(one, result=DayResult.READ, record=record))
+    older = [SyncedDay(*key[:2], DayResult.READ, record) for key, record in left.items()]
+    return (*found, *older)
 
 
 def _find_damage(context: SyncContext, ledger: pa.Table) -> DamagedDays:

@@ -81,6 +81,10 @@ def _adds_one(text: str, path: Path, known: tuple[Workspace, ...]) -> bool:
     return len(found) == len(known) + 1 and found[:-1] == known
 
 
+_LINE_BREAKS = frozenset("\x85\u2028\u2029")
+"""What YAML takes for line breaks, besides those that it escapes."""
+
+
 def _indent(text: str) -> int:
     """The column of the dashes of the list. The file is valid, so its only key is `workspaces`."""
     document: Any = yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.SafeLoader)
@@ -101,8 +105,18 @@ def _entry(workspace: Workspace, folder: Path, *, indent: int) -> str:
     }
     given = {key: value for key, value in entry.items() if value is not None}
     # The innermost lists and mappings on one line each, and no line is broken.
-    text = yaml.safe_dump([given], sort_keys=False, allow_unicode=True, default_flow_style=None, width=10**6)
+    text = _dumped(given, allow_unicode=True)
+    if not _LINE_BREAKS.isdisjoint(text):
+        # The dumper writes these as they are, and a reader takes them for the end of a line.
+        text = _dumped(given, allow_unicode=False)
     return "".join(f"{' ' * indent}{line}\n" for line in text.splitlines())
+
+
+def _dumped(entry: dict[str, Any], *, allow_unicode: bool) -> str:
+    text: str = yaml.safe_dump(
+        [entry], sort_keys=False, allow_unicode=allow_unicode, default_flow_style=None, width=10**6
+    )
+    return text
 
 
 def _credentials(source: CredentialSource, folder: Path) -> dict[str, str]:

@@ -19,12 +19,13 @@ from gsc_pipeline.simulator import SyntheticProperty, write_oauth_client
 from gsc_pipeline.simulator.wire.authorization import ACCOUNTS
 from gsc_pipeline_tests.cli.conftest import Gsc
 from gsc_pipeline_tests.consent import consent
+from gsc_pipeline_tests.docs import ROOT
 from gsc_pipeline_tests.terminal import terminal
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World
 
 GSC = str(Path(sys.executable).with_name("gsc"))
-BROWSER = f"{sys.executable} -m gsc_pipeline_tests.consent %s"
+BROWSER = f"{sys.executable} {ROOT / 'gsc_pipeline_tests' / 'consent.py'} %s"
 """A browser that consents, for the variable BROWSER. The command waits for it, as for one in a terminal."""
 
 

@@ -338,7 +338,7 @@ def finish(lake: Lake, now: datetime = NOW, *, asks_for_parts: bool = False) -> 
     window = Window(DAY, DAY + ONE_DAY)
     return complete_from_folders(
         workspace, window, lake, now=now, run_id="ours", commit_rows=100, asks_for_parts=asks_for_parts
-    )
+    ).problems
 
 
 def domain(lake: Lake, days: Sequence[date]) -> dict[date, DayRecord]:

@@ -157,6 +157,34 @@ def test_a_day_that_a_quota_left_cut_is_completed_by_the_next_sync(tmp_path: Pat
         assert world.sync(workspace, window, OPTIONS).usage.calls == 1
 
 
+@pytest.mark.parametrize("calls", [14, 30])
+def test_a_quota_that_ends_a_later_try_costs_no_row(tmp_path: Path, calls: int) -> None:
+    few = SyncOptions(past_cap=PastCapOptions(calls=calls, cut_rows=200))
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=200) as world:
+        workspace, window = world.workspace(), final_days(world, 1)
+        asked: list[Call] = []
+        most = [10**6]
+
+        def refuse(call: Call) -> Reply | None:
+            if not asks(call):
+                return None
+            asked.append(call)
+            return LOAD_QUOTA if len(asked) > most[0] else None
+
+        world.faults.append(refuse)
+        world.sync(workspace, window, few)
+        before = [world.lake.read(table).num_rows for table in (SITE_IMPRESSION, URL_IMPRESSION)]
+        most[0] = len(asked) + 1
+        world.now += ONE_DAY
+        world.sync(workspace, window, few)
+        after = [world.lake.read(table).num_rows for table in (SITE_IMPRESSION, URL_IMPRESSION)]
+        assert all(now >= was for now, was in zip(after, before, strict=True))
+        (record,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert record["parts_left"]
+        assert [record["site_rows"], record["url_rows"]] == after
+        assert_totals(world)
+
+
 def test_all_syncs_of_a_day_share_the_calls_and_a_later_day_goes_on(tmp_path: Path) -> None:
     with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
         workspace, window = world.workspace(), final_days(world)
