@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from gsc_pipeline.workspaces.registry import Workspace
 
 
 class CallError(PipelineError):
@@ -49,11 +53,21 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first line to a query process: whose rows of which lake it serves."""
+    """The first line to a query process: whose rows of which lake it serves.
+
+    `properties` are those that a workspace names, by its id. Its credential may see those of others too.
+    """
 
     lake: str
     workspaces: tuple[str, ...]
     limits: Limits
+    properties: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lake: str, workspaces: Sequence[Workspace], limits: Limits) -> Start:
+        """For these workspaces."""
+        named = {one.id: one.properties for one in workspaces if one.properties is not None}
+        return cls(lake, tuple(one.id for one in workspaces), limits, named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from gsc_pipeline.assistants.messages import (
 from gsc_pipeline.assistants.statements import refuse_other_than_one_select
 from gsc_pipeline.assistants.values import Values
 from gsc_pipeline.lake.lake import Lake, LakeError
-from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.schemas import PROPERTIES, TableSpec
 from gsc_pipeline.lake.sql import connect, mistake_in_sql
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.secrets import masked
@@ -60,6 +60,7 @@ class Sandbox:
         self._limits = start.limits
         self._lake = Lake(start.lake)
         self._workspaces = list(start.workspaces)
+        self._properties = start.properties
         self._datasets: dict[TableSpec, tuple[tuple[object, int], ds.Dataset]] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -114,6 +115,11 @@ class Sandbox:
                 served |= pc.field("workspace").is_null() & pc.field("site_url").is_null()
             else:
                 dataset = self._lake.dataset(table, workspace=self._workspaces)
+            if table is PROPERTIES:
+                # A credential that several workspaces share sees the properties of all.
+                for workspace, names in self._properties.items():
+                    is_named = pc.field("site_url").isin(pa.array(names, pa.string()))
+                    served &= (pc.field("workspace") != workspace) | is_named
             if dataset is None:
                 return None
             # Its files have no other rows. This holds even if a file was put into the wrong folder.

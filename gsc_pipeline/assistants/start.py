@@ -32,7 +32,7 @@ def serve_assistants(settings: Settings, workspaces: Sequence[Workspace], *, por
 
     limits = Limits(seconds=settings.mcp_seconds, megabytes=settings.mcp_megabytes, rows=settings.mcp_rows)
     lake = Lake(settings.lake)
-    pool = QueryPool(Start(lake.uri, tuple(one.id for one in workspaces), limits))
+    pool = QueryPool(Start.of(lake.uri, workspaces, limits))
     server = make_server(Tools(lake, workspaces, pool.run, limits).every())
     try:
         pool.warm_up()

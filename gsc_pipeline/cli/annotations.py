@@ -22,6 +22,7 @@ app = typer.Typer(help="List what is known to move numbers, or fetch Google's ne
 def show(context: typer.Context, as_json: AsJson = False) -> None:
     """List the known data faults, changes of counting, ranking updates and your notes. Writes nothing."""
     if context.invoked_subcommand is not None:
+        context.obj = as_json
         return
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.lake.annotations.stored import listed
@@ -31,7 +32,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def update(as_json: AsJson = False) -> None:
+def update(context: typer.Context, as_json: AsJson = False) -> None:
     """Fetch Google's ranking updates, and store all annotations in the lake's table."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.lake.annotations.stored import listed
@@ -44,7 +45,7 @@ def update(as_json: AsJson = False) -> None:
         services.lake, services.settings.search_status_url, yours=yours, now=services.clock()
     )
     new = [one for one in after if one not in before]
-    if as_json:
+    if as_json or context.obj:
         _print(after, as_json=True)
     elif new:
         _print(new, as_json=False)

@@ -69,6 +69,7 @@ def checks_of(settings: Settings, listed: Sequence[Workspace] | None, probes: Pr
     """The checks of an installation. `listed` is None if the workspaces file cannot be used."""
     services = Services(settings, probes.clock, reads_only=True)
     return [
+        Check("annotations", partial(configuration.own_annotations, services.own_annotations)),
         *_of_machine(probes, _folders(settings, probes.environment)),
         *_of_google(services, listed, probes),
         *_of_storage(services, listed, probes),

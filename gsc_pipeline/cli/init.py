@@ -341,7 +341,12 @@ def _write_reports(services: Services, workspaces: Sequence[Workspace]) -> None:
     from gsc_pipeline.report.data import ReportError
     from gsc_pipeline.report.write import Reports, write_report
 
-    bring_up_to_date(services.lake, yours=services.own_annotations())
+    try:
+        yours = services.own_annotations()
+    except ConfigurationError as error:
+        warn(str(error))
+        yours = None
+    bring_up_to_date(services.lake, yours=yours)
     how = Reports(services.settings.reports)
     for workspace in workspaces:
         try:

@@ -421,7 +421,12 @@ def mcp(
         ),
     ] = None,
     http: Annotated[
-        bool, typer.Option("--http", help="Serve HTTP on 127.0.0.1 instead of standard input and output.")
+        bool,
+        typer.Option(
+            "--http",
+            help="Serve HTTP on 127.0.0.1 instead of standard input and output, with the token of "
+            "GSC_MCP_TOKEN or one that is printed.",
+        ),
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8090,
 ) -> None:
@@ -528,7 +533,14 @@ def _read_env_file() -> None:
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(".env", [f"cannot be read ({cause})"]) from None
+    replaced = [
+        name
+        for name, value in given.items()
+        if name.startswith("GSC_") and value is not None and os.environ.get(name, value) != value
+    ]
     os.environ.update({name: value for name, value in given.items() if value is not None})
+    if replaced:
+        typer.echo(f"warning: .env replaces {', '.join(replaced)} of the environment", err=True)
 
 
 def _warn_if_empty(lake: Lake) -> None:

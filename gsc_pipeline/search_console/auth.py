@@ -364,13 +364,14 @@ def read_json_file(what: object, path: Path) -> dict[str, Any]:
 
 
 def _text_of_file(what: object, path: Path) -> str:
-    _warn_of_other_readers(path)
     try:
-        return _content(path).decode("utf-8-sig")
+        text = _content(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         not_text = isinstance(error, UnicodeDecodeError)
         cause = "not text" if not_text else getattr(error, "strerror", None) or error
         raise CredentialUnusableError(f"{what} cannot be read ({cause})") from None
+    _warn_of_other_readers(path)
+    return text
 
 
 def _content(path: Path) -> bytes:

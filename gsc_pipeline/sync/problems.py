@@ -71,7 +71,8 @@ class Problem:
         )
 
     def __str__(self) -> str:
-        where = f"{self.site_url} ({self.search_type}) " if self.site_url else ""
+        kind = f" ({self.search_type})" if self.search_type else ""
+        where = f"{self.site_url}{kind} " if self.site_url else ""
         what = f"{self.cause}; {self.next_step}" if self.next_step else self.cause
         return f"{where}{_days_text(self.days)}{what}"
 

@@ -135,7 +135,7 @@ def in_process(served: Served, limits: Limits, *workspaces: Workspace) -> Iterat
     """A client of a server in this process, which serves acme alone by default."""
     world = served.world
     shown = workspaces or (served.acme,)
-    pool = QueryPool(Start(world.lake.uri, tuple(one.id for one in shown), limits))
+    pool = QueryPool(Start.of(world.lake.uri, shown, limits))
     tools = Tools(world.lake, shown, pool.run, limits, clock=lambda: world.now)
     try:
         with connected(make_server(tools.every())) as assistant:

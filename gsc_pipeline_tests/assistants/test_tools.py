@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
-from gsc_pipeline.assistants.messages import Limits, Start, Statement
+from gsc_pipeline.assistants.messages import Limits, Request, Start, Statement
 from gsc_pipeline.assistants.query_pool import QueryPool
+from gsc_pipeline.assistants.sandbox import Sandbox
 from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.insights.tables import read_ranked
-from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS, TABLES
+from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, INSIGHTS, PROPERTIES, TABLES
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.report.data import report_data
 from gsc_pipeline_tests.assistants.served import DAYS, FOREIGN, Assistant, Served, in_process
@@ -57,6 +61,24 @@ def test_notes_of_others_are_not_served(local: Assistant) -> None:
     assert [row[0] for row in found.data["rows"]] == ["For acme", "For all"]
     shipped = local.query("SELECT count(*) FROM annotations WHERE source = 'shipped'")
     assert shipped.data["rows"][0][0] > 20
+
+
+def test_properties_that_a_shared_credential_sees_are_not_served(served: Served) -> None:
+    sees_both = pa.Table.from_pylist(
+        [
+            {**dict.fromkeys(PROPERTIES.schema.names), **row}
+            for row in (
+                {"workspace": "acme", "site_url": "sc-domain:acme.com"},
+                {"workspace": "acme", "site_url": FOREIGN},
+            )
+        ],
+        schema=pa.schema([one.with_nullable(True) for one in PROPERTIES.schema]),
+    )
+    lake = Lake(f"{served.world.lake.uri}-of-one-credential")
+    write_deltalake(lake.table_uri(PROPERTIES), sees_both, partition_by=list(PROPERTIES.partition_by))
+    sandbox = Sandbox(Start.of(lake.uri, [served.acme], Limits()))
+    answer = sandbox.answer(Request((Statement("SELECT site_url FROM properties", 10),)))
+    assert [row for result in answer.results for row in result.rows] == [["sc-domain:acme.com"]]
 
 
 def test_every_answer_says_how_current_it_is(local: Assistant, served: Served) -> None:

@@ -150,7 +150,7 @@ def test_all_is_green_and_nothing_is_written(one: Installation) -> None:
     assert [(result.name, result.detail) for result in found.results if result.state is not State.OK] == []
     assert found.ok
     assert {result.name for result in found.results} == {
-        "settings", "workspaces file", "versions", "disk space", "memory", "api", "clock",
+        "settings", "workspaces file", "annotations", "versions", "disk space", "memory", "api", "clock",
         "credential of acme", "circuits", "quota", "lake", "lake writes", "shared state", "lake and ledger",
         "syncs", "code location", "dagster instance", "schedule", "daemon", "last tick",
     }  # fmt: skip
@@ -199,6 +199,11 @@ def no_workspaces_file(one: Installation) -> Result:
 def no_active_workspace(one: Installation) -> Result:
     one.rewrite(active=False)
     return one.whole("workspaces file")
+
+
+def no_annotations_file(one: Installation) -> Result:
+    one.set("GSC_ANNOTATIONS", str(one.world.folder / "elsewhere.yaml"))
+    return one.find("annotations")
 
 
 def no_key_file(one: Installation) -> Result:
@@ -515,6 +520,7 @@ def dagster_yaml(one: Installation) -> Path:
         (invalid_variable, "fail", "GSC_AUTO_SYNC_DAYS: 'many'", "docs/configuration.md"),
         (key_mistyped_in_the_workspaces_file, "fail", "workspaces[0].propertys: unknown key", "the file"),
         (no_workspaces_file, "fail", "elsewhere.yaml: cannot be read", "correct the file"),
+        (no_annotations_file, "fail", "cannot be read", "docs/insights.md"),
         (no_active_workspace, "warn", "no workspace is active", "active: true"),
         (no_key_file, "fail", "acme-key.json cannot be read (No such file", "credentials entry"),
         (another_file_as_key, "fail", "is not a JSON key as Google issues it", "create a new key"),

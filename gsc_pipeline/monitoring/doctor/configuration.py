@@ -1,4 +1,4 @@
-"""Checks of what is configured: the settings and the workspaces file."""
+"""Checks of what is configured: the settings, the workspaces file and the annotations."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ def workspaces(load: Callable[[], Sequence[Workspace]]) -> tuple[Result, Sequenc
     if not active:
         return Result(name, State.WARN, "no workspace is active", "set active: true for those to sync"), found
     return Result.ok(name, f"{active} of {len(found)} workspaces are active"), found
+
+
+def own_annotations(load: Callable[[], object]) -> Result:
+    """Whether the user's annotations can be read and have no mistake. `load` returns None without a file."""
+    name = "annotations"
+    try:
+        found = load()
+    except ConfigurationError as error:
+        return _mistakes(name, error, "correct the file: docs/insights.md explains it")
+    return Result.ok(name, "your file is valid" if found is not None else "no file of your own")
 
 
 def _mistakes(name: str, error: ConfigurationError, next_step: str) -> Result:
