@@ -536,7 +536,7 @@ def _read_env_file() -> None:
     replaced = [
         name
         for name, value in given.items()
-        if name.startswith("GSC_") and value is not None and os.environ.get(name, value) != value
+        if name.startswith("GSC_") and value is not None and os.environ.get(name) not in (None, "", value)
     ]
     os.environ.update({name: value for name, value in given.items() if value is not None})
     if replaced:

@@ -53,6 +53,13 @@ def test_a_mistyped_variable_in_the_file_is_an_error(
     )
 
 
+def test_a_variable_that_the_file_replaces_is_named(folder: Path, gsc: Gsc) -> None:
+    (folder / ".env").write_text("GSC_LAKE=lake\n", encoding="utf-8")
+    named = "warning: .env replaces GSC_LAKE of the environment"
+    assert named in gsc("status", env={"GSC_LAKE": "other-lake"}).err
+    assert named not in gsc("status", env={"GSC_LAKE": "lake"}).err
+
+
 def test_a_file_that_cannot_be_read_is_an_error(folder: Path, gsc: Gsc) -> None:
     (folder / ".env").write_bytes(b"GSC_LAKE=\xff\xfe")
     assert gsc("status").err == "gsc: .env: cannot be read (not UTF-8 text)\n"
