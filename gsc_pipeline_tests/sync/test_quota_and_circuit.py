@@ -194,7 +194,7 @@ def test_an_outage_in_the_middle_keeps_what_was_read(world: World, store: Store)
         if call.kind != "query" or len(world.queries()) <= 14:
             return None
         if breaker.state().failures == 0:
-            others_gave_up(SharedBreaker(store, world.url, clock=lambda: world.now), 3)
+            others_gave_up(SharedBreaker(store, world.url, clock=lambda: world.now), 4)
         return UNAVAILABLE
 
     world.faults.append(after_some)
