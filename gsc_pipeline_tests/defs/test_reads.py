@@ -20,6 +20,7 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     INSIGHT_REFRESHES,
     INSIGHTS,
+    MORE_LEDGER,
     PROPERTIES,
     REVISIONS,
     STANDING_FAILURES,
@@ -47,6 +48,8 @@ WRITTEN_BESIDE = {
     "searchdata": {
         table.name for table in (SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES, REVISIONS, PROPERTIES)
     },
+    "searchdata_hourly": {MORE_LEDGER.name},
+    "search_appearance": {MORE_LEDGER.name},
     "insights": {INSIGHT_REFRESHES.name},
 }
 """The tables that a step keeps of its own work, and reads again at the next time."""

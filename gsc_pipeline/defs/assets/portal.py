@@ -14,11 +14,18 @@ from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about
 from gsc_pipeline.defs.resources import LakeTables, ReportsFolder, WorkspacesFile
 from gsc_pipeline.defs.workspace_runs import RETRIES, read_workspaces
-from gsc_pipeline.lake.schemas import PAST_CAP, STANDING_FAILURES, SYNC_LEDGER, SYNC_RUNS
+from gsc_pipeline.lake.schemas import (
+    FOLDER_DAYS,
+    MORE_LEDGER,
+    PAST_CAP,
+    STANDING_FAILURES,
+    SYNC_LEDGER,
+    SYNC_RUNS,
+)
 
 PORTAL = "portal"
 
-READ = (SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES, PAST_CAP)
+READ = (SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES, PAST_CAP, FOLDER_DAYS, MORE_LEDGER)
 """The tables that the portal reads."""
 
 
