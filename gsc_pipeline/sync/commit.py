@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Protocol, Self
+from typing import Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -43,9 +43,6 @@ class ReadDay(Protocol):
 
     def rows_of(self, table: TableSpec) -> pa.Table:
         """The day's rows in a table."""
-
-    def without_rows_of(self, table: TableSpec) -> Self:
-        """The same without the rows in a table."""
 
 
 LARGE_ROWS = 100_000
@@ -122,16 +119,20 @@ class Batch:
         # Completed days have new rows in the last table, and keep those of the others.
         completed = marked & self.completed.keys()
         *others, last = self.ledger.counted
+        rows = {
+            table: {day: read.rows_of(table) for day, read in self.reads.items()}
+            for table in self.ledger.counted
+        }
+        rows[last] |= self.completed
+        self.reads, self.completed = {}, {}
         written = [marked - completed]
         for table in others:
             _release(is_large)
-            written.append(self._replace(table, written[-1]))
             # Of a large day they take as much memory as writing the next table.
-            self.reads = {day: read.without_rows_of(table) for day, read in self.reads.items()}
+            written.append(self._replace(table, written[-1], rows.pop(table)))
         _release(is_large)
-        written.append(self._replace(last, written[-1] | completed))
+        written.append(self._replace(last, written[-1] | completed, rows.pop(last)))
         self._fail_damaged(written[1])
-        self.reads, self.completed = {}, {}
         _release(is_large)
 
     def _mark(self, days: Collection[date]) -> set[date]:
@@ -144,18 +145,15 @@ class Batch:
 
         return self._for_each_still_ours(days, write)
 
-    def _replace(self, table: TableSpec, days: Collection[date]) -> set[date]:
+    def _replace(self, table: TableSpec, days: Collection[date], rows: Mapping[date, pa.Table]) -> set[date]:
         def write(left: set[date]) -> None:
-            rows = [found for day in sorted(left) if (found := self._rows_of(table, day)) is not None]
-            all_rows = pa.concat_tables(rows) if rows else table.schema.empty_table()
+            parts = [rows[day] for day in sorted(left) if day in rows]
+            all_rows = pa.concat_tables(parts) if parts else table.schema.empty_table()
             # The order matters: the snapshot of the table, the check of the mark, the commit.
             guard = self._guard(left, lambda _: self.lake.open(self.ledger.table))
             self.lake.replace(table, self._target(left), all_rows, guard)
 
         return self._for_each_still_ours(days, write)
-
-    def _rows_of(self, table: TableSpec, day: date) -> pa.Table | None:
-        return self.reads[day].rows_of(table) if day in self.reads else self.completed.get(day)
 
     def _fail_damaged(self, in_first: Collection[date]) -> None:
         """Record days in damaged files as failed. Days `in_first` have new rows in the first table."""

@@ -71,13 +71,6 @@ class DayRead:
         """The day's rows in one of the two tables."""
         return self.site_rows if table is SITE_IMPRESSION else self.url_rows
 
-    def without_rows_of(self, table: TableSpec) -> DayRead:
-        """The same without the rows in one of the two tables."""
-        none = table.schema.empty_table()
-        if table is SITE_IMPRESSION:
-            return replace(self, site_rows=none)
-        return replace(self, url_rows=none)
-
     @property
     def truncated(self) -> bool:
         """Whether the API cut off rows that no other answer has."""

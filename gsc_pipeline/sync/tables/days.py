@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 import pyarrow as pa
@@ -40,10 +40,6 @@ class TableDay:
     def rows_of(self, table: TableSpec) -> pa.Table:
         """The day's rows. A ledger of `more_ledger` counts one table."""
         return self.rows
-
-    def without_rows_of(self, table: TableSpec) -> TableDay:
-        """The day without them."""
-        return replace(self, rows=table.schema.empty_table())
 
 
 @dataclass(frozen=True, slots=True)
