@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from gsc_pipeline.cli.options import AsJson
 from gsc_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from gsc_pipeline.lake.annotations.record import Annotation
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app = typer.Typer(help="List what is known to move numbers, or fetch Google's newest ranking updates.")
 

@@ -193,46 +193,53 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
         ],
         essential=("workspace", "last day", "final up to", "failed", "last good sync (UTC)"),
     )
-    failures = [failure_cells(failure) for state in states for failure in state.failures]
-    if failures:
-        print("\nStanding failures")  # noqa: T201
-        print_rows(FAILURE_COLUMNS, failures)
-    past_cap = [past_cap_cells(state.workspace, one) for state in states for one in state.past_cap]
-    if past_cap:
-        print("\nPast the cap of 50,000 rows: what requests with filters brought of one day")  # noqa: T201
-        print_rows(PAST_CAP_COLUMNS, past_cap)
-    truncated = [truncated_cells(state.workspace, one) for state in states for one in state.truncated_more]
-    if truncated:
-        print("\nDays of other tables of which the API cut off pages")  # noqa: T201
-        print_rows(TRUNCATED_COLUMNS, truncated)
-    folders = [folder_cells(state.workspace, one) for state in states for one in state.folders]
-    if folders:
-        print("\nFolders: what their own properties brought of days that were cut")  # noqa: T201
-        print_rows(FOLDER_COLUMNS, folders)
-    worth_adding = [
-        worth_adding_cells(state.workspace, one) for state in states for one in state.worth_adding
-    ]
-    if worth_adding:
-        print(  # noqa: T201
-            "\nFolders worth adding as properties (folders_of in the workspaces file): clicks and "
-            "impressions without a query, where the API cut off queries"
-        )
-        print_rows(WORTH_ADDING_COLUMNS, worth_adding)
-    if circuits:
-        print("\nOpen circuits: no calls are sent until the next try")  # noqa: T201
-        print_rows(
-            ["what", "workspaces", "since (UTC)", "next try (UTC)", "last error"],
-            [
-                (
-                    one.what,
-                    one.workspaces,
-                    f"{one.since:%Y-%m-%d %H:%M:%S}",
-                    f"{one.retry_at:%Y-%m-%d %H:%M:%S}",
-                    one.cause,
-                )
-                for one in circuits
-            ],
-        )
+    _print_section(
+        "Standing failures",
+        FAILURE_COLUMNS,
+        [failure_cells(one) for state in states for one in state.failures],
+    )
+    _print_section(
+        "Past the cap of 50,000 rows: what requests with filters brought of one day",
+        PAST_CAP_COLUMNS,
+        [past_cap_cells(state.workspace, one) for state in states for one in state.past_cap],
+    )
+    _print_section(
+        "Days of other tables of which the API cut off pages",
+        TRUNCATED_COLUMNS,
+        [truncated_cells(state.workspace, one) for state in states for one in state.truncated_more],
+    )
+    _print_section(
+        "Folders: what their own properties brought of days that were cut",
+        FOLDER_COLUMNS,
+        [folder_cells(state.workspace, one) for state in states for one in state.folders],
+    )
+    _print_section(
+        "Folders worth adding as properties (folders_of in the workspaces file): clicks and impressions "
+        "without a query, where the API cut off queries",
+        WORTH_ADDING_COLUMNS,
+        [worth_adding_cells(state.workspace, one) for state in states for one in state.worth_adding],
+    )
+    _print_section(
+        "Open circuits: no calls are sent until the next try",
+        ["what", "workspaces", "since (UTC)", "next try (UTC)", "last error"],
+        [
+            (
+                one.what,
+                one.workspaces,
+                f"{one.since:%Y-%m-%d %H:%M:%S}",
+                f"{one.retry_at:%Y-%m-%d %H:%M:%S}",
+                one.cause,
+            )
+            for one in circuits
+        ],
+    )
+
+
+def _print_section(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table under its title; nothing without rows."""
+    if rows:
+        print(f"\n{title}")  # noqa: T201
+        print_rows(columns, rows)
 
 
 def warn(text: str) -> None:

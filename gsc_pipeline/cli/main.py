@@ -21,7 +21,8 @@ from dotenv import dotenv_values
 from gsc_pipeline.cli.annotations import app as annotations_app
 from gsc_pipeline.cli.init import init
 from gsc_pipeline.cli.login import login
-from gsc_pipeline.cli.logs import settings_with_log as _settings_with_log
+from gsc_pipeline.cli.logs import settings_with_log
+from gsc_pipeline.cli.options import AsJson
 from gsc_pipeline.cli.workspaces import workspaces_app
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.process_memory import limit_memory
@@ -40,8 +41,6 @@ MOST_DAYS = 3660
 
 FAILED = 1
 MISUSED = 2
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app = typer.Typer(
     help="Keep an exact, SQL-ready copy of Google Search Console data.",
@@ -106,7 +105,7 @@ def sync(
     from gsc_pipeline.workspaces.registry import load_workspaces, select
 
     prepare_arrow()
-    settings = _settings_with_log()
+    settings = settings_with_log()
     window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
     selected = select(load_workspaces(settings.workspaces_file), workspaces or [])
     services = Services(settings)
@@ -200,7 +199,7 @@ def serve(
     from gsc_pipeline.monitoring.http import LOOPBACK, make_app, serve_until_stopped
     from gsc_pipeline.monitoring.metrics import metrics_text
 
-    settings = _settings_with_log()
+    settings = settings_with_log()
     alert_urls = settings.alert_urls.get_secret_value()
     check_addresses(alert_urls)
     if host not in LOOPBACK:
@@ -234,7 +233,7 @@ def housekeeping(
     from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.lake.maintenance import compact_and_vacuum
 
-    settings = _settings_with_log()
+    settings = settings_with_log()
     done = compact_and_vacuum(Lake(settings.lake), retention_hours=settings.vacuum_hours)
     if as_json:
         typer.echo(json.dumps({"tables": [table.as_json() for table in done]}))
@@ -264,7 +263,7 @@ def verify(
     from gsc_pipeline.sync.verify import verify as verify_lake
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 
-    settings = _settings_with_log()
+    settings = settings_with_log()
     if workspaces:
         listed = load_workspaces(settings.workspaces_file)
         workspaces = [named(listed, id_).id for id_ in workspaces]
@@ -314,7 +313,7 @@ def import_export(
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 
     prepare_arrow()
-    settings = _settings_with_log()
+    settings = settings_with_log()
     wanted = named(load_workspaces(settings.workspaces_file), workspace)
     services = Services(settings)
     with SyncDisplay(quiet=as_json) as display:
@@ -434,7 +433,7 @@ def mcp(
     from gsc_pipeline.assistants.start import serve_assistants
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 
-    settings = _settings_with_log()
+    settings = settings_with_log()
     listed = load_workspaces(settings.workspaces_file)
     served = [named(listed, id_) for id_ in dict.fromkeys(workspaces)] if workspaces else listed
     serve_assistants(settings, served, port=port if http else None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gsc_pipeline.cli.logs import settings_with_log
+from gsc_pipeline.cli.options import AsJson
 from gsc_pipeline.settings import ConfigurationError, load_settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 KeyFile = Annotated[
     Path | None,
     typer.Option("--key-file", metavar="FILE", help="A service account's key, or what gsc login wrote."),

@@ -11,6 +11,7 @@ from gsc_pipeline.defs.jobs import (
     INSIGHTS_MINUTES,
     INSIGHTS_WORKSPACE_TAG,
     MORE_JOB,
+    ended_runs,
     shared_run_tags,
     workspaces_of,
 )
@@ -19,11 +20,6 @@ from gsc_pipeline.defs.resources import LakeTables
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITEMAPS, URL_INSPECTIONS
-
-LATE = timedelta(minutes=2)
-"""How much later than it says the end of a run may be stored: machines' clocks differ."""
-
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def insights_after_more_sensor() -> dg.SensorDefinition:
@@ -44,8 +40,7 @@ def insights_after_more_sensor() -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, lake: LakeTables, clock: dg.ResourceParam[Clock]
     ) -> dg.SensorResult | dg.SkipReason:
         since = datetime.fromisoformat(context.cursor) if context.cursor else clock()
-        filters = dg.RunsFilter(job_name=MORE_JOB, statuses=ENDED, updated_after=since - LATE)
-        records = context.instance.get_run_records(filters)
+        records = ended_runs(context.instance, MORE_JOB, since)
         ended_at = [record.update_timestamp.replace(tzinfo=UTC) for record in records]
         context.update_cursor(max([since, *ended_at]).isoformat())
         registered = context.instance.get_dynamic_partitions(WORKSPACES) if records else []

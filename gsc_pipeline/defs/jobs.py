@@ -155,6 +155,17 @@ def workspaces_of(tags: Mapping[str, str], registered: Sequence[str] = ()) -> se
     return named | set(registered[places[0] : places[-1] + 1] if places else ())
 
 
+LATE = timedelta(minutes=2)
+"""How much later than it says the end of a run may be stored: machines' clocks differ."""
+
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+def ended_runs(instance: dg.DagsterInstance, job: str, since: datetime) -> Sequence[dg.RunRecord]:
+    """The runs of the job that have ended since a moment, and those of LATE before it."""
+    return instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_ENDED, updated_after=since - LATE))
+
+
 def workspaces_in_progress(
     instance: dg.DagsterInstance, job: str | None = None, since: datetime | None = None, but_tick: str = ""
 ) -> set[str]:

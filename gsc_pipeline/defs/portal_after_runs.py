@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from gsc_pipeline.days import Clock
-from gsc_pipeline.defs.insights_after_more import ENDED, LATE
 from gsc_pipeline.defs.jobs import (
     FORGOTTEN_AFTER,
     INSIGHTS_JOB,
     PORTAL_JOB,
     SYNC_JOB,
+    ended_runs,
     workspaces_in_progress,
 )
 
@@ -34,14 +34,8 @@ def portal_after_runs_sensor() -> dg.SensorDefinition:
     ) -> dg.RunRequest | dg.SkipReason:
         since = datetime.fromisoformat(context.cursor) if context.cursor else clock()
         context.update_cursor(since.isoformat())
-        records = [
-            record
-            for job in _SHOWN
-            for record in context.instance.get_run_records(
-                dg.RunsFilter(job_name=job, statuses=ENDED, updated_after=since - LATE)
-            )
-        ]
-        newest = max(records, key=lambda record: record.update_timestamp, default=None)
+        records = [one for job in _SHOWN for one in ended_runs(context.instance, job, since)]
+        newest = max(records, key=lambda one: one.update_timestamp, default=None)
         if newest is None:
             return dg.SkipReason("no sync and no report has ended since the last evaluation")
         begun = clock() - FORGOTTEN_AFTER

@@ -144,7 +144,8 @@ class _Series:
         problems: list[Problem] = []
         try:
             self._known = self._read_known()
-            if self._asks_for_parts:
+            # What was tried is read only where it decides.
+            if self._asks_for_parts and any(one.has_parts_left for one in self._records.values()):
                 target = TriedRows(self._workspace, *self._key)
                 self._asks_for_parts = may_bring_more(read_tried(self._lake, target).values(), self._now)
             for day in self._pending(window):

@@ -193,7 +193,7 @@ def test_an_outage_in_the_middle_keeps_what_was_read(world: World, store: Store)
     def after_some(call: Call) -> Reply | None:
         if call.kind != "query" or len(world.queries()) <= 14:
             return None
-        # An answer to an earlier call may arrive after this, and starts the count anew.
+        # An answer to an earlier call may arrive after this, and resets the count.
         if breaker.state().failures < 4:
             others_gave_up(SharedBreaker(store, world.url, clock=lambda: world.now), 4)
         return UNAVAILABLE

@@ -23,6 +23,17 @@ from gsc_pipeline.lake.schemas.spec import (
 WRITING = "writing"
 """The ledger's status of a day whose rows are being replaced. Its counts are not valid."""
 
+_STATUS = column(
+    "status", TEXT, "final, provisional (may still change), empty, failed, or writing (being replaced)"
+)
+_FIRST_READ_AT = column("first_read_at", TIMESTAMP, "When the day was first read", nullable=True)
+_LAST_READ = (
+    column("api_calls", COUNT, "API calls of its last read"),
+    column("reason", TEXT, "Why it was last read, or why it failed"),
+    column("run_id", TEXT, "The sync that wrote this row"),
+)
+"""What both ledgers say of a day."""
+
 _WITHOUT_A_QUERY = tuple(
     column(
         f"{part}_{measure}",
@@ -48,11 +59,7 @@ SYNC_LEDGER = TableSpec(
             SEARCH_TYPE,
             DATA_DATE,
             MONTH,
-            column(
-                "status",
-                TEXT,
-                "final, provisional (may still change), empty, failed, or writing (being replaced)",
-            ),
+            _STATUS,
             column("clicks", COUNT, "The day's clicks at the last successful read", nullable=True),
             column("impressions", COUNT, "The day's impressions at the last successful read", nullable=True),
             column(
@@ -64,16 +71,14 @@ SYNC_LEDGER = TableSpec(
             column("site_rows", COUNT, "Rows of the day in searchdata_site_impression"),
             column("url_rows", COUNT, "Rows of the day in searchdata_url_impression"),
             column("truncated", FLAG, "The API cut off rows of one of the tables"),
-            column("first_read_at", TIMESTAMP, "When the day was first read", nullable=True),
+            _FIRST_READ_AT,
             column(
                 "last_read_at",
                 TIMESTAMP,
                 "When its current rows were read, or completed from a folder's",
                 nullable=True,
             ),
-            column("api_calls", COUNT, "API calls of its last read"),
-            column("reason", TEXT, "Why it was last read, or why it failed"),
-            column("run_id", TEXT, "The sync that wrote this row"),
+            *_LAST_READ,
             column(
                 "url_clicks",
                 COUNT,
@@ -132,22 +137,16 @@ MORE_LEDGER = TableSpec(
             SEARCH_TYPE,
             DATA_DATE,
             MONTH,
-            column(
-                "status",
-                TEXT,
-                "final, provisional (may still change), empty, failed, or writing (being replaced)",
-            ),
+            _STATUS,
             column("clicks", COUNT, "The property's clicks of the day when it was read", nullable=True),
             column("impressions", COUNT, "The property's impressions then", nullable=True),
             column("position", DECIMAL, "The property's average position then, one-based", nullable=True),
             column("site_rows", COUNT, "Rows of the day at grain property"),
             column("url_rows", COUNT, "Rows of the day at grain page"),
             column("truncated", FLAG, "The API cut off rows at grain page"),
-            column("first_read_at", TIMESTAMP, "When the day was first read", nullable=True),
+            _FIRST_READ_AT,
             column("last_read_at", TIMESTAMP, "When its current rows were read", nullable=True),
-            column("api_calls", COUNT, "API calls of its last read"),
-            column("reason", TEXT, "Why it was last read, or why it failed"),
-            column("run_id", TEXT, "The sync that wrote this row"),
+            *_LAST_READ,
         ]
     ),
     partition_by=("workspace",),

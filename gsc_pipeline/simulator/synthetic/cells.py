@@ -132,7 +132,9 @@ def _background(
         pairs = _joined(named, _second_pages(seed, named, pages), _anonymized_pairs(seed, named, rows_a_day))
     else:
         pairs = _anonymized_pairs(seed, named, 4 * rows_a_day)
-    scale = _scale_for(_spread(seed, pairs, search_type)["rate"], rows_a_day)
+    rates = _spread(seed, pairs, search_type)["rate"]
+    # Cells cannot all have impressions every day, so the wanted number is below their number.
+    scale = factor_for(rates, min(1.15 * rows_a_day, 0.6 * len(rates)), 60)
     return _spread(seed, _placed(seed, replace(pairs, rate=pairs.rate * scale)), search_type)
 
 
@@ -292,12 +294,10 @@ def _choices(weights: Reals, chances: Reals) -> Counts:
     return np.searchsorted(edges[:-1], chances, side="right")
 
 
-def _scale_for(rates: Reals, rows_a_day: int) -> float:
-    """The factor for `rates` at which about `rows_a_day` cells have impressions on a day."""
-    # Cells cannot all have impressions every day, so the wanted number is below their number.
-    wanted = min(1.15 * rows_a_day, 0.6 * len(rates))
+def factor_for(rates: Reals, wanted: float, halvings: int) -> float:
+    """The factor for `rates` at which about `wanted` cells have impressions on a day, found by bisection."""
     low, high = -30.0, 30.0
-    for _ in range(60):
+    for _ in range(halvings):
         middle = (low + high) / 2
         if np.minimum(1.0, rates * 2.0**middle).sum() < wanted:
             low = middle

@@ -11,7 +11,7 @@ from gsc_pipeline.simulator.appearances import DRAWN, random_appearances
 from gsc_pipeline.simulator.facts import ANONYMIZED, Codes, Counts, Labels, Reals, texts
 from gsc_pipeline.simulator.hashing import hashed, seed_of, uniform
 from gsc_pipeline.simulator.synthetic import wording
-from gsc_pipeline.simulator.synthetic.cells import COUNTRIES, DEVICES, Cells
+from gsc_pipeline.simulator.synthetic.cells import COUNTRIES, DEVICES, Cells, factor_for
 from gsc_pipeline.simulator.synthetic.curves import STEADY
 
 _MORE_COUNTRIES = (
@@ -58,7 +58,7 @@ def make_large_cells(site_url: str, rows_a_day: int) -> Cells:
     query -= 1
     is_named = query != ANONYMIZED
     rate = times**1.2 * (1 - uniform(seed, 3, cell)) ** -0.6
-    rate[is_named] *= _scale_for(rate[is_named], rows_a_day)
+    rate[is_named] *= factor_for(rate[is_named], rows_a_day, 40)
     rate[~is_named] *= _ANONYMIZED_SHARE * rate[is_named].sum() / max(1.0, rate[~is_named].sum())
 
     is_second = is_named & (page != _first_page(seed, query, len(pages)))
@@ -133,15 +133,3 @@ def _unpacked(cell: Counts, queries: int) -> tuple[Counts, Counts, Counts, Count
     rest, country = np.divmod(rest, len(ALL_COUNTRIES))
     page, query = np.divmod(rest, queries)
     return page, query, country, device
-
-
-def _scale_for(rates: Reals, rows_a_day: int) -> float:
-    """The factor for `rates` at which about `rows_a_day` cells have impressions on a day."""
-    low, high = -30.0, 30.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        if np.minimum(1.0, rates * 2.0**middle).sum() < rows_a_day:
-            low = middle
-        else:
-            high = middle
-    return float(2.0**high)
