@@ -1,14 +1,1 @@
-select
-    workspace,
-    site_url,
-    search_type,
-    as_of,
-    days,
-    {{ iso_weekday('data_date') }} as weekday,
-    sum(clicks) as clicks,
-    sum(impressions) as impressions,
-    {{ ctr() }} as ctr,
-    {{ average_position('sum(sum_top_position)') }} as position
-from {{ ref('stg_site_impression') }}
-inner join {{ ref('stg_window_days') }} using (workspace, site_url, search_type, data_date)
-group by 1, 2, 3, 4, 5, 6
+{{ last_window('stg_site_impression', 'weekday', 'sum_top_position', expression=iso_weekday('data_date')) }}
