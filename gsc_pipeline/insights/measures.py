@@ -9,6 +9,9 @@ import pandas as pd
 SERIES = ["site_url", "search_type"]
 """Nothing is summed across these: properties may overlap, and search types count differently."""
 
+GROUPED = [*SERIES, "content_group"]
+"""A series by content group; the group `all` is the whole property."""
+
 COMPARED_INPUT = (
     "clicks_before",
     "clicks",
@@ -32,10 +35,13 @@ def require(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return frame[list(columns)].reset_index(drop=True)
 
 
-def first_shown(days: pd.DataFrame) -> pd.Series:
-    """For each row, the first day of its series with impressions; missing where there is none."""
+def first_shown(days: pd.DataFrame, keys: Sequence[str] | None = None) -> pd.Series:
+    """For each row, the first day of its series with impressions; missing where there is none.
+
+    `keys` name a series; by default those of `series_of`.
+    """
     shown_on = days["data_date"].where(days["impressions"] > 0)
-    return shown_on.groupby([days[key] for key in series_of(days)]).transform("min")
+    return shown_on.groupby([days[key] for key in keys or series_of(days)]).transform("min")
 
 
 def ratio(above: pd.Series, below: pd.Series) -> pd.Series:

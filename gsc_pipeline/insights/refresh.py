@@ -15,15 +15,17 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.insights.annotated import of_windows
 from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
+from gsc_pipeline.insights.change_points import change_points
 from gsc_pipeline.insights.content_decay import content_decay
 from gsc_pipeline.insights.ctr_curve import ctr_curve
 from gsc_pipeline.insights.ctr_gap import ctr_gap
 from gsc_pipeline.insights.daily_performance import daily_performance
+from gsc_pipeline.insights.forecasts import forecasts
 from gsc_pipeline.insights.index_coverage import index_coverage
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.striking_distance import striking_distance
-from gsc_pipeline.insights.tables import as_table
+from gsc_pipeline.insights.tables import as_table, no_rows
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
 from gsc_pipeline.lake.annotations.record import Annotation
@@ -32,13 +34,17 @@ from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CANNIBALISATION,
+    CHANGE_POINTS,
     CONTENT_DECAY,
+    CONTENT_GROUP_DAYS,
     CTR_CURVE,
     CTR_GAP,
     DAILY_PERFORMANCE,
+    FORECASTS,
     INDEX_COVERAGE,
     INSIGHT_REFRESHES,
     INSIGHTS,
+    SEO_TESTS,
     STRIKING_DISTANCE,
     WINNERS_AND_LOSERS,
     TableSpec,
@@ -46,7 +52,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
-DEFINITIONS = 5
+DEFINITIONS = 6
 """Raise it with every change of a definition: all insights are then computed again."""
 
 
@@ -100,7 +106,7 @@ def _replace_all(
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
     for table, frame in _computed(inputs, thresholds, annotations):
-        month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
+        month_of = "data_date" if table in (DAILY_PERFORMANCE, CONTENT_GROUP_DAYS) else "as_of"
         lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))
         counts[table.name] = len(frame)
     return counts
@@ -136,6 +142,11 @@ def _computed(
     moved = winners_and_losers(pd.concat(items), thresholds)
     yield WINNERS_AND_LOSERS, moved.merge(previous, on=SERIES, how="left")
     yield INDEX_COVERAGE, index_coverage(inputs.inspections(), inputs.sitemaps())
+    yield CONTENT_GROUP_DAYS, no_rows(CONTENT_GROUP_DAYS)
+    whole = daily.merge(inputs.final, on=[*SERIES, "data_date"]).assign(content_group="all")
+    yield CHANGE_POINTS, change_points(whole, thresholds, annotations)
+    yield FORECASTS, forecasts(whole, thresholds, annotations)
+    yield SEO_TESTS, no_rows(SEO_TESTS)
 
 
 def _last_fingerprint(lake: Lake, workspace: str) -> str | None:

@@ -11,11 +11,15 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CANNIBALISATION,
+    CHANGE_POINTS,
     CONTENT_DECAY,
+    CONTENT_GROUP_DAYS,
     CTR_CURVE,
     CTR_GAP,
     DAILY_PERFORMANCE,
+    FORECASTS,
     INDEX_COVERAGE,
+    SEO_TESTS,
     STRIKING_DISTANCE,
     WINNERS_AND_LOSERS,
     TableSpec,
@@ -32,6 +36,10 @@ _RANKING: dict[TableSpec, tuple[str, ...]] = {
     WINNERS_AND_LOSERS: ("-size_of_change", "-impressions_of_both"),
     ANOMALIES: ("-data_date",),
     INDEX_COVERAGE: ("-is_problem", "-pages"),
+    CONTENT_GROUP_DAYS: ("-data_date", "-clicks"),
+    CHANGE_POINTS: ("-first_day", "-confidence"),
+    FORECASTS: ("-made_on",),
+    SEO_TESTS: ("-start_day",),
 }
 """Columns to sort by, with a minus where the largest value comes first. The table's keys break ties."""
 
@@ -59,6 +67,12 @@ def read_ranked(lake: Lake, table: TableSpec, workspace: str) -> pd.DataFrame:
     rows = lake.read(table, workspace=workspace)
     counts = {pa.int64(): pd.Int64Dtype()}
     return ranked(table, rows.to_pandas(date_as_object=False, types_mapper=counts.get))
+
+
+def no_rows(table: TableSpec) -> pd.DataFrame:
+    """A frame with the table's columns and no rows."""
+    frame: pd.DataFrame = table.schema.empty_table().to_pandas(date_as_object=False)
+    return frame
 
 
 def as_table(spec: TableSpec, frame: pd.DataFrame, workspace: str, *, month_of: str = "as_of") -> pa.Table:

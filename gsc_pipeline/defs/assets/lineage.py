@@ -12,11 +12,15 @@ from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
     ANOMALIES,
     CANNIBALISATION,
+    CHANGE_POINTS,
     CONTENT_DECAY,
+    CONTENT_GROUP_DAYS,
     CTR_CURVE,
     CTR_GAP,
     DAILY_PERFORMANCE,
+    FORECASTS,
     INDEX_COVERAGE,
+    SEO_TESTS,
     SITE_IMPRESSION,
     SITEMAPS,
     STRIKING_DISTANCE,
@@ -54,6 +58,14 @@ _COMPARED = {
     "impressions_before": "impressions",
     "impressions": "impressions",
 }
+
+
+def _of_days(*columns: str) -> dict[str, Sources]:
+    """Columns that are computed from the days of properties and of content groups."""
+    of = {DAILY_PERFORMANCE: "clicks impressions position", CONTENT_GROUP_DAYS: "clicks impressions position"}
+    both = {DAILY_PERFORMANCE: "site_url", CONTENT_GROUP_DAYS: "site_url"}
+    return {"site_url": both, **dict.fromkeys(columns, of)}
+
 
 _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     DAILY_PERFORMANCE: _BY_PROPERTY
@@ -135,6 +147,19 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     }
     | _of(URL_INSPECTIONS, verdict="verdict", share="url", example_url="url")
     | _of(SITEMAPS, errors="errors", warnings="warnings"),
+    CONTENT_GROUP_DAYS: _of(
+        URL_IMPRESSION,
+        **_SERIES,
+        data_date="data_date",
+        content_group="url",
+        clicks="clicks",
+        impressions="impressions",
+        position="sum_position impressions",
+    ),
+    CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
+    | _of(ANNOTATIONS, overlaps="title first_day last_day"),
+    FORECASTS: _of_days("expected", "low", "high", "actual"),
+    SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, effect="url clicks impressions"),
 }
 
 

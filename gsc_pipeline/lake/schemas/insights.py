@@ -47,6 +47,11 @@ _ANNOTATION_OF_WINDOWS = column(
     "Data faults and changes of counting that cover more days of one window; null if both are counted alike",
     nullable=True,
 )
+_CONTENT_GROUP = column("content_group", TEXT, "The content group; `all` is the whole property")
+_GROUP_OF_URL = column(
+    "content_group", TEXT, "The content group of the page; null if the page is unknown", nullable=True
+)
+_METRIC = column("metric", TEXT, "clicks, impressions or position")
 _FOUND_IN = (WORKSPACE, _MONTH, SITE_URL, SEARCH_TYPE, _AS_OF)
 _COMPARED = (
     column("clicks_before", COUNT, "Clicks in the earlier window"),
@@ -234,7 +239,7 @@ ANOMALIES = TableSpec(
         [
             *_FOUND_IN,
             DATA_DATE,
-            column("metric", TEXT, "clicks, impressions or position"),
+            _METRIC,
             column("value", DECIMAL, "Value of the metric on the day"),
             column("expected", DECIMAL, "Median of the same weekday in the weeks before"),
             column("spread", DECIMAL, "Spread of those days: 1.4826 × MAD, but at least what chance causes"),
@@ -273,6 +278,107 @@ INDEX_COVERAGE = TableSpec(
     ),
 )
 
+CONTENT_GROUP_DAYS = TableSpec(
+    "content_group_days",
+    "Totals by day of each content group, counted by page.",
+    keys=("workspace", "site_url", "search_type", "data_date", "content_group"),
+    schema=pa.schema(
+        [
+            WORKSPACE,
+            MONTH,
+            SITE_URL,
+            SEARCH_TYPE,
+            DATA_DATE,
+            column("content_group", TEXT, "The content group; `other` holds the pages of no group"),
+            CLICKS,
+            _IMPRESSIONS,
+            _POSITION_OR_NULL,
+            column("read_at", TIMESTAMP, "Time at which the day was last read from the API"),
+            column("rules", TEXT, "Hash of the rules that put pages into groups"),
+        ]
+    ),
+)
+
+CHANGE_POINTS = TableSpec(
+    "change_points",
+    "Days from which the level of a series differs, adjusted for weekdays, and how certain that is.",
+    keys=("workspace", "site_url", "search_type", "content_group", "metric", "first_day"),
+    schema=pa.schema(
+        [
+            *_FOUND_IN,
+            _CONTENT_GROUP,
+            _METRIC,
+            column("kind", TEXT, "step, slope (a change over more than a week) or dark (no impressions)"),
+            column("first_day", DAY, "The most likely first day of the new level"),
+            column("earliest_day", DAY, "The first day is with 90 % probability this one or later"),
+            column("latest_day", DAY, "The first day is with 90 % probability this one or earlier"),
+            column("level_before", DECIMAL, "Mean of a day before, adjusted for weekdays"),
+            column("level_after", DECIMAL, "Mean of a day from first_day to the next change or the end"),
+            column("change", DECIMAL, "level_after / level_before − 1; of a position, the difference"),
+            column("confidence", DECIMAL, "1 − the probability of such a change by chance alone, 0 to 1"),
+            column(
+                "overlaps",
+                TEXT,
+                "Ranking updates and notes that overlap the change, in words; null without any",
+                nullable=True,
+            ),
+        ]
+    ),
+)
+
+FORECASTS = TableSpec(
+    "forecasts",
+    "Expected clicks and impressions of the next 28 days, and what was expected of the last 28.",
+    keys=("workspace", "site_url", "search_type", "content_group", "metric", "made_on", "data_date"),
+    schema=pa.schema(
+        [
+            *_FOUND_IN,
+            _CONTENT_GROUP,
+            column("metric", TEXT, "clicks or impressions"),
+            DATA_DATE,
+            column("made_on", DAY, "The last day that the forecast uses: as_of, or four weeks earlier"),
+            column("expected", DECIMAL, "Expected value; null if refused", nullable=True),
+            column("low", DECIMAL, "The value is higher with 90 % probability", nullable=True),
+            column("high", DECIMAL, "The value is lower with 90 % probability", nullable=True),
+            column("actual", DECIMAL, "The day's value, if it is final", nullable=True),
+            column("method", TEXT, "seasonal_naive, exponential_smoothing, or refused"),
+            column("reason", TEXT, "Why there is no forecast; null if there is one", nullable=True),
+        ]
+    ),
+)
+
+SEO_TESTS = TableSpec(
+    "seo_tests",
+    "Results of the tests in the workspaces file: changed pages against unchanged ones.",
+    keys=("workspace", "test", "metric"),
+    schema=pa.schema(
+        [
+            *_FOUND_IN,
+            column("test", TEXT, "The name of the test"),
+            column("metric", TEXT, "clicks or impressions"),
+            column("start_day", DAY, "The first day with the change"),
+            column("last_day", DAY, "The last final day of the test"),
+            _DAYS,
+            column("variant_before", DECIMAL, "Mean of a day of the changed pages, before", nullable=True),
+            column("variant_after", DECIMAL, "The same since the start", nullable=True),
+            column("control_before", DECIMAL, "Mean of a day of the unchanged ones, before", nullable=True),
+            column("control_after", DECIMAL, "The same since the start", nullable=True),
+            column("effect", DECIMAL, "Relative effect on the changed ones; 0.1 is 10 % more", nullable=True),
+            column("low", DECIMAL, "The effect is larger with 97.5 % probability", nullable=True),
+            column("high", DECIMAL, "The effect is smaller with 97.5 % probability", nullable=True),
+            column("placebos", COUNT, "Earlier windows without a change that the interval is made from"),
+            column(
+                "parallelism",
+                DECIMAL,
+                "Correlation of weekly clicks of both sets of pages before the start; null if unknown",
+                nullable=True,
+            ),
+            column("verdict", TEXT, "too_early, effect, no_effect, control_moved or unusable"),
+            column("statement", TEXT, "The result in a sentence"),
+        ]
+    ),
+)
+
 INSIGHT_REFRESHES = TableSpec(
     "insight_refreshes",
     "The last refresh of each workspace's insights: one row per workspace.",
@@ -298,5 +404,9 @@ INSIGHTS = (
     WINNERS_AND_LOSERS,
     ANOMALIES,
     INDEX_COVERAGE,
+    CONTENT_GROUP_DAYS,
+    CHANGE_POINTS,
+    FORECASTS,
+    SEO_TESTS,
 )
 """The tables of the insights, in the order of the documentation."""
