@@ -78,15 +78,19 @@ def _weekday_pattern(logs: np.ndarray) -> np.ndarray:
     deviation = logs - _moving_mean(logs)
     at = np.arange(days)
     weeks = (days - at % WEEK + WEEK - 1) // WEEK
-    wide = np.minimum(_WEEKS_OF_PATTERN, weeks.min())
+    wide = min(_WEEKS_OF_PATTERN, (int(weeks.min()) - 1) // 2 * 2 + 1)
     first = np.clip(at // WEEK - wide // 2, 0, weeks - wide)
     around = (first[:, None] + np.arange(wide)) * WEEK + (at % WEEK)[:, None]
-    result: np.ndarray = np.median(deviation[around], axis=1)
-    return result
+    return _medians(deviation[around])
 
 
 def _running_median(days: np.ndarray) -> np.ndarray:
     half = _MEDIAN_DAYS // 2
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(days, half, mode="reflect"), _MEDIAN_DAYS)
-    result: np.ndarray = np.median(windows, axis=1)
+    return _medians(windows)
+
+
+def _medians(rows: np.ndarray) -> np.ndarray:
+    """The median of each row, of an odd number of values: sorting short rows is faster than numpy's median."""
+    result: np.ndarray = np.sort(rows, axis=1)[:, rows.shape[1] // 2]
     return result

@@ -12,6 +12,10 @@ from gsc_pipeline.insights.weekly_model import Shape
 SLOPE_DAYS = (10, 14, 21, 28, 42)
 """Days that a slope may take. What takes a week or less is a step."""
 
+_LONGEST = {1: 28, 14: 42, 28: 42}
+"""The longest slope that is tried, by the days of the shape that the weeks show."""
+
+
 COVERAGE = 0.9
 """The probability that the first day is in its interval."""
 
@@ -21,7 +25,9 @@ _SLOPE_WITHIN = 28
 LEAST_DAYS = 7
 """The fewest known days before and after the first day."""
 
-_STEPS_AMONG_CHANGES = 0.8
+_STEPS = 0.75
+"""The share of steps among changes that is assumed before a series is seen."""
+
 _LEAST_NOISE = 0.02
 
 
@@ -43,12 +49,12 @@ def first_day(series: Adjusted, rough: Shape, after: int, before: int) -> FirstD
     """
     known = np.flatnonzero(series.is_known[:before])
     known = known[known >= after]
-    middle = (rough.start + rough.end + 1) // 2
     from_, to = np.searchsorted(known, [rough.start, rough.end])
     days = known[max(from_ - _AROUND, 0) : to + _AROUND]
     if len(days) <= 2 * LEAST_DAYS + WEEK:
-        return FirstDay(rough, rough.start, rough.start)
+        return _unplaced(series, rough)
     first, last = int(days[LEAST_DAYS]), int(days[-LEAST_DAYS])
+    middle = (rough.start + rough.end + 1) // 2
     starts = range(max(middle - _STEP_WITHIN, first), min(middle + _STEP_WITHIN, last) + 1)
     begins = range(max(rough.start - _SLOPE_WITHIN, first), min(rough.start + _SLOPE_WITHIN // 2, last) + 1)
     steps = [Shape(start) for start in starts if series.is_known[start]]
@@ -56,26 +62,34 @@ def first_day(series: Adjusted, rough: Shape, after: int, before: int) -> FirstD
         Shape(start, takes)
         for takes in SLOPE_DAYS
         for start in begins
-        if series.is_known[start] and start + takes - 1 <= last
+        if takes <= _LONGEST[rough.days] and series.is_known[start] and start + takes - 1 <= last
     ]
     if not steps:
-        return FirstDay(rough, rough.start, rough.start)
+        return _unplaced(series, rough)
     every = [*steps, *slopes]
     likelihood = _log_likelihood(series, days, every)
     is_step = np.arange(len(every)) < len(steps)
-    prior = np.where(
-        is_step, _STEPS_AMONG_CHANGES / len(steps), (1 - _STEPS_AMONG_CHANGES) / max(len(slopes), 1)
-    )
+    prior = np.where(is_step, _STEPS / len(steps), (1 - _STEPS) / max(len(slopes), 1))
     weight = prior * np.exp(likelihood - likelihood.max())
-    chosen = is_step if 2 * weight[is_step].sum() >= weight.sum() else ~is_step
-    best = every[int(np.argmax(weight * chosen))]
-    start = np.array([one.start for one in every])
-    in_order = np.argsort(start, kind="stable")
+    likelier = is_step if 2 * weight[is_step].sum() >= weight.sum() else ~is_step
+    best = every[int(np.argmax(weight * likelier))]
+    earliest, latest = _interval(np.array([one.start for one in every]), weight)
+    first_known = _known_before(series, min(earliest, best.start))
+    return FirstDay(best, first_known, _known_after(series, max(latest, best.start)))
+
+
+def _unplaced(series: Adjusted, rough: Shape) -> FirstDay:
+    """A change with too few known days around it to say more than its week."""
+    last = len(series.values) - 1
+    return FirstDay(rough, max(rough.start - WEEK, 0), min(rough.start + WEEK, last))
+
+
+def _interval(starts: np.ndarray, weight: np.ndarray) -> tuple[int, int]:
+    in_order = np.argsort(starts, kind="stable")
     share = np.cumsum(weight[in_order]) / weight.sum()
     outside = (1 - COVERAGE) / 2
-    earliest, latest = (int(start[in_order][np.searchsorted(share, edge)]) for edge in (outside, 1 - outside))
-    earliest, latest = min(earliest, best.start), max(latest, best.start)
-    return FirstDay(best, _known_before(series, earliest), _known_after(series, latest))
+    first, last = np.searchsorted(share, [outside, 1 - outside])
+    return int(starts[in_order][first]), int(starts[in_order][last])
 
 
 def _log_likelihood(series: Adjusted, days: np.ndarray, shapes: list[Shape]) -> np.ndarray:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsc_pipeline.insights.adjusted import WEEK, Adjusted
-from gsc_pipeline.insights.weekly_model import SEARCHED, Phases, Shape, WeeklyModel, weekly_model
+from gsc_pipeline.insights.weekly_model import (
+    SEARCHED,
+    SLOPES,
+    STEP,
+    Phases,
+    Shape,
+    WeeklyModel,
+    weekly_model,
+)
 
 LEAST_BEFORE = 14
 """The fewest days before a change."""
@@ -20,15 +28,26 @@ LEAST_AFTER = 7
 APART = 14
 """The fewest days between two changes."""
 
-_ENTERS = 2.5
-_PULSE = 4.0
+_LEAST_Z = 2.5
+_LEAST_Z_OF_PULSE = 4.0
+_LEAST_LEFT = 1e-3
+_NOISE_WITHOUT = math.sqrt(2)
+_CHANGES = len(STEP) + len(SLOPES)
+_PREFERENCE = np.array([1.1] * len(STEP) + [1.0] * len(SLOPES))
+"""What looks like both a step and a slope is a step."""
+
+_CHANGE_BEFORE_PULSE = 1.15
 _MOST_SHAPES = 16
 _SMALL_COUNT = 2.0
 
 _LEAST_NOISE = 0.02
 """The least deviation that is expected of the logarithm of a day."""
 
-_BY_CHANCE, _DECAY = 11 / 480, 0.405
+_BY_CHANCE, _DECAY = 2.81, 2.3
+"""Chance makes exp(_BY_CHANCE - _DECAY * z) changes, times the root of the days, fitted to synthetic series.
+
+The root, because a short series has fewer days and is less certain of its noise.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +67,15 @@ class LevelChange:
 def confidence_of(z: float, days: int) -> float:
     """1 minus the probability that a series of so many days without a change has one of this size, 0 to 1.
 
-    The formula is fitted to synthetic series without a change (benchmarks/INSIGHTS.md).
+    benchmarks/INSIGHTS.md compares it with synthetic series without a change.
     """
-    return 1 - min(_BY_CHANCE * days * math.exp(-_DECAY * z**2), 1.0)
+    return 1 - min(math.sqrt(days) * math.exp(_BY_CHANCE - _DECAY * abs(z)), 1.0)
 
 
 def z_of(confidence: float, days: int) -> float:
     """The z with this confidence, at least the smallest that is searched for."""
     by_chance = max(1 - confidence, 1e-12)
-    return max(math.sqrt(max(math.log(_BY_CHANCE * days / by_chance), 0.0) / _DECAY), _ENTERS)
+    return max((_BY_CHANCE + math.log(days) / 2 - math.log(by_chance)) / _DECAY, _LEAST_Z)
 
 
 def level_changes(series: Adjusted, recounted: Sequence[int], least_z: float) -> list[LevelChange]:
@@ -66,38 +85,50 @@ def level_changes(series: Adjusted, recounted: Sequence[int], least_z: float) ->
     and none is found near them.
     """
     weeks = _Weeks(series, recounted)
-    shapes: list[Shape] = []
-    fit = weeks.fit(shapes)
-    while len(shapes) < _MOST_SHAPES:
-        for one in weeks.search(fit):
-            larger = weeks.fit([*shapes, one])
-            if abs(larger.z[-1]) >= (_PULSE if one.lasts else least_z):
-                shapes, fit = [*shapes, one], larger
-                break
-        else:
+    fit = weeks.fit([])
+    while len(fit.shapes) < _MOST_SHAPES:
+        larger = [weeks.fit([*fit.shapes, one]) for one in weeks.search(fit, least_z)]
+        larger = [one for one in larger if abs(one.z[-1]) >= _least(one.shapes[-1].lasts, least_z)]
+        if not larger:
             break
-    while shapes and np.abs(fit.z).min() < least_z:
-        del shapes[int(np.argmin(np.abs(fit.z)))]
-        fit = weeks.fit(shapes)
-    every = map(LevelChange, shapes, fit.size.tolist(), fit.z.tolist())
+        fit = max(larger, key=_preference)
+    while fit.shapes and np.abs(fit.z).min() < least_z:
+        weakest = int(np.argmin(np.abs(fit.z)))
+        fit = weeks.fit([one for at, one in enumerate(fit.shapes) if at != weakest])
+    every = map(LevelChange, fit.shapes, fit.size.tolist(), fit.z.tolist())
     return sorted((one for one in every if not one.shape.lasts), key=lambda one: one.shape.start)
+
+
+def _least(lasts: int, least_z: float) -> float:
+    return _LEAST_Z_OF_PULSE if lasts else least_z
+
+
+def _preference(fit: _Fit) -> float:
+    """How large the last shape of the fit is; what looks like both a change and a pulse is a change."""
+    return float(abs(fit.z[-1])) * (1.0 if fit.shapes[-1].lasts else _CHANGE_BEFORE_PULSE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
-    """Shapes fitted to the weeks; `drift` and `variance` are those of the noise beside them."""
+    """Shapes fitted to the weeks; `drift` and `variance` are those of the noise beside them.
+
+    `size` and `z` have one element for each shape. `columns` are all fitted shapes, whitened: (7, weeks, n),
+    `inverse` the inverse of their products: (7, n, n), and `rest` what they leave: (7, weeks).
+    """
 
     shapes: Sequence[Shape]
     drift: int
     variance: float
     size: np.ndarray
     z: np.ndarray
-    rest: np.ndarray
     columns: np.ndarray
     inverse: np.ndarray
+    rest: np.ndarray
 
 
 class _Weeks:
+    """The weeks of a series in all phases, and shapes that are fitted to them and searched in them."""
+
     def __init__(self, series: Adjusted, recounted: Sequence[int]) -> None:
         self._days = len(series.values)
         self._phases = Phases.of(self._days)
@@ -105,7 +136,7 @@ class _Weeks:
         known_days = self._phases.sums(series.is_known)
         small = _SMALL_COUNT if series.is_count else 0.0
         chance = float((1 / (sums + small)).mean()) if series.is_count else 0.0
-        self._floor = max(_LEAST_NOISE**2 / WEEK, chance)
+        self._least_variance = max(_LEAST_NOISE**2 / WEEK, chance)
         self._known_weeks = (known_days > 0).sum(axis=1)
         self._model: WeeklyModel = weekly_model(known_days)
         self._level = self._model.whitened(np.log(sums + small))
@@ -113,72 +144,84 @@ class _Weeks:
         self._columns: dict[Shape, np.ndarray] = {}
 
     def fit(self, shapes: Sequence[Shape]) -> _Fit:
-        """The shapes, and those that are expected, by generalised least squares."""
+        """The shapes, and those that are expected, by generalised least squares, for each drift."""
         every = [*self._expected, *shapes]
-        tested = slice(len(self._expected), None)
-        columns = np.stack([*(self._column(one) for one in every), self._level], axis=-1)
-        products = columns.swapaxes(-1, -2) @ columns
-        inner, with_level = products[..., :-1, :-1], products[..., :-1, -1:]
-        # What other columns span, such as a change within days that nobody knows, has no size of its own.
-        inner = inner + 1e-9 * np.eye(len(every))
+        both = np.stack([*map(self._column, every), self._level], axis=-1)
+        products = both.swapaxes(-1, -2) @ both
+        # A little more on the diagonal: a change within unknown days cannot be told from the level.
+        inner = products[..., :-1, :-1] + 1e-9 * np.eye(len(every))
         inverse = np.linalg.inv(inner)
-        sizes = (inverse @ with_level)[..., 0]
-        squares = np.maximum(products[..., -1, -1] - (sizes * with_level[..., 0]).sum(axis=-1), 1e-12)
+        sizes = (inverse @ products[..., :-1, -1:])[..., 0]
+        squares = products[..., -1, -1] - (sizes * products[..., :-1, -1]).sum(axis=-1)
         loss = self._model.loss + np.linalg.slogdet(inner)[1]
+        spans = np.diagonal(inverse, axis1=-2, axis2=-1)
         free = np.maximum(self._known_weeks - 2 - len(every), 1)
-        drift, variance = self._noise(squares, loss, free)
-        own = np.diagonal(inverse, axis1=-2, axis2=-1)
-        z = [self._z(sizes, own, squares, loss, free, at, drift, variance) for at in range(len(every))][
-            tested
-        ]
-        rest = columns[drift, ..., -1] - (columns[drift, ..., :-1] @ sizes[drift][..., None])[..., 0]
+        (drift,), (variance,) = self._noise(squares[..., None], loss[..., None], free)
+        # The same without each of the shapes.
+        drifts, variances = self._noise(
+            squares[..., None] + sizes**2 / spans, loss[..., None] + np.log(spans), free + 1
+        )
+        phase, column = spans[drift].argmin(axis=0), np.arange(len(every))
+        size = sizes[drift, phase, column]
+        with_it = size / np.sqrt(spans[drift, phase, column] * variance)
+        without = sizes[drifts, phase, column] / np.sqrt(spans[drifts, phase, column] * variances)
+        z = np.copysign(np.sqrt(np.maximum(with_it * without, 0.0)), size)
+        rest = both[drift, ..., -1] - (both[drift, ..., :-1] @ sizes[drift][..., None])[..., 0]
+        tested = slice(len(self._expected), None)
         return _Fit(
             shapes,
-            drift,
-            variance,
-            np.array([one[0] for one in z]),
-            np.array([one[1] for one in z]),
-            rest,
-            columns[drift, ..., :-1],
+            int(drift),
+            float(variance),
+            size[tested],
+            z[tested],
+            both[drift, ..., :-1],
             inverse[drift],
+            rest,
         )
 
-    def search(self, fit: _Fit) -> list[Shape]:
-        """The change and the pulse that stand out most beside the shapes of the fit, the larger first."""
+    def _noise(
+        self, squares: np.ndarray, loss: np.ndarray, free: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The most likely drift, and the variance beside it, for each of n sets of shapes.
+
+        `squares` (drifts, 7, n) are what the sets leave, `loss` what each drift costs; `free` (7,) counts the
+        weeks that no shape takes.
+        """
+        squares = np.maximum(squares, 1e-12)
+        drift = (free[:, None] * np.log(squares) + loss).mean(axis=1).argmin(axis=0)
+        left = squares[drift, :, np.arange(squares.shape[-1])]
+        return drift, np.maximum((left / free).mean(axis=1), self._least_variance)
+
+    def search(self, fit: _Fit, least_z: float) -> list[Shape]:
+        """The change and the pulse that stand out most beside the shapes of the fit, if any do.
+
+        Those that are far from `least_z` in the noise without them are left out: the noise with them is
+        seldom less than half as large.
+        """
         bank, lengths = self._model.bank(fit.drift)
         inside = fit.columns.swapaxes(-1, -2) @ bank
         left = lengths - (inside * (fit.inverse @ inside)).sum(axis=1)
         above = (fit.rest[:, None, :] @ bank)[:, 0]
-        z = np.abs(above) / np.sqrt(np.maximum(left, 1e-3 * lengths) * fit.variance)
+        z = np.abs(above) / np.sqrt(np.maximum(left, _LEAST_LEFT * lengths) * fit.variance)
         z = z.reshape(WEEK, len(SEARCHED), -1) * self._is_allowed(fit.shapes)
-        best = z.max(axis=(0, 2))
-        shapes = []
-        for kinds in ((0, 1, 2), (3, 4)):
-            kind = max(kinds, key=lambda one: best[one])
-            if best[kind] >= _ENTERS:
-                phase, week = np.unravel_index(np.argmax(z[:, kind]), z[:, kind].shape)
-                shapes.append((best[kind], Shape(int(self._phases.starts[phase, week]), *SEARCHED[kind])))
-        return [shape for _z, shape in sorted(shapes, key=lambda one: -one[0])]
+        largest = z.max(axis=(0, 2))
+        change = int(np.argmax(largest[:_CHANGES] * _PREFERENCE))
+        pulse = _CHANGES + int(np.argmax(largest[_CHANGES:]))
+        return [
+            self._largest(z, kind)
+            for kind in (change, pulse)
+            if largest[kind] >= _least(SEARCHED[kind][1], least_z) / _NOISE_WITHOUT
+        ]
+
+    def _largest(self, z: np.ndarray, kind: int) -> Shape:
+        phase, week = np.unravel_index(np.argmax(z[:, kind]), z[:, kind].shape)
+        return Shape(int(self._phases.starts[phase, week]), *SEARCHED[kind])
 
     def _column(self, shape: Shape) -> np.ndarray:
         if shape not in self._columns:
             weeks = self._phases.sums(shape.values(np.arange(self._days))) / WEEK
             self._columns[shape] = self._model.whitened(weeks)
         return self._columns[shape]
-
-    def _noise(self, squares: np.ndarray, loss: np.ndarray, free: np.ndarray) -> tuple[int, float]:
-        drift = int(np.argmin((free * np.log(squares) + loss).mean(axis=1)))
-        return drift, max(float((squares[drift] / free).mean()), self._floor)
-
-    def _z(self, sizes, own, squares, loss, free, at, drift, variance) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-        """The size of the column `at`, and its z."""
-        size, share = sizes[..., at], own[..., at]
-        phase = int(np.argmin(share[drift]))
-        drift0, variance0 = self._noise(squares + size**2 / share, loss + np.log(share), free + 1)
-        with_it = size[drift, phase] / np.sqrt(share[drift, phase] * variance)
-        without = size[drift0, phase] / np.sqrt(share[drift0, phase] * variance0)
-        z = np.sqrt(max(with_it * without, 0.0))
-        return float(size[drift, phase]), float(np.copysign(z, with_it))
 
     def _is_allowed(self, shapes: Sequence[Shape]) -> np.ndarray:
         """Which shapes may be searched: (7, kinds, weeks)."""

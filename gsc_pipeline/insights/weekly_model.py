@@ -48,24 +48,18 @@ class Shape:
 class Phases:
     """Days cut into weeks in seven ways: the last week ends 0 to 6 days before the last day.
 
-    So each day is the first of a week in one way, and a week has each weekday once. `first` is the index of
-    the first day of each way's first week.
+    So each day is the first of a week in one way, and a week has each weekday once. `starts` are the indices
+    of the weeks' first days: (7, weeks).
     """
 
-    weeks: int
-    first: np.ndarray
+    starts: np.ndarray
 
     @classmethod
     def of(cls, days: int) -> Phases:
         """The phases of so many days; at least two weeks."""
         weeks = (days - WEEK + 1) // WEEK
-        return cls(weeks, days - np.arange(WEEK) - weeks * WEEK)
-
-    @property
-    def starts(self) -> np.ndarray:
-        """The index of each week's first day: (7, weeks)."""
-        result: np.ndarray = self.first[:, None] + WEEK * np.arange(self.weeks)
-        return result
+        first = days - np.arange(WEEK) - weeks * WEEK
+        return cls(first[:, None] + WEEK * np.arange(weeks))
 
     def sums(self, days: np.ndarray) -> np.ndarray:
         """The sum of each week: (7, weeks)."""

@@ -57,7 +57,7 @@ class Thresholds:
     anomaly_least_weeks: int = _number(4, "how many of these weeks must be final", least=1)
 
     change_point_confidence: float = _number(
-        0.95, "the smallest confidence of a change of level; higher is fewer false alarms", most=1
+        0.9, "the smallest confidence of a change of level; higher is fewer false alarms", most=1
     )
     change_point_share: float = _number(0.1, "the smallest change of level, as a share of the level before")
 
