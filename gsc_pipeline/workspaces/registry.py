@@ -36,6 +36,13 @@ from gsc_pipeline.search_console.auth import (
 from gsc_pipeline.search_console.errors import CredentialUnusableError
 from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
+from gsc_pipeline.workspaces.content_groups import (
+    MOST_RULES,
+    ContentGroup,
+    group_name,
+    group_path,
+    group_regex,
+)
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 _SHOWN = 20
@@ -60,7 +67,7 @@ class Workspace:
 
     `properties` is None for `properties: all`: every property that the credential may read. The `folders` are
     among them. Their own rows are in the two large tables only; whatever counts the workspace counts their
-    pages in the property that they complete.
+    pages in the property that they complete. Of the `content_groups` the first that matches a page has it.
     """
 
     id: str
@@ -72,6 +79,7 @@ class Workspace:
     active: bool = True
     thresholds: Thresholds = field(default_factory=Thresholds)
     folders: tuple[Folder, ...] = ()
+    content_groups: tuple[ContentGroup, ...] = ()
 
     def folders_of(self, site_url: str) -> tuple[str, ...]:
         """The folders of a property, and the folders of these."""
@@ -200,7 +208,7 @@ def _problem(details: ErrorDetails) -> str:
     loc = tuple(step for step in details["loc"] if step not in _PROPERTY_FORMS)
     details["loc"] = loc
     is_about_a_key = details["type"] in ("extra_forbidden", "invalid_key")
-    model = _MODELS.get(len(loc) - is_about_a_key)
+    model = _model_at(loc[: len(loc) - is_about_a_key])
     keys = tuple(model.model_fields) if model else ()
     # A user may have pasted the key itself instead of the path of its file.
     return describe(details, keys=keys, confidential="credentials" in loc)
@@ -214,6 +222,9 @@ def _repeats(document: Any) -> Iterator[str]:
         for key in ("properties", "search_types"):
             values = enumerate(_as_list(entry.get(key)))
             groups.append([(f"{path}.{key}[{i}]", _site_url_of(value)) for i, value in values])
+        rules = enumerate(_as_list(entry.get("content_groups")))
+        named = [(i, rule.get("name")) for i, rule in rules if isinstance(rule, dict)]
+        groups.append([(f"{path}.content_groups[{i}].name", name) for i, name in named])
     for group in groups:
         first: dict[str, str] = {}
         for path, value in group:
@@ -335,6 +346,18 @@ class _Property(_Strict):
     folders_of: Annotated[str, AfterValidator(property_of)]
 
 
+class _ContentGroup(_Strict):
+    name: Annotated[str, AfterValidator(group_name)]
+    path: Annotated[str, AfterValidator(group_path)] | None = None
+    regex: Annotated[str, AfterValidator(group_regex)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _ContentGroup:
+        if (self.path is None) == (self.regex is None):
+            raise ValueError("expected exactly one of path, regex")
+        return self
+
+
 _PROPERTY_FORMS = ("<address>", "<folder>")
 """The forms of a property's entry. Pydantic adds them to the place of an error."""
 
@@ -370,6 +393,7 @@ class _Entry(_Strict):
     credentials: _Credentials
     brand_terms: list[str] = []
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
+    content_groups: Annotated[list[_ContentGroup], Field(max_length=MOST_RULES)] = []
 
     def workspace(self, folder: Path) -> Workspace:
         listed = self.properties or []
@@ -384,6 +408,7 @@ class _Entry(_Strict):
             brand_terms=tuple(self.brand_terms),
             thresholds=self.thresholds,
             folders=tuple(Folder(one.site_url, one.folders_of) for one in listed if not isinstance(one, str)),
+            content_groups=tuple(ContentGroup(**rule.model_dump()) for rule in self.content_groups),
         )
 
 
@@ -391,8 +416,14 @@ class _File(_Strict):
     workspaces: Annotated[list[_Entry], Field(min_length=1)]
 
 
-_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials, 4: _Property}
+_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials}
 """The model of a mapping, by its depth in the document."""
+_LISTED: Mapping[int | str, type[BaseModel]] = {"properties": _Property, "content_groups": _ContentGroup}
+"""The model of the mappings in a list of an entry, by its key."""
+
+
+def _model_at(place: tuple[int | str, ...]) -> type[BaseModel] | None:
+    return _LISTED.get(place[2]) if len(place) == 4 else _MODELS.get(len(place))
 
 
 class _StrictLoader(yaml.SafeLoader):
