@@ -1,7 +1,7 @@
 """Content groups of pages: the SQL that names the group of a URL, and the largest groups as series.
 
-Scheme, host, port, query string and fragment do not count, only the path. Upper and lower case differ, as they
-do for Google; the hexadecimal digits of percent-encoding do not.
+Of the rules that name a path, and without rules, only the path of a URL counts: not its scheme, host, port,
+query string and fragment. Upper and lower case differ, as for Google, except in percent-encoding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gsc_pipeline.insights.measures import GROUPED, SERIES, average_position, require
+from gsc_pipeline.insights.annotated import PAIRS_INPUT
+from gsc_pipeline.insights.measures import COMPARED_INPUT, GROUPED, SERIES, average_position, require
 from gsc_pipeline.lake.lake import sql_text
 from gsc_pipeline.workspaces.content_groups import ALL, OTHER, ContentGroup
 
@@ -91,3 +92,23 @@ def grouped_days(whole: pd.DataFrame, largest: pd.DataFrame) -> pd.DataFrame:
     groups[["clicks", "impressions"]] = groups[["clicks", "impressions"]].fillna(0)
     both = [days.assign(content_group=ALL), groups.drop(columns="sum_position")]
     return pd.concat(both, ignore_index=True).astype({"clicks": "int64", "impressions": "int64"})
+
+
+def compared_groups(largest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Sums over two windows by group, as `item`. `pairs` has the days of the windows of each series.
+
+    Columns: those of SERIES, as_of, days, item, and COMPARED_INPUT.
+    """
+    days = require(pairs, (*PAIRS_INPUT, "as_of", "days"))
+    shown = days.merge(require(largest, GROUP_DAYS_INPUT), on=[*SERIES, "data_date"])
+    keys = [*SERIES, "as_of", "days", "content_group"]
+    sums = ["clicks", "impressions", "sum_position"]
+    both = shown.rename(columns={name: f"{name}_now" for name in sums})
+    for name in sums:
+        is_now = both["period"] == "now"
+        both[name] = both[f"{name}_now"].where(is_now).astype("Int64")
+        both[f"{name}_before"] = both[f"{name}_now"].mask(is_now).astype("Int64")
+    found = both.groupby(keys, as_index=False)[list(COMPARED_INPUT)].sum(min_count=1)
+    counts = [name for name in COMPARED_INPUT if not name.startswith("sum_position")]
+    found[counts] = found[counts].fillna(0)
+    return found.rename(columns={"content_group": "item"})

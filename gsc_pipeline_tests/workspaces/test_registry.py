@@ -29,7 +29,9 @@ CANARY = "MIIEcanary"
 PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ with its final slash"
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
-ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups"
+ENTRY_KEYS = (
+    "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups"
+)
 CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_file, oauth_env"
 
 Load = Callable[[str | bytes], tuple[Workspace, ...]]
@@ -339,7 +341,9 @@ def test_content_groups_have_different_names_and_are_at_most_a_hundred(
     assert problems(file_of(entry(content_groups=rules))) == [
         "workspaces[0].content_groups: a list: expected at most 100"
     ]
-    assert problems(file_of(entry(content_groups=[rules[0], rules[1], {"name": "Group 0", "path": "/x/"}]))) == [
+    assert problems(
+        file_of(entry(content_groups=[rules[0], rules[1], {"name": "Group 0", "path": "/x/"}]))
+    ) == [
         "workspaces[0].content_groups[2].name: 'Group 0': "
         "expected only once, but workspaces[0].content_groups[0].name is the same"
     ]
