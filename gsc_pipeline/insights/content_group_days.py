@@ -15,7 +15,9 @@ import pyarrow as pa
 from gsc_pipeline.insights.content_groups import group_sql, rules_hash
 from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.reader import WorkspaceRows
+from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.insights.windows import FINAL, YEAR
+from gsc_pipeline.lake.lake import Lake, WorkspaceMonths
 from gsc_pipeline.lake.schemas import CONTENT_GROUP_DAYS, URL_IMPRESSION
 from gsc_pipeline.workspaces.content_groups import OTHER, ContentGroup
 
@@ -121,6 +123,13 @@ def group_days(
     largest = rows.query(_LARGEST, most=most)
     count = int(rows.query("SELECT count(*) AS rows FROM group_days")["rows"].iloc[0])
     return GroupDays(tuple(months), rows.query(_OF_MONTHS), largest, count)
+
+
+def replace_group_days(lake: Lake, workspace: str, days: GroupDays) -> None:
+    """Replace the workspace's rows of the months that have changed, in one commit. Raises LakeError."""
+    if days.months:
+        rows = as_table(CONTENT_GROUP_DAYS, days.rows, workspace, month_of="data_date")
+        lake.replace(CONTENT_GROUP_DAYS, WorkspaceMonths(workspace, days.months), rows)
 
 
 def _as_stored(stored: pd.DataFrame, wanted: pd.DataFrame, rules: str) -> pd.DataFrame:

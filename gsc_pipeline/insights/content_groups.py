@@ -60,8 +60,17 @@ def _same_hexadecimal(text: str) -> str:
 
 def _below(path: str) -> str:
     """The regular expression of URLs whose path is `path` or below it; a final slash does not matter."""
-    text = "".join(map(_spellings, re.findall(r"%[0-9A-Fa-f]{2}|.", path.rstrip("/"))))
+    decoded = re.sub("(%[89A-Fa-f][0-9A-Fa-f])+", _decoded, path.rstrip("/"))
+    text = "".join(map(_spellings, re.findall("%[0-9A-Fa-f]{2}|.", decoded)))
     return f"{_AUTHORITY}/*{text}(?:[/?#]|$)"
+
+
+def _decoded(encoded: re.Match[str]) -> str:
+    """The characters of percent-encoded bytes; the bytes as they are if they are no UTF-8."""
+    try:
+        return bytes.fromhex(encoded[0].replace("%", "")).decode()
+    except UnicodeDecodeError:
+        return encoded[0]
 
 
 def _spellings(character: str) -> str:

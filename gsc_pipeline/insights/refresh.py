@@ -17,6 +17,7 @@ from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
 from gsc_pipeline.insights.change_points import change_points
 from gsc_pipeline.insights.content_decay import content_decay
+from gsc_pipeline.insights.content_group_days import replace_group_days
 from gsc_pipeline.insights.content_groups import compared_groups, grouped_days
 from gsc_pipeline.insights.ctr_curve import ctr_curve
 from gsc_pipeline.insights.ctr_gap import ctr_gap
@@ -31,7 +32,7 @@ from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import known as known_annotations
-from gsc_pipeline.lake.lake import Lake, WorkspaceMonths, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CANNIBALISATION,
@@ -109,10 +110,8 @@ def _replace_all(
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
     groups = inputs.group_days()
+    replace_group_days(lake, workspace, groups)
     counts[CONTENT_GROUP_DAYS.name] = groups.count
-    if groups.months:
-        rows = as_table(CONTENT_GROUP_DAYS, groups.rows, workspace, month_of="data_date")
-        lake.replace(CONTENT_GROUP_DAYS, WorkspaceMonths(workspace, groups.months), rows)
     for table, frame in _computed(inputs, thresholds, annotations, groups.largest):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
         lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))

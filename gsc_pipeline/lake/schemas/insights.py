@@ -422,6 +422,7 @@ INSIGHT_REFRESHES = TableSpec(
 
 INSIGHTS = (
     DAILY_PERFORMANCE,
+    CONTENT_GROUP_DAYS,
     CTR_CURVE,
     CTR_GAP,
     STRIKING_DISTANCE,
@@ -430,9 +431,8 @@ INSIGHTS = (
     WINNERS_AND_LOSERS,
     ANOMALIES,
     INDEX_COVERAGE,
-    CONTENT_GROUP_DAYS,
     CHANGE_POINTS,
     FORECASTS,
     SEO_TESTS,
 )
-"""The tables of the insights, in the order of the documentation."""
+"""The tables of the insights, in the order of the documentation: each after those that it is made of."""
