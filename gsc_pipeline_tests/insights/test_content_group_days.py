@@ -6,6 +6,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +19,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.insights.content_group_days import GroupDays, replace_group_days
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
@@ -28,6 +32,8 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
 )
 from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline.sync.repair import repair
+from gsc_pipeline.sync.verify import verify
 from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.registry import Folder, Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
@@ -205,6 +211,20 @@ def test_rows_that_are_lost_are_computed_again(filled: Lake, acme: Workspace) ->
     filled.replace(CONTENT_GROUP_DAYS, WorkspaceRows("acme"), rows.slice(0, len(rows) - 3))
     update(filled, acme)
     assert_true(filled)
+
+
+def test_a_damaged_file_is_repaired_and_its_days_are_computed_again(lake: Lake, acme: Workspace) -> None:
+    fill(lake, "acme", PROPERTY, Window(date(2026, 10, 25), date(2026, 11, 5)))
+    refresh_insights(lake, acme, now=NOW)
+    (uri,) = files(lake)["2026-10"]
+    path = Path(url2pathname(urlsplit(uri).path))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DamagedError, match="gsc verify acme --repair"):
+        update(lake, acme)
+    done = repair(lake, verify(lake), lambda ids: None, now=NOW, run_id="repair")
+    assert done.left.is_good
+    assert refresh_insights(lake, acme, now=NOW).changed
+    assert_true(lake)
 
 
 def test_folders_are_left_out(filled: Lake, acme: Workspace) -> None:
