@@ -227,6 +227,18 @@ def test_a_damaged_file_is_repaired_and_its_days_are_computed_again(lake: Lake, 
     assert_true(lake)
 
 
+def test_a_lake_that_is_streamed_has_the_same_days(tmp_path: Path, acme: Workspace) -> None:
+    # DuckDB does not open files of such a path itself, just as those of a bucket.
+    lake = Lake(str(tmp_path / "a=b"))
+    fill(lake, "acme", PROPERTY, OCTOBER)
+    assert not lake.local_files(URL_IMPRESSION).paths
+    update(lake, acme)
+    assert_true(lake)
+    fill(lake, "acme", PROPERTY, Window(OCTOBER.end, date(2026, 10, 8)))
+    assert update(lake, acme).months == ("2026-10",)
+    assert_true(lake)
+
+
 def test_folders_are_left_out(filled: Lake, acme: Workspace) -> None:
     folder = "https://shop.acme.com/"
     fill(filled, "acme", OTHER, WINDOW)

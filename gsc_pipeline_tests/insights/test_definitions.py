@@ -279,6 +279,19 @@ def test_a_constant_level_is_no_anomaly(level: int) -> None:
     assert anomalies(days([level] * 70), DEFAULT).empty
 
 
+def test_each_content_group_is_compared_with_itself_and_beyond_the_chance_of_few_clicks() -> None:
+    usual, few = [100] * 70, [1] * 69
+    groups = {"all": [*few, 6], "/a/": [*few, 6], "/b/": [*few, 12], "/c/": usual}
+    frames = [days(values).assign(content_group=group) for group, values in groups.items()]
+    assert list(anomalies(pd.concat(frames), DEFAULT)["content_group"]) == ["/b/", "all"]
+
+
+def test_the_position_of_a_content_group_needs_impressions() -> None:
+    positions = days([100] * 70).assign(content_group="/a/", position=[5.0] * 69 + [9.0])
+    assert list(anomalies(positions, DEFAULT)["metric"]) == ["position"]
+    assert anomalies(positions.assign(impressions=49), DEFAULT).empty
+
+
 def test_days_with_few_earlier_weeks_and_old_days_are_no_anomalies() -> None:
     assert anomalies(days([100] * 28 + [900]), DEFAULT).shape[0] == 1
     assert anomalies(days([100] * 27 + [900]), DEFAULT).empty
