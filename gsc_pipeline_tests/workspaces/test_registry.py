@@ -28,7 +28,7 @@ CANARY = "MIIEcanary"
 PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ with its final slash"
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
-ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms, thresholds"
+ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms, thresholds, seo_tests"
 CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_file, oauth_env"
 
 Load = Callable[[str | bytes], tuple[Workspace, ...]]
