@@ -24,6 +24,8 @@ from gsc_pipeline.insights.forecasts import forecasts
 from gsc_pipeline.insights.index_coverage import index_coverage
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.seo_tests import seo_tests
+from gsc_pipeline.insights.sql import FOLDER_OF_URL
 from gsc_pipeline.insights.striking_distance import striking_distance
 from gsc_pipeline.insights.tables import as_table, no_rows
 from gsc_pipeline.insights.windows import YEAR
@@ -52,7 +54,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
-DEFINITIONS = 6
+DEFINITIONS = 7
 """Raise it with every change of a definition: all insights are then computed again."""
 
 
@@ -73,9 +75,10 @@ def refresh_insights(
     """Compute the workspace's insights from the lake, and replace its rows in each table.
 
     The properties of folders are left out: the properties that they complete have the same pages.
-    Does nothing if data, thresholds, brand terms, the lake's annotations and definitions are unchanged. Each
-    table is replaced in one commit; an interrupted refresh is repeated by the next. `thresholds` default to
-    the workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
+    Does nothing if data, thresholds, brand terms, SEO tests, the lake's annotations and definitions are
+    unchanged. Each table is replaced in one commit; an interrupted refresh is repeated by the next.
+    `thresholds` default to the workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be
+    read or written.
     """
     started = time.monotonic()
     thresholds = thresholds or workspace.thresholds
@@ -84,11 +87,18 @@ def refresh_insights(
     with Inputs(lake, workspace.id, workspace.brand_terms, thresholds, without=without) as inputs:
         newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
-        known = (DEFINITIONS, thresholds, workspace.brand_terms, annotations, inputs.fingerprint())
+        known = (
+            DEFINITIONS,
+            thresholds,
+            workspace.brand_terms,
+            workspace.seo_tests,
+            annotations,
+            inputs.fingerprint(),
+        )
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            rows = _replace_all(lake, workspace.id, inputs, thresholds, annotations)
+            rows = _replace_all(lake, workspace, inputs, thresholds, annotations)
             if as_of is not None:
                 _record(lake, workspace.id, as_of, now, fingerprint)
         else:
@@ -98,22 +108,23 @@ def refresh_insights(
 
 def _replace_all(
     lake: Lake,
-    workspace: str,
+    workspace: Workspace,
     inputs: Inputs,
     thresholds: Thresholds,
     annotations: Sequence[Annotation],
 ) -> dict[str, int]:
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
-    for table, frame in _computed(inputs, thresholds, annotations):
+    for table, frame in _computed(inputs, workspace, thresholds, annotations):
         month_of = "data_date" if table in (DAILY_PERFORMANCE, CONTENT_GROUP_DAYS) else "as_of"
-        lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))
+        rows = as_table(table, frame, workspace.id, month_of=month_of)
+        lake.replace(table, WorkspaceRows(workspace.id), rows)
         counts[table.name] = len(frame)
     return counts
 
 
 def _computed(
-    inputs: Inputs, thresholds: Thresholds, annotations: Sequence[Annotation]
+    inputs: Inputs, workspace: Workspace, thresholds: Thresholds, annotations: Sequence[Annotation]
 ) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
     """Each table with its rows, one at a time, so that memory holds the inputs of one."""
     daily = daily_performance(inputs.ledger, inputs.named_by_day())
@@ -146,7 +157,9 @@ def _computed(
     whole = daily.merge(inputs.final, on=[*SERIES, "data_date"]).assign(content_group="all")
     yield CHANGE_POINTS, change_points(whole, thresholds, annotations)
     yield FORECASTS, forecasts(whole, thresholds, annotations)
-    yield SEO_TESTS, no_rows(SEO_TESTS)
+    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
+    tested = inputs.test_days(workspace.seo_tests, FOLDER_OF_URL)
+    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
 
 
 def _last_fingerprint(lake: Lake, workspace: str) -> str | None:
