@@ -58,12 +58,15 @@ _LEAST_WEEKS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BothSets:
-    """A metric of both sets by day from `first_day` to the last final day; NaN in both for a missing day."""
+    """A metric of both sets by day from `first_day` to the last final day; NaN in both for a missing day.
+
+    `notes` are sentences about what was left out.
+    """
 
     first_day: date
     variant: np.ndarray
     control: np.ndarray
-    shared: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def last_day(self) -> date:
@@ -144,15 +147,22 @@ def both_sets(
     whole = of_test.set_index("data_date").sort_index().asfreq("D")
     names = [f"variant_{metric}", f"control_{metric}"]
     values = whole[names].astype("float64")
+    is_known = values.notna()
     for one in annotations:
         if one.kind is Kind.DATA_FAULT and one.concerns(test.site_url, test.search_type, metric):
             values.loc[pd.Timestamp(one.first_day) : pd.Timestamp(min(one.end, _FAR))] = np.nan
+    notes = {
+        "Days of a known data fault are left out.": bool((values.isna() & is_known).any(axis=None)),
+        "Pages that are in both sets count as changed.": whole["shared_impressions"].sum() > 0,
+    }
     has_both = (values > 0).all(axis=1).to_numpy()
     start = (pd.Timestamp(test.start) - values.index[0]).days
     first = min(int(has_both.argmax()), max(start, 0)) if has_both.any() else 0
     values = values.iloc[min(first, len(values) - 1) :]
     variant, control = (values[name].to_numpy() for name in names)
-    return BothSets(values.index[0].date(), variant, control, bool(whole["shared_impressions"].sum() > 0))
+    return BothSets(
+        values.index[0].date(), variant, control, tuple(text for text, holds in notes.items() if holds)
+    )
 
 
 _FAR = date(2200, 1, 1)
@@ -224,6 +234,8 @@ def chart_days(
 
 def _row(test: SeoTest, metric: str, sets: BothSets | None, newest: date) -> dict[str, Any]:
     verdict, statement, result = _judged(test, metric, sets)
+    if sets is not None and verdict != "too_early":
+        statement = " ".join((statement, *sets.notes))
     last = None
     if sets is not None and sets.last_day >= test.start:
         last = min(sets.last_day, test.end or sets.last_day)
@@ -271,8 +283,6 @@ def _judged(test: SeoTest, metric: str, sets: BothSets | None) -> tuple[str, str
     if result.ratio.effective < LEAST_PLACEBOS:
         return "unusable", "No result: too many days of the history are missing.", None
     verdict, statement = _read(test, metric, result)
-    if sets.shared:
-        statement += " Pages that are in both sets count as changed."
     return verdict, statement, result
 
 

@@ -127,6 +127,8 @@ def test_days_of_a_data_fault_are_left_out_of_the_metric_that_is_wrong() -> None
     assert clicks(days)["effect"] < clicks(days, LASTING, fault)["effect"]
     found = results(days, LASTING, (fault,))
     assert (found["clicks"]["days"], found["impressions"]["days"]) == (24, 28)
+    assert found["clicks"]["statement"].endswith(" Days of a known data fault are left out.")
+    assert "fault" not in found["impressions"]["statement"]
     endless = replace(fault, last_day=None)
     assert clicks(days, LASTING, endless)["verdict"] == "too_early"
 
