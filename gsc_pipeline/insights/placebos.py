@@ -107,25 +107,28 @@ def effective_number(placebos: int, after: int) -> float:
     return float(placebos / (1 + 2 * np.sum(share * alike[1:] ** 2)))
 
 
-@cache
-def best_after(known: int, history: int) -> int:
-    """How many of the `known` days since the start to compare: those that make the narrowest interval.
+def best_after(values: np.ndarray, start: int, days: int) -> int:
+    """How many of the `days` since the index `start` to compare: those that make the narrowest interval.
 
-    With more days there is less noise, but fewer placebos fit in the `history`, the days before the start.
-    The data do not matter, so nothing is chosen by its result.
+    With more days there is less noise, but fewer placebos fit before the start. Only which days are known
+    matters, not what they show, so nothing is chosen by its result.
     """
-    expected = {
-        after: math.sqrt(1 / after + 1 / BEFORE) * t_quantile(effective, 0.95)
-        for after in AFTER
-        if after <= known and (effective := _effective_in(history, after)) >= LEAST_PLACEBOS
-    }
+    known = np.where(np.isnan(values[:start]), np.nan, 1.0)
+    expected = {}
+    for after in AFTER:
+        placebos = _placebos_in(known, after)
+        if after <= days and placebos and effective_number(placebos, after) >= LEAST_PLACEBOS:
+            freedom = effective_number(placebos, after)
+            expected[after] = math.sqrt(1 / after + 1 / BEFORE) * t_quantile(freedom, 0.95)
     return min(expected, key=expected.__getitem__) if expected else AFTER[0]
 
 
 @cache
 def least_history() -> int:
     """The fewest days before a start with enough placebos."""
-    return next(days for days in range(10_000) if _effective_in(days, AFTER[0]) >= LEAST_PLACEBOS)
+    shortest = AFTER[0]
+    placebos = next(n for n in range(1, 10_000) if effective_number(n, shortest) >= LEAST_PLACEBOS)
+    return BEFORE + shortest + placebos - 1
 
 
 def t_quantile(freedom: float, probability: float) -> float:
@@ -137,9 +140,13 @@ def t_quantile(freedom: float, probability: float) -> float:
     return math.sqrt(freedom) * math.tan(angle)
 
 
-def _effective_in(history: int, after: int) -> float:
-    placebos = history - BEFORE - after + 1
-    return effective_number(placebos, after) if placebos > 0 else 0.0
+def _placebos_in(history: np.ndarray, after: int) -> int:
+    """The starts in the history with whole windows on both sides."""
+    starts = len(history) - BEFORE - after + 1
+    if starts < 1:
+        return 0
+    before, since = (Windows.of(history, days).log for days in (BEFORE, after))
+    return int((~np.isnan(before[:starts] + since[BEFORE:])).sum())
 
 
 @cache

@@ -77,6 +77,10 @@ class BothSets:
         """The index of the day; negative or beyond the end for a day outside."""
         return (day - self.first_day).days
 
+    def history(self, start: date) -> int:
+        """The known days before the start."""
+        return self.days_between(self.first_day, start - timedelta(days=1))
+
     def days_between(self, first: date, last: date) -> int:
         """The known days from `first` to `last`, both included."""
         known = ~np.isnan(self.variant[max(self.index(first), 0) : max(self.index(last) + 1, 0)])
@@ -172,7 +176,7 @@ _FAR = date(2200, 1, 1)
 def compare(sets: BothSets, start: date, last: date) -> Result | None:
     """The result of a change from `start` to `last`; None if a window at the start lacks days or counts."""
     at = sets.index(start)
-    after = best_after((last - start).days + 1, at)
+    after = best_after(sets.variant, at, (last - start).days + 1)
     windows = [
         (Windows.of(values, BEFORE), Windows.of(values, after)) for values in (sets.variant, sets.control)
     ]
@@ -313,8 +317,8 @@ def _obstacles(test: SeoTest, metric: str, sets: BothSets, last: date) -> Iterat
             yield f"the {pages} pages have no {metric} in the {BEFORE} days before {test.start}"
         if not np.nansum(values[since]):
             yield f"the {pages} pages have no {metric} since {test.start}"
-    if at < least_history():
-        weeks, needed = at // 7, math.ceil(least_history() / 7)
+    if sets.history(test.start) < least_history():
+        weeks, needed = sets.history(test.start) // 7, math.ceil(least_history() / 7)
         yield (
             f"both sets have {metric} for only {weeks} {_plural(weeks, 'week')} before {test.start}, and "
             f"{needed} are needed to tell an effect from chance"

@@ -220,6 +220,18 @@ def test_a_short_history_compares_fewer_days_rather_than_none() -> None:
     assert clicks(made(history=150, after=56))["days"] < clicks(made(history=YEAR, after=56))["days"] == 56
 
 
+def test_a_gap_in_the_history_is_no_history() -> None:
+    days = made(effect=0.3)
+    first = days["data_date"].min()
+    gap = days["data_date"].between(first + pd.Timedelta(days=20), first + pd.Timedelta(days=239))
+    row = clicks(days[~gap])
+    assert (row["verdict"], row["days"]) == ("effect", 21)
+    since = pd.Timestamp(START - timedelta(days=120))
+    is_gone = (days["data_date"] >= first + pd.Timedelta(days=20)) & (days["data_date"] < since)
+    wide = clicks(days[~is_gone])
+    assert (wide["verdict"], wide["statement"].startswith("No result: too many days")) == ("unusable", True)
+
+
 def test_pages_before_the_first_of_both_sets_are_no_history() -> None:
     days = made(effect=0.3)
     first = days["data_date"].min() + pd.Timedelta(days=200)
