@@ -14,6 +14,7 @@ from gsc_pipeline.insights.content_group_days import GroupDays, group_days
 from gsc_pipeline.insights.content_groups import group_sql
 from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.reader import WorkspaceRows
+from gsc_pipeline.insights.seo_tests import TEST_DAYS_INPUT
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
@@ -26,6 +27,7 @@ from gsc_pipeline.lake.schemas import (
     TableSpec,
 )
 from gsc_pipeline.workspaces.content_groups import ContentGroup
+from gsc_pipeline.workspaces.seo_tests import SeoTest
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS, CONTENT_GROUP_DAYS)
@@ -139,6 +141,28 @@ class Inputs:
         columns = (*_OF_DAY, "device", "country", "sum_top_position")
         query = sql.COMPARED_PARTS.replace("{position}", "sum_top_position")
         return self._over(SITE_IMPRESSION, columns, query, days)
+
+    def test_days(self, tests: Sequence[SeoTest]) -> pd.DataFrame:
+        """Input of seo_tests: all final days, and zero on those without a row of a set.
+
+        Reads nothing without tests.
+        """
+        wanted = {(one.site_url, one.search_type) for one in tests}
+        is_wanted = [pair in wanted for pair in zip(*(self.final[name] for name in SERIES), strict=True)]
+        days = self.final.loc[is_wanted, [*SERIES, "data_date"]]
+        if days.empty:
+            return pd.DataFrame(columns=list(TEST_DAYS_INPUT))
+        self._rows.reset()
+        query = sql.test_days_sql(tests, group_sql(self._content_groups))
+        sums = self._over(URL_IMPRESSION, (*_OF_DAY, "url"), query, days)
+        whole = days.merge(sums, on=[*SERIES, "data_date"], how="left").fillna(0)
+        frames = []
+        for number, test in enumerate(tests):
+            is_own = (whole["site_url"] == test.site_url) & (whole["search_type"] == test.search_type)
+            own = whole[is_own].assign(test=test.name)
+            names = {f"{name}_{number}": name for name in TEST_DAYS_INPUT[2:]}
+            frames.append(own.rename(columns=names)[list(TEST_DAYS_INPUT)])
+        return pd.concat(frames, ignore_index=True)
 
     def inspections(self) -> pd.DataFrame:
         """Input of index_coverage: the latest inspection of each page."""

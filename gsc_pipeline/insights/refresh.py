@@ -26,8 +26,9 @@ from gsc_pipeline.insights.forecasts import forecasts
 from gsc_pipeline.insights.index_coverage import index_coverage
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.seo_tests import seo_tests
 from gsc_pipeline.insights.striking_distance import striking_distance
-from gsc_pipeline.insights.tables import as_table, no_rows
+from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
 from gsc_pipeline.lake.annotations.record import Annotation
@@ -75,10 +76,10 @@ def refresh_insights(
     """Compute the workspace's insights from the lake, and replace its rows in each table.
 
     The properties of folders are left out: the properties that they complete have the same pages.
-    Does nothing if data, thresholds, brand terms, content groups, the lake's annotations and definitions are
-    unchanged. Each table is replaced in one commit, of content_group_days only the months that have changed;
-    an interrupted refresh is repeated by the next. `thresholds` default to
-    the workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
+    Does nothing if data, thresholds, brand terms, content groups, SEO tests, the lake's annotations and
+    definitions are unchanged. Each table is replaced in one commit, of content_group_days only the months
+    that have changed; an interrupted refresh is repeated by the next. `thresholds` default to the
+    workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
     """
     started = time.monotonic()
     thresholds = thresholds or workspace.thresholds
@@ -88,11 +89,12 @@ def refresh_insights(
     with Inputs(lake, workspace.id, terms, thresholds, without=without, content_groups=groups) as inputs:
         newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
-        known = (DEFINITIONS, thresholds, terms, groups, annotations, inputs.fingerprint())
+        tests = workspace.seo_tests
+        known = (DEFINITIONS, thresholds, terms, groups, tests, annotations, inputs.fingerprint())
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            rows = _replace_all(lake, workspace.id, inputs, thresholds, annotations)
+            rows = _replace_all(lake, workspace, inputs, thresholds, annotations)
             if as_of is not None:
                 _record(lake, workspace.id, as_of, now, fingerprint)
         else:
@@ -102,7 +104,7 @@ def refresh_insights(
 
 def _replace_all(
     lake: Lake,
-    workspace: str,
+    workspace: Workspace,
     inputs: Inputs,
     thresholds: Thresholds,
     annotations: Sequence[Annotation],
@@ -110,17 +112,22 @@ def _replace_all(
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
     groups = inputs.group_days()
-    replace_group_days(lake, workspace, groups)
+    replace_group_days(lake, workspace.id, groups)
     counts[CONTENT_GROUP_DAYS.name] = groups.count
-    for table, frame in _computed(inputs, thresholds, annotations, groups.largest):
+    for table, frame in _computed(inputs, workspace, thresholds, annotations, groups.largest):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
-        lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))
+        rows = as_table(table, frame, workspace.id, month_of=month_of)
+        lake.replace(table, WorkspaceRows(workspace.id), rows)
         counts[table.name] = len(frame)
     return counts
 
 
 def _computed(
-    inputs: Inputs, thresholds: Thresholds, annotations: Sequence[Annotation], groups: pd.DataFrame
+    inputs: Inputs,
+    workspace: Workspace,
+    thresholds: Thresholds,
+    annotations: Sequence[Annotation],
+    groups: pd.DataFrame,
 ) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
     """Each table with its rows, one at a time, so that memory holds the inputs of one.
 
@@ -163,7 +170,9 @@ def _computed(
     yield INDEX_COVERAGE, index_coverage(inspections, inputs.sitemaps(), thresholds)
     yield CHANGE_POINTS, change_points(days, thresholds, annotations)
     yield FORECASTS, forecasts(days, thresholds, annotations)
-    yield SEO_TESTS, no_rows(SEO_TESTS)
+    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
+    tested = inputs.test_days(workspace.seo_tests)
+    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
 
 
 def _last_fingerprint(lake: Lake, workspace: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.defs.assets.lineage import column_lineage
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
@@ -31,12 +33,30 @@ from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.insights.test_planted import NOW, WINDOW, YEAR_BEFORE
 
+# As long as an SEO test needs.
+LONG = Window(date(2026, 6, 10), WINDOW.end)
 ACME = Workspace(
-    "acme", "Acme", ServiceAccountFile(Path("nowhere.json")), None, (QueryType.WEB,), brand_terms=("acme",)
+    "acme",
+    "Acme",
+    ServiceAccountFile(Path("nowhere.json")),
+    None,
+    (QueryType.WEB,),
+    brand_terms=("acme",),
+    seo_tests=(
+        SeoTest(
+            "titles",
+            "sc-domain:acme.com",
+            "WEB",
+            date(2026, 11, 3),
+            variant=PageSet(group="/"),
+            control=PageSet(regex="/(blog|guides|products)/"),
+        ),
+    ),
 )
 # So low that nearly every row is there, before a number moves and after.
 EVERYTHING = Thresholds(
@@ -67,7 +87,7 @@ Insights = dict[str, pd.DataFrame]
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake(str(tmp_path_factory.mktemp("lineage")))
-    for window in (YEAR_BEFORE, WINDOW):
+    for window in (YEAR_BEFORE, LONG):
         fill(lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=60), window, provisional=2)
     bring_up_to_date(lake)
     return lake

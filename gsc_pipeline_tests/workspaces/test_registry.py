@@ -30,7 +30,8 @@ PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ wit
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
 ENTRY_KEYS = (
-    "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups"
+    "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups, "
+    "seo_tests"
 )
 CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_file, oauth_env"
 

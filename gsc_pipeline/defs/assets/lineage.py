@@ -77,6 +77,8 @@ def _named_by_group(column: str, of: Sources) -> dict[str, Sources]:
     return {column: {**of, CONTENT_GROUP_DAYS: "content_group"}}
 
 
+_OF_TESTS = ("variant_before", "variant_after", "control_before", "control_after", "effect", "low", "high")
+
 _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     DAILY_PERFORMANCE: _BY_PROPERTY
     | _of(
@@ -172,7 +174,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
     | _of(ANNOTATIONS, overlaps="title first_day last_day"),
     FORECASTS: _of_days("expected", "low", "high", "actual"),
-    SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, effect="url clicks impressions"),
+    SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, **dict.fromkeys(_OF_TESTS, "url clicks impressions")),
 }
 
 

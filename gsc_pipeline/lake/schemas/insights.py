@@ -383,7 +383,12 @@ SEO_TESTS = TableSpec(
             column("test", TEXT, "The name of the test"),
             column("metric", TEXT, "clicks or impressions"),
             column("start_day", DAY, "The first day with the change"),
-            column("last_day", DAY, "The last final day of the test"),
+            column(
+                "last_day",
+                DAY,
+                "The last day that is compared; without a result the last final day of the test or null",
+                nullable=True,
+            ),
             _DAYS,
             column("variant_before", DECIMAL, "Mean of a day of the changed pages, before", nullable=True),
             column("variant_after", DECIMAL, "The same since the start", nullable=True),
@@ -396,7 +401,7 @@ SEO_TESTS = TableSpec(
             column(
                 "parallelism",
                 DECIMAL,
-                "Correlation of weekly clicks of both sets of pages before the start; null if unknown",
+                "Correlation of the weeks of both sets of pages before the start; null if unknown",
                 nullable=True,
             ),
             column("verdict", TEXT, "too_early, effect, no_effect, control_moved or unusable"),
