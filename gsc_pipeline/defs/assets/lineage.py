@@ -60,9 +60,9 @@ _COMPARED = {
 }
 
 
-def _of_days(*columns: str) -> dict[str, Sources]:
-    """Columns that are computed from the days of properties and of content groups."""
-    of = {DAILY_PERFORMANCE: "clicks impressions position", CONTENT_GROUP_DAYS: "clicks impressions position"}
+def _of_days(*columns: str, metrics: str = "clicks impressions position") -> dict[str, Sources]:
+    """Columns that are computed from these metrics of the days of properties and of content groups."""
+    of = {DAILY_PERFORMANCE: metrics, CONTENT_GROUP_DAYS: metrics}
     both = {DAILY_PERFORMANCE: "site_url", CONTENT_GROUP_DAYS: "site_url"}
     return {"site_url": both, **dict.fromkeys(columns, of)}
 
@@ -158,7 +158,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     ),
     CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
     | _of(ANNOTATIONS, overlaps="title first_day last_day"),
-    FORECASTS: _of_days("expected", "low", "high", "actual"),
+    FORECASTS: _of_days("expected", "low", "high", "actual", metrics="clicks impressions"),
     SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, effect="url clicks impressions"),
 }
 
