@@ -21,6 +21,7 @@ from gsc_pipeline.insights.exponential_smoothing import (
     grid,
     smooth,
 )
+from gsc_pipeline.insights.forecast_intervals import interval, quantile
 
 WEEKS_AHEAD = 4
 DAYS_AHEAD = WEEK * WEEKS_AHEAD
@@ -30,7 +31,7 @@ MOST_WEEKS = 52
 
 PARAMETERS = grid(
     of_level=(0.05, 0.1, 0.2, 0.4),
-    # Without a trend, and with one that fades in a week or in a month.
+    # Without a trend, and with one that halves in a week or in three.
     trends=((0.0, 0.9), (0.05, 0.9), (0.05, 0.97)),
     of_season=(0.05, 0.15),
 )
@@ -59,19 +60,13 @@ LEAST_SPREAD = 0.02
 _DEVIATION = 1.4826 / np.sqrt(2)
 """Scales the median absolute difference of two normal values to a standard deviation."""
 
-_USUAL_GROWTH = 0.06
-"""How much larger errors are a week further ahead, on average over many series."""
-
-_USUAL_ORIGINS = 8
-"""The weight of the usual growth, and of the symmetry of errors, in origins."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
     """Forecasts of the 28 days after the last; arrays of shape (28, series), the last two (series,).
 
-    `low` and `high` each are exceeded by the value with a probability of 10 %. `naive` is true where the
-    method is seasonal naive, otherwise it is exponential smoothing. `last_week` is the last week against its
+    A value is below `low` with a probability of 10 %, and above `high` too. `naive` is true where the method
+    is seasonal naive, otherwise it is exponential smoothing. `last_week` is the last week against its
     forecast, less 1, where it is far off and the next one is not expected to be like it; otherwise NaN.
     """
 
@@ -97,11 +92,9 @@ def forecast(values: np.ndarray, change: np.ndarray | None = None) -> Forecast:
     errors = [origins.errors(one) for one in (smoothed, naive)]
     of_smoothing, of_naive = (origins.recent_mean(np.abs(one)) for one in errors)
     by_naive = (of_naive < NAIVE_IF_BELOW * of_smoothing) & np.isfinite(naive).all(axis=(1, 2))
-    chosen, missed = (
-        np.where(by_naive[:, None, None], second, first)
-        for first, second in ((smoothed, naive), (errors[0], errors[1]))
-    )
-    below, above = (np.repeat(one, WEEK, axis=0) for one in _interval(missed[:-1][-ORIGINS:]))
+    chosen = np.where(by_naive[:, None, None], naive, smoothed)
+    missed = np.where(by_naive[:, None, None], errors[1], errors[0])
+    below, above = (np.repeat(one, WEEK, axis=0) for one in interval(missed[:-1][-ORIGINS:]))
     last_week = _far_off(missed[-2, 0], logs[-1] - chosen[-1, 0], below[0], above[0])
     middle = chosen[-1].reshape(DAYS_AHEAD, -1)
     if change is not None:
@@ -128,19 +121,7 @@ def _same_weekdays(logs: np.ndarray) -> np.ndarray:
     weeks, _, series = logs.shape
     before = np.concatenate([np.full((4, WEEK, series), np.nan), logs])
     last_four = np.stack([before[back : back + weeks + 1] for back in range(4)])
-    return _quantile(last_four, 0.5)
-
-
-def _quantile(values: np.ndarray, share: float) -> np.ndarray:
-    """The quantile over the first axis, without NaN; NaN where there is nothing else."""
-    ordered = np.sort(values, axis=0)
-    place = share * np.maximum(np.isfinite(values).sum(axis=0) - 1, 0)
-    lower = np.floor(place).astype("int64")
-    first, second = (
-        np.take_along_axis(ordered, at[None], axis=0)[0] for at in (lower, np.ceil(place).astype("int64"))
-    )
-    result: np.ndarray = first + (place - lower) * (second - first)
-    return result
+    return quantile(last_four, 0.5)
 
 
 class _Origins:
@@ -220,32 +201,14 @@ def _discounted(by_week: np.ndarray) -> np.ndarray:
 
 
 def _spread(logs: np.ndarray) -> np.ndarray:
-    """The usual deviation of a day of each series, from the differences of days a week apart."""
-    differences = np.abs(np.diff(logs, axis=0)).reshape(-1, logs.shape[-1])
-    usual: np.ndarray = np.fmax(_DEVIATION * _quantile(differences, 0.5), LEAST_SPREAD)
-    return usual
+    """The usual deviation of a day of each series, from the differences of days a week apart.
 
-
-def _interval(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What to add to a forecast for low and high, of shape (4, series), from errors (origins, 4, 7, series).
-
-    Errors are divided by their growth with the weeks ahead and pooled over all horizons; their 10 % and 90 %
-    quantiles are multiplied by the growth again. Few origins say little about growth and asymmetry, so these
-    are mixed with the usual growth and with symmetry. Few origins also differ less than many would, so the
-    interval is made wider by the inverse of their number.
+    It is that of the whole past, also when a forecast from an earlier origin is tried: only what counts as an
+    odd day or a new level depends on it.
     """
-    sizes = np.abs(errors)
-    known = np.isfinite(sizes)
-    counts = known.any(axis=2).sum(axis=0)
-    origins = np.maximum(counts.sum(axis=0) / WEEKS_AHEAD, 1)
-    growth = _growth(np.where(known, sizes, 0.0).sum(axis=(0, 2)), known.sum(axis=(0, 2)), origins)
-    scaled = (errors / growth[:, None]).reshape(-1, errors.shape[-1])
-    symmetric = _quantile(np.abs(scaled), 0.8)
-    mixed = _USUAL_ORIGINS / 2 / (origins + _USUAL_ORIGINS / 2)
-    wider = 1 + 1 / origins
-    low = wider * ((1 - mixed) * _quantile(scaled, 0.1) - mixed * symmetric)
-    high = wider * ((1 - mixed) * _quantile(scaled, 0.9) + mixed * symmetric)
-    return np.fmin(low, 0.0) * growth, np.fmax(high, 0.0) * growth
+    differences = np.abs(np.diff(logs, axis=0)).reshape(-1, logs.shape[-1])
+    usual: np.ndarray = np.fmax(_DEVIATION * quantile(differences, 0.5), LEAST_SPREAD)
+    return usual
 
 
 def _far_off(missed: np.ndarray, next_: np.ndarray, below: np.ndarray, above: np.ndarray) -> np.ndarray:
@@ -265,20 +228,3 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     mean: np.ndarray = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return mean
-
-
-def _growth(sums: np.ndarray, counts: np.ndarray, origins: np.ndarray) -> np.ndarray:
-    """The size of errors by weeks ahead, as a multiple of the first, of shape (4, series).
-
-    A straight line through the mean sizes, weighted by their numbers of errors, mixed with the usual growth.
-    """
-    ahead = np.arange(WEEKS_AHEAD)[:, None]
-    weights = counts / np.maximum(counts.sum(axis=0), 1)
-    means = sums / np.maximum(counts, 1)
-    middle, mean = (weights * ahead).sum(axis=0), (weights * means).sum(axis=0)
-    slope = (weights * (ahead - middle) * (means - mean)).sum(axis=0)
-    slope /= np.maximum((weights * (ahead - middle) ** 2).sum(axis=0), 1e-9)
-    growth = np.clip(slope / np.maximum(mean - slope * middle, 1e-9), 0.0, 0.5)
-    mixed = (origins * growth + _USUAL_ORIGINS * _USUAL_GROWTH) / (origins + _USUAL_ORIGINS)
-    result: np.ndarray = 1 + mixed * ahead
-    return result

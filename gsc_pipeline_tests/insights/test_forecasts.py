@@ -191,6 +191,15 @@ def test_a_dark_property_is_expected_to_stay_dark(dark: int) -> None:
         assert set(rows["reason"]) == {f"no {metric} since {since}, so none are expected until they return"}
 
 
+def test_a_series_that_often_pauses_is_not_dark() -> None:
+    values = usual()
+    values[np.arange(300) % 30 < 12] = 0
+    rows = now(made(frame(values[:281])))
+    assert values[270:281].sum() == 0
+    assert rows["reason"].isna().all()
+    assert (rows["high"] > 100).all()
+
+
 @pytest.mark.parametrize(("factor", "reason"), [(0.5, "below"), (1.6, "above"), (1.0, None)])
 def test_a_last_week_that_is_far_off_is_named(factor: float, reason: str | None) -> None:
     values = usual()
