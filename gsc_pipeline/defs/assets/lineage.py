@@ -65,9 +65,9 @@ def _by_group(**columns: str) -> dict[str, Sources]:
     return {name: {URL_IMPRESSION: of, CONTENT_GROUP_DAYS: of} for name, of in columns.items()}
 
 
-def _of_days(*columns: str) -> dict[str, Sources]:
-    """Columns that are computed from the days of properties and of content groups."""
-    of = {DAILY_PERFORMANCE: "clicks impressions position", CONTENT_GROUP_DAYS: "clicks impressions position"}
+def _of_days(*columns: str, metrics: str = "clicks impressions position") -> dict[str, Sources]:
+    """Columns that are computed from these metrics of the days of properties and of content groups."""
+    of = {DAILY_PERFORMANCE: metrics, CONTENT_GROUP_DAYS: metrics}
     both = {DAILY_PERFORMANCE: "site_url", CONTENT_GROUP_DAYS: "site_url"}
     return {"site_url": both, **dict.fromkeys(columns, of)}
 
@@ -173,7 +173,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     ),
     CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
     | _of(ANNOTATIONS, overlaps="title first_day last_day"),
-    FORECASTS: _of_days("expected", "low", "high", "actual"),
+    FORECASTS: _of_days("expected", "low", "high", "actual", metrics="clicks impressions"),
     SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, **dict.fromkeys(_OF_TESTS, "url clicks impressions")),
 }
 

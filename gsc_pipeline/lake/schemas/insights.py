@@ -368,7 +368,7 @@ FORECASTS = TableSpec(
             column("high", DECIMAL, "The value is lower with 90 % probability", nullable=True),
             column("actual", DECIMAL, "The day's value, if it is final", nullable=True),
             column("method", TEXT, "seasonal_naive, exponential_smoothing, or refused"),
-            column("reason", TEXT, "Why there is no forecast; null if there is one", nullable=True),
+            column("reason", TEXT, "Why there is no forecast, or what it rests on; else null", nullable=True),
         ]
     ),
 )
