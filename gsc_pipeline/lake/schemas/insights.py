@@ -335,12 +335,27 @@ CHANGE_POINTS = TableSpec(
             _CONTENT_GROUP,
             _METRIC,
             column("kind", TEXT, "step, slope (a change over more than a week) or dark (no impressions)"),
-            column("first_day", DAY, "The most likely first day of the new level"),
-            column("earliest_day", DAY, "The first day is with 90 % probability this one or later"),
-            column("latest_day", DAY, "The first day is with 90 % probability this one or earlier"),
-            column("level_before", DECIMAL, "Mean of a day before, adjusted for weekdays"),
-            column("level_after", DECIMAL, "Mean of a day from first_day to the next change or the end"),
-            column("change", DECIMAL, "level_after / level_before − 1; of a position, the difference"),
+            column("first_day", DAY, "The most likely first day of the change; of a slope, where it begins"),
+            column(
+                "earliest_day", DAY, "First day of the interval that holds first_day with 90 % probability"
+            ),
+            column("latest_day", DAY, "Last day of that interval"),
+            column(
+                "level_before",
+                DECIMAL,
+                "Mean of a day before, over whole weeks: at most four, back to the change before",
+            ),
+            column(
+                "level_after",
+                DECIMAL,
+                "The same after it (of a slope: after its end), up to the next change",
+            ),
+            column(
+                "change",
+                DECIMAL,
+                "level_after / level_before − 1; of a position, the difference; null if level_before is 0",
+                nullable=True,
+            ),
             column("confidence", DECIMAL, "1 − the probability of such a change by chance alone, 0 to 1"),
             column(
                 "overlaps",
