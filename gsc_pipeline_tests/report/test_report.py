@@ -538,6 +538,21 @@ def test_the_command_expects_a_workspace_or_all(environment: dict[str, str], arg
     assert (done.returncode, done.stderr) == (2, "gsc: report: expected either a workspace, or --all\n")
 
 
+def test_the_command_writes_the_report_of_a_scope_beside_the_others(synced: dict[str, str]) -> None:
+    done = gsc(synced, "report", "acme", "--canonical-queries", "--output", "scoped")
+    assert (done.returncode, done.stdout) == (0, f"{Path('scoped', 'acme-canonical.html')}\n")
+    done = gsc(synced, "report", "acme", "--content-group", "/nowhere/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gsc: acme: no content group /nowhere/ (known: ")
+
+
+@pytest.mark.parametrize("scope", [["--canonical-queries"], ["--content-group", "/blog/"]])
+def test_a_scope_is_of_one_workspace(environment: dict[str, str], scope: list[str]) -> None:
+    done = gsc(environment, "report", "--all", *scope)
+    expected = "gsc: report: --content-group and --canonical-queries are for one workspace\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+
+
 def test_the_command_rejects_an_unknown_workspace(environment: dict[str, str]) -> None:
     done = gsc(environment, "report", "nobody")
     assert done.returncode == 2
