@@ -13,6 +13,7 @@ from gsc_pipeline.insights.measures import GROUPED, require
 from gsc_pipeline.report.marks import Level, Shift
 from gsc_pipeline.report.numbers import count, decimal, is_missing, share, signed
 from gsc_pipeline.report.scope import ALL
+from gsc_pipeline.report.words import shortened
 
 CHANGES_INPUT = (
     *GROUPED,
@@ -38,6 +39,8 @@ _REPEATED = 1.5
 """A change that is at most so many times as large as another may be the same one."""
 
 _ALMOST_CERTAIN = 0.99
+_LONGEST_GROUP = 80
+"""Characters of a group's name in a sentence."""
 _DECIMALS_BELOW = 10
 _FELL = {"clicks": "fell", "impressions": "fell", "position": "got worse"}
 _ROSE = {"clicks": "rose", "impressions": "rose", "position": "improved"}
@@ -105,10 +108,22 @@ class Change:
 
 def changes(rows: pd.DataFrame) -> list[Change]:
     """The rows of change_points of one workspace, each with its neighbours in the series."""
-    found = require(rows, CHANGES_INPUT).sort_values([*GROUPED, "metric", "first_day"], ignore_index=True)
-    series = found.groupby([*GROUPED, "metric"])["first_day"]
-    found["since"], found["until"] = series.shift(1), series.shift(-1) - pd.Timedelta(days=1)
-    return [Change(**{str(name): _value(value) for name, value in row.items()}) for row in _records(found)]
+    return changes_by_workspace(rows.assign(workspace="")).get("", [])
+
+
+def changes_by_workspace(rows: pd.DataFrame) -> dict[str, list[Change]]:
+    """The same of each workspace."""
+    series = ["workspace", *GROUPED, "metric"]
+    found = require(rows, ("workspace", *CHANGES_INPUT)).sort_values(
+        [*series, "first_day"], ignore_index=True
+    )
+    of_series = found.groupby(series)["first_day"]
+    found["since"], found["until"] = of_series.shift(1), of_series.shift(-1) - pd.Timedelta(days=1)
+    made: dict[str, list[Change]] = {}
+    for row in found.to_dict("records"):
+        values = {str(name): _value(value) for name, value in row.items()}
+        made.setdefault(values.pop("workspace"), []).append(Change(**values))
+    return made
 
 
 def ranked(found: Iterable[Change], ctr: float | None) -> list[Change]:
@@ -127,8 +142,12 @@ def ranked(found: Iterable[Change], ctr: float | None) -> list[Change]:
         place = next((number for number, other in enumerate(listed) if other.is_repeated_by(one)), None)
         if place is None:
             listed.append(one)
-        else:
-            listed[place] = replace(listed[place], also=(*listed[place].also, one))
+            continue
+        other = listed[place]
+        if one.metric == "clicks" != other.metric and one.content_group == other.content_group:
+            # Of the same series the clicks are what the sentence is about.
+            one, other = replace(other, also=()), replace(one, also=other.also)
+        listed[place] = replace(other, also=(*other.also, one))
     return listed
 
 
@@ -244,7 +263,7 @@ def _of(one: Change, with_property: bool) -> str:
 
 def _group(one: Change) -> str:
     names = {OTHER: "other pages", ALL: one.site_url}
-    return names.get(one.content_group, one.content_group)
+    return shortened(names.get(one.content_group, one.content_group), _LONGEST_GROUP)
 
 
 def _from(first: date, last: date) -> str:
@@ -265,10 +284,6 @@ def _level(value: float) -> str:
 def _capital(text: str) -> str:
     """The text as the beginning of a sentence; an address stays as it is."""
     return text if ":" in text or text.startswith("/") else text[:1].upper() + text[1:]
-
-
-def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    return frame.to_dict("records")
 
 
 def _value(value: Any) -> Any:

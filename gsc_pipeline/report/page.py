@@ -228,6 +228,7 @@ def _groups(data: ReportData) -> list[dict[str, Any]]:
     return [
         {
             "row": row,
+            "name": shortened(row.content_group),
             "weeks": sparkline(row.weeks),
             "latest": briefly(row.change) if row.change else "–",
         }
@@ -246,7 +247,7 @@ def _tests(data: ReportData, beside: Collection[str]) -> list[dict[str, Any]]:
             {"metric": row["metric"], "verdict": row["verdict"], "statement": row["statement"]}
             for row in rows.sort_values("metric").to_dict("records")
         ]
-        found.append({"name": name, "page": file if file in beside else "", "results": results})
+        found.append({"name": shortened(name), "page": file if file in beside else "", "results": results})
     return found
 
 

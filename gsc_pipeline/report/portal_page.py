@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from gsc_pipeline.report.changes import Change, sentences, size, what
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, mood, share, signed
-from gsc_pipeline.report.portal import PortalData, PortalRow
+from gsc_pipeline.report.portal import CHANGED_DAYS, Figures, PortalData, PortalRow
 from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
+from gsc_pipeline.report.totals import Headline
 from gsc_pipeline.report.words import shortened, words
 
 _LISTED = 5
 """Workspaces that need attention, listed before the rest is folded."""
+
+_LISTED_CHANGES = 10
+"""The most important changes, over all workspaces."""
 
 _LONGEST_NAME, _LONGEST_PROBLEM = 80, 600
 """Characters of a workspace's name, and of a text that says what needs a person."""
@@ -36,12 +41,34 @@ def portal_page(data: PortalData, reports: Collection[str]) -> str:
         made_at=data.made_at,
         rows=rows,
         attention=attention,
+        changed=_changed(data.rows, reports),
+        changed_days=CHANGED_DAYS,
         listed=_LISTED,
         without_figures=sum(row["figures"] is None for row in rows),
         more=sum(change >= LEVEL for change in changes),
         fewer=sum(change <= -LEVEL for change in changes),
         compared=len(changes),
     )
+
+
+def _changed(rows: Sequence[PortalRow], reports: Collection[str]) -> list[dict[str, Any]]:
+    """The most important changes over all workspaces."""
+    every = [(one, row, row.figures) for row in rows if row.figures for one in row.changes]
+    every.sort(key=lambda found: -_importance(found[0], found[2]))
+    return [
+        {
+            "name": shortened(row.workspace.name, _LONGEST_NAME),
+            "report": f"{row.workspace.id}.html" if row.workspace.id in reports else "",
+            "what": what(one, with_property=len(figures.site_urls) > 1),
+            "rest": " ".join(sentences(one)[1:]),
+            "is_better": one.is_better,
+        }
+        for one, row, figures in every[:_LISTED_CHANGES]
+    ]
+
+
+def _importance(one: Change, figures: Figures) -> float:
+    return one.clicks_a_day(figures.headline.totals.ctr) * one.confidence
 
 
 def _clicks(one: PortalRow) -> int:
@@ -62,8 +89,19 @@ def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
             year.change("clicks") if year else None,
             previous.change("impressions") if previous else None,
         ],
+        "latest": _latest(one.latest, headline),
+        "expected": one.expected,
         "weeks": sparkline(one.figures.weeks if one.figures else ()),
         "final_until": headline.last if headline else None,
         "state": "no final day yet" if headline is None else one.freshness.state.value,
         "attention": [shortened(text, _LONGEST_PROBLEM) for text in one.attention],
     }
+
+
+def _latest(change: Change | None, headline: Headline | None) -> dict[str, Any] | None:
+    """The size and the day of the change, with another year than the headline's, and whether it is better."""
+    if change is None or headline is None:
+        return None
+    is_this_year = change.first_day.year == headline.last.year
+    day = f"{change.first_day:%-d %b}" if is_this_year else f"{change.first_day:%-d %b %Y}"
+    return {"size": size(change), "day": day, "is_better": change.is_better}

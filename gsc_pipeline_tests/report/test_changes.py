@@ -138,6 +138,11 @@ def test_groups_and_metrics_that_repeat_a_change_are_folded_under_it() -> None:
     assert repeated(one) == "impressions (−27%), /blog/ (−32%), /shop/ (−27%)"
 
 
+def test_the_clicks_lead_although_more_impressions_were_lost() -> None:
+    (one,) = ranked(made(change(MAY, 300, 200), change(MAY, 9000, 1000, metric="impressions")), ctr=0.1)
+    assert (one.metric, repeated(one)) == ("clicks", "impressions (−89%)")
+
+
 @pytest.mark.parametrize(
     "other",
     [
