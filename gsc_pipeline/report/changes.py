@@ -38,6 +38,9 @@ OTHER = "other"
 _REPEATED = 1.5
 """A change that is at most so many times as large as another may be the same one."""
 
+_LEVEL_DAYS = timedelta(days=28)
+"""The days before and after a change that its levels are means of, unless another change is nearer."""
+
 _ALMOST_CERTAIN = 0.99
 _LONGEST_GROUP = 80
 """Characters of a group's name in a sentence."""
@@ -64,7 +67,7 @@ class Change:
     latest_day: date
     level_before: float
     level_after: float
-    change: float
+    change: float | None
     confidence: float
     overlaps: str | None = None
     since: date | None = None
@@ -103,7 +106,9 @@ class Change:
         )
 
     def _is_as_large_as(self, other: Change) -> bool:
-        return other.content_group == self.content_group or abs(other.change) <= _REPEATED * abs(self.change)
+        if other.content_group == self.content_group or other.change is None or self.change is None:
+            return True
+        return abs(other.change) <= _REPEATED * abs(self.change)
 
 
 def changes(rows: pd.DataFrame) -> list[Change]:
@@ -177,15 +182,17 @@ def shifts(listed: Sequence[tuple[str, Change]], site_url: str | None, content_g
 def _levels(one: Change, site_url: str | None, content_group: str) -> tuple[Level, ...]:
     if (one.site_url, one.content_group) != (site_url, content_group):
         return ()
+    first, last = one.first_day - _LEVEL_DAYS, one.first_day + _LEVEL_DAYS - timedelta(1)
     return (
-        Level(one.since, one.first_day - timedelta(1), one.level_before),
-        Level(one.first_day, one.until, one.level_after),
+        Level(max(first, one.since or first), one.first_day - timedelta(1), one.level_before),
+        Level(one.first_day, min(last, one.until or last), one.level_after),
     )
 
 
 def sentences(one: Change, *, with_property: bool = False) -> list[str]:
     """What changed, since when and how sure, and what overlaps it."""
     overlaps = (one.overlaps or "").strip().rstrip(".")
+    overlaps = overlaps[:1].upper() + overlaps[1:]
     return [
         f"{what(one, with_property=with_property)}.",
         f"{when(one)}.",
@@ -207,7 +214,7 @@ def what(one: Change, *, with_property: bool = False) -> str:
         levels = f"{decimal(one.level_before)} to {decimal(one.level_after)}"
         return f"{named} {verb}{gradually}, from {levels}"
     levels = f"from {_level(one.level_before)} to {_level(one.level_after)} a day"
-    if not one.level_before:
+    if one.change is None or not one.level_before:
         return f"{named} {verb}{gradually} {levels}"
     return f"{named} {verb}{gradually} by {share(abs(one.change), 0)} ({levels})"
 
@@ -238,9 +245,9 @@ def size(one: Change) -> str:
     """The size of the change: `−32%`, `dark`, or of a position the difference."""
     if one.kind == "dark":
         return "no impressions"
-    if one.metric == "position":
-        return f"{one.change:+.1f}".replace("-", "−")
-    return signed(one.change) if one.level_before else "new"
+    if one.change is None or not one.level_before:
+        return "new"
+    return f"{one.change:+.1f}".replace("-", "−") if one.metric == "position" else signed(one.change)
 
 
 def repeated(one: Change) -> str:

@@ -73,10 +73,10 @@ _LETTERS_APART, _TITLE = 10, 46
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The mean of a day from `first` to `last`, both included; None is the edge of the chart."""
+    """The mean of a day from `first` to `last`, both included."""
 
-    first: date | None
-    last: date | None
+    first: date
+    last: date
     value: float
 
 
@@ -120,10 +120,7 @@ def places_of_shifts(
         if x_end <= x:
             continue
         free = places[-1].letter_x + _LETTERS_APART if places else left + _TITLE
-        levels = [
-            (x_of(level.first or first), right if level.last is None else x_of(level.last + timedelta(1)))
-            for level in shift.levels
-        ]
+        ends = [(x_of(level.first), x_of(level.last + timedelta(1))) for level in shift.levels]
         places.append(
             ShiftPlace(
                 shift.letter,
@@ -133,7 +130,7 @@ def places_of_shifts(
                 letter_x=round(min(max((x + x_end) / 2, free), right - 4), 1),
                 levels=tuple(
                     (round(start, 1), round(end, 1), level.value)
-                    for (start, end), level in zip(levels, shift.levels, strict=True)
+                    for (start, end), level in zip(ends, shift.levels, strict=True)
                     if end > start
                 ),
             )

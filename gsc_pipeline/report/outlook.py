@@ -41,7 +41,8 @@ _METHODS = {
 class Forecast:
     """The forecast of a metric that was made on a day.
 
-    `days` has expected, low, high and actual by data_date; it is empty if the forecast was refused.
+    `days` has expected, low, high and actual by data_date; it is empty if the forecast was refused, and then
+    `reason` says why. Otherwise it is what to know about the forecast, or empty.
     """
 
     metric: str
@@ -96,10 +97,11 @@ def outlook(rows: pd.DataFrame, site_url: str, search_type: str) -> Outlook | No
 def _forecast(metric: str, made_on: date, rows: pd.DataFrame) -> Forecast:
     given = rows[rows["expected"].notna()].set_index("data_date").sort_index()
     days = given[["expected", "low", "high", "actual"]].astype("float64")
-    if len(days):
-        return Forecast(metric, made_on, days.asfreq("D"), str(given["method"].iloc[0]))
     reasons = rows["reason"].dropna()
-    return Forecast(metric, made_on, days, "refused", str(reasons.iloc[0]) if len(reasons) else "unknown")
+    reason = str(reasons.iloc[0]) if len(reasons) else ""
+    if len(days):
+        return Forecast(metric, made_on, days.asfreq("D"), str(given["method"].iloc[0]), reason)
+    return Forecast(metric, made_on, days, "refused", reason or "unknown")
 
 
 def coming_in_words(forecast: Forecast) -> str:
@@ -111,11 +113,12 @@ def coming_in_words(forecast: Forecast) -> str:
 
 
 def how_made(forecast: Forecast) -> str:
-    """How the band and the total are meant, and the method."""
+    """How the range and the total are meant, the method, and what to know about it."""
+    known = f" Note: {forecast.reason.rstrip('.')}." if forecast.reason else ""
     return (
         "A single day is within its range with 80% probability. The totals add up the expected values of the "
         "days; the ranges of days cannot be added. "
-        f"Method: {_METHODS.get(forecast.method, words(forecast.method))}."
+        f"Method: {_METHODS.get(forecast.method, words(forecast.method))}.{known}"
     )
 
 

@@ -65,7 +65,9 @@ class Scope:
         if queries | pages:
             wanted["dimension"] = queries | pages
         for column, values in wanted.items():
-            rows = rows[rows[column].isin(values)] if column in rows else rows
+            if column in rows:
+                earlier = _written_earlier(table, column)
+                rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]
         return rows.reset_index(drop=True)
 
     def file_stem(self, workspace: str, groups: Iterable[str] = ()) -> str:
@@ -83,6 +85,13 @@ class Scope:
 
 
 WHOLE = Scope()
+
+
+def _written_earlier(table: TableSpec, column: str) -> str | None:
+    """What a missing value stands for in rows of releases without the column: they had no groups."""
+    if column == "content_group":
+        return ALL if table in _WITH_ALL else None
+    return "page" if table is CONTENT_DECAY else "query"
 
 
 def _slug(text: str) -> str:

@@ -49,7 +49,7 @@ def change(
         "latest_day": first_day + timedelta(spread),
         "level_before": float(before),
         "level_after": float(after),
-        "change": after - before if metric == "position" else after / before - 1 if before else 1.0,
+        "change": after - before if metric == "position" else after / before - 1 if before else None,
         "confidence": confidence,
         "overlaps": overlaps,
     }

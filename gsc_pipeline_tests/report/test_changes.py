@@ -37,7 +37,7 @@ def said(row: Row, *, with_property: bool = False) -> str:
 
 
 def test_a_change_is_a_sentence_with_its_size_its_days_and_how_sure_it_is() -> None:
-    assert said(change(MAY, group="/blog/", overlaps="Begins within the roll-out of the core update")) == (
+    assert said(change(MAY, group="/blog/", overlaps="begins within the roll-out of the core update")) == (
         "Clicks of /blog/ fell by 32% (from 410 to 280 a day). It began on 12 May 2026, between 10 and 14 "
         "May; 97% sure. Begins within the roll-out of the core update."
     )
@@ -186,16 +186,16 @@ def test_the_latest_change_of_a_group_is_that_of_its_clicks() -> None:
     assert latest(found, "/shop/") is None
 
 
-def test_a_chart_has_the_levels_of_its_own_series_up_to_the_next_change() -> None:
+def test_a_chart_has_the_levels_of_its_own_series_over_four_weeks_or_to_the_next_change() -> None:
     found = made(change(MAY, 100, 140), change(MAY + timedelta(20), 140, 90), change(MAY, group="/blog/"))
     first, second = shifts([("A", found[1]), ("B", found[2])], SITE, ALL)
     assert [(level.first, level.last, level.value) for level in first.levels] == [
-        (None, MAY - timedelta(1), 100.0),
+        (MAY - timedelta(28), MAY - timedelta(1), 100.0),
         (MAY, MAY + timedelta(19), 140.0),
     ]
     assert [(level.first, level.last) for level in second.levels] == [
         (MAY, MAY + timedelta(19)),
-        (MAY + timedelta(20), None),
+        (MAY + timedelta(20), MAY + timedelta(47)),
     ]
     # Levels of a group, and of one of several properties, are not those of the line.
     assert shifts([("C", found[0])], SITE, ALL)[0].levels == ()

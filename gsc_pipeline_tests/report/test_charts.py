@@ -275,7 +275,7 @@ def shift(first: date, days: int = 5, *, metric: str = "clicks", levels: tuple[L
 def test_a_change_is_a_band_over_the_days_it_may_begin_on_and_the_levels_around_it() -> None:
     one = series(*[10] * 14, *[20] * 14)
     first = one.days[0]
-    levels = Level(None, first + timedelta(13), 10), Level(first + timedelta(14), None, 20)
+    levels = Level(first, first + timedelta(13), 10), Level(first + timedelta(14), one.days[-1], 20)
     changed = [shift(first + timedelta(12), levels=levels)]
     chart = ET.fromstring(over_time(one, WIDE, label="Clicks", shifts=changed))
     (band,) = [found for found in chart.iter(f"{SVG}rect") if found.get("class") == "shift"]
@@ -303,7 +303,7 @@ def test_a_change_is_drawn_with_its_metric_and_one_of_positions_with_both() -> N
 def test_the_level_of_a_day_is_seven_times_as_high_in_a_chart_of_weeks() -> None:
     weeks = pd.date_range("2026-01-05", periods=40, freq="7D")
     one = Series(pd.DataFrame({"clicks": 700.0, "impressions": 1.0}, index=weeks))
-    changed = [shift(one.days[9], levels=(Level(None, one.days[9], 100),))]
+    changed = [shift(one.days[9], levels=(Level(one.days[0], one.days[9], 100),))]
     chart = ET.fromstring(over_time(one, WIDE, label="Clicks", shifts=changed))
     (level,) = [found for found in chart.iter(f"{SVG}line") if found.get("class") == "level"]
     line = chart.find(f"{SVG}g/{SVG}polyline")

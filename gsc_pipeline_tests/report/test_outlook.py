@@ -43,6 +43,8 @@ def test_what_is_expected_is_the_sum_of_the_days() -> None:
     )
     assert "exponential smoothing of the level and the weekdays" in how_made(found.coming["clicks"])
     assert found.past == {}
+    noted = made(*(row | {"reason": "Christmas: as a year before"} for row in forecast("clicks", 440)))
+    assert how_made(noted.coming["clicks"]).endswith("weekdays. Note: Christmas: as a year before.")
 
 
 def test_the_last_forecast_is_compared_with_what_came() -> None:

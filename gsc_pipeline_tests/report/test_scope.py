@@ -72,6 +72,14 @@ def test_tables_with_rows_of_the_whole_property_show_these_or_those_of_the_group
     assert list(BLOG.of(table, rows)["item"]) == ["y"]
 
 
+def test_rows_of_releases_without_groups_and_dimensions_are_of_the_whole() -> None:
+    rows = pd.DataFrame({"item": ["x"], "dimension": [None], "content_group": [None]})
+    for table in (ANOMALIES, CTR_GAP, CONTENT_DECAY):
+        assert len(WHOLE.of(table, rows)) == 1
+        assert BLOG.of(table, rows).empty
+    assert CANONICAL.of(CTR_GAP, rows).empty
+
+
 def test_changes_are_those_of_all_groups_or_of_one() -> None:
     rows = frame(("x", "", "all"), ("y", "", "/blog/"))
     assert len(WHOLE.of(CHANGE_POINTS, rows)) == 2
