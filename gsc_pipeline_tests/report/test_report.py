@@ -348,7 +348,8 @@ def test_rows_are_ranked_across_properties(lake: Lake) -> None:
 def test_a_preview_shows_the_columns_of_the_findings_and_the_property_last(lake: Lake) -> None:
     (first, *_) = preview_rows(CTR_GAP, read_ranked(lake, CTR_GAP, "acme"))
     telling = ["query", "device", "url", "impressions", "ctr", "expected_ctr", "gap_clicks"]
-    assert list(first) == [*telling, "site_url", "search_type"]
+    of_scope = ("dimension", "queries", "content_group")
+    assert [name for name in first if name not in of_scope] == [*telling, "site_url", "search_type"]
     (newest, *_) = preview_rows(DAILY_PERFORMANCE, read_ranked(lake, DAILY_PERFORMANCE, "acme"))
     assert list(newest)[:4] == ["data_date", "is_final", "truncated", "clicks"]
     assert newest["data_date"] == "2026-11-20"
@@ -536,6 +537,21 @@ def test_the_command_writes_every_report_and_the_portal(synced: dict[str, str]) 
 def test_the_command_expects_a_workspace_or_all(environment: dict[str, str], arguments: list[str]) -> None:
     done = gsc(environment, "report", *arguments)
     assert (done.returncode, done.stderr) == (2, "gsc: report: expected either a workspace, or --all\n")
+
+
+def test_the_command_writes_the_report_of_a_scope_beside_the_others(synced: dict[str, str]) -> None:
+    done = gsc(synced, "report", "acme", "--canonical-queries", "--output", "scoped")
+    assert (done.returncode, done.stdout) == (0, f"{Path('scoped', 'acme-canonical.html')}\n")
+    done = gsc(synced, "report", "acme", "--content-group", "/nowhere/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gsc: acme: no content group /nowhere/ (known: ")
+
+
+@pytest.mark.parametrize("scope", [["--canonical-queries"], ["--content-group", "/blog/"]])
+def test_a_scope_is_of_one_workspace(environment: dict[str, str], scope: list[str]) -> None:
+    done = gsc(environment, "report", "--all", *scope)
+    expected = "gsc: report: --content-group and --canonical-queries are for one workspace\n"
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
 def test_the_command_rejects_an_unknown_workspace(environment: dict[str, str]) -> None:
