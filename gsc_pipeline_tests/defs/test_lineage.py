@@ -108,7 +108,11 @@ def made(lake: Lake) -> Insights:
 
 @pytest.fixture(
     scope="module",
-    params=[(table, name) for table, names in NUMBERS.items() for name in names],
+    params=[
+        pytest.param((table, name), marks=() if name == "clicks" else pytest.mark.soak)
+        for table, names in NUMBERS.items()
+        for name in names
+    ],
     ids=lambda one: f"{one[0].name}.{one[1]}",
 )
 def moved(
