@@ -14,6 +14,7 @@ from gsc_pipeline.report.marks import Level, Shift
 from gsc_pipeline.report.numbers import count, decimal, is_missing, share, signed
 from gsc_pipeline.report.scope import ALL
 from gsc_pipeline.report.words import shortened
+from gsc_pipeline.text.printing import escaped
 
 CHANGES_INPUT = (
     *GROUPED,
@@ -270,7 +271,8 @@ def _of(one: Change, with_property: bool) -> str:
 
 def _group(one: Change) -> str:
     names = {OTHER: "other pages", ALL: one.site_url}
-    return shortened(names.get(one.content_group, one.content_group), _LONGEST_GROUP)
+    # Escaped, because a mark of direction in a name would turn the rest of the sentence.
+    return escaped(shortened(names.get(one.content_group, one.content_group), _LONGEST_GROUP))
 
 
 def _from(first: date, last: date) -> str:

@@ -62,7 +62,8 @@ class ReportData:
     `daily` holds the rows of daily_performance that the headline includes, `annotations` what concerns them.
     Of one content group, `daily` has its days in that form; there are no devices and countries.
     `changes` are recent ones of the same properties, the most important first. `outlook` and `groups` are of
-    the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests.
+    the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
+    tables that can be told of the scope.
     """
 
     workspace: Workspace
@@ -163,7 +164,11 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         daily=daily[is_counted].reset_index(drop=True),
         devices=_summed(parts, "device"),
         countries=_summed(parts, "country"),
-        findings={table: scope.of(table, rows_of(table)) for table in {one.table for one in FINDINGS}},
+        findings={
+            table: scope.of(table, rows)
+            for table in {one.table for one in FINDINGS}
+            if scope.is_told(rows := rows_of(table))
+        },
         dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),
         failing=tuple(failure for failure in state.failures if failure.days),
         last_good_sync=state.last_good_sync,

@@ -58,7 +58,8 @@ def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> st
     of files beside the report, to which it may link.
     """
     templates, brand = environment(), _brand(data)
-    found = [_found(one, data) for one in FINDINGS]
+    parts = [_part("Devices", data.devices, words), _part("Countries", data.countries, _country)]
+    found = [_found(one, data) for one in FINDINGS if one.table in data.findings]
     templates.filters.update(
         count=count, share=share, decimal=decimal, signed=signed, mood=mood, words=words, cell=_cell
     )
@@ -77,7 +78,7 @@ def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> st
         charts=_charts(data),
         brand=brand,
         has_cut=any(row["shares"][-1] for row in brand),
-        parts=[_part("Devices", data.devices, words), _part("Countries", data.countries, _country)],
+        parts=[part for part in parts if part["rows"]],
         findings=[one for one in found if one["rows"]],
         nothing=[one for one in found if not one["rows"]],
         texts=_TEXTS,
@@ -291,7 +292,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     beside = " (beside what stands at the top of this page)" if data.dark else ""
     return {
         "finding": finding,
-        "columns": finding.shown(canonical=data.scope.canonical),
+        "columns": [one for one in finding.shown(canonical=data.scope.canonical) if one.name in rows],
         "meaning": meaning,
         "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),

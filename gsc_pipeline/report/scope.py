@@ -55,7 +55,7 @@ class Scope:
 
     def of(self, table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of a finding that are within the scope: none of a group, if they do not name groups."""
-        if self.is_group and "content_group" not in rows:
+        if not self.is_told(rows):
             return rows.head(0)
         wanted: dict[str, set[str]] = {}
         if self.is_group or table in _WITH_ALL:
@@ -69,6 +69,10 @@ class Scope:
                 earlier = _written_earlier(table, column)
                 rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]
         return rows.reset_index(drop=True)
+
+    def is_told(self, rows: pd.DataFrame) -> bool:
+        """Whether rows say what is within the scope: of a content group, only those that name groups."""
+        return not self.is_group or "content_group" in rows
 
     def file_stem(self, workspace: str, groups: Iterable[str] = ()) -> str:
         """The name of the report's file without its ending: `acme`, `acme-group-blog`, `acme-canonical`.

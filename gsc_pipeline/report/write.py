@@ -66,7 +66,7 @@ def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetim
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
         rows = configured(read_ranked(lake, table, workspace.id), workspace)
-        if how.scope.is_group and "content_group" not in rows:
+        if not how.scope.is_told(rows):
             continue
         if how.scope != WHOLE:
             rows = how.scope.of(table, rows)

@@ -74,6 +74,11 @@ def test_the_property_is_named_where_there_are_several() -> None:
     assert said(dark, with_property=True).startswith(f"{SITE} has no impressions any more")
 
 
+def test_a_name_cannot_turn_the_sentence_around_or_fill_the_page() -> None:
+    assert "\u202e" not in said(change(MAY, group="\u202egnitirw"))
+    assert len(said(change(MAY, group="x" * 5_000))) < 250
+
+
 @pytest.mark.parametrize(
     ("first", "spread", "text"),
     [

@@ -13,7 +13,13 @@ import pytest
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import CHANGE_POINTS, CONTENT_GROUP_DAYS, FORECASTS, SEO_TESTS
+from gsc_pipeline.lake.schemas import (
+    CHANGE_POINTS,
+    CONTENT_GROUP_DAYS,
+    FORECASTS,
+    SEO_TESTS,
+    STRIKING_DISTANCE,
+)
 from gsc_pipeline.report.content_groups import group_rows, of_group
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.page import page
@@ -198,8 +204,20 @@ def test_the_report_of_a_group_has_its_days_its_changes_and_its_forecast(lake: L
     assert "/guide/" not in seen.text
     assert "we expect 2,304 clicks" in seen.text
     assert not {"Devices", "Countries", "Brand and non-brand", "Content groups", "Tests"} & set(seen.words)
+    # What is not known of groups is not listed as nothing found.
+    assert "Winners" not in seen.text
     # Its levels are those of the chart.
     assert 'class="level"' in page(data)
+
+
+def test_a_canonical_query_is_beside_the_number_of_queries_that_it_stands_for(data: ReportData) -> None:
+    row = {"query": "running shoes", "queries": 3, "is_brand": False, "url": "https://acme.com/", "clicks": 5}
+    row |= {"impressions": 900, "position": 8.0, "potential_clicks": 40.0}
+    found = {**data.findings, STRIKING_DISTANCE: pd.DataFrame([row])}
+    canonical = Seen(page(replace(data, findings=found, scope=Scope(canonical=True))))
+    assert "Query Queries Page Impressions" in canonical.text
+    assert "running shoes 3 acme.com/" in canonical.text
+    assert "Query Page Impressions" in Seen(page(replace(data, findings=found))).text
 
 
 def test_days_on_which_a_group_has_no_row_are_days_without_clicks(data: ReportData) -> None:
