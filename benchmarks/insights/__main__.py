@@ -6,10 +6,14 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from benchmarks.insights.changes import changes
+from benchmarks.insights.forecasts import forecasts
 from benchmarks.insights.sections import RESULTS, with_section
+from benchmarks.insights.tests import section as tests
 
 BENCHMARKS: dict[str, Callable[[], str]] = {
     "changes": changes,
+    "forecasts": forecasts,
+    "tests": tests,
 }
 """Each makes its section, in Markdown."""
 
