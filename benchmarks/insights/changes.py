@@ -30,8 +30,8 @@ SIZES = (-0.5, -0.3, -0.2, -0.15, 0.15, 0.2, 0.3, 0.5)
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99, 0.999)
 
 
-def changes(number: int = 300) -> str:
-    """The section of change_points, from `number` series for each figure. Takes three minutes."""
+def changes(number: int = 200) -> str:
+    """The section of change_points, from `number` series for each figure. Takes two minutes."""
     return "\n\n".join(
         [
             "## Changes (change_points)",
