@@ -25,7 +25,7 @@ MOST_STORED = 200
 """A day keeps so many groups, those with the most clicks; `other` holds the rest. A site that has each page
 at the root has a group for each page."""
 
-ROWS_AT_ONCE = 4_000_000
+ROWS_AT_ONCE = 1_000_000
 """Rows of pages that are summed at once. Memory grows with the pages of a day, up to all of these rows."""
 
 _DAY = [*SERIES, "data_date"]
@@ -45,7 +45,7 @@ _MAKE_KEPT = f"""
 _MAKE_URL_GROUPS = """
     CREATE OR REPLACE TEMP TABLE url_groups AS
     SELECT url, {content_group} AS content_group
-    FROM (SELECT DISTINCT url FROM facts)"""
+    FROM (SELECT DISTINCT url FROM facts WHERE data_date BETWEEN $first AND $last)"""
 
 # Days are chosen after the sums: to compare each row with them takes longer than to add all days of a month.
 _ADD_MISSING = f"""
@@ -53,7 +53,7 @@ _ADD_MISSING = f"""
     WITH of_months AS (
         SELECT site_url, search_type, data_date, content_group, sum(clicks)::BIGINT AS clicks,
                sum(impressions)::BIGINT AS impressions, sum(sum_position)::BIGINT AS sum_position
-        FROM facts JOIN url_groups USING (url) GROUP BY ALL),
+        FROM facts JOIN url_groups USING (url) WHERE data_date BETWEEN $first AND $last GROUP BY ALL),
     sums AS (FROM of_months JOIN missing USING (site_url, search_type, data_date)),
     largest AS (
         SELECT * REPLACE (CASE WHEN row_number() OVER of_day > {MOST_STORED}
@@ -107,8 +107,8 @@ def group_days(
     rows.reset()
     rows.open_facts(CONTENT_GROUP_DAYS, [*_DAY, "read_at", "rules", "clicks", "impressions"], None)
     stored = rows.query(_STORED_DAYS)
-    wanted = ledger[ledger["status"].isin(FINAL) & (ledger["url_rows"] > 0)]
-    wanted = wanted[[*_DAY, "last_read_at", "url_rows", "url_clicks", "url_impressions"]]
+    is_wanted = ledger["status"].isin(FINAL) & (ledger["url_rows"] > 0) & ledger["last_read_at"].notna()
+    wanted = ledger.loc[is_wanted, [*_DAY, "last_read_at", "url_rows", "url_clicks", "url_impressions"]]
     kept = _as_stored(stored, wanted, rules_hash(rules))
     missing = _without(wanted, kept).rename(columns={"last_read_at": "read_at"})
     gone = _without(stored, kept)
@@ -118,10 +118,11 @@ def group_days(
     rows.query(_MAKE_KEPT)
     for days in _parts(missing):
         rows.register("missing", _arrow(days[[*_DAY, "read_at"]]))
-        rows.open_facts(URL_IMPRESSION, ["url"], days)
-        rows.query(_MAKE_URL_GROUPS.replace("{content_group}", group_sql(rules)))
+        between = {"first": days["data_date"].min().date(), "last": days["data_date"].max().date()}
+        rows.open_facts(URL_IMPRESSION, ["url", "data_date"], days)
+        rows.query(_MAKE_URL_GROUPS.replace("{content_group}", group_sql(rules)), **between)
         rows.open_facts(URL_IMPRESSION, [*_DAY, "url", "clicks", "impressions", "sum_position"], days)
-        rows.query(_ADD_MISSING, rules=rules_hash(rules))
+        rows.query(_ADD_MISSING, rules=rules_hash(rules), **between)
     rows.register("months", pa.table({"month": pa.array(months, pa.string())}))
     rows.register("series", _arrow(final[[*SERIES, "as_of"]].drop_duplicates()))
     largest = rows.query(_LARGEST, most=most)
