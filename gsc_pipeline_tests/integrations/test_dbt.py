@@ -95,6 +95,8 @@ def rows(
 ) -> pd.DataFrame:
     names = [*SERIES, *key]
     where = "WHERE is_final" if table == "lake.daily_performance" else ""
+    if table.startswith("lake.") and table != "lake.daily_performance":
+        where = "WHERE dimension <> 'canonical_query'"
     found = connection.sql(f"SELECT {', '.join([*names, *columns])} FROM {table} {where}").df()
     return found.sort_values(names, ignore_index=True)
 

@@ -24,7 +24,12 @@ from gsc_pipeline.lake.schemas.spec import (
 _MONTH = column("month", TEXT, "The month of as_of, YYYY-MM")
 _AS_OF = column("as_of", DAY, "The last final day of the property and search type, on which the window ends")
 _DAYS = column("days", COUNT, "Final days in the window; if two windows are compared, in each of them")
-_QUERY = column("query", TEXT, "The search query")
+_QUERY = (
+    column("dimension", TEXT, "query or canonical_query"),
+    column("query", TEXT, "The query; of a canonical query, its most shown spelling"),
+    column("canonical_query", TEXT, "The canonical form of the query"),
+    column("queries", COUNT, "Number of queries that the row sums; 1 if dimension is query"),
+)
 _IS_BRAND = column("is_brand", FLAG, "Whether the query contains one of the workspace's brand terms")
 _IMPRESSIONS = column("impressions", COUNT, "Impressions in search results")
 _CTR = column("ctr", DECIMAL, "Clicks divided by impressions, 0 to 1")
@@ -123,12 +128,12 @@ CTR_CURVE = TableSpec(
 CTR_GAP = TableSpec(
     "ctr_gap",
     "Queries with far fewer clicks than ctr_curve predicts for their positions.",
-    keys=("workspace", "site_url", "search_type", "query", "device"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query", "device"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             column("device", TEXT, "DESKTOP MOBILE TABLET"),
             _TOP_URL,
             CLICKS,
@@ -144,12 +149,12 @@ CTR_GAP = TableSpec(
 STRIKING_DISTANCE = TableSpec(
     "striking_distance",
     "Queries just below the top positions, and the clicks that a better position would add.",
-    keys=("workspace", "site_url", "search_type", "query"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             _IS_BRAND,
             _TOP_URL,
             CLICKS,
@@ -175,12 +180,12 @@ STRIKING_DISTANCE = TableSpec(
 CANNIBALISATION = TableSpec(
     "cannibalisation",
     "Queries whose clicks are split between pages, one row for each page with a notable share.",
-    keys=("workspace", "site_url", "search_type", "query", "url"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query", "url"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             _IS_BRAND,
             column("url", TEXT, "One of the pages that share the clicks of the query"),
             column("pages", COUNT, "Number of pages with a notable share of the query's clicks"),
@@ -222,8 +227,10 @@ WINNERS_AND_LOSERS = TableSpec(
         [
             *_FOUND_IN,
             _DAYS,
-            column("dimension", TEXT, "query or page"),
-            column("item", TEXT, "The query, or the page's URL"),
+            column("dimension", TEXT, "query, canonical_query or page"),
+            column(
+                "item", TEXT, "The query, the most shown spelling of the canonical query, or the page's URL"
+            ),
             column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
             _ANNOTATION_OF_WINDOWS,
