@@ -24,11 +24,12 @@ from gsc_pipeline.lake.schemas.spec import (
 _MONTH = column("month", TEXT, "The month of as_of, YYYY-MM")
 _AS_OF = column("as_of", DAY, "The last final day of the property and search type, on which the window ends")
 _DAYS = column("days", COUNT, "Final days in the window; if two windows are compared, in each of them")
+# Version 0.1.0 had none of the columns that may be null.
 _QUERY = (
-    column("dimension", TEXT, "query or canonical_query"),
+    column("dimension", TEXT, "query or canonical_query; null, if not refreshed since 0.1", nullable=True),
     column("query", TEXT, "The query; of a canonical query, its most shown spelling"),
-    column("canonical_query", TEXT, "The canonical form of the query"),
-    column("queries", COUNT, "Number of queries that the row sums; 1 if dimension is query"),
+    column("canonical_query", TEXT, "The canonical form of the query", nullable=True),
+    column("queries", COUNT, "Number of queries that the row sums; 1 if dimension is query", nullable=True),
 )
 _IS_BRAND = column("is_brand", FLAG, "Whether the query contains one of the workspace's brand terms")
 _IMPRESSIONS = column("impressions", COUNT, "Impressions in search results")
