@@ -25,6 +25,7 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
+from gsc_pipeline.workspaces.content_groups import ALL
 
 _RANKING: dict[TableSpec, tuple[str, ...]] = {
     DAILY_PERFORMANCE: ("-data_date",),
@@ -48,6 +49,10 @@ _DERIVED: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "size_of_change": lambda rows: rows["change"].abs(),
     "impressions_of_both": lambda rows: rows["impressions"] + rows["impressions_before"],
 }
+
+
+_BY_GROUP = (ANOMALIES, INDEX_COVERAGE)
+_OF_GROUPS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
 
 
 def ranked(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
@@ -75,6 +80,18 @@ def read_ranked(
         other = "query" if dimension == "canonical_query" else "canonical_query"
         frame = frame[frame["dimension"] != other]
     return ranked(table, frame)
+
+
+def without_groups(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of whole properties, queries and pages: without those of content groups.
+
+    Rows of release 0.2.0 or earlier have no group.
+    """
+    if table in _BY_GROUP:
+        rows = rows[rows["content_group"].isna() | (rows["content_group"] == ALL)]
+    elif table in _OF_GROUPS:
+        rows = rows[rows["dimension"].isna() | (rows["dimension"] != "content_group")]
+    return rows.reset_index(drop=True)
 
 
 def no_rows(table: TableSpec) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The table winners_and_losers: queries and pages whose clicks changed against the previous window."""
+"""The table winners_and_losers: queries, pages and content groups whose clicks changed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from gsc_pipeline.lake.schemas import WINNERS_AND_LOSERS
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 ITEMS_INPUT = (*SERIES, "as_of", "days", "dimension", "item", "spellings", *COMPARED_INPUT)
-"""Sums over two equal, adjacent windows: queries and canonical queries counted by property, pages by page.
-
-The item of a canonical query is its most shown spelling. `spellings` is missing for pages.
-"""
+"""Sums over two equal, adjacent windows, by query or canonical query (counted by property), page or group
+(counted by page). The item of a canonical query is its most shown spelling. Only queries have `spellings`."""
 
 
 def winners_and_losers(items: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:

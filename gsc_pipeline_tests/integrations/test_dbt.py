@@ -45,6 +45,13 @@ OVERLAPS = {
     ),
 }  # fmt: skip
 """The models that are also insights: the columns of their keys after the series, and those compared."""
+_OF_INSIGHTS = {
+    "lake.daily_performance": "WHERE is_final",
+    "lake.striking_distance": "WHERE dimension = 'query'",
+    "lake.cannibalisation": "WHERE dimension = 'query'",
+    "lake.winners_and_losers": "WHERE dimension IN ('query', 'page')",
+}
+"""The rows of insights that the models have."""
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +101,7 @@ def rows(
     connection: duckdb.DuckDBPyConnection, table: str, key: Sequence[str], columns: Sequence[str]
 ) -> pd.DataFrame:
     names = [*SERIES, *key]
-    where = "WHERE is_final" if table == "lake.daily_performance" else ""
-    if table.startswith("lake.") and table != "lake.daily_performance":
-        where = "WHERE dimension <> 'canonical_query'"
+    where = _OF_INSIGHTS.get(table, "")
     found = connection.sql(f"SELECT {', '.join([*names, *columns])} FROM {table} {where}").df()
     return found.sort_values(names, ignore_index=True)
 
