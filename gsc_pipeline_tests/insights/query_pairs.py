@@ -1,6 +1,6 @@
 """Pairs of queries that ask the same question, or different ones, in the judgement of a reader.
 
-They are examples of kinds of spellings, easy and hard, in a dozen languages. They are no sample of what
+They are examples of kinds of spellings, easy and hard, in twenty languages. They are no sample of what
 people search, so shares of errors on real queries differ. Pairs that the rules get wrong stay in the list.
 """
 
