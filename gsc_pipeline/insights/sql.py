@@ -121,10 +121,6 @@ def is_brand_sql(brand_terms: Sequence[str]) -> str:
     return f"({' OR '.join(held) or 'false'})"
 
 
-FOLDER_OF_URL = "coalesce('/' || nullif(regexp_extract(url, '^[^/]*//[^/]*/([^/?#]+/)', 1), ''), '/')"
-"""The SQL expression of the first folder of a URL's path, such as /blog/."""
-
-
 def member_sql(pages: PageSet, group: str) -> str:
     """The SQL condition that `url` is one of the pages; `group` is the expression of its content group."""
     if pages.pages:

@@ -10,7 +10,7 @@ import pandas as pd
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES, with_change
-from gsc_pipeline.insights.tables import read_ranked
+from gsc_pipeline.insights.tables import read_ranked, without_groups
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import known
 from gsc_pipeline.lake.lake import Lake
@@ -122,7 +122,7 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
         devices=_summed(parts, "device"),
         countries=_summed(parts, "country"),
         findings={
-            table: configured(read_ranked(lake, table, workspace.id), workspace)
+            table: configured(without_groups(table, read_ranked(lake, table, workspace.id)), workspace)
             for table in {one.table for one in FINDINGS}
         },
         dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),

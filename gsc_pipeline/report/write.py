@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.seo_tests import METRICS, chart_days
-from gsc_pipeline.insights.sql import FOLDER_OF_URL
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.stored import known
 from gsc_pipeline.lake.errors import LakeError, cause_of
@@ -120,9 +119,16 @@ def write_test_pages(lake: Lake, workspace: Workspace, how: Reports, *, now: dat
         return []
     annotations = [one for one in known(lake) if one.is_of(workspace.id)]
     rows = read_ranked(lake, SEO_TESTS, workspace.id)
-    without, tables = workspace.folder_urls, (SYNC_LEDGER, URL_IMPRESSION)
-    with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables, without=without) as inputs:
-        days = inputs.test_days(workspace.seo_tests, FOLDER_OF_URL)
+    with Inputs(
+        lake,
+        workspace.id,
+        (),
+        workspace.thresholds,
+        tables=(SYNC_LEDGER, URL_IMPRESSION),
+        without=workspace.folder_urls,
+        content_groups=workspace.content_groups,
+    ) as inputs:
+        days = inputs.test_days(workspace.seo_tests)
     files = []
     for test in workspace.seo_tests:
         shown = TestPage(

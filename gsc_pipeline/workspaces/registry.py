@@ -38,6 +38,13 @@ from gsc_pipeline.search_console.errors import CredentialUnusableError
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, SearchType, search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
 from gsc_pipeline.text.addresses import host_of
+from gsc_pipeline.workspaces.content_groups import (
+    MOST_RULES,
+    ContentGroup,
+    group_name,
+    group_path,
+    group_regex,
+)
 from gsc_pipeline.workspaces.seo_tests import (
     FORMS,
     PageSet,
@@ -70,7 +77,7 @@ class Workspace:
 
     `properties` is None for `properties: all`: every property that the credential may read. The `folders` are
     among them. Their own rows are in the two large tables only; whatever counts the workspace counts their
-    pages in the property that they complete.
+    pages in the property that they complete. Of the `content_groups` the first that matches a page has it.
     """
 
     id: str
@@ -82,6 +89,7 @@ class Workspace:
     active: bool = True
     thresholds: Thresholds = field(default_factory=Thresholds)
     folders: tuple[Folder, ...] = ()
+    content_groups: tuple[ContentGroup, ...] = ()
     seo_tests: tuple[SeoTest, ...] = ()
 
     def folders_of(self, site_url: str) -> tuple[str, ...]:
@@ -225,6 +233,9 @@ def _repeats(document: Any) -> Iterator[str]:
         for key in ("properties", "search_types"):
             values = enumerate(_as_list(entry.get(key)))
             groups.append([(f"{path}.{key}[{i}]", _site_url_of(value)) for i, value in values])
+        rules = enumerate(_as_list(entry.get("content_groups")))
+        named = [(i, rule.get("name")) for i, rule in rules if isinstance(rule, dict)]
+        groups.append([(f"{path}.content_groups[{i}].name", name) for i, name in named])
         groups.append([(f"{test}.name", one.get("name")) for test, one in _tests(path, entry)])
     for group in groups:
         first: dict[str, str] = {}
@@ -362,21 +373,6 @@ def _group(value: str) -> str:
     return value
 
 
-def _pattern(value: str) -> str:
-    if not value:
-        raise ValueError("expected an RE2 regular expression")
-    # Imported here, because few files have a pattern. Arrow's are RE2, as DuckDB's.
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        pc.match_substring_regex(pa.array([""]), value)
-    except pa.ArrowInvalid as error:
-        cause = str(error).removeprefix("Invalid regular expression: ")
-        raise ValueError(f"expected an RE2 regular expression ({cause})") from None
-    return value
-
-
 def _key_file(value: str) -> str:
     if "{" in value or "PRIVATE KEY" in value:
         raise ValueError("expected the path of a key file, not the key itself")
@@ -427,6 +423,18 @@ class _Property(_Strict):
     folders_of: Annotated[str, AfterValidator(property_of)]
 
 
+class _ContentGroup(_Strict):
+    name: Annotated[str, AfterValidator(group_name)]
+    path: Annotated[str, AfterValidator(group_path)] | None = None
+    regex: Annotated[str, AfterValidator(group_regex)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _ContentGroup:
+        if (self.path is None) == (self.regex is None):
+            raise ValueError("expected exactly one of path, regex")
+        return self
+
+
 _PROPERTY_FORMS = ("<address>", "<folder>")
 """The forms of a property's entry. Pydantic adds them to the place of an error."""
 
@@ -440,7 +448,7 @@ def _form_of(value: object) -> str:
 class _PageSet(_Strict):
     pages: Annotated[list[Annotated[str, AfterValidator(_page)]], Field(min_length=1)] | None = None
     group: Annotated[str, AfterValidator(_group)] | None = None
-    regex: Annotated[str, AfterValidator(_pattern)] | None = None
+    regex: Annotated[str, AfterValidator(group_regex)] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> _PageSet:
@@ -498,6 +506,7 @@ class _Entry(_Strict):
     credentials: _Credentials
     brand_terms: list[str] = []
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
+    content_groups: Annotated[list[_ContentGroup], Field(max_length=MOST_RULES)] = []
     seo_tests: list[_SeoTest] = []
 
     def workspace(self, folder: Path) -> Workspace:
@@ -513,6 +522,7 @@ class _Entry(_Strict):
             brand_terms=tuple(self.brand_terms),
             thresholds=self.thresholds,
             folders=tuple(Folder(one.site_url, one.folders_of) for one in listed if not isinstance(one, str)),
+            content_groups=tuple(ContentGroup(**rule.model_dump()) for rule in self.content_groups),
             seo_tests=tuple(one.seo_test() for one in self.seo_tests),
         )
 
@@ -523,7 +533,11 @@ class _File(_Strict):
 
 _MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials}
 """The model of a mapping, by its depth in the document."""
-_LISTED: Mapping[int | str, type[BaseModel]] = {"properties": _Property, "seo_tests": _SeoTest}
+_LISTED: Mapping[int | str, type[BaseModel]] = {
+    "properties": _Property,
+    "content_groups": _ContentGroup,
+    "seo_tests": _SeoTest,
+}
 """The model of the mappings in a list of an entry, by its key."""
 
 

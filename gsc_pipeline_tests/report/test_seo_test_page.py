@@ -16,7 +16,6 @@ import pytest
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.seo_tests import METRICS, chart_days, seo_tests
-from gsc_pipeline.insights.sql import FOLDER_OF_URL
 from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import SEO_TESTS
@@ -130,7 +129,7 @@ def filled(lake: Lake) -> Lake:
 def test_each_test_with_results_has_a_page(tmp_path: Path, filled: Lake, acme: Workspace) -> None:
     tested = replace(acme, seo_tests=(EARLY, replace(EARLY, name="faq")))
     with Inputs(filled, "acme", (), Thresholds()) as inputs:
-        days = inputs.test_days([EARLY], FOLDER_OF_URL)
+        days = inputs.test_days([EARLY])
     rows = as_table(SEO_TESTS, seo_tests([EARLY], days, date(2026, 11, 9)), "acme")
     filled.replace(SEO_TESTS, WorkspaceRows("acme"), rows)
     how = Reports(str(tmp_path / "out"))

@@ -212,11 +212,11 @@ def _metadata(
     report: "InsightsReport",
     annotations: Sequence[Annotation],
 ) -> dict[str, Any]:
-    from gsc_pipeline.insights.tables import read_ranked
+    from gsc_pipeline.insights.tables import read_ranked, without_groups
     from gsc_pipeline.report.preview import chart, preview_rows
 
     rows = read_ranked(lake, table, workspace.id)
-    shown = preview_rows(table, rows)
+    shown = preview_rows(table, without_groups(table, rows))
     metadata: dict[str, Any] = {
         "rows": report.rows[table.name],
         "as_of": str(report.as_of) if report.as_of else "no day is final yet",
