@@ -4,6 +4,8 @@ PYTHON ?= python3
 PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
+# Without the bytecode in files, each of the tests' many processes would compile the package anew.
+test soak cluster: export PYTHONDONTWRITEBYTECODE =
 # Three processes for two cores: many tests wait for another process.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

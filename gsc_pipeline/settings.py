@@ -503,6 +503,7 @@ _EXPECTATIONS = {
     "less_than_equal": "{le:g} or less",
     "list_type": "a list",
     "literal_error": "{expected}",
+    "too_long": "at most {max_length}",
     "too_short": "at least one",
 }
 

@@ -34,7 +34,7 @@ from gsc_pipeline.assistants.reported import failing, report_answer
 from gsc_pipeline.assistants.standing import Standing
 from gsc_pipeline.assistants.tables import columns_of, result_fields, table_of
 from gsc_pipeline.days import Clock, Window, utc_now
-from gsc_pipeline.insights.tables import read_ranked
+from gsc_pipeline.insights.tables import read_ranked, without_groups
 from gsc_pipeline.lake import export_log
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_text
@@ -175,14 +175,17 @@ class Tools:
         striking_distance: queries just below the top. ctr_gap: seen but not clicked. cannibalisation: pages
         that compete. content_decay: pages that lose clicks. winners_and_losers: the largest changes.
         anomalies: unusual days. index_coverage: index problems. daily_performance: clicks, impressions and
-        position by day. ctr_curve: clicks by position. describe_tables explains their columns.
+        position by day. ctr_curve: clicks by position. describe_tables explains their columns. anomalies,
+        content_decay, winners_and_losers and index_coverage are those of whole properties, queries and pages:
+        `query` has their rows of content groups too.
         """
         served = self._served(workspace)
         table = next((one for one in INSIGHTS if one.name == name), None)
         if table is None:
             raise CallError(f"unknown insight: expected one of {', '.join(one.name for one in INSIGHTS)}")
         with self._turn():
-            rows = configured(read_ranked(self._lake, table, served.id), served)
+            rows = without_groups(table, read_ranked(self._lake, table, served.id))
+            rows = configured(rows, served)
             freshness = self._standing.freshness(served.id)
         column = "as_of" if "as_of" in rows else "data_date"
         return InsightAnswer(

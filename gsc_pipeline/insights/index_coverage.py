@@ -1,4 +1,4 @@
-"""The table index_coverage: index states of inspected pages, and sitemaps."""
+"""The table index_coverage: index states of inspected pages, also by content group, and sitemaps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pandas as pd
 from gsc_pipeline.insights.measures import ratio, require
 from gsc_pipeline.insights.tables import ranked
 from gsc_pipeline.lake.schemas import INDEX_COVERAGE
+from gsc_pipeline.workspaces.content_groups import ALL
+from gsc_pipeline.workspaces.thresholds import Thresholds
 
 INSPECTIONS_INPUT = (
     "site_url",
@@ -16,11 +18,14 @@ INSPECTIONS_INPUT = (
     "coverage_state",
     "page_fetch_state",
     "is_in_sitemap",
+    "content_group",
 )
-"""The latest inspection of each page."""
+"""The latest inspection of each page, and the group of the page."""
 
 SITEMAPS_INPUT = ("site_url", "path", "observed_on", "errors", "warnings", "submitted")
 """The latest record of each sitemap that Search Console still lists."""
+
+_GROUP = ["site_url", "content_group"]
 
 _BROKEN = (
     "SOFT_404",
@@ -35,14 +40,26 @@ _BROKEN = (
 )
 
 
-def index_coverage(inspections: pd.DataFrame, sitemaps: pd.DataFrame) -> pd.DataFrame:
+def index_coverage(inspections: pd.DataFrame, sitemaps: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     """Rows of index_coverage: one per index state of pages, and one per sitemap.
+
+    The states are counted of all pages (the group `all`), and of the `most_groups` content groups of each
+    property with the most inspected pages.
 
     Pages are a problem if their verdict is FAIL, if Google could not fetch them, or if a sitemap lists them
     but Google does not index them. A sitemap is a problem if it has errors.
     """
-    found = [_states(require(inspections, INSPECTIONS_INPUT)), _sitemaps(require(sitemaps, SITEMAPS_INPUT))]
+    pages = require(inspections, INSPECTIONS_INPUT)
+    grouped = pd.concat([pages.assign(content_group=ALL), _of_largest(pages, thresholds.most_groups)])
+    found = [_states(grouped), _sitemaps(require(sitemaps, SITEMAPS_INPUT))]
     return ranked(INDEX_COVERAGE, pd.concat([one for one in found if len(one)] or found[:1]))
+
+
+def _of_largest(pages: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The pages of each property's groups with the most pages."""
+    sizes = pages.groupby(_GROUP, as_index=False).size()
+    sizes = sizes.sort_values(["size", "content_group"], ascending=[False, True])
+    return pages.merge(sizes.groupby("site_url").head(most)[_GROUP], on=_GROUP)
 
 
 def _states(pages: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +74,7 @@ def _states(pages: pd.DataFrame) -> pd.DataFrame:
     )
     states = (
         pages.sort_values("url")
-        .groupby(["site_url", "item", "is_problem"], as_index=False)
+        .groupby([*_GROUP, "item", "is_problem"], as_index=False)
         .agg(
             pages=("url", "count"),
             as_of=("inspected_on", "max"),
@@ -65,7 +82,7 @@ def _states(pages: pd.DataFrame) -> pd.DataFrame:
             example_url=("url", "first"),
         )
     )
-    states["share"] = ratio(states["pages"], states.groupby("site_url")["pages"].transform("sum"))
+    states["share"] = ratio(states["pages"], states.groupby(_GROUP)["pages"].transform("sum"))
     missing = pd.Series(pd.NA, index=states.index, dtype="Int64")
     return states.assign(source="inspections", errors=missing, warnings=missing)
 
@@ -75,6 +92,7 @@ def _sitemaps(listed: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "site_url": listed["site_url"],
+            "content_group": ALL,
             "item": listed["path"],
             "is_problem": listed["errors"] > 0,
             "pages": listed["submitted"],

@@ -10,11 +10,15 @@ import pandas as pd
 import pyarrow as pa
 
 from gsc_pipeline.insights import sql
+from gsc_pipeline.insights.content_group_days import GroupDays, group_days
+from gsc_pipeline.insights.content_groups import group_sql
 from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.reader import WorkspaceRows
+from gsc_pipeline.insights.seo_tests import TEST_DAYS_INPUT
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
+    CONTENT_GROUP_DAYS,
     SITE_IMPRESSION,
     SITEMAPS,
     SYNC_LEDGER,
@@ -22,14 +26,17 @@ from gsc_pipeline.lake.schemas import (
     URL_INSPECTIONS,
     TableSpec,
 )
+from gsc_pipeline.workspaces.content_groups import ContentGroup
+from gsc_pipeline.workspaces.seo_tests import SeoTest
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
-READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS)
+READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS, CONTENT_GROUP_DAYS)
 """The tables that insights read."""
 
 _OF_DAY = ("site_url", "search_type", "data_date", "clicks", "impressions")
 _CUT = ("cut_clicks", "cut_impressions")
-_LEDGER = (*_OF_DAY, *_CUT, "status", "position", "truncated", "last_read_at")
+_URL_SUMS = ("url_rows", "url_clicks", "url_impressions")
+_LEDGER = (*_OF_DAY, *_CUT, *_URL_SUMS, "status", "position", "truncated", "last_read_at")
 _POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
 
 
@@ -37,8 +44,8 @@ class Inputs:
     """The inputs of one workspace's insights, from the lake as it was when this was created.
 
     DuckDB aggregates the rows, so only sums are held in memory. `tables` are the ones to read and must
-    include the ledger. The properties in `without` are left out. Raises LakeError if the lake cannot be read.
-    Use in a `with`, or call `close`.
+    include the ledger. The properties in `without` are left out. `content_groups` are the workspace's rules.
+    Raises LakeError if the lake cannot be read. Use in a `with`, or call `close`.
     """
 
     def __init__(
@@ -50,8 +57,10 @@ class Inputs:
         *,
         tables: Sequence[TableSpec] = READ,
         without: Sequence[str] = (),
+        content_groups: Sequence[ContentGroup] = (),
     ) -> None:
         self._thresholds = thresholds
+        self._content_groups = content_groups
         self._is_brand = sql.is_brand_sql(brand_terms)
         self._rows = WorkspaceRows(lake, workspace, tables)
         self._without = without
@@ -133,6 +142,28 @@ class Inputs:
         query = sql.COMPARED_PARTS.replace("{position}", "sum_top_position")
         return self._over(SITE_IMPRESSION, columns, query, days)
 
+    def test_days(self, tests: Sequence[SeoTest]) -> pd.DataFrame:
+        """Input of seo_tests: all final days, and zero on those without a row of a set.
+
+        Reads nothing without tests.
+        """
+        wanted = {(one.site_url, one.search_type) for one in tests}
+        is_wanted = [pair in wanted for pair in zip(*(self.final[name] for name in SERIES), strict=True)]
+        days = self.final.loc[is_wanted, [*SERIES, "data_date"]]
+        if days.empty:
+            return pd.DataFrame(columns=list(TEST_DAYS_INPUT))
+        self._rows.reset()
+        query = sql.test_days_sql(tests, group_sql(self._content_groups))
+        sums = self._over(URL_IMPRESSION, (*_OF_DAY, "url"), query, days)
+        whole = days.merge(sums, on=[*SERIES, "data_date"], how="left").fillna(0)
+        frames = []
+        for number, test in enumerate(tests):
+            is_own = (whole["site_url"] == test.site_url) & (whole["search_type"] == test.search_type)
+            own = whole[is_own].assign(test=test.name)
+            names = {f"{name}_{number}": name for name in TEST_DAYS_INPUT[2:]}
+            frames.append(own.rename(columns=names)[list(TEST_DAYS_INPUT)])
+        return pd.concat(frames, ignore_index=True)
+
     def inspections(self) -> pd.DataFrame:
         """Input of index_coverage: the latest inspection of each page."""
         columns = [c for c in URL_INSPECTIONS.schema.names if c != "result_json"]
@@ -141,6 +172,18 @@ class Inputs:
     def sitemaps(self) -> pd.DataFrame:
         """Input of index_coverage: the latest record of each listed sitemap."""
         return self._kept(self._over(SITEMAPS, SITEMAPS.schema.names, sql.LISTED_SITEMAPS))
+
+    def group_days(self) -> GroupDays:
+        """The days of content groups, and what has changed of those that are stored."""
+        most = self._thresholds.most_groups
+        return group_days(self._rows, self.ledger, self.final, self._content_groups, most)
+
+    def with_groups(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with the column `content_group`, the group of their `url`; missing without a url."""
+        urls = pa.array(rows["url"].dropna().unique(), pa.string(), from_pandas=True)
+        self._rows.register("urls", pa.table({"url": urls}))
+        groups = self._rows.query(f"SELECT url, {group_sql(self._content_groups)} AS content_group FROM urls")
+        return rows.assign(content_group=rows["url"].map(groups.set_index("url")["content_group"]))
 
     def _kept(self, rows: pd.DataFrame) -> pd.DataFrame:
         return rows[~rows["site_url"].isin(self._without)].reset_index(drop=True)

@@ -17,6 +17,8 @@ from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
 from gsc_pipeline.insights.change_points import change_points
 from gsc_pipeline.insights.content_decay import content_decay
+from gsc_pipeline.insights.content_group_days import replace_group_days
+from gsc_pipeline.insights.content_groups import compared_groups, grouped_days
 from gsc_pipeline.insights.ctr_curve import ctr_curve
 from gsc_pipeline.insights.ctr_gap import ctr_gap
 from gsc_pipeline.insights.daily_performance import daily_performance
@@ -24,8 +26,9 @@ from gsc_pipeline.insights.forecasts import forecasts
 from gsc_pipeline.insights.index_coverage import index_coverage
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.seo_tests import seo_tests
 from gsc_pipeline.insights.striking_distance import striking_distance
-from gsc_pipeline.insights.tables import as_table, no_rows
+from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
 from gsc_pipeline.lake.annotations.record import Annotation
@@ -52,7 +55,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
-DEFINITIONS = 6
+DEFINITIONS = 7
 """Raise it with every change of a definition: all insights are then computed again."""
 
 
@@ -73,22 +76,25 @@ def refresh_insights(
     """Compute the workspace's insights from the lake, and replace its rows in each table.
 
     The properties of folders are left out: the properties that they complete have the same pages.
-    Does nothing if data, thresholds, brand terms, the lake's annotations and definitions are unchanged. Each
-    table is replaced in one commit; an interrupted refresh is repeated by the next. `thresholds` default to
-    the workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
+    Does nothing if data, thresholds, brand terms, content groups, SEO tests, the lake's annotations and
+    definitions are unchanged. Each table is replaced in one commit, of content_group_days only the months
+    that have changed; an interrupted refresh is repeated by the next. `thresholds` default to the
+    workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
     """
     started = time.monotonic()
     thresholds = thresholds or workspace.thresholds
     annotations = [one for one in known_annotations(lake) if one.is_of(workspace.id)]
     without = workspace.folder_urls
-    with Inputs(lake, workspace.id, workspace.brand_terms, thresholds, without=without) as inputs:
+    terms, groups = workspace.brand_terms, workspace.content_groups
+    with Inputs(lake, workspace.id, terms, thresholds, without=without, content_groups=groups) as inputs:
         newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
-        known = (DEFINITIONS, thresholds, workspace.brand_terms, annotations, inputs.fingerprint())
+        tests = workspace.seo_tests
+        known = (DEFINITIONS, thresholds, terms, groups, tests, annotations, inputs.fingerprint())
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            rows = _replace_all(lake, workspace.id, inputs, thresholds, annotations)
+            rows = _replace_all(lake, workspace, inputs, thresholds, annotations)
             if as_of is not None:
                 _record(lake, workspace.id, as_of, now, fingerprint)
         else:
@@ -98,27 +104,39 @@ def refresh_insights(
 
 def _replace_all(
     lake: Lake,
-    workspace: str,
+    workspace: Workspace,
     inputs: Inputs,
     thresholds: Thresholds,
     annotations: Sequence[Annotation],
 ) -> dict[str, int]:
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
-    for table, frame in _computed(inputs, thresholds, annotations):
-        month_of = "data_date" if table in (DAILY_PERFORMANCE, CONTENT_GROUP_DAYS) else "as_of"
-        lake.replace(table, WorkspaceRows(workspace), as_table(table, frame, workspace, month_of=month_of))
+    groups = inputs.group_days()
+    replace_group_days(lake, workspace.id, groups)
+    counts[CONTENT_GROUP_DAYS.name] = groups.count
+    for table, frame in _computed(inputs, workspace, thresholds, annotations, groups.largest):
+        month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
+        rows = as_table(table, frame, workspace.id, month_of=month_of)
+        lake.replace(table, WorkspaceRows(workspace.id), rows)
         counts[table.name] = len(frame)
     return counts
 
 
 def _computed(
-    inputs: Inputs, thresholds: Thresholds, annotations: Sequence[Annotation]
+    inputs: Inputs,
+    workspace: Workspace,
+    thresholds: Thresholds,
+    annotations: Sequence[Annotation],
+    groups: pd.DataFrame,
 ) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
-    """Each table with its rows, one at a time, so that memory holds the inputs of one."""
+    """Each table with its rows, one at a time, so that memory holds the inputs of one.
+
+    `groups` has the days of the largest content groups.
+    """
     daily = daily_performance(inputs.ledger, inputs.named_by_day())
     yield DAILY_PERFORMANCE, daily
-    yield ANOMALIES, anomalies(daily.merge(inputs.final, on=[*SERIES, "data_date"]), thresholds, annotations)
+    days = grouped_days(daily.merge(inputs.final, on=[*SERIES, "data_date"]), groups)
+    yield ANOMALIES, anomalies(days, thresholds, annotations)
     positions, query_positions = inputs.curve_positions()
     curve = ctr_curve(positions, thresholds)
     yield CTR_CURVE, curve
@@ -127,26 +145,34 @@ def _computed(
     striking = striking_distance(inputs.queries(), curve, thresholds)
     shared, top_pages = inputs.query_pages(pd.concat([gaps, striking]))
     for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
-        yield table, found.merge(top_pages, on=[*SERIES, "query"], how="left")
-    yield CANNIBALISATION, cannibalisation(shared, thresholds)
-    previous, year = (of_windows(inputs.pairs(back), annotations) for back in (thresholds.window_days, YEAR))
-    pages = inputs.compared_pages()
+        yield table, inputs.with_groups(found.merge(top_pages, on=[*SERIES, "query"], how="left"))
+    yield CANNIBALISATION, inputs.with_groups(cannibalisation(shared, thresholds))
+    pairs = [inputs.pairs(back) for back in (thresholds.window_days, YEAR)]
+    previous, year = (of_windows(one, annotations) for one in pairs)
+    groups_before, groups_of_a_year = (
+        compared_groups(groups, one).assign(dimension="content_group") for one in pairs
+    )
+    pages = inputs.compared_pages().assign(dimension="page")
+    pages_of_a_year = inputs.pages_of_a_year().assign(dimension="page")
     both = [
-        pages.assign(compared_with="previous"),
-        inputs.pages_of_a_year().assign(compared_with="year_before"),
+        pd.concat([pages, groups_before]).assign(compared_with="previous"),
+        pd.concat([pages_of_a_year, groups_of_a_year]).assign(compared_with="year_before"),
     ]
     decayed = content_decay(pd.concat(both).rename(columns={"item": "url"}), thresholds)
+    is_page = decayed["dimension"] == "page"
+    decayed["content_group"] = inputs.with_groups(decayed)["content_group"].where(is_page, decayed["url"])
     named = pd.concat([previous.assign(compared_with="previous"), year.assign(compared_with="year_before")])
     yield CONTENT_DECAY, decayed.merge(named, on=[*SERIES, "compared_with"], how="left")
-    items = [inputs.compared_queries().assign(dimension="query"), pages.assign(dimension="page")]
+    items = [inputs.compared_queries().assign(dimension="query"), pages, groups_before]
     moved = winners_and_losers(pd.concat(items), thresholds)
     yield WINNERS_AND_LOSERS, moved.merge(previous, on=SERIES, how="left")
-    yield INDEX_COVERAGE, index_coverage(inputs.inspections(), inputs.sitemaps())
-    yield CONTENT_GROUP_DAYS, no_rows(CONTENT_GROUP_DAYS)
-    whole = daily.merge(inputs.final, on=[*SERIES, "data_date"]).assign(content_group="all")
-    yield CHANGE_POINTS, change_points(whole, thresholds, annotations)
-    yield FORECASTS, forecasts(whole, thresholds, annotations)
-    yield SEO_TESTS, no_rows(SEO_TESTS)
+    inspections = inputs.with_groups(inputs.inspections())
+    yield INDEX_COVERAGE, index_coverage(inspections, inputs.sitemaps(), thresholds)
+    yield CHANGE_POINTS, change_points(days, thresholds, annotations)
+    yield FORECASTS, forecasts(days, thresholds, annotations)
+    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
+    tested = inputs.test_days(workspace.seo_tests)
+    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
 
 
 def _last_fingerprint(lake: Lake, workspace: str) -> str | None:

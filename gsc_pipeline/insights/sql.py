@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gsc_pipeline.lake.lake import sql_text
+from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
 
 NAMED_BY_DAY = """
     SELECT site_url, search_type, data_date,
@@ -118,3 +119,44 @@ def is_brand_sql(brand_terms: Sequence[str]) -> str:
         if term.strip()
     )
     return f"({' OR '.join(held) or 'false'})"
+
+
+def member_sql(pages: PageSet, group: str) -> str:
+    """The SQL condition that `url` is one of the pages; `group` is the expression of its content group."""
+    if pages.pages:
+        return f"url IN ({', '.join(map(sql_text, pages.pages))})"
+    if pages.group:
+        return f"({group}) = {sql_text(pages.group)}"
+    return f"regexp_matches(url, {sql_text(pages.regex)})"
+
+
+def test_days_sql(tests: Sequence[SeoTest], group: str) -> str:
+    """The sums of both sets of pages of each test by property, search type and day, from one pass over facts.
+
+    Columns: those of a series, data_date, and variant_clicks_0, ..., where 0 is the number of the test. A
+    page of both sets counts for the variant.
+    """
+    members, sums = [], []
+    for number, test in enumerate(tests):
+        of_series = f"site_url = {sql_text(test.site_url)} AND search_type = {sql_text(test.search_type)}"
+        variant, control = (member_sql(pages, group) for pages in (test.variant, test.control))
+        members += [
+            f"coalesce({of_series} AND {variant}, false) AS in_variant_{number}",
+            f"coalesce({of_series} AND {control}, false) AS in_control_{number}",
+        ]
+        changed, both = f"in_variant_{number}", f"in_variant_{number} AND in_control_{number}"
+        unchanged = f"in_control_{number} AND NOT in_variant_{number}"
+        sums += [
+            f"sum({metric}) FILTER ({those}) AS {name}_{metric}_{number}"
+            for name, those, metrics in (
+                ("variant", changed, ("clicks", "impressions")),
+                ("control", unchanged, ("clicks", "impressions")),
+                ("shared", both, ("impressions",)),
+            )
+            for metric in metrics
+        ]
+    return f"""
+    SELECT site_url, search_type, data_date, {", ".join(sums)}
+    FROM (SELECT site_url, search_type, data_date, clicks, impressions, {", ".join(members)}
+          FROM facts SEMI JOIN chosen USING (site_url, search_type, data_date) WHERE url <> '')
+    GROUP BY ALL"""

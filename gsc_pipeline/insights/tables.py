@@ -24,6 +24,7 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
+from gsc_pipeline.workspaces.content_groups import ALL
 
 _RANKING: dict[TableSpec, tuple[str, ...]] = {
     DAILY_PERFORMANCE: ("-data_date",),
@@ -49,6 +50,10 @@ _DERIVED: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 }
 
 
+_BY_GROUP = (ANOMALIES, INDEX_COVERAGE)
+_OF_GROUPS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
+
+
 def ranked(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one workspace in the order of the table's ranking; missing values come last."""
     columns = dict.fromkeys((*_RANKING[table], *(key for key in table.keys if key != "workspace")))
@@ -67,6 +72,18 @@ def read_ranked(lake: Lake, table: TableSpec, workspace: str) -> pd.DataFrame:
     rows = lake.read(table, workspace=workspace)
     counts = {pa.int64(): pd.Int64Dtype()}
     return ranked(table, rows.to_pandas(date_as_object=False, types_mapper=counts.get))
+
+
+def without_groups(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of whole properties, queries and pages: without those of content groups.
+
+    Rows of release 0.2.0 or earlier have no group.
+    """
+    if table in _BY_GROUP:
+        rows = rows[rows["content_group"].isna() | (rows["content_group"] == ALL)]
+    elif table in _OF_GROUPS:
+        rows = rows[rows["dimension"].isna() | (rows["dimension"] != "content_group")]
+    return rows.reset_index(drop=True)
 
 
 def no_rows(table: TableSpec) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The table winners_and_losers: queries and pages whose clicks changed against the previous window."""
+"""The table winners_and_losers: queries, pages and content groups whose clicks changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gsc_pipeline.lake.schemas import WINNERS_AND_LOSERS
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 ITEMS_INPUT = (*SERIES, "as_of", "days", "dimension", "item", *COMPARED_INPUT)
-"""Sums over two equal, adjacent windows, by query (counted by property) or by page (counted by page)."""
+"""Sums over two equal, adjacent windows, by query (counted by property), page or group (counted by page)."""
 
 
 def winners_and_losers(items: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:

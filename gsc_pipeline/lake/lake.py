@@ -92,6 +92,18 @@ class WorkspaceRows:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkspaceMonths:
+    """The rows of some months of a workspace, as the target of a replacement."""
+
+    workspace: str
+    months: tuple[str, ...]
+
+    def predicate(self) -> str:
+        """The SQL condition for these rows."""
+        return f"workspace = {sql_text(self.workspace)} AND month IN ({sql_list(self.months)})"
+
+
+@dataclass(frozen=True, slots=True)
 class CommitGuard:
     """A condition on a commit.
 

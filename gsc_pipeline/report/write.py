@@ -6,19 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.seo_tests import METRICS, chart_days
 from gsc_pipeline.insights.tables import read_ranked
+from gsc_pipeline.lake.annotations.stored import known
 from gsc_pipeline.lake.errors import LakeError, cause_of
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import INSIGHTS
+from gsc_pipeline.lake.schemas import INSIGHTS, SEO_TESTS, SYNC_LEDGER, URL_IMPRESSION
 from gsc_pipeline.lake.storage import file_names, folder_of, write_file
 from gsc_pipeline.report.data import NothingToReportError, ReportData, ReportError, configured, report_data
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.portal import PortalData, portal_data
 from gsc_pipeline.report.portal_page import portal_page
 from gsc_pipeline.report.scope import WHOLE, Scope
+from gsc_pipeline.report.seo_test_page import TestPage, seo_test_page
 from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.seo_tests import page_name
 
 PORTAL = "index.html"
 
@@ -49,6 +54,7 @@ class Reports:
 def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
     """Refresh the workspace's insights and write `<id>.html`, and if wanted a CSV file for each insight.
 
+    Each SEO test has a page of its own, which is written before the report, so that this can link to it.
     With another scope than the whole, names and rows are those of the scope; of a content group, an insight
     that does not name groups has no file. Each file appears as a whole. Returns the files, the page first.
     Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if the lake
@@ -56,7 +62,8 @@ def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetim
     """
     refresh_insights(lake, workspace, now=now)
     data = report_data(lake, workspace, how.scope, now=now)
-    files = [write_page(data, how)]
+    pages_of_tests = write_test_pages(lake, workspace, how, now=now)
+    files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
         rows = configured(read_ranked(lake, table, workspace.id), workspace)
         if not how.scope.is_told(rows):
@@ -117,6 +124,42 @@ def write_page(data: ReportData, how: Reports) -> WrittenFile:
 
 def _stem(data: ReportData) -> str:
     return data.scope.file_stem(data.workspace.id, data.group_names)
+
+
+def write_test_pages(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
+    """Write `<id>-test-<name>.html` for each SEO test of the workspace, from its insights as they are.
+
+    Reads nothing without tests. Raises ReportError if a file cannot be written, LakeError if the lake cannot
+    be read.
+    """
+    if not workspace.seo_tests:
+        return []
+    annotations = [one for one in known(lake) if one.is_of(workspace.id)]
+    rows = read_ranked(lake, SEO_TESTS, workspace.id)
+    with Inputs(
+        lake,
+        workspace.id,
+        (),
+        workspace.thresholds,
+        tables=(SYNC_LEDGER, URL_IMPRESSION),
+        without=workspace.folder_urls,
+        content_groups=workspace.content_groups,
+    ) as inputs:
+        days = inputs.test_days(workspace.seo_tests)
+    files = []
+    for test in workspace.seo_tests:
+        shown = TestPage(
+            workspace=workspace.id,
+            name=workspace.name,
+            test=test,
+            rows=rows[rows["test"] == test.name],
+            days={metric: chart_days(test, days, annotations, metric) for metric in METRICS},
+            made_at=now,
+        )
+        if len(shown.rows):
+            name = page_name(workspace.id, test.name)
+            files.append(_write(workspace.id, how.place, name, seo_test_page(shown).encode(), _HTML))
+    return files
 
 
 def write_portal(data: PortalData, place: str) -> WrittenFile:

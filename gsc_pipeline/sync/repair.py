@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import month_of, months_before, pacific_today
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
 from gsc_pipeline.lake.schemas import (
     INSIGHT_REFRESHES,
+    INSIGHTS,
     SEARCH_APPEARANCE_FLAGS,
     SITE_IMPRESSION,
     SYNC_LEDGER,
@@ -117,6 +118,11 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
                 f"{name}: the rows of {len(files)} files are lost, except those that the next `gsc_more` run "
                 "reads again"
             )
+    made = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
+    if made and lake.version_of(INSIGHT_REFRESHES) is not None:
+        # A recorded refresh is not repeated, so the records of workspaces that lost rows are removed.
+        for workspace in sorted(made):
+            lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), INSIGHT_REFRESHES.schema.empty_table())
 
 
 def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:

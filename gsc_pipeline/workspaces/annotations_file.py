@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,7 +15,7 @@ from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.search_console.search_types import search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
 from gsc_pipeline.text.addresses import host_of
-from gsc_pipeline.workspaces.registry import property_of, read_yaml, slug
+from gsc_pipeline.workspaces.registry import day_of, property_of, read_yaml, slug
 
 
 def load_annotations(path: Path, workspaces: Collection[str]) -> tuple[Annotation, ...]:
@@ -36,13 +36,6 @@ def load_annotations(path: Path, workspaces: Collection[str]) -> tuple[Annotatio
     return tuple(one.annotation() for one in file.annotations)
 
 
-def _day(value: Any) -> Any:
-    # A YAML date is a date; a time or a quoted text is not.
-    if type(value) is not date:
-        raise ValueError("expected a date such as 2026-11-20, without quotes")
-    return value
-
-
 def _url(value: str) -> str:
     if not host_of(value):
         raise ValueError("expected an address that begins with https://")
@@ -53,7 +46,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-_Day = Annotated[date, BeforeValidator(_day)]
+_Day = Annotated[date, BeforeValidator(day_of)]
 
 
 class _Entry(_Strict):

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,8 +35,24 @@ from gsc_pipeline.search_console.auth import (
     read_key,
 )
 from gsc_pipeline.search_console.errors import CredentialUnusableError
-from gsc_pipeline.search_console.search_types import SearchType, search_type_from_wire
+from gsc_pipeline.search_console.search_types import SEARCH_TYPES, SearchType, search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
+from gsc_pipeline.text.addresses import host_of
+from gsc_pipeline.workspaces.content_groups import (
+    MOST_RULES,
+    ContentGroup,
+    group_name,
+    group_path,
+    group_regex,
+)
+from gsc_pipeline.workspaces.seo_tests import (
+    FORMS,
+    PageSet,
+    SeoTest,
+    group_problems,
+    page_name,
+    test_problems,
+)
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 _SHOWN = 20
@@ -60,7 +77,7 @@ class Workspace:
 
     `properties` is None for `properties: all`: every property that the credential may read. The `folders` are
     among them. Their own rows are in the two large tables only; whatever counts the workspace counts their
-    pages in the property that they complete.
+    pages in the property that they complete. Of the `content_groups` the first that matches a page has it.
     """
 
     id: str
@@ -72,6 +89,8 @@ class Workspace:
     active: bool = True
     thresholds: Thresholds = field(default_factory=Thresholds)
     folders: tuple[Folder, ...] = ()
+    content_groups: tuple[ContentGroup, ...] = ()
+    seo_tests: tuple[SeoTest, ...] = ()
 
     def folders_of(self, site_url: str) -> tuple[str, ...]:
         """The folders of a property, and the folders of these."""
@@ -96,7 +115,7 @@ def load_workspaces(path: Path) -> tuple[Workspace, ...]:
 def parse_workspaces(text: str, path: Path) -> tuple[Workspace, ...]:
     """The workspaces in the text of a workspaces file at `path`. Raises ConfigurationError as above."""
     document = _parse_yaml(text, path)
-    repeats = [*_repeats(document), *_misplaced_folders(document)]
+    repeats = [*_repeats(document), *_misplaced_folders(document), *_misplaced_tests(document)]
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
@@ -200,7 +219,7 @@ def _problem(details: ErrorDetails) -> str:
     loc = tuple(step for step in details["loc"] if step not in _PROPERTY_FORMS)
     details["loc"] = loc
     is_about_a_key = details["type"] in ("extra_forbidden", "invalid_key")
-    model = _MODELS.get(len(loc) - is_about_a_key)
+    model = _model_at(loc[: len(loc) - is_about_a_key])
     keys = tuple(model.model_fields) if model else ()
     # A user may have pasted the key itself instead of the path of its file.
     return describe(details, keys=keys, confidential="credentials" in loc)
@@ -214,6 +233,10 @@ def _repeats(document: Any) -> Iterator[str]:
         for key in ("properties", "search_types"):
             values = enumerate(_as_list(entry.get(key)))
             groups.append([(f"{path}.{key}[{i}]", _site_url_of(value)) for i, value in values])
+        rules = enumerate(_as_list(entry.get("content_groups")))
+        named = [(i, rule.get("name")) for i, rule in rules if isinstance(rule, dict)]
+        groups.append([(f"{path}.content_groups[{i}].name", name) for i, name in named])
+        groups.append([(f"{test}.name", one.get("name")) for test, one in _tests(path, entry)])
     for group in groups:
         first: dict[str, str] = {}
         for path, value in group:
@@ -240,6 +263,52 @@ def _misplaced_folders(document: Any) -> Iterator[str]:
                     f"{path}.properties[{i}].site_url: {shown(site_url)}: expected a URL prefix below "
                     f"{of}, the property whose folder it is to be"
                 )
+
+
+def _misplaced_tests(document: Any) -> Iterator[str]:
+    """An error for each SEO test whose property, pages, days or name do not fit the rest of the file."""
+    entries, known_types = _entries(document), [one.value for one in SEARCH_TYPES]
+    files = {f"{entry.get('id')}.html": f"{path}.id" for path, entry in entries}
+    for path, entry in entries:
+        listed = _as_list(entry.get("properties"))
+        site_urls = [_site_url_of(one) for one in listed if not isinstance(one, dict)]
+        search_types = _as_list(entry.get("search_types", ["web"]))
+        for place, test in _tests(path, entry):
+            site_url, search_type = test.get("property"), test.get("search_type", "web")
+            if isinstance(site_url, str) and _PROPERTY.fullmatch(site_url):
+                if listed and site_url not in site_urls:
+                    yield (
+                        f"{place}.property: {shown(site_url)}: expected a property of this workspace, "
+                        "spelled as in its list, and no folder of another"
+                    )
+                yield from _foreign_pages(place, test, site_url)
+            if search_type in known_types and search_type not in search_types:
+                yield (
+                    f"{place}.search_type: {shown(search_type)}: expected one of this workspace's "
+                    "search_types"
+                )
+            file = page_name(str(entry.get("id")), str(test.get("name")))
+            if files.setdefault(file, place) != place and not files[file].startswith(f"{path}."):
+                yield f"{place}.name: expected another name: {file} would also be the page of {files[file]}"
+            yield from test_problems(place, test)
+            rules = [
+                one.get("name") for one in _as_list(entry.get("content_groups")) if isinstance(one, dict)
+            ]
+            yield from group_problems(place, test, rules)
+
+
+def _foreign_pages(place: str, test: dict[Any, Any], site_url: str) -> Iterator[str]:
+    for name in ("variant", "control"):
+        pages = _as_list(test[name].get("pages")) if isinstance(test.get(name), dict) else []
+        for i, page in enumerate(pages):
+            if isinstance(page, str) and host_of(page) and not holds(site_url, page):
+                yield f"{place}.{name}.pages[{i}]: {shown(page)}: expected a page of {site_url}"
+
+
+def _tests(path: str, entry: dict[Any, Any]) -> list[tuple[str, dict[Any, Any]]]:
+    """The raw entries of a workspace's SEO tests, with their paths."""
+    listed = enumerate(_as_list(entry.get("seo_tests")))
+    return [(f"{path}.seo_tests[{i}]", test) for i, test in listed if isinstance(test, dict)]
 
 
 def _entries(document: Any) -> list[tuple[str, dict[Any, Any]]]:
@@ -282,6 +351,25 @@ def slug(value: str) -> str:
         raise ValueError(
             "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
         )
+    return value
+
+
+def day_of(value: Any) -> Any:
+    """The value, if it is a day. Raises ValueError: a time or a quoted text is none."""
+    if type(value) is not date:
+        raise ValueError("expected a date such as 2026-11-20, without quotes")
+    return value
+
+
+def _page(value: str) -> str:
+    if not host_of(value):
+        raise ValueError("expected the address of a page, which begins with https:// or http://")
+    return value
+
+
+def _group(value: str) -> str:
+    if not value.strip():
+        raise ValueError("expected the name of a content group")
     return value
 
 
@@ -335,6 +423,18 @@ class _Property(_Strict):
     folders_of: Annotated[str, AfterValidator(property_of)]
 
 
+class _ContentGroup(_Strict):
+    name: Annotated[str, AfterValidator(group_name)]
+    path: Annotated[str, AfterValidator(group_path)] | None = None
+    regex: Annotated[str, AfterValidator(group_regex)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _ContentGroup:
+        if (self.path is None) == (self.regex is None):
+            raise ValueError("expected exactly one of path, regex")
+        return self
+
+
 _PROPERTY_FORMS = ("<address>", "<folder>")
 """The forms of a property's entry. Pydantic adds them to the place of an error."""
 
@@ -343,6 +443,42 @@ def _form_of(value: object) -> str:
     # A space after the colon of sc-domain:example.com makes it a mapping too.
     is_folder = isinstance(value, dict) and not value.keys().isdisjoint(_Property.model_fields)
     return _PROPERTY_FORMS[is_folder]
+
+
+class _PageSet(_Strict):
+    pages: Annotated[list[Annotated[str, AfterValidator(_page)]], Field(min_length=1)] | None = None
+    group: Annotated[str, AfterValidator(_group)] | None = None
+    regex: Annotated[str, AfterValidator(group_regex)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _PageSet:
+        if sum(getattr(self, name) is not None for name in FORMS) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(FORMS)}")
+        return self
+
+    def page_set(self) -> PageSet:
+        return PageSet(tuple(self.pages or ()), self.group or "", self.regex or "")
+
+
+class _SeoTest(_Strict):
+    name: Annotated[str, AfterValidator(slug)]
+    property: Annotated[str, AfterValidator(property_of)]
+    search_type: Literal["web", "image", "video", "news", "discover", "googleNews"] = "web"
+    start: Annotated[date, BeforeValidator(day_of)]
+    end: Annotated[date, BeforeValidator(day_of)] | None = None
+    variant: _PageSet
+    control: _PageSet
+
+    def seo_test(self) -> SeoTest:
+        return SeoTest(
+            name=self.name,
+            site_url=self.property,
+            search_type=search_type_from_wire(self.search_type).name,
+            start=self.start,
+            end=self.end,
+            variant=self.variant.page_set(),
+            control=self.control.page_set(),
+        )
 
 
 class _Entry(_Strict):
@@ -370,6 +506,8 @@ class _Entry(_Strict):
     credentials: _Credentials
     brand_terms: list[str] = []
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
+    content_groups: Annotated[list[_ContentGroup], Field(max_length=MOST_RULES)] = []
+    seo_tests: list[_SeoTest] = []
 
     def workspace(self, folder: Path) -> Workspace:
         listed = self.properties or []
@@ -384,6 +522,8 @@ class _Entry(_Strict):
             brand_terms=tuple(self.brand_terms),
             thresholds=self.thresholds,
             folders=tuple(Folder(one.site_url, one.folders_of) for one in listed if not isinstance(one, str)),
+            content_groups=tuple(ContentGroup(**rule.model_dump()) for rule in self.content_groups),
+            seo_tests=tuple(one.seo_test() for one in self.seo_tests),
         )
 
 
@@ -391,8 +531,20 @@ class _File(_Strict):
     workspaces: Annotated[list[_Entry], Field(min_length=1)]
 
 
-_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials, 4: _Property}
+_MODELS: Mapping[int, type[BaseModel]] = {0: _File, 2: _Entry, 3: _Credentials}
 """The model of a mapping, by its depth in the document."""
+_LISTED: Mapping[int | str, type[BaseModel]] = {
+    "properties": _Property,
+    "content_groups": _ContentGroup,
+    "seo_tests": _SeoTest,
+}
+"""The model of the mappings in a list of an entry, by its key."""
+
+
+def _model_at(place: tuple[int | str, ...]) -> type[BaseModel] | None:
+    if len(place) == 5 and place[2] == "seo_tests":
+        return _PageSet
+    return _LISTED.get(place[2]) if len(place) == 4 else _MODELS.get(len(place))
 
 
 class _StrictLoader(yaml.SafeLoader):

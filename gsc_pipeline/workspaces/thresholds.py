@@ -56,6 +56,14 @@ class Thresholds:
     anomaly_weeks: int = _number(8, "earlier weeks that a day is compared with", least=1)
     anomaly_least_weeks: int = _number(4, "how many of these weeks must be final", least=1)
 
+    most_groups: int = _number(
+        10, "content groups that have rows of their own: those with the most clicks in a year", most=200
+    )
+    change_point_confidence: float = _number(
+        0.9, "the smallest confidence of a change of level; higher is fewer false alarms", most=1
+    )
+    change_point_share: float = _number(0.1, "the smallest change of level, as a share of the level before")
+
     def __post_init__(self) -> None:
         for one in fields(self):
             value, least, most = getattr(self, one.name), one.metadata["least"], one.metadata["most"]

@@ -73,7 +73,8 @@ def test_index_coverage_and_the_report_are_updated_once_and_without_a_call(orche
     assert run(orchestra, "gsc_insights", dict(request.tags)).success
     inspected = world.lake.read(URL_INSPECTIONS).num_rows
     rows = world.lake.read(INDEX_COVERAGE, workspace="acme").to_pylist()
-    assert sum(row["pages"] for row in rows if row["source"] == "inspections") == inspected > 0
+    states = [row for row in rows if row["source"] == "inspections" and row["content_group"] == "all"]
+    assert sum(row["pages"] for row in states) == inspected > 0
     assert orchestra.materialized(INDEX_COVERAGE.name)["acme"]["changed"]
     assert set(orchestra.materialized(CLIENT_REPORT)) == {"acme"}
     assert len(world.simulator.calls) == calls

@@ -241,7 +241,16 @@ def test_change_share_is_missing_without_clicks_before_and_feeds_have_no_positio
 def days(values: list[int], metric: str = "clicks") -> pd.DataFrame:
     """One row a day, the last on AS_OF."""
     dates = pd.date_range(end=AS_OF, periods=len(values))
-    usual = pd.DataFrame({**SITE, "data_date": dates, "as_of": AS_OF, "clicks": 100, "impressions": 1000})
+    usual = pd.DataFrame(
+        {
+            **SITE,
+            "content_group": "all",
+            "data_date": dates,
+            "as_of": AS_OF,
+            "clicks": 100,
+            "impressions": 1000,
+        }
+    )
     return usual.assign(position=5.0, **{metric: values})
 
 
@@ -268,6 +277,19 @@ def test_days_within_chance_are_no_anomalies(values: list[int]) -> None:
 @given(st.integers(min_value=0, max_value=10_000))
 def test_a_constant_level_is_no_anomaly(level: int) -> None:
     assert anomalies(days([level] * 70), DEFAULT).empty
+
+
+def test_each_content_group_is_compared_with_itself_and_beyond_the_chance_of_few_clicks() -> None:
+    usual, few = [100] * 70, [1] * 69
+    groups = {"all": [*few, 6], "/a/": [*few, 6], "/b/": [*few, 12], "/c/": usual}
+    frames = [days(values).assign(content_group=group) for group, values in groups.items()]
+    assert list(anomalies(pd.concat(frames), DEFAULT)["content_group"]) == ["/b/", "all"]
+
+
+def test_the_position_of_a_content_group_needs_impressions() -> None:
+    positions = days([100] * 70).assign(content_group="/a/", position=[5.0] * 69 + [9.0])
+    assert list(anomalies(positions, DEFAULT)["metric"]) == ["position"]
+    assert anomalies(positions.assign(impressions=49), DEFAULT).empty
 
 
 def test_days_with_few_earlier_weeks_and_old_days_are_no_anomalies() -> None:
@@ -335,16 +357,37 @@ def test_a_page_in_a_sitemap_that_google_does_not_index_is_a_problem() -> None:
         site_url="sc-domain:acme.com",
         inspected_on=AS_OF,
         page_fetch_state=None,
+        content_group="other",
     )
     columns = ["site_url", "path", "observed_on", "errors", "warnings", "submitted"]
     sitemaps = pd.DataFrame([["sc-domain:acme.com", "/s.xml", AS_OF, 2, 1, 90]], columns=columns)
-    found = index_coverage(pages, sitemaps)
+    by_group = index_coverage(pages, sitemaps, DEFAULT)
+    found = by_group[by_group["content_group"] == "all"]
     problems = found[found["is_problem"]]
     assert list(problems["item"]) == ["/s.xml", "Excluded", "Server error"]
     assert list(problems["example_url"].fillna("")) == ["", "/b", "/e"]
     assert found.loc[found["source"] == "inspections", "share"].sum() == pytest.approx(1)
     assert found.loc[found["item"] == "unknown", "verdict"].tolist() == ["VERDICT_UNSPECIFIED"]
-    assert index_coverage(pages.head(0), sitemaps.head(0)).empty
+    assert index_coverage(pages.head(0), sitemaps.head(0), DEFAULT).empty
+
+
+def test_index_states_are_counted_for_the_groups_with_the_most_inspected_pages() -> None:
+    pages = frame(
+        *(
+            {"url": f"/{group}{n}", "content_group": group}
+            for group, n in zip("aaabbc", range(6), strict=True)
+        ),
+        site_url="sc-domain:acme.com",
+        inspected_on=AS_OF,
+        verdict="PASS",
+        coverage_state="Indexed",
+        page_fetch_state=None,
+        is_in_sitemap=False,
+    )
+    columns = ["site_url", "path", "observed_on", "errors", "warnings", "submitted"]
+    found = index_coverage(pages, pd.DataFrame(columns=columns), Thresholds(most_groups=2))
+    assert dict(zip(found["content_group"], found["pages"], strict=True)) == {"all": 6, "a": 3, "b": 2}
+    assert set(found["share"]) == {1.0}
 
 
 def test_a_missing_input_column_is_an_error_that_names_it() -> None:

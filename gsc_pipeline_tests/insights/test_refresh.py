@@ -14,6 +14,7 @@ from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
+    CONTENT_GROUP_DAYS,
     DAILY_PERFORMANCE,
     INDEX_COVERAGE,
     INSIGHT_REFRESHES,
@@ -125,6 +126,6 @@ def test_every_insight_has_the_schema_and_month_of_its_table(filled: Lake, acme:
     for table in INSIGHTS:
         rows = filled.read(table)
         assert rows.schema.equals(table.schema)
-        day = "data_date" if table is DAILY_PERFORMANCE else "as_of"
+        day = "data_date" if table in (DAILY_PERFORMANCE, CONTENT_GROUP_DAYS) else "as_of"
         assert rows["month"].to_pylist() == [month_of(one) for one in rows[day].to_pylist()]
         assert pa.types.is_string(rows.schema.field("workspace").type)

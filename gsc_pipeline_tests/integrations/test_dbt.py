@@ -45,6 +45,11 @@ OVERLAPS = {
     ),
 }  # fmt: skip
 """The models that are also insights: the columns of their keys after the series, and those compared."""
+_OF_INSIGHTS = {
+    "lake.daily_performance": "WHERE is_final",
+    "lake.winners_and_losers": "WHERE dimension <> 'content_group'",
+}
+"""The rows of insights that the models have."""
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,7 @@ def rows(
     connection: duckdb.DuckDBPyConnection, table: str, key: Sequence[str], columns: Sequence[str]
 ) -> pd.DataFrame:
     names = [*SERIES, *key]
-    where = "WHERE is_final" if table == "lake.daily_performance" else ""
+    where = _OF_INSIGHTS.get(table, "")
     found = connection.sql(f"SELECT {', '.join([*names, *columns])} FROM {table} {where}").df()
     return found.sort_values(names, ignore_index=True)
 

@@ -16,9 +16,13 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import schema_differences
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
+    CHANGE_POINTS,
+    CONTENT_GROUP_DAYS,
     FOLDER_DAYS,
+    FORECASTS,
     MORE_LEDGER,
     PAST_CAP,
+    SEO_TESTS,
     SITE_IMPRESSION,
     SYNC_RUNS,
     TABLES,
@@ -51,7 +55,10 @@ ROWS = {
     "insight_refreshes": 2,
 }
 """The tables with rows in a lake of release 0.1.0."""
-HELD = [table for table in TABLES if table not in (FOLDER_DAYS, PAST_CAP, MORE_LEDGER, ANNOTATIONS)]
+LATER = (
+    FOLDER_DAYS, PAST_CAP, MORE_LEDGER, ANNOTATIONS, CONTENT_GROUP_DAYS, CHANGE_POINTS, FORECASTS, SEO_TESTS,
+)  # fmt: skip
+HELD = [table for table in TABLES if table not in LATER]
 """The tables of a lake of release 0.1.0."""
 SITE_SUMS = [("acme", 14, 117, 2353), ("globex", 14, 112, 1966)]
 URL_SUMS = [("acme", 15, 128, 2579), ("globex", 15, 123, 2101)]

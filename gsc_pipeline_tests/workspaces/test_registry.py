@@ -21,6 +21,7 @@ from gsc_pipeline.search_console.auth import (
 )
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, QueryType
 from gsc_pipeline.settings import ConfigurationError
+from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.registry import Folder, Workspace, load_workspaces, select
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
@@ -28,7 +29,10 @@ CANARY = "MIIEcanary"
 PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ with its final slash"
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
-ENTRY_KEYS = "id, name, active, properties, search_types, credentials, brand_terms, thresholds"
+ENTRY_KEYS = (
+    "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups, "
+    "seo_tests"
+)
 CREDENTIAL_KEYS = "service_account_file, service_account_env, oauth_file, oauth_env"
 
 Load = Callable[[str | bytes], tuple[Workspace, ...]]
@@ -85,6 +89,9 @@ def test_a_file_with_every_key_is_read(load: Load, tmp_path: Path) -> None:
             credentials: {service_account_file: secrets/acme.json}
             brand_terms: [acme, "ac me"]
             thresholds: {decay_clicks: 200, decay_share: 1}
+            content_groups:
+              - {name: Blog, path: /blog/}
+              - {name: Products, regex: "/p-[0-9]+"}
           - id: 0-zwei
             properties: all
             credentials: {service_account_env: ZWEI_KEY}
@@ -108,6 +115,10 @@ def test_a_file_with_every_key_is_read(load: Load, tmp_path: Path) -> None:
             credentials=ServiceAccountFile(tmp_path / "secrets" / "acme.json"),
             brand_terms=("acme", "ac me"),
             thresholds=Thresholds(decay_clicks=200, decay_share=1),
+            content_groups=(
+                ContentGroup("Blog", path="/blog/"),
+                ContentGroup("Products", regex="/p-[0-9]+"),
+            ),
         ),
         Workspace(
             id="0-zwei",
@@ -283,6 +294,62 @@ def test_an_invalid_value_is_one_line_with_what_is_expected(
     path = "workspaces[0]" if line.startswith("[") else "workspaces[0]."
 
     assert problems(file_of(entry() | change)) == [path + line]
+
+
+GROUP_NAME_EXPECTED = "expected 1 to 100 printable characters, without spaces around them"
+GROUP_PATH_EXPECTED = "expected the start of a URL's path, such as /blog/, without host, spaces, ? and #"
+GROUP_RESERVED = "expected another name: all and other have a meaning of their own"
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        ({"name": "all", "path": "/"}, f".name: 'all': {GROUP_RESERVED}"),
+        ({"name": "Other", "path": "/"}, f".name: 'Other': {GROUP_RESERVED}"),
+        ({"name": "", "path": "/"}, f".name: '': {GROUP_NAME_EXPECTED}"),
+        ({"name": "a\tb", "path": "/"}, f".name: 'a\\tb': {GROUP_NAME_EXPECTED}"),
+        ({"name": "x" * 101, "path": "/"}, f".name: '{'x' * 56}...: {GROUP_NAME_EXPECTED}"),
+        ({"name": 1, "path": "/"}, ".name: 1: expected text, in quotes"),
+        ({"path": "/"}, ".name: missing"),
+        ({"name": "Blog"}, ": a mapping: expected exactly one of path, regex"),
+        ({"name": "Blog", "path": "/", "regex": "x"}, ": a mapping: expected exactly one of path, regex"),
+        ({"name": "Blog", "path": "blog/"}, f".path: 'blog/': {GROUP_PATH_EXPECTED}"),
+        ({"name": "Blog", "path": "/a?b"}, f".path: '/a?b': {GROUP_PATH_EXPECTED}"),
+        ({"name": "Blog", "path": "/a b/"}, f".path: '/a b/': {GROUP_PATH_EXPECTED}"),
+        ({"name": "Blog", "regex": ""}, ".regex: '': expected an RE2 regular expression"),
+        (
+            {"name": "Blog", "regex": "/(blog"},
+            ".regex: '/(blog': expected an RE2 regular expression (missing ): /(blog)",
+        ),
+        (
+            {"name": "Blog", "regex": "(?=a)"},
+            ".regex: '(?=a)': expected an RE2 regular expression (invalid perl operator: (?=)",
+        ),
+        ({"name": "Blog", "prefix": "/"}, ".prefix: unknown key, expected one of name, path, regex"),
+        ("/blog/", ": '/blog/': expected a mapping with the keys name, path, regex"),
+    ],
+)  # fmt: skip
+def test_a_content_group_that_cannot_be_used_is_one_line(
+    rule: object, line: str, problems: Callable[[str], list[str]]
+) -> None:
+    assert problems(file_of(entry(content_groups=[rule])))[0] == f"workspaces[0].content_groups[0]{line}"
+
+
+def test_content_groups_have_different_names_and_are_at_most_a_hundred(
+    load: Load, problems: Callable[[str], list[str]]
+) -> None:
+    rules = [{"name": f"Group {i}", "path": f"/{i}/"} for i in range(101)]
+    assert problems(file_of(entry(content_groups=rules))) == [
+        "workspaces[0].content_groups: a list: expected at most 100"
+    ]
+    assert problems(
+        file_of(entry(content_groups=[rules[0], rules[1], {"name": "Group 0", "path": "/x/"}]))
+    ) == [
+        "workspaces[0].content_groups[2].name: 'Group 0': "
+        "expected only once, but workspaces[0].content_groups[0].name is the same"
+    ]
+    # Each workspace has its own names.
+    assert len(load(file_of(entry(content_groups=rules[:1]), entry(id="b", content_groups=rules[:1])))) == 2
 
 
 def test_a_duplicate_is_refused_even_if_nothing_else_is_wrong(

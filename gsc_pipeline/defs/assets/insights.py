@@ -33,6 +33,7 @@ from gsc_pipeline.lake.schemas import (
     STANDING_FAILURES,
     SYNC_LEDGER,
     SYNC_RUNS,
+    URL_IMPRESSION,
     TableSpec,
 )
 from gsc_pipeline.settings import ConfigurationError
@@ -50,6 +51,7 @@ CLIENT_REPORT = "client_report"
 REPORTED = (
     *(table for table in INSIGHTS if table is not CTR_CURVE),
     SITE_IMPRESSION,
+    URL_IMPRESSION,
     SYNC_LEDGER,
     SYNC_RUNS,
     STANDING_FAILURES,
@@ -142,7 +144,7 @@ def _refresh(
 
 def _write_report(run: WorkspaceRun, lake: Lake, how: "Reports", now: datetime) -> None:
     from gsc_pipeline.report.data import ReportError, report_data
-    from gsc_pipeline.report.write import write_page
+    from gsc_pipeline.report.write import write_page, write_test_pages
 
     try:
         data = report_data(lake, run.workspace, now=now)
@@ -151,6 +153,8 @@ def _write_report(run: WorkspaceRun, lake: Lake, how: "Reports", now: datetime) 
         run.context.log.warning(str(error))
         return
     try:
+        # Before the report, which links to the pages that exist.
+        write_test_pages(lake, run.workspace, how, now=now)
         file = write_page(data, how)
     except ReportError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -193,8 +197,8 @@ def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
         description=about(
             "One HTML file for the client, which needs no network to open: headline figures, what changed "
             "and how sure, days, forecast, content groups, tests, brand split, devices and countries, each "
-            "insight with what to do about it. The file is "
-            "`<workspace>.html` in the folder or bucket that GSC_REPORTS names.",
+            "insight with what to do about it. The file is `<workspace>.html` in the folder or bucket that "
+            "GSC_REPORTS names, with `<workspace>-test-<name>.html` beside it for each SEO test.",
             made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
             partition="one workspace. Green: the report is written; the event names the file. Red: the "
             "report could not be written. Missing: the workspace has no final day yet, or no run has made "
@@ -215,8 +219,9 @@ def _metadata(
 ) -> dict[str, Any]:
     """The metadata of a table's event. `rows_of` gives a table's ranked rows, each read once."""
     from gsc_pipeline.report.preview import chart, preview_rows
+    from gsc_pipeline.report.scope import WHOLE
 
-    shown = preview_rows(table, rows_of(table))
+    shown = preview_rows(table, WHOLE.of(table, rows_of(table)))
     metadata: dict[str, Any] = {
         "rows": report.rows[table.name],
         "as_of": str(report.as_of) if report.as_of else "no day is final yet",

@@ -49,7 +49,7 @@ _BY_PROPERTY = _of(SITE_IMPRESSION, **_SERIES, **_COUNTS, position="sum_top_posi
 _BRAND = _of(SITE_IMPRESSION, query="query", is_brand="query")
 _EXPECTED = _of(CTR_CURVE, expected_ctr="expected_ctr")
 _ANNOTATION = _of(ANNOTATIONS, annotation="title first_day last_day")
-_TOP_URL = _of(URL_IMPRESSION, url="url impressions")
+_TOP_URL = _of(URL_IMPRESSION, url="url impressions", content_group="url")
 _COMPARED = {
     "clicks_before": "clicks",
     "clicks": "clicks",
@@ -60,12 +60,24 @@ _COMPARED = {
 }
 
 
-def _of_days(*columns: str) -> dict[str, Sources]:
-    """Columns that are computed from the days of properties and of content groups."""
-    of = {DAILY_PERFORMANCE: "clicks impressions position", CONTENT_GROUP_DAYS: "clicks impressions position"}
+def _by_group(**columns: str) -> dict[str, Sources]:
+    """Columns of pages, and of the days of content groups."""
+    return {name: {URL_IMPRESSION: of, CONTENT_GROUP_DAYS: of} for name, of in columns.items()}
+
+
+def _of_days(*columns: str, metrics: str = "clicks impressions position") -> dict[str, Sources]:
+    """Columns that are computed from these metrics of the days of properties and of content groups."""
+    of = {DAILY_PERFORMANCE: metrics, CONTENT_GROUP_DAYS: metrics}
     both = {DAILY_PERFORMANCE: "site_url", CONTENT_GROUP_DAYS: "site_url"}
     return {"site_url": both, **dict.fromkeys(columns, of)}
 
+
+def _named_by_group(column: str, of: Sources) -> dict[str, Sources]:
+    """A column with the names of items, and of content groups."""
+    return {column: {**of, CONTENT_GROUP_DAYS: "content_group"}}
+
+
+_OF_TESTS = ("variant_before", "variant_after", "control_before", "control_after", "effect", "low", "high")
 
 _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     DAILY_PERFORMANCE: _BY_PROPERTY
@@ -99,6 +111,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         query="query",
         is_brand="query",
         url="url",
+        content_group="url",
         pages="url clicks",
         hhi="impressions",
         query_clicks="clicks",
@@ -109,31 +122,32 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         impression_share="impressions",
         position="sum_position impressions",
     ),
-    CONTENT_DECAY: _of(
-        URL_IMPRESSION,
+    CONTENT_DECAY: _by_group(
         **_SERIES,
-        url="url",
         **_COMPARED,
         position_before="sum_position impressions",
         position="sum_position impressions",
     )
+    | _named_by_group("url", {URL_IMPRESSION: "url"})
+    | _of(URL_IMPRESSION, content_group="url")
     | _ANNOTATION,
-    WINNERS_AND_LOSERS: {name: _both(source) for name, source in (_SERIES | _COMPARED).items()}
-    | {"item": {SITE_IMPRESSION: "query", URL_IMPRESSION: "url"}, "kind": _both("clicks impressions")}
+    WINNERS_AND_LOSERS: {
+        name: {**_both(source), CONTENT_GROUP_DAYS: source} for name, source in (_SERIES | _COMPARED).items()
+    }
+    | _named_by_group("item", {SITE_IMPRESSION: "query", URL_IMPRESSION: "url"})
+    | {"kind": {**_both("clicks impressions"), CONTENT_GROUP_DAYS: "clicks impressions"}}
     | {
-        name: {SITE_IMPRESSION: "sum_top_position impressions", URL_IMPRESSION: "sum_position impressions"}
+        name: {
+            SITE_IMPRESSION: "sum_top_position impressions",
+            URL_IMPRESSION: "sum_position impressions",
+            CONTENT_GROUP_DAYS: "sum_position impressions",
+        }
         for name in ("position_before", "position")
     }
     | _ANNOTATION,
-    ANOMALIES: _of(
-        DAILY_PERFORMANCE,
-        **_SERIES,
-        data_date="data_date",
-        value="clicks impressions position",
-        expected="clicks impressions position",
-        spread="clicks impressions position",
-        robust_z="clicks impressions position",
-    )
+    ANOMALIES: _of_days("value", "expected", "spread", "robust_z")
+    | {name: {DAILY_PERFORMANCE: name, CONTENT_GROUP_DAYS: name} for name in ("search_type", "data_date")}
+    | _of(CONTENT_GROUP_DAYS, content_group="content_group")
     | _ANNOTATION,
     INDEX_COVERAGE: {
         "site_url": {URL_INSPECTIONS: "site_url", SITEMAPS: "site_url"},
@@ -145,7 +159,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         },
         "pages": {URL_INSPECTIONS: "url", SITEMAPS: "submitted"},
     }
-    | _of(URL_INSPECTIONS, verdict="verdict", share="url", example_url="url")
+    | _of(URL_INSPECTIONS, content_group="url", verdict="verdict", share="url", example_url="url")
     | _of(SITEMAPS, errors="errors", warnings="warnings"),
     CONTENT_GROUP_DAYS: _of(
         URL_IMPRESSION,
@@ -154,12 +168,13 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         content_group="url",
         clicks="clicks",
         impressions="impressions",
+        sum_position="sum_position",
         position="sum_position impressions",
     ),
     CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
     | _of(ANNOTATIONS, overlaps="title first_day last_day"),
-    FORECASTS: _of_days("expected", "low", "high", "actual"),
-    SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, effect="url clicks impressions"),
+    FORECASTS: _of_days("expected", "low", "high", "actual", metrics="clicks impressions"),
+    SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, **dict.fromkeys(_OF_TESTS, "url clicks impressions")),
 }
 
 

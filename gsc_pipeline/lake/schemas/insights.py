@@ -14,6 +14,7 @@ from gsc_pipeline.lake.schemas.spec import (
     MONTH,
     SEARCH_TYPE,
     SITE_URL,
+    SUM_POSITION,
     TEXT,
     TIMESTAMP,
     WORKSPACE,
@@ -50,6 +51,13 @@ _ANNOTATION_OF_WINDOWS = column(
 _CONTENT_GROUP = column("content_group", TEXT, "The content group; `all` is the whole property")
 _GROUP_OF_URL = column(
     "content_group", TEXT, "The content group of the page; null if the page is unknown", nullable=True
+)
+# Release 0.2.0 has these tables without the columns, so they are null until the next refresh.
+_ADDED_GROUP = column(
+    "content_group",
+    TEXT,
+    "The content group; `all` is the whole property, as is null, written by release 0.2.0 or earlier",
+    nullable=True,
 )
 _METRIC = column("metric", TEXT, "clicks, impressions or position")
 _FOUND_IN = (WORKSPACE, _MONTH, SITE_URL, SEARCH_TYPE, _AS_OF)
@@ -131,6 +139,7 @@ CTR_GAP = TableSpec(
             _QUERY,
             column("device", TEXT, "DESKTOP MOBILE TABLET"),
             _TOP_URL,
+            _GROUP_OF_URL,
             CLICKS,
             _IMPRESSIONS,
             _CTR,
@@ -152,6 +161,7 @@ STRIKING_DISTANCE = TableSpec(
             _QUERY,
             _IS_BRAND,
             _TOP_URL,
+            _GROUP_OF_URL,
             CLICKS,
             _IMPRESSIONS,
             _CTR,
@@ -183,6 +193,7 @@ CANNIBALISATION = TableSpec(
             _QUERY,
             _IS_BRAND,
             column("url", TEXT, "One of the pages that share the clicks of the query"),
+            _GROUP_OF_URL,
             column("pages", COUNT, "Number of pages with a notable share of the query's clicks"),
             column("hhi", DECIMAL, "Sum of squares of its pages' impression shares; 1 is one page"),
             column("query_clicks", COUNT, "Clicks of the query on all pages"),
@@ -198,13 +209,20 @@ CANNIBALISATION = TableSpec(
 
 CONTENT_DECAY = TableSpec(
     "content_decay",
-    "Pages that lost a notable share of their clicks against an equal, earlier window.",
-    keys=("workspace", "site_url", "search_type", "url", "compared_with"),
+    "Pages and content groups that lost a notable share of their clicks against an equal, earlier window.",
+    keys=("workspace", "site_url", "search_type", "dimension", "url", "compared_with"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            column("url", TEXT, "The page's URL"),
+            column(
+                "dimension",
+                TEXT,
+                "page or content_group; null, written by release 0.2.0 or earlier, is page",
+                nullable=True,
+            ),
+            column("url", TEXT, "The page's URL, or the name of the content group"),
+            _GROUP_OF_URL,
             column(
                 "compared_with", TEXT, "previous (the window just before) or year_before (52 weeks earlier)"
             ),
@@ -216,14 +234,14 @@ CONTENT_DECAY = TableSpec(
 
 WINNERS_AND_LOSERS = TableSpec(
     "winners_and_losers",
-    "Queries and pages whose clicks changed against the previous window by more than chance.",
+    "Queries, pages and content groups whose clicks changed against the previous window by more than chance.",
     keys=("workspace", "site_url", "search_type", "dimension", "item"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            column("dimension", TEXT, "query or page"),
-            column("item", TEXT, "The query, or the page's URL"),
+            column("dimension", TEXT, "query, page or content_group"),
+            column("item", TEXT, "The query, the page's URL, or the name of the content group"),
             column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
             _ANNOTATION_OF_WINDOWS,
@@ -234,10 +252,11 @@ WINNERS_AND_LOSERS = TableSpec(
 ANOMALIES = TableSpec(
     "anomalies",
     "Final days far from the same weekday of the weeks before.",
-    keys=("workspace", "site_url", "search_type", "data_date", "metric"),
+    keys=("workspace", "site_url", "search_type", "content_group", "data_date", "metric"),
     schema=pa.schema(
         [
             *_FOUND_IN,
+            _ADDED_GROUP,
             DATA_DATE,
             _METRIC,
             column("value", DECIMAL, "Value of the metric on the day"),
@@ -257,20 +276,26 @@ ANOMALIES = TableSpec(
 
 INDEX_COVERAGE = TableSpec(
     "index_coverage",
-    "Index states of inspected pages, one row per state, and sitemaps, one row each.",
-    keys=("workspace", "site_url", "source", "item", "is_problem"),
+    "Index states of inspected pages, one row per state and content group, and sitemaps, one row each.",
+    keys=("workspace", "site_url", "content_group", "source", "item", "is_problem"),
     schema=pa.schema(
         [
             WORKSPACE,
             _MONTH,
             SITE_URL,
             column("as_of", DAY, "Day of the latest inspection or record"),
+            _ADDED_GROUP,
             column("source", TEXT, "inspections or sitemaps"),
             column("item", TEXT, "Google's name of the state, or the URL of the sitemap"),
             column("is_problem", FLAG, "Whether it needs attention"),
             column("verdict", TEXT, "Google's verdict for the pages; null for sitemaps", nullable=True),
             column("pages", COUNT, "Inspected pages in the state, or URLs that the sitemap submits"),
-            column("share", DECIMAL, "Their share of all inspected pages; null for sitemaps", nullable=True),
+            column(
+                "share",
+                DECIMAL,
+                "Their share of the group's inspected pages; null for sitemaps",
+                nullable=True,
+            ),
             column("errors", COUNT, "Errors in the sitemap; null for states", nullable=True),
             column("warnings", COUNT, "Warnings in the sitemap; null for states", nullable=True),
             column("example_url", TEXT, "One of the pages; null for sitemaps", nullable=True),
@@ -292,6 +317,7 @@ CONTENT_GROUP_DAYS = TableSpec(
             column("content_group", TEXT, "The content group; `other` holds the pages of no group"),
             CLICKS,
             _IMPRESSIONS,
+            SUM_POSITION,
             _POSITION_OR_NULL,
             column("read_at", TIMESTAMP, "Time at which the day was last read from the API"),
             column("rules", TEXT, "Hash of the rules that put pages into groups"),
@@ -309,12 +335,27 @@ CHANGE_POINTS = TableSpec(
             _CONTENT_GROUP,
             _METRIC,
             column("kind", TEXT, "step, slope (a change over more than a week) or dark (no impressions)"),
-            column("first_day", DAY, "The most likely first day of the new level"),
-            column("earliest_day", DAY, "The first day is with 90 % probability this one or later"),
-            column("latest_day", DAY, "The first day is with 90 % probability this one or earlier"),
-            column("level_before", DECIMAL, "Mean of a day before, adjusted for weekdays"),
-            column("level_after", DECIMAL, "Mean of a day from first_day to the next change or the end"),
-            column("change", DECIMAL, "level_after / level_before − 1; of a position, the difference"),
+            column("first_day", DAY, "The most likely first day of the change; of a slope, where it begins"),
+            column(
+                "earliest_day", DAY, "First day of the interval that holds first_day with 90 % probability"
+            ),
+            column("latest_day", DAY, "Last day of that interval"),
+            column(
+                "level_before",
+                DECIMAL,
+                "Mean of a day before, over whole weeks: at most four, back to the change before",
+            ),
+            column(
+                "level_after",
+                DECIMAL,
+                "The same after it (of a slope: after its end), up to the next change",
+            ),
+            column(
+                "change",
+                DECIMAL,
+                "level_after / level_before − 1; of a position, the difference; null if level_before is 0",
+                nullable=True,
+            ),
             column("confidence", DECIMAL, "1 − the probability of such a change by chance alone, 0 to 1"),
             column(
                 "overlaps",
@@ -342,7 +383,7 @@ FORECASTS = TableSpec(
             column("high", DECIMAL, "The value is lower with 90 % probability", nullable=True),
             column("actual", DECIMAL, "The day's value, if it is final", nullable=True),
             column("method", TEXT, "seasonal_naive, exponential_smoothing, or refused"),
-            column("reason", TEXT, "Why there is no forecast; null if there is one", nullable=True),
+            column("reason", TEXT, "Why there is no forecast, or what it rests on; else null", nullable=True),
         ]
     ),
 )
@@ -357,7 +398,12 @@ SEO_TESTS = TableSpec(
             column("test", TEXT, "The name of the test"),
             column("metric", TEXT, "clicks or impressions"),
             column("start_day", DAY, "The first day with the change"),
-            column("last_day", DAY, "The last final day of the test"),
+            column(
+                "last_day",
+                DAY,
+                "The last day that is compared; without a result the last final day of the test or null",
+                nullable=True,
+            ),
             _DAYS,
             column("variant_before", DECIMAL, "Mean of a day of the changed pages, before", nullable=True),
             column("variant_after", DECIMAL, "The same since the start", nullable=True),
@@ -370,7 +416,7 @@ SEO_TESTS = TableSpec(
             column(
                 "parallelism",
                 DECIMAL,
-                "Correlation of weekly clicks of both sets of pages before the start; null if unknown",
+                "Correlation of the weeks of both sets of pages before the start; null if unknown",
                 nullable=True,
             ),
             column("verdict", TEXT, "too_early, effect, no_effect, control_moved or unusable"),
@@ -396,6 +442,7 @@ INSIGHT_REFRESHES = TableSpec(
 
 INSIGHTS = (
     DAILY_PERFORMANCE,
+    CONTENT_GROUP_DAYS,
     CTR_CURVE,
     CTR_GAP,
     STRIKING_DISTANCE,
@@ -404,9 +451,8 @@ INSIGHTS = (
     WINNERS_AND_LOSERS,
     ANOMALIES,
     INDEX_COVERAGE,
-    CONTENT_GROUP_DAYS,
     CHANGE_POINTS,
     FORECASTS,
     SEO_TESTS,
 )
-"""The tables of the insights, in the order of the documentation."""
+"""The tables of the insights, in the order of the documentation: each after those that it is made of."""

@@ -1,0 +1,1 @@
+"""How well the insights find what is known to be in synthetic series."""
