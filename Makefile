@@ -32,7 +32,7 @@ up: $(VENV)/.installed ## Dagster's UI, daemon and schedule, on port 3000 (PORT=
 test: $(VENV)/.installed-dev ## the tests that a change needs, in minutes
 	@$(PYTEST) -m "not soak"
 
-coverage: $(VENV)/.installed-dev ## the same tests with branch coverage, which takes a third more; .ci/run runs them so
+coverage: $(VENV)/.installed-dev ## the same tests with branch coverage, which takes a third more
 	@$(PYTEST) -m "not soak" --cov --cov-report=term
 
 # `make soak SOAK="soak and not slow"` leaves out those that take minutes each, as .ci/run does.
