@@ -90,6 +90,15 @@ class Change:
         worth = {"clicks": 1.0, "impressions": ctr or 0.0}.get(self.metric, 0.0)
         return abs(self.level_after - self.level_before) * worth
 
+    def coincides(self, other: Change) -> bool:
+        """Whether both are of the same property and direction, and may have begun on the same day."""
+        return (
+            (self.site_url, self.search_type) == (other.site_url, other.search_type)
+            and self.earliest_day <= other.latest_day
+            and other.earliest_day <= self.latest_day
+            and self.is_better == other.is_better
+        )
+
     def is_repeated_by(self, other: Change) -> bool:
         """Whether `other` says the same: of another metric or a group of the series, at the same time.
 
@@ -98,11 +107,8 @@ class Change:
         is_part = self.content_group in (ALL, other.content_group)
         return (
             is_part
-            and (self.site_url, self.search_type) == (other.site_url, other.search_type)
             and (self.content_group, self.metric) != (other.content_group, other.metric)
-            and self.earliest_day <= other.latest_day
-            and other.earliest_day <= self.latest_day
-            and self.is_better == other.is_better
+            and self.coincides(other)
             and ("position" in (self.metric, other.metric) or self._is_as_large_as(other))
         )
 
@@ -135,16 +141,23 @@ def changes_by_workspace(rows: pd.DataFrame) -> dict[str, list[Change]]:
 def ranked(found: Iterable[Change], ctr: float | None) -> list[Change]:
     """The changes that matter most first, without those that repeat another: these are in its `also`.
 
-    A change matters by the clicks gained or lost a day, times its confidence. `ctr` values impressions.
+    A change matters by the clicks gained or lost a day, times its confidence. `ctr` values impressions. The
+    change of a group comes after the one of the whole property that it is a part of.
     """
+    every = list(found)
+    wholes = [one for one in every if one.content_group == ALL]
+
+    def clicks(one: Change) -> float:
+        return one.clicks_a_day(ctr) * one.confidence
 
     def importance(one: Change) -> tuple[object, ...]:
-        clicks = one.clicks_a_day(ctr) * one.confidence
-        whole_first = one.content_group != ALL
-        return (-clicks, -one.confidence, whole_first, one.metric, one.content_group, one.first_day)
+        of_whole = [clicks(whole) for whole in wholes if whole.metric == one.metric and whole.coincides(one)]
+        is_part = one.content_group != ALL
+        most = min([clicks(one), *of_whole]) if is_part else clicks(one)
+        return (-most, is_part, -one.confidence, one.metric, one.content_group, one.first_day)
 
     listed: list[Change] = []
-    for one in sorted(found, key=importance):
+    for one in sorted(every, key=importance):
         place = next((number for number, other in enumerate(listed) if other.is_repeated_by(one)), None)
         if place is None:
             listed.append(one)
@@ -243,9 +256,9 @@ def briefly(one: Change) -> str:
 
 
 def size(one: Change) -> str:
-    """The size of the change: `−32%`, `dark`, or of a position the difference."""
+    """The size of the change: `−32%`, or of a position the difference."""
     if one.kind == "dark":
-        return "no impressions"
+        return signed(-1)
     if one.change is None or not one.level_before:
         return "new"
     return f"{one.change:+.1f}".replace("-", "−") if one.metric == "position" else signed(one.change)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gsc_pipeline.report.changes import Change, sentences, size, what
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, mood, share, signed
-from gsc_pipeline.report.portal import CHANGED_DAYS, Figures, PortalData, PortalRow
+from gsc_pipeline.report.portal import CHANGED_DAYS, PortalData, PortalRow
 from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.totals import Headline
@@ -53,8 +53,15 @@ def portal_page(data: PortalData, reports: Collection[str]) -> str:
 
 def _changed(rows: Sequence[PortalRow], reports: Collection[str]) -> list[dict[str, Any]]:
     """The most important changes over all workspaces."""
-    every = [(one, row, row.figures) for row in rows if row.figures for one in row.changes]
-    every.sort(key=lambda found: -_importance(found[0], found[2]))
+    every = ((one, row, row.figures) for row in rows if row.figures for one in row.changes)
+    most: dict[str, float] = {}
+    ordered = []
+    for one, row, figures in every:
+        clicks = one.clicks_a_day(figures.headline.totals.ctr) * one.confidence
+        # In the order of its report: no change comes before one that its report lists before it.
+        most[row.workspace.id] = min(clicks, most.get(row.workspace.id, clicks))
+        ordered.append((most[row.workspace.id], one, row, figures))
+    ordered.sort(key=lambda found: -found[0])
     return [
         {
             "name": shortened(row.workspace.name, _LONGEST_NAME),
@@ -63,12 +70,8 @@ def _changed(rows: Sequence[PortalRow], reports: Collection[str]) -> list[dict[s
             "rest": " ".join(sentences(one)[1:]),
             "is_better": one.is_better,
         }
-        for one, row, figures in every[:_LISTED_CHANGES]
+        for _, one, row, figures in ordered[:_LISTED_CHANGES]
     ]
-
-
-def _importance(one: Change, figures: Figures) -> float:
-    return one.clicks_a_day(figures.headline.totals.ctr) * one.confidence
 
 
 def _clicks(one: PortalRow) -> int:

@@ -143,6 +143,13 @@ def test_groups_and_metrics_that_repeat_a_change_are_folded_under_it() -> None:
     assert repeated(one) == "impressions (−27%), /blog/ (−32%), /shop/ (−27%)"
 
 
+def test_a_group_that_explains_the_change_of_the_whole_comes_after_it() -> None:
+    found = made(
+        change(MAY, 777, 628), change(MAY, 316, 141, group="/blog/"), change(MAY, 900, 1400, group="/b/")
+    )
+    assert [one.content_group for one in ranked(found, ctr=None)] == ["/b/", "all", "/blog/"]
+
+
 def test_the_clicks_lead_although_more_impressions_were_lost() -> None:
     (one,) = ranked(made(change(MAY, 300, 200), change(MAY, 9000, 1000, metric="impressions")), ctr=0.1)
     assert (one.metric, repeated(one)) == ("clicks", "impressions (−89%)")

@@ -354,12 +354,12 @@ CHANGE_POINTS = TableSpec(
             column(
                 "level_before",
                 DECIMAL,
-                "Mean of a day before, over whole weeks: at most four, back to the change before",
+                "Mean of a day in the 28 days before, weekdays alike; fewer after the change before",
             ),
             column(
                 "level_after",
                 DECIMAL,
-                "The same after it (of a slope: after its end), up to the next change",
+                "The same of the 28 days from it (of a slope: from its end), fewer before the next change",
             ),
             column(
                 "change",
