@@ -39,10 +39,12 @@ def dark_periods(impressions: np.ndarray) -> list[DarkPeriod]:
     edges = np.flatnonzero(np.diff(np.concatenate(([True], is_shown, [True])).astype("int8")))
     found: list[DarkPeriod] = []
     for first, end in edges.reshape(-1, 2).tolist():
+        if end - first < LEAST_DAYS:
+            continue
         # Days of an earlier dark period say nothing about how often a day has no impressions.
         since = max(first - _DAYS_BEFORE, 0)
         before = [at for at in range(since, first) if not _is_within(int(known[at]), found)]
-        if end - first < LEAST_DAYS or len(before) < _LEAST_BEFORE:
+        if len(before) < _LEAST_BEFORE:
             continue
         usual = (np.count_nonzero(~is_shown[before]) + 1) / (len(before) + 2)
         if usual > _MOST_BEFORE:

@@ -46,7 +46,7 @@ _SMALL_COUNT = 2.0
 _LEAST_NOISE = 0.02
 """The least deviation that is expected of the logarithm of a day."""
 
-_BY_CHANCE, _DECAY = 2.81, 2.3
+_BY_CHANCE, _DECAY = 2.65, 2.3
 """Chance makes exp(_BY_CHANCE - _DECAY * z) changes, times the root of the days, fitted to synthetic series.
 
 The root, because a short series has fewer days and is less certain of its noise.

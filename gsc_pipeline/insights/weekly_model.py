@@ -114,7 +114,8 @@ def weekly_model(known_days: np.ndarray) -> WeeklyModel:
     return _model(known.astype(np.int8).tobytes(), known.shape[1])
 
 
-@lru_cache(maxsize=24)
+# A few, of several megabytes each: the series of a property have mostly the same known days.
+@lru_cache(maxsize=8)
 def _model(known_days: bytes, weeks: int) -> WeeklyModel:
     known = np.frombuffer(known_days, dtype=np.int8).reshape(-1, weeks)
     noise = np.where(known > 0, WEEK / np.maximum(known, 1), _UNKNOWN)
@@ -131,7 +132,7 @@ def _model(known_days: bytes, weeks: int) -> WeeklyModel:
     return WeeklyModel(whiten, level, loss)
 
 
-@lru_cache(maxsize=24)
+@lru_cache(maxsize=8)
 def _shapes(weeks: int) -> np.ndarray:
     days = np.arange(weeks * WEEK)
     shapes = [Shape(week * WEEK, takes, lasts) for takes, lasts in SEARCHED for week in range(weeks)]

@@ -45,12 +45,12 @@ def false_alarms_a_year(name: str, number: int) -> float:
 
 
 def test_steps_of_thirty_per_cent_are_found_within_three_days() -> None:
-    check_steps(steps_of_thirty(100, 60))
+    check_steps(steps_of_thirty(100, 40))
 
 
 def test_series_without_a_change_have_few() -> None:
     rng = np.random.default_rng(8)
-    assert sum(len(found_in(usual(rng))) for _ in range(60)) <= 6
+    assert sum(len(found_in(usual(rng))) for _ in range(40)) <= 4
 
 
 @pytest.mark.soak
