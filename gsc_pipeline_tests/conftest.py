@@ -22,9 +22,19 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 
+LONG_FILES = ("sync", "defs", "report", "cli", "monitoring", "lake", "insights", "test_docs.py")
+"""The folders with files that take long, as measured; those of the others take some seconds each."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first, so that no process has one left at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        room = item.path.relative_to(here).parts[0]
+        return item.get_closest_marker("slow") is None, room not in LONG_FILES
+
+    items.sort(key=place)
 
 
 @pytest.fixture

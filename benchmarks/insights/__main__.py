@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
+from benchmarks.insights.changes import changes
+from benchmarks.insights.forecasts import forecasts
 from benchmarks.insights.sections import RESULTS, with_section
 from benchmarks.insights.tests import section as tests
 
 BENCHMARKS: dict[str, Callable[[], str]] = {
+    "changes": changes,
+    "forecasts": forecasts,
     "tests": tests,
 }
 """Each makes its section, in Markdown."""
@@ -25,6 +29,7 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     for name in options.names or BENCHMARKS:
         section = BENCHMARKS[name]()
+        print(section)  # noqa: T201
         RESULTS.write_text(with_section(RESULTS.read_text(encoding="utf-8"), name, section), encoding="utf-8")
 
 

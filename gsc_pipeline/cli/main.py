@@ -475,16 +475,30 @@ def report(
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write a CSV file per insight.")] = False,
+    content_group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP", help="Report on one content group, such as /blog/, in a file of its own."
+        ),
+    ] = None,
+    canonical_queries: Annotated[
+        bool,
+        typer.Option("--canonical-queries", help="Findings by canonical query, in a file of its own."),
+    ] = False,
 ) -> None:
     """Write a workspace's report: one HTML file that needs no network to open. Or all, and the portal."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.days import utc_now
     from gsc_pipeline.lake.annotations.stored import bring_up_to_date
+    from gsc_pipeline.report.scope import WHOLE, Scope
     from gsc_pipeline.report.write import Reports, write_report
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 
     if every == (workspace is not None):
         raise ConfigurationError("report", ["expected either a workspace, or --all"])
+    scope = Scope(content_group or WHOLE.content_group, canonical_queries)
+    if every and scope != WHOLE:
+        raise ConfigurationError("report", ["--content-group and --canonical-queries are for one workspace"])
     settings = load_settings()
     services = Services(settings)
     workspaces = load_workspaces(settings.workspaces_file)
@@ -495,7 +509,8 @@ def report(
         _report_all(services.lake, workspaces, Reports(place, as_csv, settings.reports_link_back), settings)
         return
     # The report of one workspace is for its client, who has no portal.
-    for file in write_report(services.lake, chosen, Reports(place, as_csv), now=utc_now()):
+    how = Reports(place, as_csv, scope=scope)
+    for file in write_report(services.lake, chosen, how, now=utc_now()):
         typer.echo(file.address)
 
 

@@ -8,7 +8,7 @@ from datetime import date
 import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES, require
-from gsc_pipeline.lake.annotations.record import Annotation
+from gsc_pipeline.lake.annotations.record import Annotation, Kind
 
 PAIRS_INPUT = (*SERIES, "data_date", "period")
 """The days of two windows of each series; `period` is now or before."""
@@ -35,6 +35,31 @@ def of_day(
         for one in annotations
         if one.concerns(site_url, search_type, metric) and one.sets_apart(day, compared_with)
     )
+
+
+def beginnings(
+    annotations: Iterable[Annotation], first_day: date, earliest: date, latest: date
+) -> str | None:
+    """The ranking updates and notes in which a change begins or may begin, in words; None without any.
+
+    The change begins on `first_day`, or on another day from `earliest` to `latest`. That it begins there does
+    not say why. A note that goes on stands for its first day.
+    """
+    texts = [_beginning(one, first_day) for one in annotations if _may_hold(one, earliest, latest)]
+    return "; ".join(dict.fromkeys(texts)) or None
+
+
+def _may_hold(annotation: Annotation, earliest: date, latest: date) -> bool:
+    if annotation.kind is Kind.NOTE and annotation.last_day is None:
+        return earliest <= annotation.first_day <= latest
+    return not annotation.changes_counting and annotation.overlaps(earliest, latest)
+
+
+def _beginning(annotation: Annotation, first_day: date) -> str:
+    begins = "begins" if annotation.covers(first_day) else "may begin"
+    if annotation.kind is Kind.RANKING_UPDATE:
+        return f"{begins} within the roll-out of {annotation.title}"
+    return f"{begins} within {annotation}"
 
 
 def of_windows(pairs: pd.DataFrame, annotations: Sequence[Annotation]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,19 +57,24 @@ def daily_series(
 ) -> Iterator[DailySeries]:
     """The series of each metric, in the order of their keys. A series without impressions is left out."""
     found = require(days, GROUPED_INPUT)
-    found = found[found["data_date"] >= first_shown(found, GROUPED)]
-    for key, rows in found.groupby(GROUPED, sort=True):
-        site_url, search_type, group = map(str, key)
-        first, last = rows["data_date"].min(), rows["as_of"].max()
-        whole = rows.set_index("data_date").reindex(pd.date_range(first, last))
+    found = found[found["data_date"] >= first_shown(found, GROUPED)].reset_index(drop=True)
+    # Arrays of whole columns: a frame for each series takes longer than what is computed from it.
+    dates, as_of = (found[name].to_numpy(dtype="datetime64[D]") for name in ("data_date", "as_of"))
+    columns = {metric: found[metric].astype("float64").to_numpy() for metric in metrics}
+    groups: Any = found.groupby(GROUPED).indices
+    for (site_url, search_type, group), rows in sorted(groups.items()):
+        first: date = dates[rows].min().item()
+        at = (dates[rows] - dates[rows].min()).astype("int64")
+        length = (as_of[rows].max().item() - first).days + 1
         for metric in metrics:
             of = [one for one in annotations if one.concerns(site_url, search_type, metric)]
-            values = whole[metric].astype("float64").to_numpy(copy=True)
+            values = np.full(length, np.nan)
+            values[at] = columns[metric][rows]
             for fault in of:
                 if fault.kind is Kind.DATA_FAULT:
-                    values[_within(fault, first.date(), len(values))] = np.nan
+                    values[_within(fault, first, length)] = np.nan
             recounted = tuple(one.first_day for one in of if one.kind is Kind.COUNTING_CHANGE)
-            yield DailySeries(site_url, search_type, group, metric, first.date(), values, recounted)
+            yield DailySeries(site_url, search_type, group, metric, first, values, recounted)
 
 
 def _within(annotation: Annotation, first: date, days: int) -> slice:

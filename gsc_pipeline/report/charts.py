@@ -1,9 +1,9 @@
-"""Clicks and impressions over time as SVG: inline in the page, or as an image of its own."""
+"""Values over time as SVG: inline in the page, or as an image of its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import count, groupby
@@ -12,12 +12,12 @@ from typing import Any, Self
 import pandas as pd
 from markupsafe import Markup
 
-from gsc_pipeline.report.marks import Mark, places_of
+from gsc_pipeline.report.marks import Mark, Shift, places_of, places_of_shifts
 from gsc_pipeline.report.numbers import count as counted
 from gsc_pipeline.report.templates import environment
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 40, 6, 22, 22, 30
-"""Margins of a chart, and the space between its two panels."""
+"""Margins of a chart, and the space between its panels."""
 _LETTER = 6.2
 """Average width of a character of a label; text cannot be measured here."""
 _LABEL = 60
@@ -25,7 +25,9 @@ _LABEL = 60
 _DAY_STEPS = (1, 2, 3, 7, 14)
 _MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
 
-PAGE_COLOURS = {name: f"var(--{name})" for name in ("ink", "faint", "clicks", "impressions", "provisional")}
+PAGE_COLOURS = {
+    name: f"var(--{name})" for name in ("ink", "faint", "clicks", "impressions", "provisional", "change")
+}
 """The page's CSS variables, so that a chart follows light, dark and print."""
 IMAGE_COLOURS = {
     "ink": "#768390",
@@ -33,6 +35,7 @@ IMAGE_COLOURS = {
     "clicks": "#1f6feb",
     "impressions": "#8250c4",
     "provisional": "#d9a92b33",
+    "change": "#c26a2d",
 }
 """Colours for an image, which has no CSS: readable on light and on dark backgrounds."""
 
@@ -77,6 +80,29 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Fan:
+    """A forecast of consecutive days: the expected value of each, and the band around it."""
+
+    first_day: date
+    expected: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """One measure of a chart: a value for each date, NaN where there is none.
+
+    `colour` is a name in the colours. `fans` are forecasts of the measure, which need not have a value yet.
+    """
+
+    title: str
+    colour: str
+    values: Sequence[float]
+    fans: tuple[Fan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The values of one day or week, in words."""
 
@@ -103,9 +129,14 @@ def readings(series: Series) -> list[Reading]:
     ):
         is_provisional = series.provisional_from is not None and day >= series.provisional_from
         note = _NO_DATA if math.isnan(clicks) else "may still change" if is_provisional else ""
-        when = f"{'Week from ' if is_weekly else ''}{day:%a} {day.day} {day:%b %Y}"
+        when = f"{'Week from ' if is_weekly else ''}{day_in_words(day)}"
         found.append(Reading(when, counted(clicks), counted(impressions), note))
     return found
+
+
+def day_in_words(day: date) -> str:
+    """The day in a table or beside the pointer: `Tue 17 Nov 2026`."""
+    return f"{day:%a} {day.day} {day:%b %Y}"
 
 
 def over_time(
@@ -115,14 +146,44 @@ def over_time(
     label: str,
     colours: dict[str, str] = PAGE_COLOURS,
     marked: Sequence[Mark] = (),
+    shifts: Sequence[Shift] = (),
     with_values: bool = False,
 ) -> Markup:
     """A chart of clicks above one of impressions. `label` is the text for screen readers.
 
-    `marked` are the days and periods to mark. `with_values` adds the values of each day or week, which the
-    page shows at the pointer.
+    `marked` are the days and periods to mark, `shifts` the changes of level. `with_values` adds the values of
+    each day or week, which the page shows at the pointer.
     """
-    days = series.days
+    return drawn(
+        series.days,
+        [Panel(name.title(), name, series.frame[name].tolist()) for name in ("clicks", "impressions")],
+        size,
+        label=label,
+        colours=colours,
+        provisional_from=series.provisional_from,
+        marked=marked,
+        shifts=shifts,
+        texts=[str(reading) for reading in readings(series)] if with_values else (),
+    )
+
+
+def drawn(
+    days: Sequence[date],
+    panels: Sequence[Panel],
+    size: Size,
+    *,
+    label: str,
+    colours: dict[str, str] = PAGE_COLOURS,
+    provisional_from: date | None = None,
+    marked: Sequence[Mark] = (),
+    shifts: Sequence[Shift] = (),
+    texts: Sequence[str] = (),
+) -> Markup:
+    """A chart of panels, one above the other, over `days` without gaps, or the first days of weeks.
+
+    The colour of a panel is also the measure whose changes of level it shows. `texts` has one for each day,
+    which the page shows at the pointer.
+    """
     step = days[1] - days[0] if len(days) > 1 else timedelta(1)
     left, right = _LEFT, size.width - _RIGHT
     scale = (right - left) / (days[-1] - days[0] + step).days
@@ -131,15 +192,24 @@ def over_time(
         """The middle of the day, or of the week that begins on it."""
         return left + scale * ((day - days[0]) / timedelta(1) + step.days / 2)
 
-    final = sum(series.provisional_from is None or day < series.provisional_from for day in days)
+    final = sum(provisional_from is None or day < provisional_from for day in days)
     places = [x_of(day) for day in days]
     # The band begins at the last final day, like the dashed line.
     band = places[final - 1] if final else left
-    height = (size.height - _TOP - _BOTTOM - _BETWEEN) / 2
-    panels = [
-        _panel(name, _TOP + row * (height + _BETWEEN), height, places, series.frame[name].tolist(), final)
-        for row, name in enumerate(("clicks", "impressions"))
-    ]
+    shifted = places_of_shifts(shifts, days[0], left, right, scale)
+    height = (size.height - _TOP - _BOTTOM - _BETWEEN * (len(panels) - 1)) / len(panels)
+    shown, made = {panel.colour for panel in panels}, []
+    for row, panel in enumerate(panels):
+        # A change is drawn in the panel of its metric; of a metric without a panel, in all.
+        mine = [one for one in shifted if one.metric == panel.colour]
+        levels = [
+            # The level is that of a day; the values are sums of `step` days.
+            (x, x_end, value * step.days)
+            for shift in mine
+            for x, x_end, value in shift.levels
+        ]
+        one = _panel(panel, _TOP + row * (height + _BETWEEN), height, places, final, x_of, levels)
+        made.append(one | {"shifts": [one for one in shifted if one in mine or one.metric not in shown]})
     template = environment().get_template("chart.svg.j2")
     return Markup(
         template.render(
@@ -150,10 +220,11 @@ def over_time(
             label=label,
             colours=colours,
             band=(_round(band), _round(right - band)) if final < len(days) else None,
-            panels=panels,
+            panels=made,
             dates=_dates(days, x_of, size),
             marks=places_of(marked, days[0], left, right, scale),
-            points=_points(series, places, panels, scale * step.days) if with_values else [],
+            shifts=shifted,
+            points=_points(places, made, scale * step.days, texts),
         )
     )
 
@@ -190,25 +261,41 @@ def date_ticks(first: date, last: date, most: int) -> list[date]:
 
 
 def _panel(
-    name: str, top: float, height: float, places: Sequence[float], values: Sequence[float], final: int
+    panel: Panel,
+    top: float,
+    height: float,
+    places: Sequence[float],
+    final: int,
+    x_of: Callable[[date], float],
+    levels: Sequence[tuple[float, float, float]],
 ) -> dict[str, Any]:
     """The chart of one measure, of which the first `final` values are final."""
-    highest = 1.06 * max((value for value in values if not math.isnan(value)), default=0)
+    every = [*panel.values, *(high for fan in panel.fans for high in fan.high), *(one[2] for one in levels)]
+    highest = 1.06 * max((value for value in every if not math.isnan(value)), default=0)
     highest = max(highest, 1)
     bottom = top + height
 
     def y_of(value: float) -> float:
         return bottom - height * value / highest
 
-    points = [
-        None if math.isnan(value) else (_round(x), _round(y_of(value)))
-        for x, value in zip(places, values, strict=True)
-    ]
+    def placed(xs: Iterable[float], values: Iterable[float]) -> list[_Point | None]:
+        return [
+            None if math.isnan(value) else (_round(x), _round(y_of(value)))
+            for x, value in zip(xs, values, strict=True)
+        ]
+
+    points = placed(places, panel.values)
     solid = _runs(points[:final])
     known = [None, *points, None]
+    fans = []
+    for fan in panel.fans:
+        xs = [x_of(fan.first_day + timedelta(age)) for age in range(len(fan.expected))]
+        edge = [*placed(xs, fan.high), *reversed(placed(xs, fan.low))]
+        line = _text([point for point in placed(xs, fan.expected) if point])
+        fans.append((_text([point for point in edge if point]), line))
     return {
-        "title": name.title(),
-        "colour": name,
+        "title": panel.title,
+        "colour": panel.colour,
         "top": _round(top),
         "height": _round(height),
         "bottom": _round(bottom),
@@ -223,22 +310,24 @@ def _panel(
             for before, point, after in zip(known, known[1:], known[2:], strict=False)
             if point and not before and not after
         ],
+        "fans": fans,
+        "levels": [(x, x_end, _round(y_of(value))) for x, x_end, value in levels],
     }
 
 
 def _points(
-    series: Series, places: Sequence[float], panels: Sequence[dict[str, Any]], width: float
+    places: Sequence[float], panels: Sequence[dict[str, Any]], width: float, texts: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """For each day or week: the area in which the pointer shows its values, its dots, and its values."""
+    """For each day or week: the area in which the pointer shows its text, its dots, and its text."""
     return [
         {
             "x": _round(x - width / 2),
             "width": _round(width),
             "middle": _round(x),
             "dots": [(panel["colour"], dot[1]) for panel in panels if (dot := panel["points"][number])],
-            "text": str(reading),
+            "text": text,
         }
-        for number, (x, reading) in enumerate(zip(places, readings(series), strict=True))
+        for number, (x, text) in enumerate(zip(places, texts, strict=False))
     ]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -10,14 +11,27 @@ import pandas as pd
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES, with_change
-from gsc_pipeline.insights.tables import read_ranked, without_groups
+from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import known
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import DarkProperty, dark_properties
-from gsc_pipeline.lake.schemas import DAILY_PERFORMANCE, SITE_IMPRESSION, SYNC_LEDGER, TableSpec
+from gsc_pipeline.lake.schemas import (
+    CHANGE_POINTS,
+    CONTENT_GROUP_DAYS,
+    DAILY_PERFORMANCE,
+    FORECASTS,
+    SEO_TESTS,
+    SITE_IMPRESSION,
+    SYNC_LEDGER,
+    TableSpec,
+)
 from gsc_pipeline.monitoring.status import workspace_state
+from gsc_pipeline.report.changes import Change, changes, ranked, recent
+from gsc_pipeline.report.content_groups import GroupRow, group_rows, of_group
 from gsc_pipeline.report.findings import FINDINGS
+from gsc_pipeline.report.outlook import Outlook, outlook
+from gsc_pipeline.report.scope import WHOLE, Scope
 from gsc_pipeline.report.totals import Headline, choose, headline
 from gsc_pipeline.sync.failures import StandingFailure, is_configured, of_configured
 from gsc_pipeline.workspaces.registry import Workspace
@@ -46,6 +60,10 @@ class ReportData:
     """The data of one report, without properties and search types that are no longer configured.
 
     `daily` holds the rows of daily_performance that the headline includes, `annotations` what concerns them.
+    Of one content group, `daily` has its days in that form; there are no devices and countries.
+    `changes` are recent ones of the same properties, the most important first. `outlook` and `groups` are of
+    the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
+    tables that can be told of the scope.
     """
 
     workspace: Workspace
@@ -61,6 +79,18 @@ class ReportData:
     dark: tuple[DarkProperty, ...]
     last_good_sync: datetime | None
     annotations: tuple[Annotation, ...] = ()
+    scope: Scope = WHOLE
+    changes: tuple[Change, ...] = ()
+    outlook: Outlook | None = None
+    groups: tuple[GroupRow, ...] = ()
+    group_names: tuple[str, ...] = ()
+    tests: pd.DataFrame | None = None
+
+    @property
+    def largest(self) -> str:
+        """The property of the headline with the most clicks."""
+        counted = [one for one in self.properties if one.is_counted]
+        return max(counted, key=lambda one: one.figures.totals.clicks).site_url
 
     @property
     def window(self) -> pd.DataFrame:
@@ -75,13 +105,23 @@ class ReportData:
         return None if later.empty else later.min().date()
 
 
-def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportData:
+def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: datetime) -> ReportData:
     """Read the data of the workspace's report. Insights are read as they are, without a refresh.
 
-    Raises NothingToReportError if the workspace has no final day yet, LakeError if the lake cannot be read.
+    Raises NothingToReportError if the workspace has no final day yet, ReportError if it has no such content
+    group, LakeError if the lake cannot be read.
     """
+
+    def rows_of(table: TableSpec) -> pd.DataFrame:
+        return configured(read_ranked(lake, table, workspace.id, dimension=scope.dimension), workspace)
+
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)
+    group_days = rows_of(CONTENT_GROUP_DAYS)
+    names = tuple(sorted(group_days["content_group"].unique()))
+    if scope.is_group:
+        _refuse_unknown(workspace, scope, names)
+        daily = of_group(group_days, daily, scope.content_group)
     figures = [
         PropertyFigures(str(site_url), str(search_type), made, is_counted=False)
         for (site_url, search_type), rows in daily.groupby(["site_url", "search_type"], sort=True)
@@ -100,11 +140,14 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
     total = headline(daily[is_counted], workspace.thresholds)
     assert total is not None
     state = workspace_state(workspace, lake)
-    tables = (SITE_IMPRESSION, SYNC_LEDGER)
-    with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables) as inputs:
-        parts = inputs.compared_parts()
-    parts = parts[(parts["search_type"] == main) & parts["site_url"].isin(outer)]
-    return ReportData(
+
+    def counted(rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the properties and the search type of the headline."""
+        return rows[(rows["search_type"] == main) & rows["site_url"].isin(outer)]
+
+    parts = counted(_parts(lake, workspace, scope))
+    found = changes(scope.of(CHANGE_POINTS, counted(rows_of(CHANGE_POINTS))))
+    data = ReportData(
         workspace=workspace,
         made_at=now,
         search_type=main,
@@ -122,8 +165,9 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
         devices=_summed(parts, "device"),
         countries=_summed(parts, "country"),
         findings={
-            table: configured(without_groups(table, read_ranked(lake, table, workspace.id)), workspace)
+            table: scope.of(table, rows)
             for table in {one.table for one in FINDINGS}
+            if scope.is_told(rows := rows_of(table))
         },
         dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),
         failing=tuple(failure for failure in state.failures if failure.days),
@@ -133,14 +177,52 @@ def report_data(lake: Lake, workspace: Workspace, *, now: datetime) -> ReportDat
             for one in known(lake)
             if one.is_of(workspace.id) and any(one.concerns(site_url, main) for site_url in outer)
         ),
+        scope=scope,
+        changes=tuple(ranked(recent(found, total.last), total.totals.ctr)),
+        group_names=names,
+        tests=rows_of(SEO_TESTS),
     )
+    of_main = group_days[(group_days["search_type"] == main) & (group_days["site_url"] == data.largest)]
+    limits = workspace.thresholds
+    return replace(
+        data,
+        outlook=outlook(scope.of(FORECASTS, rows_of(FORECASTS)), data.largest, main),
+        groups=tuple(
+            group_rows(
+                of_main,
+                total.last,
+                limits.window_days,
+                limits.compared_days_share,
+                [one for one in found if one.site_url == data.largest],
+            )
+        )
+        if not scope.is_group
+        else (),
+    )
+
+
+def _refuse_unknown(workspace: Workspace, scope: Scope, names: Sequence[str]) -> None:
+    """Raise ReportError unless the workspace has rows of the content group."""
+    if scope.content_group in names:
+        return
+    known = ", ".join(names) if names else "none yet"
+    raise ReportError(f"{workspace.id}: no content group {scope.content_group} (known: {known})")
+
+
+def _parts(lake: Lake, workspace: Workspace, scope: Scope) -> pd.DataFrame:
+    """Sums by device and country, which are known of whole properties only."""
+    tables = (SITE_IMPRESSION, SYNC_LEDGER)
+    with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables) as inputs:
+        parts = inputs.compared_parts()
+    return parts.head(0) if scope.is_group else parts
 
 
 def configured(rows: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
     """The rows of properties and search types that the workspace still has."""
     keys = [name for name in SERIES if name in rows.columns]
-    kept = [is_configured(workspace, *key) for key in rows[keys].itertuples(index=False, name=None)]
-    return rows[pd.Series(kept, index=rows.index, dtype=bool)].reset_index(drop=True)
+    found = pd.MultiIndex.from_frame(rows[keys])
+    kept = [key for key in found.unique() if is_configured(workspace, *key)]
+    return rows[found.isin(kept)].reset_index(drop=True)
 
 
 def has_brand_terms(workspace: Workspace) -> bool:

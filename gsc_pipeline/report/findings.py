@@ -49,8 +49,15 @@ class Finding:
         """The rows that the finding shows, in the order of the table."""
         return rows[rows[self.only].isin(self.values)] if self.only else rows
 
+    def shown(self, *, canonical: bool) -> tuple[Column, ...]:
+        """The columns; a canonical query is beside the number of queries that it stands for."""
+        if not canonical or _QUERY not in self.columns:
+            return self.columns
+        return tuple(new for one in self.columns for new in ((one, _SPELLINGS) if one == _QUERY else (one,)))
+
 
 _QUERY, _URL = Column("query", "Query", "text"), Column("url", "Page", "url")
+_SPELLINGS = Column("queries", "Queries", "count")
 _IMPRESSIONS, _CLICKS = Column("impressions", "Impressions", "count"), Column("clicks", "Clicks", "count")
 _POSITION = Column("position", "Position", "decimal")
 _BEFORE, _CHANGE = Column("clicks_before", "Before", "count"), Column("change", "Change", "change")
@@ -190,7 +197,8 @@ _LEFT_OUT = ("workspace", "month", "as_of", "days")
 def preview_columns(table: TableSpec) -> list[str]:
     """The columns for a preview of the table: those of its findings if it has any, with the property last."""
     findings = [one for one in FINDINGS if one.table == table]
-    shown = {column.name for one in findings for column in one.columns} | {one.only for one in findings}
+    shown = {column.name for one in findings for column in one.shown(canonical=True)}
+    shown |= {one.only for one in findings} | {"dimension", "content_group"}
     names = [name for name in table.schema.names if name not in (*_LAST, *_LEFT_OUT)]
     chosen = [name for name in names if name in shown or not findings]
     return [*chosen, *(name for name in _LAST if name in table.schema.names)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from functools import partial
+from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
@@ -14,18 +16,34 @@ from markupsafe import Markup
 from gsc_pipeline.insights.daily_performance import PARTS
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, WINNERS_AND_LOSERS
-from gsc_pipeline.report.charts import NARROW, WIDE, Series, over_time, readings
+from gsc_pipeline.report.changes import RECENT_DAYS as RECENT_CHANGES
+from gsc_pipeline.report.changes import briefly, repeated, sentences, shifts
+from gsc_pipeline.report.charts import NARROW, WIDE, Series, Size, day_in_words, drawn, over_time, readings
+from gsc_pipeline.report.content_groups import SHOWN_GROUPS
 from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
-from gsc_pipeline.report.marks import marks
+from gsc_pipeline.report.marks import Shift, marks
 from gsc_pipeline.report.notes import notes, warnings
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, is_missing, mood, share, signed
+from gsc_pipeline.report.outlook import (
+    METRICS,
+    Outlook,
+    coming_in_words,
+    days_in_words,
+    how_made,
+    panel,
+    past_in_words,
+)
+from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 RECENT_DAYS = 91
 ROWS_OF_PARTS = 8
+_LETTERS = ascii_uppercase[:8]
+"""The changes of level that the page lists have letters."""
+_FAN_WIDE, _FAN_NARROW = Size(860, 190), Size(300, 170)
 _OF_WINDOWS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
 """Tables that compare windows: their `annotation` is of a series, so it stands above the rows."""
 
@@ -33,13 +51,15 @@ _TEXTS = ("text", "url", "words", "device", "day")
 """The kinds of columns that are not numbers."""
 
 
-def page(data: ReportData, portal: str = "") -> str:
+def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> str:
     """The report as one HTML document without external resources.
 
-    `portal` is the address of the page of all workspaces, if the report links to it.
+    `portal` is the address of the page of all workspaces, if the report links to it. `beside` are the names
+    of files beside the report, to which it may link.
     """
     templates, brand = environment(), _brand(data)
-    found = [_found(one, data) for one in FINDINGS]
+    parts = [_part("Devices", data.devices, words), _part("Countries", data.countries, _country)]
+    found = [_found(one, data) for one in FINDINGS if one.table in data.findings]
     templates.filters.update(
         count=count, share=share, decimal=decimal, signed=signed, mood=mood, words=words, cell=_cell
     )
@@ -50,10 +70,15 @@ def page(data: ReportData, portal: str = "") -> str:
         data=data,
         portal=portal,
         tiles=_tiles(data),
+        changes=_changes(data),
+        recent_days=RECENT_CHANGES,
+        outlook=_outlook(data),
+        groups=_groups(data),
+        tests=_tests(data, beside),
         charts=_charts(data),
         brand=brand,
         has_cut=any(row["shares"][-1] for row in brand),
-        parts=[_part("Devices", data.devices, words), _part("Countries", data.countries, _country)],
+        parts=[part for part in parts if part["rows"]],
         findings=[one for one in found if one["rows"]],
         nothing=[one for one in found if not one["rows"]],
         texts=_TEXTS,
@@ -105,30 +130,126 @@ def _charts(data: ReportData) -> list[dict[str, Any]]:
     days, since = series.frame, series.provisional_from
     recent = days.tail(RECENT_DAYS)
     title = f"The last {len(recent)} days" if len(recent) > 1 else "The last day"
-    drawn = [_drawn(title, Series(recent, since), data.annotations)]
+    lettered = [(row["letter"], row["change"]) for row in _changes(data)["listed"]]
+    sites = {one.site_url for one in data.properties if one.is_counted}
+    changed = shifts(lettered, data.largest if len(sites) == 1 else None, data.scope.content_group)
+    charts = [_chart(title, Series(recent, since), data.annotations, changed)]
     if len(days) >= 2 * RECENT_DAYS:
         final = days if since is None else days[days.index < pd.Timestamp(since)]
         weeks = final.iloc[len(final) % 7 :]
         # A week with an unknown day is unknown, rather than too small.
         summed = weeks.groupby(pd.RangeIndex(len(weeks)) // 7).sum(min_count=7).set_axis(weeks.index[::7])
-        drawn.append(_drawn(f"All {len(summed)} weeks", Series(summed), data.annotations))
-    return drawn
+        charts.append(_chart(f"All {len(summed)} weeks", Series(summed), data.annotations, changed))
+    return charts
 
 
-def _drawn(title: str, series: Series, annotations: Sequence[Annotation]) -> dict[str, Any]:
+def _chart(
+    title: str, series: Series, annotations: Sequence[Annotation], changed: Sequence[Shift]
+) -> dict[str, Any]:
     marked = marks(series.days, annotations)
     clicks, impressions = (count(series.frame[name].sum()) for name in ("clicks", "impressions"))
     label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks} clicks, {impressions} impressions"
     return {
         "title": title,
         "unit": "Week" if title.endswith("weeks") else "Day",
-        "wide": over_time(series, WIDE, label=label, marked=marked, with_values=True),
-        "narrow": over_time(series, NARROW, label=label, marked=marked, with_values=True),
+        **{
+            name: over_time(series, size, label=label, marked=marked, shifts=changed, with_values=True)
+            for name, size in (("wide", WIDE), ("narrow", NARROW))
+        },
+        "has_changes": any(
+            series.days[0] <= one.latest_day and one.earliest_day <= series.days[-1] for one in changed
+        ),
         "marks": marked,
         "readings": readings(series),
         "has_provisional": series.provisional_from is not None,
         "has_gaps": bool(series.frame.isna().any(axis=None)),
     }
+
+
+def _changes(data: ReportData) -> dict[str, Any]:
+    """The changes as sentences, each with the letter that stands for it in the charts."""
+    several = len({one.site_url for one in data.properties if one.is_counted}) > 1
+    listed = [
+        {
+            "letter": letter,
+            "change": one,
+            "sentences": sentences(one, with_property=several),
+            "also": repeated(one),
+        }
+        for letter, one in zip(_LETTERS, data.changes, strict=False)
+    ]
+    return {"listed": listed, "more": len(data.changes) - len(listed)}
+
+
+def _outlook(data: ReportData) -> dict[str, Any] | None:
+    """The forecast of clicks as a chart, its sums in words, and its days; None without a forecast."""
+    found = data.outlook
+    if found is None:
+        return None
+    daily = data.daily[(data.daily["site_url"] == found.site_url) & data.daily["is_final"]]
+    plotted = panel(found, "clicks", daily.set_index("data_date")["clicks"])
+    charts = {}
+    if plotted:
+        days, clicks = plotted
+        texts = _texts_of(found, days, clicks.values)
+        label = f"Clicks by day, and what is expected until {days[-1]}"
+        charts = {
+            name: drawn(days, [clicks], size, label=label, texts=texts)
+            for name, size in (("wide", _FAN_WIDE), ("narrow", _FAN_NARROW))
+        }
+    several = len({one.site_url for one in data.properties if one.is_counted}) > 1
+    return {
+        "site_url": found.site_url if several else "",
+        "coming": [coming_in_words(found.coming[name]) for name in METRICS if name in found.coming],
+        "past": [
+            text for name in METRICS if name in found.past and (text := past_in_words(found.past[name]))
+        ],
+        "charts": charts,
+        "how": how_made(found.coming["clicks"]) if charts else "",
+        "days": days_in_words(found),
+    }
+
+
+def _texts_of(found: Outlook, days: Sequence[date], values: Sequence[float]) -> list[str]:
+    """For each day of the chart, its clicks and what is or was expected."""
+    expected = {one.when: one.values[0] for one in days_in_words(found)}
+    texts = []
+    for day, value in zip(days, values, strict=True):
+        when = day_in_words(day)
+        parts = [] if is_missing(value) else [f"{count(value)} clicks"]
+        middle, between, _ = expected.get(when, ("–", "", ""))
+        if middle != "–":
+            parts.append(f"{middle} expected ({between})")
+        texts.append(f"{when}: {', '.join(parts) or 'no data'}")
+    return texts
+
+
+def _groups(data: ReportData) -> list[dict[str, Any]]:
+    """The largest content groups; none if there is only one."""
+    return [
+        {
+            "row": row,
+            "name": shortened(row.content_group),
+            "weeks": sparkline(row.weeks),
+            "latest": briefly(row.change) if row.change else "–",
+        }
+        for row in (data.groups[:SHOWN_GROUPS] if len(data.groups) > 1 else ())
+    ]
+
+
+def _tests(data: ReportData, beside: Collection[str]) -> list[dict[str, Any]]:
+    """Each test with its verdict and statement, and its page if that is beside the report."""
+    if data.tests is None or data.scope.is_group:
+        return []
+    found = []
+    for name, rows in data.tests.groupby("test", sort=False):
+        file = f"{data.workspace.id}-test-{name}.html"
+        results = [
+            {"metric": row["metric"], "verdict": row["verdict"], "statement": row["statement"]}
+            for row in rows.sort_values("metric").to_dict("records")
+        ]
+        found.append({"name": shortened(name), "page": file if file in beside else "", "results": results})
+    return found
 
 
 def _brand(data: ReportData) -> list[dict[str, Any]]:
@@ -171,6 +292,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     beside = " (beside what stands at the top of this page)" if data.dark else ""
     return {
         "finding": finding,
+        "columns": [one for one in finding.shown(canonical=data.scope.canonical) if one.name in rows],
         "meaning": meaning,
         "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
+import pyarrow as pa
 
 from gsc_pipeline.insights.daily_performance import totals_by_day
 from gsc_pipeline.insights.measures import SERIES
@@ -15,7 +16,7 @@ from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.incremental import FILE, FileByFile
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import DarkProperty, dark_properties
-from gsc_pipeline.lake.schemas import SYNC_LEDGER
+from gsc_pipeline.lake.schemas import CHANGE_POINTS, FORECASTS, SYNC_LEDGER
 from gsc_pipeline.monitoring.freshness import (
     AssetFreshness,
     FreshnessInputs,
@@ -24,11 +25,16 @@ from gsc_pipeline.monitoring.freshness import (
 )
 from gsc_pipeline.monitoring.health import is_lasting
 from gsc_pipeline.monitoring.status import WorkspaceState, workspace_states
+from gsc_pipeline.report.changes import CHANGES_INPUT, Change, changes_by_workspace, latest, ranked
 from gsc_pipeline.report.notes import went_dark
+from gsc_pipeline.report.scope import ALL
 from gsc_pipeline.report.totals import Headline, choose, current_clicks, headlines
 from gsc_pipeline.sync.failures import of_configured
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
+
+CHANGED_DAYS = 28
+"""Changes that began within so many days before the end of the headline are listed."""
 
 WEEKS = 13
 """The weeks of clicks that a row draws, up to the last day of its headline."""
@@ -41,23 +47,39 @@ _KEY = ["workspace", *SERIES]
 class Figures:
     """The headline of a workspace, as in its report, and the clicks of its last weeks.
 
-    `weeks` begins with the oldest; None where a day is unknown.
+    `weeks` begins with the oldest; None where a day is unknown. `site_urls` are the properties that it adds.
     """
 
     search_type: str
     headline: Headline
     weeks: tuple[int | None, ...]
+    site_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The clicks expected in the next days, and how much that is against as many days of the headline."""
+
+    clicks: float
+    change: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class PortalRow:
-    """One workspace. `figures` is None without a final day; `attention` is what needs a person."""
+    """One workspace. `figures` is None without a final day; `attention` is what needs a person.
+
+    `changes` are those of level that began lately, the most important first; `latest` is the newest of the
+    clicks, at any time.
+    """
 
     workspace: Workspace
     figures: Figures | None
     state: WorkspaceState
     freshness: AssetFreshness
     attention: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    latest: Change | None = None
+    expected: Expected | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +96,15 @@ def portal_data(
     """Read the data of the portal for the active ones among `workspaces`.
 
     The figures are those of the ledger now. A report has the same ones once it is written after the last
-    sync. A damaged file affects only its workspace. Raises LakeError if the lake cannot be read.
+    sync. Changes and forecasts are those of the last refresh of the insights. A damaged file affects only its
+    workspace. Raises LakeError if the lake cannot be read.
     """
     active = [workspace for workspace in workspaces if workspace.active]
     states = workspace_states(active, lake)
     inputs = FreshnessInputs(states, lambda asset: {}, {}, now, stale_after)
     figures = _figures(_daily(lake, active), active)
     dark = _dark(lake, active, now)
+    changes, expected = _changes(lake, figures), _expected(lake, figures)
     return PortalData(
         tuple(
             PortalRow(
@@ -89,6 +113,9 @@ def portal_data(
                 state,
                 freshness,
                 _attention(state, freshness, [one for one in dark if one.workspace == workspace.id]),
+                changes=_lately(changes.get(workspace.id, []), figures.get(workspace.id)),
+                latest=latest([one for one in changes.get(workspace.id, []) if one.metric == "clicks"]),
+                expected=expected.get(workspace.id),
             )
             for workspace, state, freshness in zip(
                 active, states, search_data(inputs, SYNC_LEDGER.name), strict=True
@@ -137,7 +164,9 @@ def _figures_of(daily: pd.DataFrame, thresholds: Thresholds) -> dict[str, Figure
     if not made:
         return {}
     weeks = _weeks(counted, made)
-    return {name: Figures(chosen[name][0], one, weeks[name]) for name, one in made.items()}
+    return {
+        name: Figures(chosen[name][0], one, weeks[name], tuple(chosen[name][1])) for name, one in made.items()
+    }
 
 
 def _weeks(counted: pd.DataFrame, made: Mapping[str, Headline]) -> dict[str, tuple[int | None, ...]]:
@@ -153,6 +182,60 @@ def _weeks(counted: pd.DataFrame, made: Mapping[str, Headline]) -> dict[str, tup
 
 def _whole(clicks: float | None) -> int | None:
     return None if clicks is None else int(clicks)
+
+
+def _changes(lake: Lake, figures: Mapping[str, Figures]) -> dict[str, list[Change]]:
+    """The changes of the properties in each headline: those of the last days, and the last of the clicks."""
+    columns = ("workspace", "as_of", *CHANGES_INPUT)
+    stored = FileByFile(
+        lake,
+        CHANGE_POINTS,
+        columns,
+        f"""SELECT {FILE}, {", ".join(f'"{name}"' for name in columns)} FROM rows
+            QUALIFY first_day > as_of - {CHANGED_DAYS} OR (content_group = '{ALL}' AND metric = 'clicks' AND
+            row_number() OVER (PARTITION BY workspace, site_url, search_type, content_group, metric
+                               ORDER BY first_day DESC) = 1)""",
+    ).read()
+    return changes_by_workspace(_counted(stored.select(columns), figures))
+
+
+def _lately(found: Sequence[Change], figures: Figures | None) -> tuple[Change, ...]:
+    if figures is None:
+        return ()
+    since = figures.headline.last - timedelta(CHANGED_DAYS)
+    return tuple(ranked([one for one in found if one.first_day > since], figures.headline.totals.ctr))
+
+
+def _expected(lake: Lake, figures: Mapping[str, Figures]) -> dict[str, Expected]:
+    """The clicks expected of the properties in each headline, if each of them has a forecast."""
+    columns = ("workspace", *SERIES, "content_group", "metric", "as_of", "made_on", "expected")
+    stored = FileByFile(
+        lake,
+        FORECASTS,
+        columns,
+        f"""SELECT {FILE}, {", ".join(_KEY)}, sum(expected) AS clicks, count(expected) AS days FROM rows
+            WHERE content_group = '{ALL}' AND metric = 'clicks' AND made_on >= as_of AND expected IS NOT NULL
+            GROUP BY ALL""",
+    ).read()
+    sums = _counted(stored.drop_columns([FILE]), figures).groupby("workspace")
+    found = {}
+    for name, properties, clicks, days in sums.agg(
+        properties=("site_url", "nunique"), clicks=("clicks", "sum"), days=("days", "max")
+    ).itertuples(name=None):
+        one = figures[str(name)]
+        if properties == len(one.site_urls):
+            headline = one.headline
+            window = (headline.last - headline.first).days + 1
+            before = headline.totals.clicks * int(days) / window
+            found[str(name)] = Expected(float(clicks), float(clicks) / before - 1 if before else None)
+    return found
+
+
+def _counted(stored: pa.Table, figures: Mapping[str, Figures]) -> pd.DataFrame:
+    """The rows of the properties and search types in the headlines."""
+    keys = [(name, site_url, one.search_type) for name, one in figures.items() for site_url in one.site_urls]
+    rows: pd.DataFrame = stored.to_pandas(date_as_object=False)
+    return rows.merge(pd.DataFrame(keys, columns=_KEY).astype(rows[_KEY].dtypes), on=_KEY)
 
 
 def _dark(lake: Lake, active: Sequence[Workspace], now: datetime) -> list[DarkProperty]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from gsc_pipeline.report.changes import Change, sentences, size, what
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, mood, share, signed
-from gsc_pipeline.report.portal import PortalData, PortalRow
+from gsc_pipeline.report.portal import CHANGED_DAYS, PortalData, PortalRow
+from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
+from gsc_pipeline.report.totals import Headline
 from gsc_pipeline.report.words import shortened, words
-
-_WIDTH, _HEIGHT, _MARGIN = 96, 22, 2
-"""The size and the margin of a sparkline, in SVG units."""
 
 _LISTED = 5
 """Workspaces that need attention, listed before the rest is folded."""
+
+_LISTED_CHANGES = 10
+"""The most important changes, over all workspaces."""
 
 _LONGEST_NAME, _LONGEST_PROBLEM = 80, 600
 """Characters of a workspace's name, and of a text that says what needs a person."""
@@ -38,14 +41,37 @@ def portal_page(data: PortalData, reports: Collection[str]) -> str:
         made_at=data.made_at,
         rows=rows,
         attention=attention,
+        changed=_changed(data.rows, reports),
+        changed_days=CHANGED_DAYS,
         listed=_LISTED,
         without_figures=sum(row["figures"] is None for row in rows),
         more=sum(change >= LEVEL for change in changes),
         fewer=sum(change <= -LEVEL for change in changes),
         compared=len(changes),
-        height=_HEIGHT,
-        width=_WIDTH,
     )
+
+
+def _changed(rows: Sequence[PortalRow], reports: Collection[str]) -> list[dict[str, Any]]:
+    """The most important changes over all workspaces."""
+    every = ((one, row, row.figures) for row in rows if row.figures for one in row.changes)
+    most: dict[str, float] = {}
+    ordered = []
+    for one, row, figures in every:
+        clicks = one.clicks_a_day(figures.headline.totals.ctr) * one.confidence
+        # In the order of its report: no change comes before one that its report lists before it.
+        most[row.workspace.id] = min(clicks, most.get(row.workspace.id, clicks))
+        ordered.append((most[row.workspace.id], one, row, figures))
+    ordered.sort(key=lambda found: -found[0])
+    return [
+        {
+            "name": shortened(row.workspace.name, _LONGEST_NAME),
+            "report": f"{row.workspace.id}.html" if row.workspace.id in reports else "",
+            "what": what(one, with_property=len(figures.site_urls) > 1),
+            "rest": " ".join(sentences(one)[1:]),
+            "is_better": one.is_better,
+        }
+        for _, one, row, figures in ordered[:_LISTED_CHANGES]
+    ]
 
 
 def _clicks(one: PortalRow) -> int:
@@ -55,7 +81,6 @@ def _clicks(one: PortalRow) -> int:
 def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
     headline = one.figures.headline if one.figures else None
     previous, year = (headline.previous, headline.year) if headline else (None, None)
-    weeks = one.figures.weeks if one.figures else ()
     return {
         "id": one.workspace.id,
         "name": shortened(one.workspace.name, _LONGEST_NAME),
@@ -67,46 +92,19 @@ def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
             year.change("clicks") if year else None,
             previous.change("impressions") if previous else None,
         ],
-        "line": _sparkline(weeks),
-        "dot": _dot(weeks),
-        "spoken": _spoken(weeks),
+        "latest": _latest(one.latest, headline),
+        "expected": one.expected,
+        "weeks": sparkline(one.figures.weeks if one.figures else ()),
         "final_until": headline.last if headline else None,
         "state": "no final day yet" if headline is None else one.freshness.state.value,
         "attention": [shortened(text, _LONGEST_PROBLEM) for text in one.attention],
     }
 
 
-def _places(weeks: Sequence[int | None]) -> list[tuple[int, int] | None]:
-    """The points of the line, from zero at the bottom to the most clicks at the top."""
-    highest = max((clicks for clicks in weeks if clicks is not None), default=0) or 1
-    step = (_WIDTH - 2 * _MARGIN) / max(len(weeks) - 1, 1)
-    height = _HEIGHT - 2 * _MARGIN
-    return [
-        None
-        if clicks is None
-        else (round(_MARGIN + step * number), round(_HEIGHT - _MARGIN - height * clicks / highest))
-        for number, clicks in enumerate(weeks)
-    ]
-
-
-def _sparkline(weeks: Sequence[int | None]) -> str:
-    """The data of an SVG path, with a gap where a week is unknown."""
-    path, command = [], "M"
-    for place in _places(weeks):
-        if place is None:
-            command = "M"
-            continue
-        path.append(f"{command}{place[0]} {place[1]}")
-        command = "L"
-    return "".join(path)
-
-
-def _dot(weeks: Sequence[int | None]) -> tuple[int, int] | None:
-    """The last known point."""
-    return next((place for place in reversed(_places(weeks)) if place), None)
-
-
-def _spoken(weeks: Sequence[int | None]) -> str:
-    """The sparkline in words."""
-    known = [clicks for clicks in weeks if clicks is not None]
-    return f"{count(known[0])} to {count(known[-1])} clicks a week" if known else "no whole week"
+def _latest(change: Change | None, headline: Headline | None) -> dict[str, Any] | None:
+    """The size and the day of the change, with another year than the headline's, and whether it is better."""
+    if change is None or headline is None:
+        return None
+    is_this_year = change.first_day.year == headline.last.year
+    day = f"{change.first_day:%-d %b}" if is_this_year else f"{change.first_day:%-d %b %Y}"
+    return {"size": size(change), "day": day, "is_better": change.is_better}

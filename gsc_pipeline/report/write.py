@@ -19,6 +19,7 @@ from gsc_pipeline.report.data import NothingToReportError, ReportData, ReportErr
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.portal import PortalData, portal_data
 from gsc_pipeline.report.portal_page import portal_page
+from gsc_pipeline.report.scope import WHOLE, Scope
 from gsc_pipeline.report.seo_test_page import TestPage, seo_test_page
 from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.workspaces.registry import Workspace
@@ -41,29 +42,37 @@ class WrittenFile:
 class Reports:
     """How reports are written: to a folder or the URI of an object store, and whether with CSV files.
 
-    `link_back`: each report links to the portal beside it.
+    `link_back`: each report links to the portal beside it. `scope` is what they show of the workspace.
     """
 
     place: str
     as_csv: bool = False
     link_back: bool = False
+    scope: Scope = WHOLE
 
 
 def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
     """Refresh the workspace's insights and write `<id>.html`, and if wanted a CSV file for each insight.
 
     Each SEO test has a page of its own, which is written before the report, so that this can link to it.
-    Each file appears as a whole. Returns the files, the page first. Raises ReportError if there is nothing to
-    report or a file cannot be written, and LakeError if the lake cannot be read or written.
+    With another scope than the whole, names and rows are those of the scope; of a content group, an insight
+    that does not name groups has no file. Each file appears as a whole. Returns the files, the page first.
+    Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if the lake
+    cannot be read or written.
     """
     refresh_insights(lake, workspace, now=now)
-    data = report_data(lake, workspace, now=now)
+    data = report_data(lake, workspace, how.scope, now=now)
     pages_of_tests = write_test_pages(lake, workspace, how, now=now)
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
-        rows = configured(read_ranked(lake, table, workspace.id), workspace)
+        stored = read_ranked(lake, table, workspace.id, dimension=how.scope.dimension)
+        rows = configured(stored, workspace)
+        if not how.scope.is_told(rows):
+            continue
+        if how.scope != WHOLE:
+            rows = how.scope.of(table, rows)
         content = csv_file(rows.drop(columns=["workspace", "month"]))
-        name = f"{workspace.id}-{table.name}.csv"
+        name = f"{_stem(data)}-{table.name}.csv"
         files.append(_write(workspace.id, how.place, name, content, _CSV))
     return files
 
@@ -105,8 +114,17 @@ def write_page(data: ReportData, how: Reports) -> WrittenFile:
     Raises ReportError if that fails.
     """
     id_ = data.workspace.id
-    html = page(data, PORTAL if how.link_back else "")
-    return _write(id_, how.place, f"{id_}.html", html.encode(), _HTML)
+    has_tests = data.tests is not None and len(data.tests)
+    try:
+        beside = file_names(how.place) if has_tests else set()
+    except OSError as error:
+        raise _unwritable(id_, how.place, error) from None
+    html = page(data, PORTAL if how.link_back else "", beside)
+    return _write(id_, how.place, f"{_stem(data)}.html", html.encode(), _HTML)
+
+
+def _stem(data: ReportData) -> str:
+    return data.scope.file_stem(data.workspace.id, data.group_names)
 
 
 def write_test_pages(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,28 @@ import pytest
 
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import STRIKING_DISTANCE
+from gsc_pipeline.lake.schemas import (
+    CHANGE_POINTS,
+    CONTENT_GROUP_DAYS,
+    FORECASTS,
+    SEO_TESTS,
+    STRIKING_DISTANCE,
+)
 from gsc_pipeline.report.data import report_data
 from gsc_pipeline.report.write import Reports, write_page, write_portal
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.browser.chromium import NEEDS_BROWSER, SCREENSHOTS, Patient, launched
 from gsc_pipeline_tests.insights.filling import fill
-from gsc_pipeline_tests.report.rows import portal, portal_row, without_figures
+from gsc_pipeline_tests.report.insight_rows import (
+    AS_OF,
+    change,
+    every,
+    forecast,
+    group_days,
+    seo_test,
+    write,
+)
+from gsc_pipeline_tests.report.rows import level_change, portal, portal_row, with_change, without_figures
 from gsc_pipeline_tests.report.test_report import ACME, HOSTILE, NOW, WINDOW
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -55,6 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=60), WINDOW, provisional=2)
     fill(lake, "acme", SyntheticProperty("https://shop.acme.com/", rows_a_day=20), WINDOW, provisional=2)
     refresh_insights(lake, ACME, now=NOW)
+    _write_insights(lake)
     data = report_data(lake, ACME, now=NOW)
     found = data.findings[STRIKING_DISTANCE]
     rows = pd.concat([found.head(1)] * len(TEXTS), ignore_index=True)
@@ -63,9 +80,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile = replace(data, findings={**data.findings, STRIKING_DISTANCE: rows})
     write_page(hostile, Reports(str(folder), link_back=True))
     names = [portal_row(f"w{n}", text, clicks=1000 + n, attention=(text,)) for n, text in enumerate(TEXTS)]
+    names = [
+        with_change(row, level_change(900, 400 + n, content_group=row.workspace.name))
+        for n, row in enumerate(names)
+    ]
     few = [portal_row("acme", "Acme", clicks=500), portal_row("soehne", "Söhne & Partner", clicks=40)]
+    few[0] = with_change(few[0], level_change(410, 280))
     write_portal(portal(*few, *names, without_figures(portal_row("new"))), str(folder))
     return folder
+
+
+def _write_insights(lake: Lake) -> None:
+    """Changes, forecasts, groups and a test with a page beside the report; names of groups are hostile."""
+    day = date(2026, 10, 20)
+    groups = [change(day - timedelta(n), 90 + n, 30, group=text) for n, text in enumerate(TEXTS)]
+    position = change(date(2026, 11, 2), 7.1, 9.4, metric="position")
+    write(lake, CHANGE_POINTS, [change(day, 150, 110, overlaps=TEXTS[-1]), position, *groups])
+    past = forecast("clicks", 120, made_on=AS_OF - timedelta(28), actual=118)
+    write(lake, FORECASTS, every(forecast("clicks", 130), forecast("impressions", 900), past))
+    days = group_days({text: 90.0 - n for n, text in enumerate(TEXTS)} | {"/blog/": 40})
+    write(lake, CONTENT_GROUP_DAYS, days)
+    tests = [seo_test("titles", "effect", TEXTS[-2]), seo_test(TEXTS[2], "too_early", TEXTS[0])]
+    write(lake, SEO_TESTS, tests)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +222,7 @@ def test_a_report_links_back_to_the_portal_and_the_portal_to_the_report(index: A
 
 def test_a_chart_shows_its_values_by_the_keyboard(report: Any) -> None:
     chart, readout = report.get_by_role("slider").first, report.locator(".readout").first
-    days = report.locator(".values tbody tr td:first-child").all_text_contents()
+    days = report.locator(".values").first.locator("tbody tr td:first-child").all_text_contents()
     assert len(days) == 91
     chart.focus()
     assert readout.inner_text().startswith(f"{days[-1]}: ")
@@ -212,6 +248,7 @@ def test_a_chart_shows_its_values_by_the_keyboard(report: Any) -> None:
 
 def test_a_chart_shows_its_values_at_the_pointer(report: Any) -> None:
     chart, readout = report.get_by_role("slider").first, report.locator(".readout").first
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     report.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     middle = readout.inner_text()
@@ -221,6 +258,18 @@ def test_a_chart_shows_its_values_at_the_pointer(report: Any) -> None:
     report.screenshot(path=SCREENSHOTS / "report_at_the_pointer.png")
     report.mouse.move(1, 1)
     assert readout.inner_text().startswith("Point at the chart")
+
+
+def test_the_forecast_shows_what_was_and_what_is_expected_by_the_keyboard(report: Any) -> None:
+    section = report.locator(".outlook")
+    chart, readout = section.get_by_role("slider").first, section.locator(".readout")
+    chart.focus()
+    assert readout.inner_text() == "Wed 16 Dec 2026: 130 expected (117 to 143)"
+    for _ in range(5):
+        report.keyboard.press("PageDown")
+    assert re.match(r"Wed 11 Nov 2026: [\d,]+ clicks, 120 expected \(108 to 132\)", readout.inner_text())
+    report.keyboard.press("Home")
+    assert re.match(r"Thu 24 Sep 2026: [\d,]+ clicks$", readout.inner_text())
 
 
 @pytest.mark.parametrize("name", PAGES)

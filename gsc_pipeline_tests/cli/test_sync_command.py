@@ -29,6 +29,7 @@ from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline_tests.circuits import give_up
 from gsc_pipeline_tests.cli.conftest import Gsc, Result
 from gsc_pipeline_tests.replies import FORBIDDEN, all_queries
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.world import World
 
 OTHER: dict[str, Any] = {"id": "lost", "properties": ["sc-domain:lost.com"]}
@@ -175,7 +176,9 @@ def test_status_of_a_missing_lake_says_never_and_creates_nothing(live: World, gs
     assert not (live.folder / "state.db").exists()
 
 
-@pytest.mark.parametrize("table", [SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table", rest_in_soak([SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES]), ids=lambda table: table.name
+)
 def test_status_names_a_damaged_file_and_shows_the_data_of_the_others(
     live: World, gsc: Gsc, table: TableSpec
 ) -> None:

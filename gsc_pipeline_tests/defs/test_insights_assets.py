@@ -20,13 +20,22 @@ from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, workspaces_of
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.defs.resources import AnnotationsFile
 from gsc_pipeline.insights.tables import read_ranked, without_groups
-from gsc_pipeline.lake.schemas import ANNOTATIONS, INSIGHTS, SITE_IMPRESSION
+from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
+    CHANGE_POINTS,
+    CONTENT_GROUP_DAYS,
+    FORECASTS,
+    INSIGHTS,
+    SEO_TESTS,
+    SITE_IMPRESSION,
+)
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.defs.conftest import Orchestra
 from gsc_pipeline_tests.defs.test_automation import SIX, tick
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.instances import instance_on_files
+from gsc_pipeline_tests.report.insight_rows import change, forecast, group_days, seo_test, write
 from gsc_pipeline_tests.world import World
 
 pytestmark = pytest.mark.slow
@@ -122,6 +131,32 @@ def test_the_event_of_the_days_has_a_small_chart(made: Made) -> None:
     assert 'class="mark"' in svg
     assert "1. `September 2026 spam update (2026-09-24 to 2026-10-08)`" in legend
     assert len(text) < 60_000
+
+
+@pytest.mark.soak
+def test_events_of_changes_forecasts_groups_and_tests_have_a_chart_with_sentences(
+    orchestra: Orchestra,
+) -> None:
+    lake = orchestra.world.lake
+    fill(lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), FEW)
+    assert run(orchestra).success
+    # Nothing changes until the second run, so that it finds these rows.
+    write(lake, CHANGE_POINTS, [change(date(2026, 11, 14), 40, 20)])
+    write(lake, FORECASTS, forecast())
+    write(lake, CONTENT_GROUP_DAYS, group_days({"/blog/": 5, "other": 3}, days=9))
+    write(lake, SEO_TESTS, [seo_test("titles", "effect", "Clicks rose.", effect=0.1, low=0.0, high=0.2)])
+    assert run(orchestra).success
+    charts = {name: recorded(orchestra)[name].get("chart", "") for name in NAMES}
+    assert {name for name, chart in charts.items() if "data:image/svg+xml;base64," in chart} == {
+        "daily_performance",
+        "change_points",
+        "forecasts",
+        "content_group_days",
+        "seo_tests",
+    }
+    assert "1. `A: Clicks fell by 50% (from 40 to 20 a day). It began on 14 Nov" in charts["change_points"]
+    assert "we expect 11,264 clicks" in charts["forecasts"]
+    assert "`titles, clicks: Clicks rose.`" in charts["seo_tests"]
 
 
 def test_events_list_the_annotations_of_the_last_days(made: Made) -> None:

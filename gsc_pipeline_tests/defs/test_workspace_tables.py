@@ -27,6 +27,7 @@ from gsc_pipeline_tests.circuits import give_up, open_circuit
 from gsc_pipeline_tests.defs.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.faults.station import guarded_console
 from gsc_pipeline_tests.instances import instance_on_files
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.world import World, asks_token_for
 
 TABLES = tuple(one.table for one in MORE_TABLES)
@@ -70,7 +71,7 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", rest_in_soak(TABLES, first=2), ids=lambda table: table.name)
 def test_a_run_for_a_workspace_fills_its_table_and_records_an_event_with_numbers(
     orchestra: Orchestra, table: TableSpec
 ) -> None:

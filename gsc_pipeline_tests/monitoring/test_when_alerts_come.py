@@ -116,7 +116,13 @@ def revoked(call: Call) -> Reply | None:
     return google_error(401, "authError", "Invalid Credentials")
 
 
-@pytest.mark.parametrize("fault", [refused(), revoked], ids=["no permission", "dead credentials"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(refused(), id="no permission"),
+        pytest.param(revoked, id="dead credentials", marks=pytest.mark.soak),
+    ],
+)
 def test_when_every_workspace_fails_it_is_reported_after_the_first_tick_and_once(
     installation: Installation, fault: Callable[[Call], Reply | None]
 ) -> None:

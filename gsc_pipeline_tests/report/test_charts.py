@@ -17,6 +17,8 @@ from gsc_pipeline.report.charts import (
     IMAGE_COLOURS,
     NARROW,
     WIDE,
+    Fan,
+    Panel,
     Series,
     date_ticks,
     over_time,
@@ -24,7 +26,8 @@ from gsc_pipeline.report.charts import (
     short,
     value_ticks,
 )
-from gsc_pipeline.report.marks import marks
+from gsc_pipeline.report.charts import drawn as drawn_panels
+from gsc_pipeline.report.marks import Level, Shift, marks
 
 LAST = date(2026, 11, 17)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -263,3 +266,79 @@ def test_marks_stay_within_the_chart(spans: list[tuple[int, int | None]]) -> Non
         for bar in group.iter(f"{SVG}rect"):
             assert float(bar.attrib["x"]) >= 40
             assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= 41 + PLOT
+
+
+def shift(first: date, days: int = 5, *, metric: str = "clicks", levels: tuple[Level, ...] = ()) -> Shift:
+    return Shift("A", metric, first, first + timedelta(days - 1), levels)
+
+
+def test_a_change_is_a_band_over_the_days_it_may_begin_on_and_the_levels_around_it() -> None:
+    one = series(*[10] * 14, *[20] * 14)
+    first = one.days[0]
+    levels = Level(first, first + timedelta(13), 10), Level(first + timedelta(14), one.days[-1], 20)
+    changed = [shift(first + timedelta(12), levels=levels)]
+    chart = ET.fromstring(over_time(one, WIDE, label="Clicks", shifts=changed))
+    (band,) = [found for found in chart.iter(f"{SVG}rect") if found.get("class") == "shift"]
+    assert float(band.attrib["x"]) == pytest.approx(40 + PLOT * 12 / 28, abs=0.1)
+    assert float(band.attrib["width"]) == pytest.approx(PLOT * 5 / 28, abs=0.2)
+    before, after = [found for found in chart.iter(f"{SVG}line") if found.get("class") == "level"]
+    assert (float(before.attrib["x1"]), float(after.attrib["x2"])) == (40, 40 + PLOT)
+    assert before.attrib["x2"] == after.attrib["x1"]
+    # Each lies on the line of the clicks.
+    clicks = chart.find(f"{SVG}g/{SVG}polyline")
+    assert clicks is not None
+    ys = [float(point.split(",")[1]) for point in clicks.attrib["points"].split()]
+    assert (float(before.attrib["y1"]), float(after.attrib["y1"])) == (ys[0], ys[-1])
+    assert texts(chart).count("A") == 1
+
+
+def test_a_change_is_drawn_with_its_metric_and_one_of_positions_with_both() -> None:
+    one = series(*range(28))
+    for metric, bands in (("clicks", 1), ("impressions", 1), ("position", 2)):
+        changed = [shift(one.days[9], metric=metric)]
+        chart = ET.fromstring(over_time(one, NARROW, label="Clicks", shifts=changed))
+        assert len([found for found in chart.iter(f"{SVG}rect") if found.get("class") == "shift"]) == bands
+
+
+def test_the_level_of_a_day_is_seven_times_as_high_in_a_chart_of_weeks() -> None:
+    weeks = pd.date_range("2026-01-05", periods=40, freq="7D")
+    one = Series(pd.DataFrame({"clicks": 700.0, "impressions": 1.0}, index=weeks))
+    changed = [shift(one.days[9], levels=(Level(one.days[0], one.days[9], 100),))]
+    chart = ET.fromstring(over_time(one, WIDE, label="Clicks", shifts=changed))
+    (level,) = [found for found in chart.iter(f"{SVG}line") if found.get("class") == "level"]
+    line = chart.find(f"{SVG}g/{SVG}polyline")
+    assert line is not None
+    assert line.attrib["points"].split()[0].split(",")[1] == level.attrib["y1"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(-60, 150), st.integers(1, 30)), max_size=12))
+def test_bands_and_letters_stay_within_the_chart_and_apart(spans: list[tuple[int, int]]) -> None:
+    one = series(*range(91))
+    changed = [shift(one.days[0] + timedelta(start), days) for start, days in spans]
+    chart = ET.fromstring(over_time(one, WIDE, label="Clicks", shifts=changed))
+    for band in chart.iter(f"{SVG}rect"):
+        assert float(band.attrib["x"]) >= 40
+        assert float(band.attrib["x"]) + float(band.attrib["width"]) <= 42 + PLOT
+    letters = [float(found.attrib["x"]) for found in chart.iter(f"{SVG}text") if found.get("class")]
+    assert all(x <= 40 + PLOT for x in letters)
+    # A title is at the left.
+    assert all(x >= 80 for x in letters)
+
+
+def test_a_forecast_is_a_band_around_a_dashed_line_beside_the_days_so_far() -> None:
+    days = [LAST + timedelta(age) for age in range(-3, 4)]
+    fan = Fan(LAST + timedelta(1), [10, 11, 12], [8, 9, 10], [12, 13, 40])
+    panel = Panel("Clicks", "clicks", [9, 9, 9, 9, math.nan, math.nan, math.nan], (fan,))
+    chart = ET.fromstring(drawn_panels(days, [panel], WIDE, label="Clicks", texts=["day"] * 7))
+    (group,) = [found for found in chart.iter(f"{SVG}g") if found.get("class") == "fan"]
+    (band,), (line,) = group.iter(f"{SVG}polygon"), group.iter(f"{SVG}polyline")
+    corners = [tuple(map(float, point.split(","))) for point in band.attrib["points"].split()]
+    middle = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
+    assert (len(corners), len(middle)) == (6, 3)
+    # The band has room: its highest day sets the scale.
+    assert all(0 <= y <= WIDE.height for _, y in corners)
+    for (x, y), above, below in zip(middle, corners[:3], reversed(corners[3:]), strict=True):
+        assert above[0] == x == below[0]
+        assert above[1] < y < below[1]
+    assert len(list(chart.iter(f"{SVG}title"))) == 7

@@ -12,7 +12,7 @@ import pytest
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SYNC_LEDGER
+from gsc_pipeline.lake.schemas import CHANGE_POINTS, FORECASTS, SYNC_LEDGER
 from gsc_pipeline.monitoring.freshness import FreshnessState
 from gsc_pipeline.report.data import NothingToReportError, ReportError, report_data
 from gsc_pipeline.report.portal import PortalData, PortalRow, portal_data
@@ -27,7 +27,8 @@ from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.replies import UNAVAILABLE
-from gsc_pipeline_tests.report.rows import portal, portal_row, without_figures
+from gsc_pipeline_tests.report.insight_rows import change, every, forecast, refused, write
+from gsc_pipeline_tests.report.rows import level_change, portal, portal_row, with_change, without_figures
 from gsc_pipeline_tests.report.test_report import ACME, HOSTILE, NOW, WINDOW, Seen, scripts_and_hashes
 from gsc_pipeline_tests.world import World
 
@@ -160,8 +161,62 @@ def test_the_page_lists_workspaces_by_clicks_and_links_to_the_reports_that_exist
     assert "+25%" in seen.words
 
 
+def test_the_page_leads_with_the_most_important_changes_of_all_workspaces() -> None:
+    rows = (
+        with_change(portal_row("small", clicks=5), level_change(4, 9)),
+        with_change(portal_row("large", clicks=9000), level_change(4000, 2000, content_group="/blog/")),
+        portal_row("quiet"),
+    )
+    seen = Seen(portal_page(portal(*rows), {"large"}))
+    assert seen.words.index("What changed across workspaces") < seen.words.index("Workspace")
+    assert (
+        "Large Clicks of /blog/ fell by 50% (from 4,000 to 2,000 a day). It began on 7 November 2026, "
+        "between 5 and 9 November; 97% sure. Small Clicks rose by 125% (from 4.0 to 9.0 a day)." in seen.text
+    )
+    assert [link for link in seen.links if not link.startswith("#")] == ["large.html"] * 2
+    assert "9,000 +25% – −50% 7 Nov 9,900 +10% 900,000" in seen.text
+    assert "100 +25% – – – 10,000" in seen.text
+    quiet = Seen(portal_page(portal(portal_row("quiet")), ()))
+    assert "No change of level began in the last 28 days." in quiet.words
+
+
+def test_changes_and_forecasts_are_those_of_the_headline(lake: Lake) -> None:
+    copies = [replace(ACME, id="acme", properties=("sc-domain:acme.com",)), FEED, LATE]
+    site = "sc-domain:late.com"
+    write(
+        lake,
+        CHANGE_POINTS,
+        [
+            change(date(2026, 11, 2), 300, 200),
+            change(date(2026, 11, 3), 3000, 2100, metric="impressions"),
+            change(date(2026, 3, 2), 100, 300),
+            change(date(2026, 3, 2), 100, 300, group="/blog/"),
+            change(date(2026, 11, 9), 900, 200, site_url="https://shop.acme.com/"),
+        ],
+    )
+    # Its window ends before.
+    write(lake, CHANGE_POINTS, [change(date(2026, 9, 1), 9, 4, site_url=site)], "late")
+    write(lake, FORECASTS, every(forecast(level=10), forecast("impressions"), forecast(group="/blog/")))
+    write(lake, FORECASTS, [refused("too short") | {"site_url": site}], "late")
+    acme, feed, late = portal_data(lake, copies, stale_after=STALE_AFTER, now=NOW).rows
+    assert [(one.first_day, len(one.also)) for one in acme.changes] == [(date(2026, 11, 2), 1)]
+    assert acme.latest is not None
+    assert (acme.latest.first_day, acme.latest.metric) == (date(2026, 11, 2), "clicks")
+    assert acme.expected is not None
+    assert acme.figures is not None
+    assert acme.expected.clicks == pytest.approx(256)
+    assert acme.expected.change == pytest.approx(256 / acme.figures.headline.totals.clicks - 1)
+    assert (feed.changes, feed.latest, feed.expected) == ((), None, None)
+    assert (late.changes, late.expected) == ((), None)
+    assert late.latest is not None
+    assert late.latest.first_day == date(2026, 9, 1)
+
+
 def test_the_page_escapes_every_text_and_allows_its_one_script() -> None:
-    rows = [portal_row(f"w{number}", text, attention=(text,)) for number, text in enumerate(HOSTILE)]
+    rows = [
+        with_change(portal_row(f"w{number}", text, attention=(text,)), level_change(9, 4, content_group=text))
+        for number, text in enumerate(HOSTILE)
+    ]
     html = portal_page(portal(*rows), {"w0", "w1"})
     seen = Seen(html)
     assert seen.tags.count("script") == 1
@@ -174,7 +229,10 @@ def test_the_page_escapes_every_text_and_allows_its_one_script() -> None:
 
 def test_the_page_of_a_thousand_workspaces_is_small() -> None:
     rows = [
-        portal_row(f"client-{number:04d}", attention=("403; add it",) * (number % 50 == 0))
+        with_change(
+            portal_row(f"client-{number:04d}", attention=("403; add it",) * (number % 50 == 0)),
+            level_change(410, 280),
+        )
         for number in range(1000)
     ]
     html = portal_page(portal(*rows), {row.workspace.id for row in rows})

@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
@@ -46,6 +43,7 @@ from gsc_pipeline.sync.failures import record_standing
 from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
+from gsc_pipeline_tests.cli.conftest import Gsc, Result
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import World
 
@@ -348,18 +346,23 @@ def test_rows_are_ranked_across_properties(lake: Lake) -> None:
 def test_a_preview_shows_the_columns_of_the_findings_and_the_property_last(lake: Lake) -> None:
     (first, *_) = preview_rows(CTR_GAP, read_ranked(lake, CTR_GAP, "acme"))
     telling = ["query", "device", "url", "impressions", "ctr", "expected_ctr", "gap_clicks"]
-    assert list(first) == [*telling, "site_url", "search_type"]
+    of_scope = ("dimension", "queries", "content_group")
+    assert [name for name in first if name not in of_scope] == [*telling, "site_url", "search_type"]
     (newest, *_) = preview_rows(DAILY_PERFORMANCE, read_ranked(lake, DAILY_PERFORMANCE, "acme"))
     assert list(newest)[:4] == ["data_date", "is_final", "truncated", "clicks"]
     assert newest["data_date"] == "2026-11-20"
 
 
-def test_each_insight_has_a_csv_with_all_its_rows(written: list[Path], lake: Lake) -> None:
+def test_each_insight_has_a_csv_with_all_its_rows_but_those_by_canonical_query(
+    written: list[Path], lake: Lake
+) -> None:
     assert [file.name for file in written[1:]] == [f"acme-{table.name}.csv" for table in INSIGHTS]
     for file, table in zip(written[1:], INSIGHTS, strict=True):
         with file.open(encoding="utf-8-sig", newline="") as text:
             rows = list(csv.DictReader(text))
-        assert len(rows) == lake.read(table).num_rows
+        stored = lake.read(table).to_pandas()
+        by_form = stored["dimension"] == "canonical_query" if "dimension" in stored else stored["month"] == ""
+        assert len(rows) == len(stored[~by_form])
         assert not rows or list(rows[0]) == [c for c in table.schema.names if c not in ("workspace", "month")]
 
 
@@ -488,57 +491,68 @@ def test_a_folder_that_cannot_be_created_is_an_error(lake: Lake, written: list[P
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     real_now = datetime.now(UTC)
     with World.serving(tmp_path_factory.mktemp("world"), now=real_now) as world:
-        yield {**os.environ, **world.environment(), "HERE": str(world.folder)}
-
-
-def gsc(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("gsc")), *arguments]
-    folder = environment["HERE"]
-    return subprocess.run(command, env=environment, cwd=folder, check=False, capture_output=True, text=True)
-
-
-def test_the_command_writes_the_report_and_prints_its_path(environment: dict[str, str]) -> None:
-    done = gsc(environment, "report", "acme")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("gsc: acme: nothing to report")
-    start = datetime.now(UTC) - timedelta(days=12)
-    assert gsc(environment, "sync", "--start", f"{start:%Y-%m-%d}").returncode == 0
-    done = gsc(environment, "report", "acme", "--output", "out", "--csv")
-    assert done.returncode == 0, done.stderr
-    files = [Path(environment["HERE"]) / line for line in done.stdout.splitlines()]
-    assert len(files) == 1 + len(INSIGHTS)
-    assert all(file.is_file() for file in files)
-    done = gsc({**environment, "GSC_REPORTS": "kept"}, "report", "acme")
-    assert done.stdout == f"{Path('kept', 'acme.html')}\n"
+        yield {**world.environment(), "HERE": str(world.folder)}
 
 
 @pytest.fixture
-def synced(environment: dict[str, str]) -> dict[str, str]:
+def command(gsc: Gsc, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`gsc` in the world's folder, with further variables by name."""
+    monkeypatch.chdir(environment["HERE"])
+    return lambda *arguments, **variables: gsc(*arguments, env={**environment, **variables})
+
+
+def test_the_command_writes_the_report_and_prints_its_path(command: Callable[..., Result]) -> None:
+    done = command("report", "acme")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("gsc: acme: nothing to report")
     start = datetime.now(UTC) - timedelta(days=12)
-    assert gsc(environment, "sync", "--start", f"{start:%Y-%m-%d}").returncode == 0
-    return environment
+    assert command("sync", "--start", f"{start:%Y-%m-%d}").code == 0
+    done = command("report", "acme", "--output", "out", "--csv")
+    assert done.code == 0, done.err
+    files = [Path(line) for line in done.out.splitlines()]
+    assert len(files) == 1 + len(INSIGHTS)
+    assert all(file.is_file() for file in files)
+    done = command("report", "acme", GSC_REPORTS="kept")
+    assert done.out == f"{Path('kept', 'acme.html')}\n"
 
 
-def test_the_command_writes_every_report_and_the_portal(synced: dict[str, str]) -> None:
-    linking = {**synced, "GSC_REPORTS": "every", "GSC_REPORTS_LINK_BACK": "true"}
-    done = gsc(linking, "report", "--all")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [str(Path("every", name)) for name in ("acme.html", "index.html")]
-    folder = Path(synced["HERE"], "every")
+def test_the_command_writes_every_report_and_the_portal(command: Callable[..., Result]) -> None:
+    start = datetime.now(UTC) - timedelta(days=12)
+    assert command("sync", "--start", f"{start:%Y-%m-%d}").code == 0
+    linking = {"GSC_REPORTS": "every", "GSC_REPORTS_LINK_BACK": "true"}
+    done = command("report", "--all", **linking)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [str(Path("every", name)) for name in ("acme.html", "index.html")]
+    folder = Path("every")
     assert "acme.html" in Seen((folder / "index.html").read_text(encoding="utf-8")).links
     assert "index.html" in Seen((folder / "acme.html").read_text(encoding="utf-8")).links
     # For its client, the report of one workspace has no link to the portal.
-    assert gsc(linking, "report", "acme").returncode == 0
+    assert command("report", "acme", **linking).code == 0
     assert "index.html" not in Seen((folder / "acme.html").read_text(encoding="utf-8")).links
 
 
 @pytest.mark.parametrize("arguments", [[], ["acme", "--all"]])
-def test_the_command_expects_a_workspace_or_all(environment: dict[str, str], arguments: list[str]) -> None:
-    done = gsc(environment, "report", *arguments)
-    assert (done.returncode, done.stderr) == (2, "gsc: report: expected either a workspace, or --all\n")
+def test_the_command_expects_a_workspace_or_all(command: Callable[..., Result], arguments: list[str]) -> None:
+    done = command("report", *arguments)
+    assert (done.code, done.err) == (2, "gsc: report: expected either a workspace, or --all\n")
 
 
-def test_the_command_rejects_an_unknown_workspace(environment: dict[str, str]) -> None:
-    done = gsc(environment, "report", "nobody")
-    assert done.returncode == 2
-    assert done.stderr == "gsc: workspaces: nobody: unknown workspace (known: acme)\n"
+def test_the_command_writes_the_report_of_a_scope_beside_the_others(command: Callable[..., Result]) -> None:
+    done = command("report", "acme", "--canonical-queries", "--output", "scoped")
+    assert (done.code, done.out) == (0, f"{Path('scoped', 'acme-canonical.html')}\n")
+    done = command("report", "acme", "--content-group", "/nowhere/")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("gsc: acme: no content group /nowhere/ (known: ")
+
+
+@pytest.mark.parametrize("scope", [["--canonical-queries"], ["--content-group", "/blog/"]])
+def test_a_scope_is_of_one_workspace(command: Callable[..., Result], scope: list[str]) -> None:
+    done = command("report", "--all", *scope)
+    expected = "gsc: report: --content-group and --canonical-queries are for one workspace\n"
+    assert (done.code, done.err) == (2, expected)
+
+
+def test_the_command_rejects_an_unknown_workspace(command: Callable[..., Result]) -> None:
+    done = command("report", "nobody")
+    assert done.code == 2
+    assert done.err == "gsc: workspaces: nobody: unknown workspace (known: acme)\n"

@@ -371,7 +371,7 @@ def test_an_error_names_every_missing_field_of_a_key(
     assert caught.value.cause == f"{source} lacks {lacking}"
 
 
-@pytest.mark.parametrize("kind", ["no PEM", "garbage", "cut", "encrypted", "elliptic"])
+@pytest.mark.parametrize("kind", ["no PEM", "garbage", "cut", "encrypted", "elliptic", "inconsistent"])
 @pytest.mark.parametrize("source", [FILE, KEY_VARIABLE])
 def test_a_private_key_that_cannot_sign_is_refused_without_quoting_it(
     source: CredentialSource,
@@ -385,6 +385,7 @@ def test_a_private_key_that_cannot_sign_is_refused_without_quoting_it(
         "cut": lambda: pem(private_key)[:800],
         "encrypted": lambda: pem(private_key, BestAvailableEncryption(b"passphrase")),
         "elliptic": lambda: pem(ec.generate_private_key(ec.SECP256R1())),
+        "inconsistent": lambda: pem(inconsistent(private_key)),
     }[kind]()
 
     with pytest.raises(CredentialUnusableError) as caught:
@@ -393,6 +394,14 @@ def test_a_private_key_that_cannot_sign_is_refused_without_quoting_it(
     assert caught.value.cause == f"{source} holds no usable private key"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def inconsistent(key: rsa.RSAPrivateKey) -> rsa.RSAPrivateKey:
+    """The key with another public exponent, which its signatures do not fit."""
+    numbers = key.private_numbers()
+    public = rsa.RSAPublicNumbers(e=3, n=numbers.public_numbers.n)
+    parts = (numbers.p, numbers.q, numbers.d, numbers.dmp1, numbers.dmq1, numbers.iqmp, public)
+    return rsa.RSAPrivateNumbers(*parts).private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def lines_of(document: dict[str, Any]) -> list[str]:

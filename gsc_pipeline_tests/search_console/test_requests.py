@@ -167,6 +167,7 @@ def test_the_end_date_in_the_body_is_the_last_day_of_the_window(start: date, len
     assert date.fromisoformat(body["endDate"]) == start + timedelta(days=length - 1)
 
 
+@pytest.mark.soak
 def test_a_grain_with_query_cannot_be_written_for_a_feed(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

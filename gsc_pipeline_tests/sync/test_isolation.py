@@ -252,7 +252,7 @@ OUTAGES = [
 
 
 @pytest.mark.parametrize("kind_of_call", ["query", "token"])
-@pytest.mark.parametrize(("workspaces", "properties", "kinds"), rest_in_soak(OUTAGES, first=2))
+@pytest.mark.parametrize(("workspaces", "properties", "kinds"), rest_in_soak(OUTAGES))
 def test_an_outage_gets_at_most_ten_calls_from_a_process(
     tmp_path: Path, workspaces: int, properties: int, kinds: int, kind_of_call: str
 ) -> None:

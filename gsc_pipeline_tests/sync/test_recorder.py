@@ -115,8 +115,7 @@ def test_a_sync_of_idle_workspaces_that_cannot_be_recorded_fails(world: World) -
             (signal.SIGTERM, -signal.SIGTERM, ["w00", "w01"]),
             (signal.SIGKILL, -signal.SIGKILL, []),
             (signal.SIGINT, 130, ["w00", "w01"]),
-        ],
-        first=2,
+        ]
     ),
 )
 def test_a_stopped_sync_records_what_it_has_done_and_a_killed_one_loses_no_data(

@@ -270,7 +270,7 @@ NO_LISTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("grain", WITH_QUERIES)
-@pytest.mark.parametrize("body", rest_in_soak(NO_LISTS.values(), first=3), ids=NO_LISTS)
+@pytest.mark.parametrize("body", rest_in_soak(NO_LISTS.values()), ids=NO_LISTS)
 def test_a_wrong_list_of_queries_keeps_the_days_rows_is_reported_and_is_read_by_the_next_sync(
     world: World, grain: str, body: dict[str, Any]
 ) -> None:
@@ -368,7 +368,7 @@ def guarded(world: World, store: Store) -> Callable[[Workspace], HttpSearchConso
     )
 
 
-@pytest.mark.parametrize(("name", "value", "said"), rest_in_soak(NUMBERS.values(), first=3), ids=NUMBERS)
+@pytest.mark.parametrize(("name", "value", "said"), rest_in_soak(NUMBERS.values()), ids=NUMBERS)
 def test_an_impossible_number_is_reported_and_fails_one_day_of_one_property(
     world: World, store: Store, name: str, value: str, said: str
 ) -> None:

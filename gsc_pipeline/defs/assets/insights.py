@@ -3,7 +3,7 @@
 `insights` and `report` are imported inside functions: they load libraries that other runs do not need.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -38,9 +38,10 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.workspaces.registry import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gsc_pipeline.insights.refresh import InsightsReport
     from gsc_pipeline.report.data import ReportData
     from gsc_pipeline.report.write import Reports
@@ -127,12 +128,17 @@ def _refresh(
     now: datetime,
 ) -> None:
     from gsc_pipeline.insights.refresh import refresh_insights
+    from gsc_pipeline.insights.tables import read_ranked
+
+    @cache
+    def rows_of(table: TableSpec) -> "pd.DataFrame":
+        return read_ranked(lake, table, run.workspace.id)
 
     report = refresh_insights(lake, run.workspace, now=now)
     what = "updated" if report.changed else "unchanged, as their data is"
     run.ended.append((Outcome.COMPLETE, f"the insights are {what}"))
     for table in tables:
-        metadata = _metadata(lake, run.workspace, table, report, annotations)
+        metadata = _metadata(rows_of, table, report, annotations)
         run.materialize(table.name, metadata)
 
 
@@ -189,10 +195,10 @@ def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
         keys.of(CLIENT_REPORT),
         description=about(
-            "One HTML file for the client, which needs no network to open: headline figures, days, brand "
-            "split, devices and countries, each insight with what to do about it. The file is "
-            "`<workspace>.html` in the folder or bucket that GSC_REPORTS names, with "
-            "`<workspace>-test-<name>.html` beside it for each SEO test.",
+            "One HTML file for the client, which needs no network to open: headline figures, what changed "
+            "and how sure, days, forecast, content groups, tests, brand split, devices and countries, each "
+            "insight with what to do about it. The file is `<workspace>.html` in the folder or bucket that "
+            "GSC_REPORTS names, with `<workspace>-test-<name>.html` beside it for each SEO test.",
             made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
             partition="one workspace. Green: the report is written; the event names the file. Red: the "
             "report could not be written. Missing: the workspace has no final day yet, or no run has made "
@@ -206,17 +212,16 @@ def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
 
 
 def _metadata(
-    lake: Lake,
-    workspace: Workspace,
+    rows_of: "Callable[[TableSpec], pd.DataFrame]",
     table: TableSpec,
     report: "InsightsReport",
     annotations: Sequence[Annotation],
 ) -> dict[str, Any]:
-    from gsc_pipeline.insights.tables import read_ranked, without_groups
+    """The metadata of a table's event. `rows_of` gives a table's ranked rows, each read once."""
     from gsc_pipeline.report.preview import chart, preview_rows
+    from gsc_pipeline.report.scope import WHOLE
 
-    rows = read_ranked(lake, table, workspace.id)
-    shown = preview_rows(table, without_groups(table, rows))
+    shown = preview_rows(table, WHOLE.of(table, rows_of(table)))
     metadata: dict[str, Any] = {
         "rows": report.rows[table.name],
         "as_of": str(report.as_of) if report.as_of else "no day is final yet",
@@ -226,13 +231,8 @@ def _metadata(
         metadata["foremost_rows"] = table_metadata(list(shown[0]), [list(row.values()) for row in shown])
     if table in ANNOTATED and report.as_of:
         metadata["annotations"] = _annotations(annotations, report.as_of)
-    drawn = chart(rows, annotations) if table is DAILY_PERFORMANCE else None
-    if drawn:
-        metadata["chart"] = dg.MetadataValue.md(
-            f"{drawn.site_url}, {drawn.search_type}\n\n![Clicks and impressions by day]({drawn.data_uri})\n\n"
-            # As code, so that no title is taken for Markdown.
-            + "\n".join(f"{mark.number}. `{str(mark.annotation).replace('`', ' ')}`" for mark in drawn.marks)
-        )
+    if drawn := chart(table, rows_of, annotations):
+        metadata["chart"] = dg.MetadataValue.md(drawn.markdown)
     return metadata
 
 

@@ -46,7 +46,8 @@ def _of(table: TableSpec, **columns: str) -> dict[str, Sources]:
 _SERIES = {"site_url": "site_url", "search_type": "search_type"}
 _COUNTS = {"clicks": "clicks", "impressions": "impressions", "ctr": "clicks impressions"}
 _BY_PROPERTY = _of(SITE_IMPRESSION, **_SERIES, **_COUNTS, position="sum_top_position impressions")
-_BRAND = _of(SITE_IMPRESSION, query="query", is_brand="query")
+_QUERY = _of(SITE_IMPRESSION, query="query", canonical_query="query", queries="query")
+_BRAND = _QUERY | _of(SITE_IMPRESSION, is_brand="query")
 _EXPECTED = _of(CTR_CURVE, expected_ctr="expected_ctr")
 _ANNOTATION = _of(ANNOTATIONS, annotation="title first_day last_day")
 _TOP_URL = _of(URL_IMPRESSION, url="url impressions", content_group="url")
@@ -65,9 +66,9 @@ def _by_group(**columns: str) -> dict[str, Sources]:
     return {name: {URL_IMPRESSION: of, CONTENT_GROUP_DAYS: of} for name, of in columns.items()}
 
 
-def _of_days(*columns: str) -> dict[str, Sources]:
-    """Columns that are computed from the days of properties and of content groups."""
-    of = {DAILY_PERFORMANCE: "clicks impressions position", CONTENT_GROUP_DAYS: "clicks impressions position"}
+def _of_days(*columns: str, metrics: str = "clicks impressions position") -> dict[str, Sources]:
+    """Columns that are computed from these metrics of the days of properties and of content groups."""
+    of = {DAILY_PERFORMANCE: metrics, CONTENT_GROUP_DAYS: metrics}
     both = {DAILY_PERFORMANCE: "site_url", CONTENT_GROUP_DAYS: "site_url"}
     return {"site_url": both, **dict.fromkeys(columns, of)}
 
@@ -96,7 +97,8 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     CTR_CURVE: _BY_PROPERTY
     | _of(SITE_IMPRESSION, device="device", expected_ctr="clicks impressions sum_top_position"),
     CTR_GAP: _BY_PROPERTY
-    | _of(SITE_IMPRESSION, query="query", device="device")
+    | _QUERY
+    | _of(SITE_IMPRESSION, device="device")
     | _TOP_URL
     | _EXPECTED
     | {"gap_clicks": {SITE_IMPRESSION: "clicks impressions", CTR_CURVE: "expected_ctr"}},
@@ -109,6 +111,8 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         URL_IMPRESSION,
         **_SERIES,
         query="query",
+        canonical_query="query",
+        queries="query",
         is_brand="query",
         url="url",
         content_group="url",
@@ -173,7 +177,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     ),
     CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
     | _of(ANNOTATIONS, overlaps="title first_day last_day"),
-    FORECASTS: _of_days("expected", "low", "high", "actual"),
+    FORECASTS: _of_days("expected", "low", "high", "actual", metrics="clicks impressions"),
     SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, **dict.fromkeys(_OF_TESTS, "url clicks impressions")),
 }
 

@@ -15,7 +15,9 @@ from gsc_pipeline.defs.metadata import about
 from gsc_pipeline.defs.resources import LakeTables, ReportsFolder, WorkspacesFile
 from gsc_pipeline.defs.workspace_runs import RETRIES, read_workspaces
 from gsc_pipeline.lake.schemas import (
+    CHANGE_POINTS,
     FOLDER_DAYS,
+    FORECASTS,
     MORE_LEDGER,
     PAST_CAP,
     STANDING_FAILURES,
@@ -25,7 +27,16 @@ from gsc_pipeline.lake.schemas import (
 
 PORTAL = "portal"
 
-READ = (SYNC_LEDGER, SYNC_RUNS, STANDING_FAILURES, PAST_CAP, FOLDER_DAYS, MORE_LEDGER)
+READ = (
+    SYNC_LEDGER,
+    SYNC_RUNS,
+    STANDING_FAILURES,
+    PAST_CAP,
+    FOLDER_DAYS,
+    MORE_LEDGER,
+    CHANGE_POINTS,
+    FORECASTS,
+)
 """The tables that the portal reads."""
 
 
@@ -35,8 +46,9 @@ def portal_asset(retries: dg.RetryPolicy = RETRIES, keys: AssetKeys = PLAIN) -> 
     @dg.asset(
         key=keys.of(PORTAL),
         description=about(
-            "One HTML file for the agency: a row for each active workspace with its headline figures, "
-            "changes, clicks by week, state and what needs a person, with links to the reports. The file is "
+            "One HTML file for the agency: the most important changes of level over all workspaces, what "
+            "needs a person, and a row for each active workspace with its headline figures, latest change, "
+            "forecast, clicks by week and state, with links to the reports. The file is "
             "`index.html` in the folder or bucket that GSC_REPORTS names. It lists every client, so do not "
             "hand it on. Green: the page is written; the event names the file. Red: it could not be written, "
             "and the earlier page remains.",

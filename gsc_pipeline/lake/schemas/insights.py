@@ -25,7 +25,13 @@ from gsc_pipeline.lake.schemas.spec import (
 _MONTH = column("month", TEXT, "The month of as_of, YYYY-MM")
 _AS_OF = column("as_of", DAY, "The last final day of the property and search type, on which the window ends")
 _DAYS = column("days", COUNT, "Final days in the window; if two windows are compared, in each of them")
-_QUERY = column("query", TEXT, "The search query")
+# Version 0.1.0 had none of the columns that may be null.
+_QUERY = (
+    column("dimension", TEXT, "query or canonical_query; null, if not refreshed since 0.1", nullable=True),
+    column("query", TEXT, "The query; of a canonical query, its most shown spelling"),
+    column("canonical_query", TEXT, "The canonical form of the query", nullable=True),
+    column("queries", COUNT, "Number of queries that the row sums; 1 if dimension is query", nullable=True),
+)
 _IS_BRAND = column("is_brand", FLAG, "Whether the query contains one of the workspace's brand terms")
 _IMPRESSIONS = column("impressions", COUNT, "Impressions in search results")
 _CTR = column("ctr", DECIMAL, "Clicks divided by impressions, 0 to 1")
@@ -131,12 +137,12 @@ CTR_CURVE = TableSpec(
 CTR_GAP = TableSpec(
     "ctr_gap",
     "Queries with far fewer clicks than ctr_curve predicts for their positions.",
-    keys=("workspace", "site_url", "search_type", "query", "device"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query", "device"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             column("device", TEXT, "DESKTOP MOBILE TABLET"),
             _TOP_URL,
             _GROUP_OF_URL,
@@ -153,12 +159,12 @@ CTR_GAP = TableSpec(
 STRIKING_DISTANCE = TableSpec(
     "striking_distance",
     "Queries just below the top positions, and the clicks that a better position would add.",
-    keys=("workspace", "site_url", "search_type", "query"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             _IS_BRAND,
             _TOP_URL,
             _GROUP_OF_URL,
@@ -185,12 +191,12 @@ STRIKING_DISTANCE = TableSpec(
 CANNIBALISATION = TableSpec(
     "cannibalisation",
     "Queries whose clicks are split between pages, one row for each page with a notable share.",
-    keys=("workspace", "site_url", "search_type", "query", "url"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query", "url"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             _IS_BRAND,
             column("url", TEXT, "One of the pages that share the clicks of the query"),
             _GROUP_OF_URL,
@@ -240,8 +246,13 @@ WINNERS_AND_LOSERS = TableSpec(
         [
             *_FOUND_IN,
             _DAYS,
-            column("dimension", TEXT, "query, page or content_group"),
-            column("item", TEXT, "The query, the page's URL, or the name of the content group"),
+            column("dimension", TEXT, "query, canonical_query, page or content_group"),
+            column(
+                "item",
+                TEXT,
+                "The query, the canonical query's most shown spelling, the page's URL, or the name of the "
+                "content group",
+            ),
             column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
             _ANNOTATION_OF_WINDOWS,
@@ -335,12 +346,27 @@ CHANGE_POINTS = TableSpec(
             _CONTENT_GROUP,
             _METRIC,
             column("kind", TEXT, "step, slope (a change over more than a week) or dark (no impressions)"),
-            column("first_day", DAY, "The most likely first day of the new level"),
-            column("earliest_day", DAY, "The first day is with 90 % probability this one or later"),
-            column("latest_day", DAY, "The first day is with 90 % probability this one or earlier"),
-            column("level_before", DECIMAL, "Mean of a day before, adjusted for weekdays"),
-            column("level_after", DECIMAL, "Mean of a day from first_day to the next change or the end"),
-            column("change", DECIMAL, "level_after / level_before − 1; of a position, the difference"),
+            column("first_day", DAY, "The most likely first day of the change; of a slope, where it begins"),
+            column(
+                "earliest_day", DAY, "First day of the interval that holds first_day with 90 % probability"
+            ),
+            column("latest_day", DAY, "Last day of that interval"),
+            column(
+                "level_before",
+                DECIMAL,
+                "Mean of a day in the 28 days before, weekdays alike; fewer after the change before",
+            ),
+            column(
+                "level_after",
+                DECIMAL,
+                "The same of the 28 days from it (of a slope: from its end), fewer before the next change",
+            ),
+            column(
+                "change",
+                DECIMAL,
+                "level_after / level_before − 1; of a position, the difference; null if level_before is 0",
+                nullable=True,
+            ),
             column("confidence", DECIMAL, "1 − the probability of such a change by chance alone, 0 to 1"),
             column(
                 "overlaps",
@@ -368,7 +394,7 @@ FORECASTS = TableSpec(
             column("high", DECIMAL, "The value is lower with 90 % probability", nullable=True),
             column("actual", DECIMAL, "The day's value, if it is final", nullable=True),
             column("method", TEXT, "seasonal_naive, exponential_smoothing, or refused"),
-            column("reason", TEXT, "Why there is no forecast; null if there is one", nullable=True),
+            column("reason", TEXT, "Why there is no forecast, or what it rests on; else null", nullable=True),
         ]
     ),
 )

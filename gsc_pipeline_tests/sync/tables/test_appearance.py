@@ -31,6 +31,7 @@ from gsc_pipeline.sync.tables.runner import TableReport
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
 from gsc_pipeline_tests.replies import FORBIDDEN
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.tables.shared import NOON, PAGE, SITE, TODAY, in_order, rows_of_type
 from gsc_pipeline_tests.truth import appearance_truth, url_truth, with_appearance
 from gsc_pipeline_tests.world import World, sorted_rows
@@ -239,7 +240,7 @@ def held_of_type(world: World, search_type: SearchType) -> list[dict[str, Any]]:
     return rows_of_type(world, SEARCH_APPEARANCE, search_type, COLUMNS)
 
 
-@pytest.mark.parametrize("search_type", list(QueryType), ids=lambda one: one.value)
+@pytest.mark.parametrize("search_type", rest_in_soak(QueryType), ids=lambda one: one.value)
 def test_the_lake_holds_exactly_the_appearances_that_search_console_counts(
     tmp_path: Path, search_type: SearchType
 ) -> None:

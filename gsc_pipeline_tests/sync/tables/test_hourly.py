@@ -37,6 +37,7 @@ from gsc_pipeline.sync.tables.hourly import DAYS, sync_hourly
 from gsc_pipeline.sync.tables.runner import TableReport
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.tables.shared import NOON, PAGE, SITE, TODAY, in_order, is_stopped, rows_of_type
 from gsc_pipeline_tests.truth import hourly_site_truth, hourly_url_truth
 from gsc_pipeline_tests.world import World, sorted_rows
@@ -313,7 +314,7 @@ def held_of_type(world: World, search_type: SearchType) -> list[dict[str, Any]]:
     return rows_of_type(world, SEARCHDATA_HOURLY, search_type, COLUMNS)
 
 
-@pytest.mark.parametrize("search_type", SEARCH_TYPES, ids=lambda one: one.value)
+@pytest.mark.parametrize("search_type", rest_in_soak(SEARCH_TYPES), ids=lambda one: one.value)
 def test_the_lake_holds_exactly_the_hours_that_search_console_counts(
     tmp_path: Path, search_type: SearchType
 ) -> None:
