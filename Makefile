@@ -5,12 +5,12 @@ PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 # Without the bytecode in files, each of the tests' many processes would compile the package anew.
-test soak cluster: export PYTHONDONTWRITEBYTECODE =
+test coverage soak cluster: export PYTHONDONTWRITEBYTECODE =
 # Three processes for two cores: many tests wait for another process.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo up test soak cluster check bench format docs site constraints clean
+.PHONY: help install demo up test coverage soak cluster check bench format docs site constraints clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -29,7 +29,10 @@ up: $(VENV)/.installed ## Dagster's UI, daemon and schedule, on port 3000 (PORT=
 	else DAGSTER_HOME="$(CURDIR)/.dagster" exec $(BIN)/python -m gsc_pipeline.demo dagster dev --workspace workspace.yaml --port $(PORT); \
 	fi
 
-test: $(VENV)/.installed-dev ## the tests that a change needs, in minutes, with branch coverage
+test: $(VENV)/.installed-dev ## the tests that a change needs, in minutes
+	@$(PYTEST) -m "not soak"
+
+coverage: $(VENV)/.installed-dev ## the same tests with branch coverage, which takes a third more
 	@$(PYTEST) -m "not soak" --cov --cov-report=term
 
 # `make soak SOAK="soak and not slow"` leaves out those that take minutes each, as .ci/run does.

@@ -49,6 +49,7 @@ NOT_ALWAYS_THERE = (
     "content_decay",
     "winners_and_losers",
     "anomalies",
+    "seo_tests",
 )
 """Tables that a small, healthy lake has no rows in."""
 BIN = Path(sys.executable).parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ def changes(number: int = 300) -> str:
             "## Changes (change_points)",
             f"Series of {DAYS} days with a weekly pattern, a trend of −30 to 50 % a year, a season of up to "
             "10 %, a drift, correlated noise and odd days as of a real site. Thresholds are the defaults: "
-            f"confidence {DEFAULT.change_point_confidence:g}, {percent(DEFAULT.change_point_share)} of the level. "
+            f"confidence {DEFAULT.change_point_confidence:g}, {percent(DEFAULT.change_point_share)} of the "
+            "level. "
             f"Each figure is from {number} series; of a share it is uncertain by up to "
             f"{percent(1 / number**0.5)}.",
             f"### Steps that are found\n\n{_found(number)}",
@@ -134,7 +136,7 @@ def _buckets(number: int) -> str:
         found += [(one.confidence, one.earliest - 3 <= day <= one.latest + 3) for one in found_in(values)]
     rows = []
     edges = [*(one for one in CONFIDENCES if one >= DEFAULT.change_point_confidence), 1.1]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         of_bucket = [is_true for confidence, is_true in found if low <= confidence < high]
         name = f"{low:g} to {high:g}" if high <= 1 else f"{low:g} or more"
         rows.append([name, len(of_bucket), percent(np.mean(of_bucket))])
@@ -153,8 +155,9 @@ def _cost() -> str:
     seconds = time.process_time() - started
     series = 3 * len(frame) // DAYS
     return (
-        f"A workspace of 10 properties with 10 content groups each, clicks, impressions and position, {series} "
-        f"series of {DAYS} days, {rows} changes: {seconds:.1f} s of CPU on the machine that wrote this."
+        "A workspace of 10 properties with 10 content groups each, clicks, impressions and position, "
+        f"{series} series of {DAYS} days, {rows} changes: {seconds:.1f} s of CPU on the machine "
+        "that wrote this."
     )
 
 

@@ -16,6 +16,8 @@ RULES = (
     "sum(sum_position) / sum(impressions) + 1 in searchdata_url_impression. Do not average averages.",
     "Impressions by page add up to more than those of the property: a search that shows two pages counts for "
     "both. Take totals from searchdata_site_impression.",
+    "Insights with a column dimension have the same queries twice, by query and by canonical_query, which "
+    "sums the spellings of a question: select one dimension. canonical_query(text) is a function too.",
     "Add conditions on workspace and month: other files are then not read.",
     "Days are Pacific days, times are UTC. sync_ledger has the status of each day: final days do not change "
     "any more, provisional ones may still rise, failed ones are missing or old.",

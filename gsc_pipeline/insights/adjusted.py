@@ -45,7 +45,8 @@ def adjusted(values: np.ndarray, *, is_count: bool) -> Adjusted:
     is_odd = np.abs(deviation) > np.maximum(_ODD_DEVIATIONS * spread, _LEAST_ODD)
     estimated = is_odd | ~is_known
     logs = np.where(estimated, level + weekday, logs)
-    whole = np.where(estimated, np.maximum(np.exp(logs) - offset, 0.0), values)
+    likely = np.clip(np.exp(logs) - offset, np.nanmin(values), np.nanmax(values))
+    whole = np.where(estimated, likely, values)
     return Adjusted(whole, logs, is_known, is_count)
 
 
@@ -91,6 +92,6 @@ def _running_median(days: np.ndarray) -> np.ndarray:
 
 
 def _medians(rows: np.ndarray) -> np.ndarray:
-    """The median of each row, of an odd number of values: sorting short rows is faster than numpy's median."""
+    """The median of each row of an odd number of values. To sort short rows is faster than np.median."""
     result: np.ndarray = np.sort(rows, axis=1)[:, rows.shape[1] // 2]
     return result

@@ -101,10 +101,17 @@ def _annotations(
     found: pd.DataFrame, days: pd.DataFrame, earlier: np.ndarray, annotations: Sequence[Annotation]
 ) -> pd.Series:
     """The annotations of each row of `found`, whose index is that of `earlier`, which has rows of `days`."""
-    dates = [day.date() for day in days["data_date"]]
+    dates = days["data_date"].to_numpy()
     keys = found[["site_url", "search_type", "metric"]].to_numpy(dtype=str)
     named = [
-        of_day(annotations, site, type_, metric, day.date(), [dates[at] for at in earlier[row] if at >= 0])
+        of_day(
+            annotations,
+            site,
+            type_,
+            metric,
+            day.date(),
+            [pd.Timestamp(dates[at]).date() for at in earlier[row] if at >= 0],
+        )
         for (site, type_, metric), day, row in zip(
             keys.tolist(), found["data_date"], found.index.tolist(), strict=True
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY, of_both_dimensions
 from gsc_pipeline.insights.measures import SERIES, average_position, ratio, require
 from gsc_pipeline.insights.tables import ranked
 from gsc_pipeline.lake.schemas import CANNIBALISATION
@@ -13,7 +14,10 @@ QUERY_PAGES_INPUT = (
     *SERIES,
     "as_of",
     "days",
+    "dimension",
     "query",
+    "canonical_query",
+    "spellings",
     "is_brand",
     "url",
     "clicks",
@@ -21,8 +25,6 @@ QUERY_PAGES_INPUT = (
     "sum_position",
 )
 """Sums over the window by query and page, for all pages of each query, counted by page."""
-
-_QUERY = [*SERIES, "query"]
 
 
 def cannibalisation(pages: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
@@ -33,14 +35,16 @@ def cannibalisation(pages: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame
     """
     every = require(pages, QUERY_PAGES_INPUT)
     every = every[every["query"] != ""]
-    of_query = every.groupby(_QUERY)
+    of_query = every.groupby(NAMED_QUERY)
     every["query_clicks"] = of_query["clicks"].transform("sum")
     every["query_impressions"] = of_query["impressions"].transform("sum")
     every["click_share"] = ratio(every["clicks"], every["query_clicks"]).astype("float64")
     every["impression_share"] = ratio(every["impressions"], every["query_impressions"]).astype("float64")
-    every["hhi"] = (every["impression_share"] ** 2).groupby([every[key] for key in _QUERY]).transform("sum")
+    every["hhi"] = (
+        (every["impression_share"] ** 2).groupby([every[key] for key in NAMED_QUERY]).transform("sum")
+    )
     every = every[every["query_clicks"] >= max(1, thresholds.cannibalisation_clicks)]
     sharing = every[every["click_share"] >= thresholds.cannibalisation_share].copy()
-    sharing["pages"] = sharing.groupby(_QUERY)["url"].transform("count")
+    sharing["pages"] = sharing.groupby(NAMED_QUERY)["url"].transform("count")
     sharing["position"] = average_position(sharing["sum_position"], sharing["impressions"])
-    return ranked(CANNIBALISATION, sharing[sharing["pages"] >= 2])
+    return ranked(CANNIBALISATION, of_both_dimensions(sharing[sharing["pages"] >= 2]))

@@ -79,24 +79,27 @@ def _placed(days: Adjusted, found: Sequence[LevelChange], recounted: Sequence[in
 def _levels(
     days: Adjusted, placed: Sequence[FirstDay], recounted: Sequence[int]
 ) -> list[tuple[float, float]]:
-    """The mean of a day before and after each: of whole weeks, at most four, up to the next change."""
+    """The level before and after each change, back to the change before and up to the next one."""
     levels = []
     edges = [0, *recounted, len(days.values)]
     for at, one in enumerate(placed):
-        starts = [*edges, *(other.shape.start for other in placed[at + 1 :])]
         ends = [*edges, *(other.shape.end for other in placed[:at])]
+        starts = [*edges, *(other.shape.start for other in placed[at + 1 :])]
         first = max(day for day in ends if day < one.shape.start)
         last = min(day for day in starts if day > one.shape.end)
-        before = days.values[_whole_weeks(first, one.shape.start)[0] : one.shape.start]
-        after = days.values[one.shape.end : one.shape.end + _whole_weeks(one.shape.end, last)[1]]
-        levels.append((float(before.mean()), float(after.mean())))
+        before = np.flatnonzero(days.is_known[first : one.shape.start]) + first
+        after = np.flatnonzero(days.is_known[one.shape.end : last]) + one.shape.end
+        levels.append((_level(days, before[-_LEVEL_DAYS:]), _level(days, after[:_LEVEL_DAYS])))
     return levels
 
 
-def _whole_weeks(first: int, end: int) -> tuple[int, int]:
-    """The first of the last whole weeks of [first, end), at most four, and their days."""
-    days = min((end - first) // WEEK * WEEK, _LEVEL_DAYS) or end - first
-    return end - days, days
+def _level(days: Adjusted, of: np.ndarray) -> float:
+    """The mean of these days; each weekday counts once if there is a day of each."""
+    values, weekday = days.values[of], of % WEEK
+    number = np.bincount(weekday, minlength=WEEK)
+    if number.min() == 0:
+        return float(values.mean()) if len(of) else 0.0
+    return float((np.bincount(weekday, values, minlength=WEEK) / number).mean())
 
 
 def _without_excursions(series: DailySeries, changes: Sequence[Change]) -> list[Change]:

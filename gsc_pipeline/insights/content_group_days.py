@@ -6,7 +6,7 @@ Of other final days the rows of pages are read again, and the months that have c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,6 +25,9 @@ MOST_STORED = 200
 """A day keeps so many groups, those with the most clicks; `other` holds the rest. A site that has each page
 at the root has a group for each page."""
 
+ROWS_AT_ONCE = 1_000_000
+"""Rows of pages that are summed at once. Memory grows with the pages of a day, up to all of these rows."""
+
 _DAY = [*SERIES, "data_date"]
 _STORED = [name for name in CONTENT_GROUP_DAYS.schema.names if name != "workspace"]
 _TYPES = {"data_date": pa.date32(), "as_of": pa.date32(), "read_at": pa.timestamp("us", tz="UTC")}
@@ -42,15 +45,16 @@ _MAKE_KEPT = f"""
 _MAKE_URL_GROUPS = """
     CREATE OR REPLACE TEMP TABLE url_groups AS
     SELECT url, {content_group} AS content_group
-    FROM (SELECT DISTINCT url FROM facts SEMI JOIN missing USING (site_url, search_type, data_date))"""
+    FROM (SELECT DISTINCT url FROM facts WHERE data_date BETWEEN $first AND $last)"""
 
+# Days are chosen after the sums: to compare each row with them takes longer than to add all days of a month.
 _ADD_MISSING = f"""
     INSERT INTO group_days BY NAME
-    WITH sums AS (
-        SELECT site_url, search_type, data_date, read_at, content_group, sum(clicks)::BIGINT AS clicks,
+    WITH of_months AS (
+        SELECT site_url, search_type, data_date, content_group, sum(clicks)::BIGINT AS clicks,
                sum(impressions)::BIGINT AS impressions, sum(sum_position)::BIGINT AS sum_position
-        FROM facts JOIN missing USING (site_url, search_type, data_date) JOIN url_groups USING (url)
-        GROUP BY ALL),
+        FROM facts JOIN url_groups USING (url) WHERE data_date BETWEEN $first AND $last GROUP BY ALL),
+    sums AS (FROM of_months JOIN missing USING (site_url, search_type, data_date)),
     largest AS (
         SELECT * REPLACE (CASE WHEN row_number() OVER of_day > {MOST_STORED}
                           THEN '{OTHER}' ELSE content_group END AS content_group)
@@ -103,21 +107,22 @@ def group_days(
     rows.reset()
     rows.open_facts(CONTENT_GROUP_DAYS, [*_DAY, "read_at", "rules", "clicks", "impressions"], None)
     stored = rows.query(_STORED_DAYS)
-    wanted = ledger[ledger["status"].isin(FINAL) & (ledger["url_rows"] > 0)]
-    wanted = wanted[[*_DAY, "last_read_at", "url_clicks", "url_impressions"]]
+    is_wanted = ledger["status"].isin(FINAL) & (ledger["url_rows"] > 0) & ledger["last_read_at"].notna()
+    wanted = ledger.loc[is_wanted, [*_DAY, "last_read_at", "url_rows", "url_clicks", "url_impressions"]]
     kept = _as_stored(stored, wanted, rules_hash(rules))
-    missing = _without(wanted, kept).rename(columns={"last_read_at": "read_at"})[[*_DAY, "read_at"]]
+    missing = _without(wanted, kept).rename(columns={"last_read_at": "read_at"})
     gone = _without(stored, kept)
     months = sorted({f"{day:%Y-%m}" for day in pd.concat([missing["data_date"], gone["data_date"]])})
     rows.register("kept", _arrow(kept))
     rows.open_facts(CONTENT_GROUP_DAYS, _STORED, None)
     rows.query(_MAKE_KEPT)
-    if len(missing):
-        rows.register("missing", _arrow(missing))
-        rows.open_facts(URL_IMPRESSION, [*_DAY, "url"], missing)
-        rows.query(_MAKE_URL_GROUPS.replace("{content_group}", group_sql(rules)))
-        rows.open_facts(URL_IMPRESSION, [*_DAY, "url", "clicks", "impressions", "sum_position"], missing)
-        rows.query(_ADD_MISSING, rules=rules_hash(rules))
+    for days in _parts(missing):
+        rows.register("missing", _arrow(days[[*_DAY, "read_at"]]))
+        between = {"first": days["data_date"].min().date(), "last": days["data_date"].max().date()}
+        rows.open_facts(URL_IMPRESSION, ["url", "data_date"], days)
+        rows.query(_MAKE_URL_GROUPS.replace("{content_group}", group_sql(rules)), **between)
+        rows.open_facts(URL_IMPRESSION, [*_DAY, "url", "clicks", "impressions", "sum_position"], days)
+        rows.query(_ADD_MISSING, rules=rules_hash(rules), **between)
     rows.register("months", pa.table({"month": pa.array(months, pa.string())}))
     rows.register("series", _arrow(final[[*SERIES, "as_of"]].drop_duplicates()))
     largest = rows.query(_LARGEST, most=most)
@@ -130,6 +135,15 @@ def replace_group_days(lake: Lake, workspace: str, days: GroupDays) -> None:
     if days.months:
         rows = as_table(CONTENT_GROUP_DAYS, days.rows, workspace, month_of="data_date")
         lake.replace(CONTENT_GROUP_DAYS, WorkspaceMonths(workspace, days.months), rows)
+
+
+def _parts(days: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The days in parts of whole months that have up to ROWS_AT_ONCE rows of pages, and at least a month."""
+    months = days["data_date"].dt.strftime("%Y-%m")
+    rows = days.groupby(months)["url_rows"].sum().cumsum()
+    part = months.map((rows - 1) // ROWS_AT_ONCE)
+    for _, found in days.groupby(part):
+        yield found
 
 
 def _as_stored(stored: pd.DataFrame, wanted: pd.DataFrame, rules: str) -> pd.DataFrame:

@@ -109,7 +109,10 @@ def compared_groups(largest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     Columns: those of SERIES, as_of, days, item, and COMPARED_INPUT.
     """
     days = require(pairs, (*PAIRS_INPUT, "as_of", "days"))
-    shown = days.merge(require(largest, GROUP_DAYS_INPUT), on=[*SERIES, "data_date"])
+    found = require(largest, GROUP_DAYS_INPUT)
+    # A merge of all days takes longer than to choose a few of them first.
+    found = found[found["data_date"].isin(days["data_date"].unique())]
+    shown = days.merge(found, on=[*SERIES, "data_date"])
     keys = [*SERIES, "as_of", "days", "content_group"]
     sums = ["clicks", "impressions", "sum_position"]
     both = shown.rename(columns={name: f"{name}_now" for name in sums})
@@ -117,7 +120,7 @@ def compared_groups(largest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         is_now = both["period"] == "now"
         both[name] = both[f"{name}_now"].where(is_now).astype("Int64")
         both[f"{name}_before"] = both[f"{name}_now"].mask(is_now).astype("Int64")
-    found = both.groupby(keys, as_index=False)[list(COMPARED_INPUT)].sum(min_count=1)
+    compared = both.groupby(keys, as_index=False)[list(COMPARED_INPUT)].sum(min_count=1)
     counts = [name for name in COMPARED_INPUT if not name.startswith("sum_position")]
-    found[counts] = found[counts].fillna(0)
-    return found.rename(columns={"content_group": "item"})
+    compared[counts] = compared[counts].fillna(0)
+    return compared.rename(columns={"content_group": "item"})

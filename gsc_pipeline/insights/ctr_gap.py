@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY, of_both_dimensions
 from gsc_pipeline.insights.ctr_curve import EXPECTED_CTR
 from gsc_pipeline.insights.measures import SERIES, average_position, ratio, require
 from gsc_pipeline.insights.tables import ranked
@@ -14,7 +15,10 @@ QUERY_POSITIONS_INPUT = (
     *SERIES,
     "as_of",
     "days",
+    "dimension",
     "query",
+    "canonical_query",
+    "spellings",
     "device",
     "position",
     "clicks",
@@ -23,7 +27,7 @@ QUERY_POSITIONS_INPUT = (
 )
 """The input of the curve, also by query; non-brand queries only."""
 
-_QUERY = [*SERIES, "as_of", "days", "query", "device"]
+_QUERY = [*NAMED_QUERY, "spellings", "as_of", "days", "device"]
 
 
 def ctr_gap(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
@@ -53,4 +57,4 @@ def ctr_gap(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) 
         & (found["clicks"] <= thresholds.ctr_gap_share * found["expected_clicks"])
         & (gap >= thresholds.ctr_gap_significance * found["expected_clicks"] ** 0.5)
     )
-    return ranked(CTR_GAP, found[listed])
+    return ranked(CTR_GAP, of_both_dimensions(found[listed]))

@@ -12,6 +12,9 @@ LEAST_DAYS = 7
 _DAYS_BEFORE = 56
 _LEAST_BEFORE = 14
 
+_MOST_BEFORE = 0.2
+"""The largest share of days without impressions before: a series with more is seldom shown anyway."""
+
 
 @dataclass(frozen=True, slots=True)
 class DarkPeriod:
@@ -42,6 +45,8 @@ def dark_periods(impressions: np.ndarray) -> list[DarkPeriod]:
         if end - first < LEAST_DAYS or len(before) < _LEAST_BEFORE:
             continue
         usual = (np.count_nonzero(~is_shown[before]) + 1) / (len(before) + 2)
+        if usual > _MOST_BEFORE:
+            continue
         by_chance = min(len(known) * float(usual) ** (end - first), 1.0)
         ends = int(known[end]) if end < len(known) else len(impressions)
         earliest, last = int(known[first - 1]) + 1, int(known[end - 1])

@@ -30,6 +30,9 @@ _STEPS = 0.75
 
 _LEAST_NOISE = 0.02
 
+_LINE = 0.15
+"""The usual rise or fall of the logarithm over the days around a change, beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class FirstDay:
@@ -80,8 +83,10 @@ def first_day(series: Adjusted, rough: Shape, after: int, before: int) -> FirstD
 
 def _unplaced(series: Adjusted, rough: Shape) -> FirstDay:
     """A change with too few known days around it to say more than its week."""
-    last = len(series.values) - 1
-    return FirstDay(rough, max(rough.start - WEEK, 0), min(rough.start + WEEK, last))
+    start = _known_after(series, rough.start)
+    earliest = _known_before(series, max(rough.start - WEEK, 0))
+    latest = _known_after(series, min(rough.start + WEEK, len(series.values) - 1))
+    return FirstDay(Shape(start, rough.days), earliest, max(latest, start))
 
 
 def _interval(starts: np.ndarray, weight: np.ndarray) -> tuple[int, int]:
@@ -101,9 +106,12 @@ def _log_likelihood(series: Adjusted, days: np.ndarray, shapes: list[Shape]) -> 
     takes = np.array([one.days for one in shapes])
     columns = np.clip((days[:, None] - starts + 1) / takes, 0.0, 1.0)
     both = np.column_stack([beside, logs, columns])
-    spread, correlation = np.ones(len(days)), 0.3
+    # One more observation: the line hardly rises. Otherwise a slope and a line that falls would fit a step.
+    level_line = np.zeros((1, both.shape[1]))
+    level_line[0, WEEK] = 1 / _LINE
+    spread, correlation = np.full(len(days), 0.1), 0.3
     for _ in range(2):
-        white = _whitened(both, spread, correlation)
+        white = np.vstack([_whitened(both, spread, correlation), level_line])
         basis = np.linalg.qr(white[:, : WEEK + 1])[0]
         left = white[:, WEEK + 1 :]
         left = left - basis @ (basis.T @ left)
@@ -113,7 +121,8 @@ def _log_likelihood(series: Adjusted, days: np.ndarray, shapes: list[Shape]) -> 
         best = int(np.argmax(gain))
         variance = max(float(y @ y - gain[best]) / max(len(days) - WEEK - 2, 1), 1e-12)
         fitted = np.column_stack([beside, columns[:, best]])
-        size = np.linalg.lstsq(_whitened(fitted, spread, correlation), white[:, WEEK + 1], rcond=None)[0]
+        fitted_white = np.column_stack([white[:, : WEEK + 1], white[:, WEEK + 2 + best]])
+        size = np.linalg.lstsq(fitted_white, white[:, WEEK + 1], rcond=None)[0]
         rest = logs - fitted @ size
         chance = 1 / (np.exp(logs - rest) + 1) if series.is_count else np.zeros(len(days))
         spread = np.sqrt(max(float((rest**2 - chance).mean()), _LEAST_NOISE**2) + chance)

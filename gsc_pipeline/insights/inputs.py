@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gsc_pipeline.insights import sql
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY
 from gsc_pipeline.insights.content_group_days import GroupDays, group_days
 from gsc_pipeline.insights.content_groups import group_sql
 from gsc_pipeline.insights.measures import SERIES
@@ -94,33 +95,45 @@ class Inputs:
         self._rows.reset()
         days = self._window(self._thresholds.curve_days)
         deepest, least = self._thresholds.curve_positions - 1, self._thresholds.ctr_gap_impressions
-        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest, least=least)
-        queries = self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERY_POSITIONS, days, deepest=deepest)
-        return self._frame(sql.POSITIONS), queries
+        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest)
+        self._frame(sql.MAKE_PLACED_FORMS)
+        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED_QUERIES, days, deepest=deepest, least=least)
+        return self._frame(sql.POSITIONS), self._frame(sql.QUERY_POSITIONS)
 
     def queries(self) -> pd.DataFrame:
         """Input of striking_distance."""
         self._rows.reset()
         days, least = self._window(self._thresholds.window_days), self._thresholds.striking_impressions
-        return self._over(SITE_IMPRESSION, _POSITIONS, sql.QUERIES, days, least=least)
+        self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_QUERIES, days)
+        self._frame(sql.MAKE_QUERY_FORMS)
+        self._frame(sql.MAKE_SHOWN_QUERIES, least=least)
+        return self._frame(sql.QUERIES)
 
     def query_pages(self, queries: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Input of cannibalisation, and the page with the most impressions for each of `queries`.
 
-        The latter has the columns site_url, search_type, query, url, and no row for a query without a page.
+        The latter has the columns of NAMED_QUERY and url, and no row for a query without a page.
         """
         self._rows.reset()
         columns = (*_OF_DAY, "query", "url", "sum_position")
         days, least = self._window(self._thresholds.window_days), self._thresholds.cannibalisation_clicks
         self._over(URL_IMPRESSION, columns, sql.MAKE_QUERY_PAGES, days)
-        wanted = queries[[*SERIES, "query"]].drop_duplicates()
+        self._frame(sql.MAKE_PAGE_FORMS)
+        wanted = queries[NAMED_QUERY].drop_duplicates()
         texts = {name: pa.array(wanted[name], pa.string(), from_pandas=True) for name in wanted}
         self._rows.register("wanted", pa.table(texts))
-        return self._frame(sql.SHARED_QUERIES, least=least), self._frame(sql.TOP_PAGES)
+        self._frame(sql.MAKE_CLICKED_QUERIES, least=least)
+        return self._frame(sql.SHARED_QUERIES), self._frame(sql.TOP_PAGES)
 
     def compared_queries(self) -> pd.DataFrame:
-        """Input of winners_and_losers: queries."""
-        return self._compared(SITE_IMPRESSION, "query", "sum_top_position", self._thresholds.window_days)
+        """Input of winners_and_losers: queries and canonical queries, the latter by `item` their spelling."""
+        self._rows.reset()
+        made = sql.MAKE_COMPARED_QUERIES.replace("{of}", "query").replace("{position}", "sum_top_position")
+        days, least = self.pairs(self._thresholds.window_days), self._thresholds.change_impressions
+        self._over(SITE_IMPRESSION, (*_OF_DAY, "query", "sum_top_position"), made, days)
+        self._frame(sql.MAKE_COMPARED_FORMS)
+        self._frame(sql.MAKE_COMPARED_FOUND, least=least)
+        return self._frame(sql.COMPARED_QUERIES, least=least)
 
     def compared_pages(self) -> pd.DataFrame:
         """Input of winners_and_losers and content_decay: pages against the previous window."""

@@ -10,8 +10,10 @@ import numpy as np
 
 from gsc_pipeline.insights.adjusted import WEEK, Adjusted
 from gsc_pipeline.insights.weekly_model import (
+    PULSES,
     SEARCHED,
     SLOPES,
+    STAYS,
     STEP,
     Phases,
     Shape,
@@ -33,7 +35,8 @@ _LEAST_Z_OF_PULSE = 4.0
 _LEAST_LEFT = 1e-3
 _NOISE_WITHOUT = math.sqrt(2)
 _CHANGES = len(STEP) + len(SLOPES)
-_PREFERENCE = np.array([1.1] * len(STEP) + [1.0] * len(SLOPES))
+_PULSES = _CHANGES + len(STAYS)
+_PREFERENCE = np.array([1.1 if shape in STEP else 1.0 for shape in SEARCHED])
 """What looks like both a step and a slope is a step."""
 
 _CHANGE_BEFORE_PULSE = 1.15
@@ -87,11 +90,11 @@ def level_changes(series: Adjusted, recounted: Sequence[int], least_z: float) ->
     weeks = _Weeks(series, recounted)
     fit = weeks.fit([])
     while len(fit.shapes) < _MOST_SHAPES:
-        larger = [weeks.fit([*fit.shapes, one]) for one in weeks.search(fit, least_z)]
-        larger = [one for one in larger if abs(one.z[-1]) >= _least(one.shapes[-1].lasts, least_z)]
-        if not larger:
+        larger = [(weeks.fit([*fit.shapes, *added]), len(added)) for added in weeks.search(fit, least_z)]
+        enough = [one for one in larger if _smallest(*one) >= _least(one[0].shapes[-1].lasts, least_z)]
+        if not enough:
             break
-        fit = max(larger, key=_preference)
+        fit = max(enough, key=lambda one: _preference(*one))[0]
     while fit.shapes and np.abs(fit.z).min() < least_z:
         weakest = int(np.argmin(np.abs(fit.z)))
         fit = weeks.fit([one for at, one in enumerate(fit.shapes) if at != weakest])
@@ -103,9 +106,14 @@ def _least(lasts: int, least_z: float) -> float:
     return _LEAST_Z_OF_PULSE if lasts else least_z
 
 
-def _preference(fit: _Fit) -> float:
-    """How large the last shape of the fit is; what looks like both a change and a pulse is a change."""
-    return float(abs(fit.z[-1])) * (1.0 if fit.shapes[-1].lasts else _CHANGE_BEFORE_PULSE)
+def _smallest(fit: _Fit, added: int) -> float:
+    """The smallest of the shapes that were added last."""
+    return float(np.abs(fit.z[-added:]).min())
+
+
+def _preference(fit: _Fit, added: int) -> float:
+    """How large they are; what looks like both a change and a pulse is a change."""
+    return _smallest(fit, added) * (1.0 if fit.shapes[-1].lasts else _CHANGE_BEFORE_PULSE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,8 +200,8 @@ class _Weeks:
         left = squares[drift, :, np.arange(squares.shape[-1])]
         return drift, np.maximum((left / free).mean(axis=1), self._least_variance)
 
-    def search(self, fit: _Fit, least_z: float) -> list[Shape]:
-        """The change and the pulse that stand out most beside the shapes of the fit, if any do.
+    def search(self, fit: _Fit, least_z: float) -> list[list[Shape]]:
+        """The change, the stay and the pulse that stand out most beside the shapes of the fit, if any do.
 
         Those that are far from `least_z` in the noise without them are left out: the noise with them is
         seldom less than half as large.
@@ -205,17 +213,21 @@ class _Weeks:
         z = np.abs(above) / np.sqrt(np.maximum(left, _LEAST_LEFT * lengths) * fit.variance)
         z = z.reshape(WEEK, len(SEARCHED), -1) * self._is_allowed(fit.shapes)
         largest = z.max(axis=(0, 2))
-        change = int(np.argmax(largest[:_CHANGES] * _PREFERENCE))
-        pulse = _CHANGES + int(np.argmax(largest[_CHANGES:]))
+        kinds = np.split(largest * _PREFERENCE, [_CHANGES, _PULSES])
+        first = (0, _CHANGES, _PULSES)
+        best = [start + int(np.argmax(of_kind)) for start, of_kind in zip(first, kinds, strict=True)]
         return [
             self._largest(z, kind)
-            for kind in (change, pulse)
-            if largest[kind] >= _least(SEARCHED[kind][1], least_z) / _NOISE_WITHOUT
+            for kind in best
+            if largest[kind] >= _least(0 if kind < _PULSES else WEEK, least_z) / _NOISE_WITHOUT
         ]
 
-    def _largest(self, z: np.ndarray, kind: int) -> Shape:
+    def _largest(self, z: np.ndarray, kind: int) -> list[Shape]:
         phase, week = np.unravel_index(np.argmax(z[:, kind]), z[:, kind].shape)
-        return Shape(int(self._phases.starts[phase, week]), *SEARCHED[kind])
+        start = int(self._phases.starts[phase, week])
+        takes, lasts = SEARCHED[kind]
+        is_stay = _CHANGES <= kind < _PULSES
+        return [Shape(start), Shape(start + lasts)] if is_stay else [Shape(start, takes, lasts)]
 
     def _column(self, shape: Shape) -> np.ndarray:
         if shape not in self._columns:
@@ -228,9 +240,9 @@ class _Weeks:
         starts = self._phases.starts
         allowed = np.empty((WEEK, len(SEARCHED), starts.shape[1]), dtype=bool)
         for kind, (takes, lasts) in enumerate(SEARCHED):
-            ends = starts + takes - 1
-            if lasts:
-                allowed[:, kind] = (starts > 0) & (starts + lasts + LEAST_AFTER <= self._days)
+            ends = starts + (lasts or takes - 1)
+            if (takes, lasts) in PULSES:
+                allowed[:, kind] = (starts > 0) & (ends + LEAST_AFTER <= self._days)
                 continue
             is_allowed = (starts >= LEAST_BEFORE) & (ends <= self._days - LEAST_AFTER)
             for one in shapes:

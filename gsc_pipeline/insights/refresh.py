@@ -15,6 +15,7 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.insights.annotated import of_windows
 from gsc_pipeline.insights.anomalies import anomalies
 from gsc_pipeline.insights.cannibalisation import cannibalisation
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY
 from gsc_pipeline.insights.change_points import change_points
 from gsc_pipeline.insights.content_decay import content_decay
 from gsc_pipeline.insights.content_group_days import replace_group_days
@@ -33,6 +34,7 @@ from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import known as known_annotations
+from gsc_pipeline.lake.canonical import CANONICAL_VERSION
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
@@ -89,8 +91,8 @@ def refresh_insights(
     with Inputs(lake, workspace.id, terms, thresholds, without=without, content_groups=groups) as inputs:
         newest = inputs.final["as_of"].max() if len(inputs.final) else None
         as_of = None if newest is None else newest.date()
-        tests = workspace.seo_tests
-        known = (DEFINITIONS, thresholds, terms, groups, tests, annotations, inputs.fingerprint())
+        tests, definitions = workspace.seo_tests, (DEFINITIONS, CANONICAL_VERSION)
+        known = (definitions, thresholds, terms, groups, tests, annotations, inputs.fingerprint())
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
@@ -145,7 +147,7 @@ def _computed(
     striking = striking_distance(inputs.queries(), curve, thresholds)
     shared, top_pages = inputs.query_pages(pd.concat([gaps, striking]))
     for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
-        yield table, inputs.with_groups(found.merge(top_pages, on=[*SERIES, "query"], how="left"))
+        yield table, inputs.with_groups(found.merge(top_pages, on=NAMED_QUERY, how="left"))
     yield CANNIBALISATION, inputs.with_groups(cannibalisation(shared, thresholds))
     pairs = [inputs.pairs(back) for back in (thresholds.window_days, YEAR)]
     previous, year = (of_windows(one, annotations) for one in pairs)
@@ -163,7 +165,7 @@ def _computed(
     decayed["content_group"] = inputs.with_groups(decayed)["content_group"].where(is_page, decayed["url"])
     named = pd.concat([previous.assign(compared_with="previous"), year.assign(compared_with="year_before")])
     yield CONTENT_DECAY, decayed.merge(named, on=[*SERIES, "compared_with"], how="left")
-    items = [inputs.compared_queries().assign(dimension="query"), pages, groups_before]
+    items = [inputs.compared_queries(), pages, groups_before]
     moved = winners_and_losers(pd.concat(items), thresholds)
     yield WINNERS_AND_LOSERS, moved.merge(previous, on=SERIES, how="left")
     inspections = inputs.with_groups(inputs.inspections())

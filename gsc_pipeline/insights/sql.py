@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gsc_pipeline.insights.canonical_queries import make_forms_sql, make_found_sql, of_found_sql
+from gsc_pipeline.insights.measures import COMPARED_INPUT
 from gsc_pipeline.lake.lake import sql_text
 from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
 
@@ -20,43 +22,56 @@ NAMED_BY_DAY = """
            coalesce(sum(impressions) FILTER (NOT is_brand), 0)::BIGINT AS non_brand_impressions
     FROM (SELECT *, {is_brand} AS is_brand FROM facts WHERE query <> '') GROUP BY ALL"""
 
+_SUMS = ("clicks", "impressions", "sum_position")
+
 _PLACED = """
     (SELECT site_url, search_type, as_of, days, query, device, clicks, impressions,
             sum_top_position AS sum_position, round(sum_top_position / impressions)::BIGINT + 1 AS position
      FROM facts JOIN chosen USING (site_url, search_type, data_date)
      WHERE query <> '' AND sum_top_position <= $deepest * impressions AND device IS NOT NULL
-       AND impressions > 0 AND NOT {is_brand})"""
+       AND impressions > 0)"""
 
-# In one pass over many rows: sums by position, and the queries with enough impressions.
+# In one pass over many rows: sums by position, and by query.
 MAKE_PLACED = f"""
     CREATE OR REPLACE TEMP TABLE placed AS
-    SELECT site_url, search_type, as_of, days, device, position, query,
+    SELECT site_url, search_type, as_of, days, device, position, query, is_brand,
            sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions
-    FROM {_PLACED}
-    GROUP BY GROUPING SETS ((site_url, search_type, as_of, days, device, position),
-                            (site_url, search_type, as_of, days, device, query))
-    HAVING query IS NULL OR sum(impressions) >= $least"""
+    FROM (SELECT *, {{is_brand}} AS is_brand FROM {_PLACED})
+    GROUP BY GROUPING SETS ((site_url, search_type, as_of, days, device, position, is_brand),
+                            (site_url, search_type, as_of, days, device, query))"""
 
-POSITIONS = "SELECT * EXCLUDE query FROM placed WHERE query IS NULL"
+POSITIONS = "SELECT * EXCLUDE (query, is_brand) FROM placed WHERE NOT is_brand"
+
+MAKE_PLACED_FORMS = make_forms_sql("placed", "device")
+
+_QUERY_POSITIONS = f"""
+    (SELECT site_url, search_type, as_of, days, query, device, position,
+            sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+            sum(sum_position)::BIGINT AS sum_position
+     FROM {_PLACED}
+     SEMI JOIN (SELECT * FROM forms WHERE all_impressions >= $least)
+         USING (site_url, search_type, query, device)
+     GROUP BY ALL)"""
+
+MAKE_PLACED_QUERIES = make_found_sql(_QUERY_POSITIONS, "impressions", "device")
 
 # Ordered, here and below, because floats are summed afterwards and their last digits depend on the order.
 QUERY_POSITIONS = f"""
-    SELECT site_url, search_type, as_of, days, query, device, position,
-           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
-           sum(sum_position)::BIGINT AS sum_position
-    FROM {_PLACED}
-    SEMI JOIN (SELECT * FROM placed WHERE query IS NOT NULL) USING (site_url, search_type, query, device)
-    GROUP BY ALL ORDER BY ALL"""
+    SELECT * FROM ({of_found_sql("device, position", *_SUMS)}) WHERE NOT {{is_brand}} ORDER BY ALL"""
 
-QUERIES = """
-    SELECT *, {is_brand} AS is_brand FROM (
-        SELECT site_url, search_type, as_of, days, query, device,
-               sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
-               sum(sum_top_position)::BIGINT AS sum_position
-        FROM facts JOIN chosen USING (site_url, search_type, data_date)
-        WHERE query <> '' GROUP BY ALL)
-    QUALIFY sum(impressions) OVER (PARTITION BY site_url, search_type, query) >= $least
-    ORDER BY ALL"""
+MAKE_QUERIES = """
+    CREATE OR REPLACE TEMP TABLE queries AS
+    SELECT site_url, search_type, as_of, days, query, device,
+           sum(clicks)::BIGINT AS clicks, sum(impressions)::BIGINT AS impressions,
+           sum(sum_top_position)::BIGINT AS sum_position
+    FROM facts JOIN chosen USING (site_url, search_type, data_date)
+    WHERE query <> '' GROUP BY ALL"""
+
+MAKE_QUERY_FORMS = make_forms_sql("queries")
+
+MAKE_SHOWN_QUERIES = make_found_sql("queries", "impressions")
+
+QUERIES = f"SELECT *, {{is_brand}} AS is_brand FROM ({of_found_sql('device', *_SUMS)}) ORDER BY ALL"
 
 MAKE_QUERY_PAGES = """
     CREATE OR REPLACE TEMP TABLE query_pages AS
@@ -66,17 +81,29 @@ MAKE_QUERY_PAGES = """
     FROM facts JOIN chosen USING (site_url, search_type, data_date)
     WHERE query <> '' GROUP BY ALL"""
 
-SHARED_QUERIES = """
-    SELECT *, {is_brand} AS is_brand FROM query_pages
-    WINDOW of_query AS (PARTITION BY site_url, search_type, query)
-    QUALIFY sum(clicks) OVER of_query >= $least AND count(*) OVER of_query >= 2
+MAKE_PAGE_FORMS = make_forms_sql("query_pages")
+
+MAKE_CLICKED_QUERIES = make_found_sql("query_pages", "clicks")
+
+SHARED_QUERIES = f"""
+    SELECT *, {{is_brand}} AS is_brand FROM ({of_found_sql("url", *_SUMS)})
+    QUALIFY count(*) OVER (PARTITION BY site_url, search_type, dimension, query) >= 2
     ORDER BY ALL"""
 
 TOP_PAGES = """
-    SELECT site_url, search_type, query, url
-    FROM query_pages SEMI JOIN wanted USING (site_url, search_type, query)
+    SELECT site_url, search_type, dimension, query, canonical_query, url FROM (
+        SELECT wanted.*, url, clicks, impressions
+        FROM query_pages JOIN wanted USING (site_url, search_type, query) WHERE dimension = 'query'
+        UNION ALL
+        SELECT site_url, search_type, dimension, spelling, canonical_query, url, sum(clicks), sum(impressions)
+        FROM query_pages JOIN (
+            SELECT site_url, search_type, forms.query, dimension, wanted.query AS spelling, canonical_query
+            FROM forms JOIN wanted USING (site_url, search_type, canonical_query)
+            WHERE dimension = 'canonical_query') USING (site_url, search_type, query)
+        GROUP BY ALL)
     QUALIFY row_number() OVER (
-        PARTITION BY site_url, search_type, query ORDER BY impressions DESC, clicks DESC, url) = 1"""
+        PARTITION BY site_url, search_type, dimension, query, canonical_query
+        ORDER BY impressions DESC, clicks DESC, url) = 1"""
 
 # Sums of positions are null without impressions.
 _BOTH_PERIODS = """
@@ -87,12 +114,27 @@ _BOTH_PERIODS = """
            (sum({position}) FILTER (period = 'before'))::BIGINT AS sum_position_before,
            (sum({position}) FILTER (period = 'now'))::BIGINT AS sum_position"""
 
-COMPARED = f"""
+_COMPARED_ITEMS = f"""
     SELECT site_url, search_type, as_of, days, {{of}} AS item, {_BOTH_PERIODS}
     FROM facts JOIN chosen USING (site_url, search_type, data_date)
-    WHERE {{of}} <> '' GROUP BY ALL
+    WHERE {{of}} <> '' GROUP BY ALL"""
+
+COMPARED = f"""{_COMPARED_ITEMS}
     HAVING greatest(impressions_before, impressions) >= $least_impressions
         OR clicks_before >= $least_clicks"""
+
+MAKE_COMPARED_QUERIES = f"""
+    CREATE OR REPLACE TEMP TABLE compared AS
+    SELECT * RENAME (item AS query) FROM ({_COMPARED_ITEMS})"""
+
+MAKE_COMPARED_FORMS = make_forms_sql("compared", shown="impressions_before + impressions")
+
+MAKE_COMPARED_FOUND = make_found_sql("compared", "impressions")
+
+COMPARED_QUERIES = f"""
+    SELECT * RENAME (query AS item) FROM (
+        SELECT * FROM ({of_found_sql("", *COMPARED_INPUT)})
+        WHERE greatest(impressions_before, impressions) >= $least)"""
 
 COMPARED_PARTS = f"""
     SELECT site_url, search_type, device, country, {_BOTH_PERIODS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY, of_both_dimensions
 from gsc_pipeline.insights.ctr_curve import EXPECTED_CTR
 from gsc_pipeline.insights.measures import SERIES, average_position, ratio, require
 from gsc_pipeline.insights.tables import ranked
@@ -14,7 +15,10 @@ QUERIES_INPUT = (
     *SERIES,
     "as_of",
     "days",
+    "dimension",
     "query",
+    "canonical_query",
+    "spellings",
     "is_brand",
     "device",
     "clicks",
@@ -23,7 +27,7 @@ QUERIES_INPUT = (
 )
 """Sums over the window by query and device, counted by property."""
 
-_QUERY = [*SERIES, "as_of", "days", "query", "is_brand"]
+_QUERY = [*NAMED_QUERY, "spellings", "as_of", "days", "is_brand"]
 
 
 def striking_distance(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
@@ -49,4 +53,4 @@ def striking_distance(queries: pd.DataFrame, curve: pd.DataFrame, thresholds: Th
     listed = (found["impressions"] >= thresholds.striking_impressions) & found["position"].between(
         thresholds.striking_position_from, thresholds.striking_position_to
     )
-    return ranked(STRIKING_DISTANCE, found[listed.fillna(False)])
+    return ranked(STRIKING_DISTANCE, of_both_dimensions(found[listed.fillna(False)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -64,14 +65,21 @@ def ranked(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop(columns=list(derived))
 
 
-def read_ranked(lake: Lake, table: TableSpec, workspace: str) -> pd.DataFrame:
+def read_ranked(
+    lake: Lake, table: TableSpec, workspace: str, *, dimension: Literal["query", "canonical_query"] = "query"
+) -> pd.DataFrame:
     """The workspace's rows of an insight, ranked. Counts are Int64, which may be missing.
 
+    `dimension`: whether its rows by query or by canonical query are wanted; rows by page are read with both.
     Raises LakeError if the lake cannot be read.
     """
     rows = lake.read(table, workspace=workspace)
     counts = {pa.int64(): pd.Int64Dtype()}
-    return ranked(table, rows.to_pandas(date_as_object=False, types_mapper=counts.get))
+    frame = rows.to_pandas(date_as_object=False, types_mapper=counts.get)
+    if "dimension" in frame:
+        other = "query" if dimension == "canonical_query" else "canonical_query"
+        frame = frame[frame["dimension"] != other]
+    return ranked(table, frame)
 
 
 def without_groups(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:

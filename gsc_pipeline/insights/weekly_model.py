@@ -15,11 +15,13 @@ DRIFTS = tuple((walk, bend) for walk in (0.0, 0.02, 0.1, 0.5) for bend in (0.0, 
 Both are shares of the variance of a week's noise. The fitting pair is chosen for each series.
 """
 
-STEP, SLOPES, PULSES = ((1, 0),), ((14, 0), (28, 0)), ((1, WEEK), (1, 2 * WEEK))
-SEARCHED = (*STEP, *SLOPES, *PULSES)
+STEP, SLOPES = ((1, 0),), ((14, 0), (28, 0))
+STAYS, PULSES = ((1, 3 * WEEK), (1, 5 * WEEK)), ((1, WEEK), (1, 2 * WEEK))
+SEARCHED = (*STEP, *SLOPES, *STAYS, *PULSES)
 """The searched shapes: the days that each takes, and the days that it lasts (0 is for ever).
 
-A pulse, one or two odd weeks, is no change of the level: it is found so that it is not taken for two.
+A stay at another level is two steps, of which neither may stand out alone. A pulse, one or two odd weeks, is
+no change of the level: it is found so that it is not taken for two.
 """
 
 _UNKNOWN = 1e4

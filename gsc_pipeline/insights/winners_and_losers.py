@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from gsc_pipeline.insights.canonical_queries import of_both_dimensions
 from gsc_pipeline.insights.measures import COMPARED_INPUT, SERIES, is_beyond_chance, require, with_change
 from gsc_pipeline.insights.tables import ranked
 from gsc_pipeline.lake.schemas import WINNERS_AND_LOSERS
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
-ITEMS_INPUT = (*SERIES, "as_of", "days", "dimension", "item", *COMPARED_INPUT)
-"""Sums over two equal, adjacent windows, by query (counted by property), page or group (counted by page)."""
+ITEMS_INPUT = (*SERIES, "as_of", "days", "dimension", "item", "spellings", *COMPARED_INPUT)
+"""Sums over two equal, adjacent windows, by query or canonical query (counted by property), page or group
+(counted by page). The item of a canonical query is its most shown spelling. Only queries have `spellings`."""
 
 
 def winners_and_losers(items: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
@@ -37,4 +39,4 @@ def winners_and_losers(items: pd.DataFrame, thresholds: Thresholds) -> pd.DataFr
     every.loc[moved & (every["change"] < 0), "kind"] = "loser"
     every.loc[(before == 0) & (after >= least), "kind"] = "new"
     every.loc[(after == 0) & (before >= least), "kind"] = "lost"
-    return ranked(WINNERS_AND_LOSERS, every[every["kind"].notna()])
+    return ranked(WINNERS_AND_LOSERS, of_both_dimensions(every[every["kind"].notna()]))

@@ -1,4 +1,4 @@
-"""Writes the lake as a DuckDB file for BI tools: a view per table.
+"""Writes the lake as a DuckDB file for BI tools: a view per table, and the macro `canonical_query`.
 
 In a folder the views name the current Parquet files, so that a reader needs no extension of DuckDB. In a
 bucket they read the Delta tables themselves, with the extensions that `duckdb_bucket` names.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsc_pipeline.lake import export_log
+from gsc_pipeline.lake import canonical, export_log
 from gsc_pipeline.lake.duckdb_bucket import BucketAccess
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.lake.lake import Lake
@@ -38,9 +38,9 @@ class DuckdbFile:
 def write_duckdb_file(lake: Lake, file: Path, tables: Sequence[TableSpec] = TABLES) -> DuckdbFile:
     """Write `file`, atomically replacing an earlier one. Programs that have that one open keep it.
 
-    The file contains only views. Those over a folder show the current version of the lake, until housekeeping
-    deletes its Parquet files; those over a bucket show the newest version. Raises LakeError if `file` is
-    another file, if lake or file cannot be read or written, or if DuckDB cannot read the bucket.
+    The file contains only views and a macro. Views over a folder show the current version of the lake, until
+    housekeeping deletes its Parquet files; those over a bucket show the newest version. Raises LakeError if
+    `file` is another file, if lake or file cannot be read or written, or if DuckDB cannot read the bucket.
     """
     import duckdb
 
@@ -59,6 +59,7 @@ def write_duckdb_file(lake: Lake, file: Path, tables: Sequence[TableSpec] = TABL
                     connection.execute(f"CREATE VIEW {export_log.NAME} AS {export_log.SQL}")
                     comment = sql_text(export_log.DESCRIPTION)
                     connection.execute(f"COMMENT ON VIEW {export_log.NAME} IS {comment}")
+                canonical.create_macro(connection)
             made.replace(file)
     except (OSError, duckdb.Error) as error:
         cause = " ".join(str(error).split())

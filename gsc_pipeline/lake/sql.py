@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from gsc_pipeline.lake import export_log
+from gsc_pipeline.lake import canonical, export_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError, unreadable
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES, TableSpec
@@ -31,7 +31,8 @@ def connect(
     """An in-memory DuckDB connection with a view for each of the lake's `tables`.
 
     A table that does not exist yet is an empty view. With the tables that it needs, there is also a view
-    `ExportLog`. SQL can read only these views: it cannot read or write files, nor change the lake.
+    `ExportLog`. The macro `canonical_query` gives the canonical form of a text. SQL can read only these
+    views: it cannot read or write files, nor change the lake.
 
     `whole`: further tables, of which the project's own SQL reads every file. If the lake is in a folder,
     DuckDB opens their files itself, in a quarter of the time. This needs access to files, so do not run
@@ -52,6 +53,7 @@ def connect(
         _view_whole(connection, lake, table, without)
     if set(export_log.NEEDED) <= set(tables):
         connection.execute(f"CREATE TEMP VIEW {export_log.NAME} AS {export_log.SQL}")
+    canonical.create_macro(connection)
     if not whole:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection

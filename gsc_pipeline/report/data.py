@@ -113,7 +113,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     """
 
     def rows_of(table: TableSpec) -> pd.DataFrame:
-        return configured(read_ranked(lake, table, workspace.id), workspace)
+        return configured(read_ranked(lake, table, workspace.id, dimension=scope.dimension), workspace)
 
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)

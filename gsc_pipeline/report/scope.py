@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -53,6 +54,11 @@ class Scope:
         parts = [self.content_group] if self.is_group else []
         return ", ".join([*parts, *(["canonical queries"] if self.canonical else [])])
 
+    @property
+    def dimension(self) -> Literal["query", "canonical_query"]:
+        """The dimension of findings by query."""
+        return "canonical_query" if self.canonical else "query"
+
     def of(self, table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of a finding that are within the scope: none of a group, if they do not name groups."""
         if not self.is_told(rows):
@@ -60,7 +66,7 @@ class Scope:
         wanted: dict[str, set[str]] = {}
         if self.is_group or table in _WITH_ALL:
             wanted["content_group"] = {self.content_group}
-        queries = {"canonical_query" if self.canonical else "query"} if table in _OF_QUERIES else set()
+        queries: set[str] = {self.dimension} if table in _OF_QUERIES else set()
         pages = {"page"} if table in _OF_PAGES else set()
         if queries | pages:
             wanted["dimension"] = queries | pages

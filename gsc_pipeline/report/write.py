@@ -65,7 +65,8 @@ def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetim
     pages_of_tests = write_test_pages(lake, workspace, how, now=now)
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
-        rows = configured(read_ranked(lake, table, workspace.id), workspace)
+        stored = read_ranked(lake, table, workspace.id, dimension=how.scope.dimension)
+        rows = configured(stored, workspace)
         if not how.scope.is_told(rows):
             continue
         if how.scope != WHOLE:

@@ -29,7 +29,7 @@ def run(*command: str, folder: Path, **variables: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_demonstration_runs_in_an_empty_folder_and_ignores_other_settings(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gsc_pipeline.demo.world import EXPORT
+from gsc_pipeline_tests.cli.conftest import Gsc
 from gsc_pipeline_tests.signals import send_to_another_thread
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 
@@ -70,18 +71,20 @@ def test_without_options_it_serves_synthetic_properties() -> None:
         assert [line.strip() for line in lines[1:3]] == ["sc-domain:one.example", "https://two.example/"]
 
 
-def test_a_workspaces_file_of_the_user_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_workspaces_file_of_the_user_is_not_overwritten(gsc: Gsc, tmp_path: Path) -> None:
     mine = tmp_path / "workspaces.yaml"
     mine.write_text("workspaces: []\n", encoding="utf-8")
-    done = run("simulate", "--port", "0", "--write", str(tmp_path))
-    assert done.returncode == 1
-    assert "was not made by the simulator" in done.stderr
+    done = gsc("simulate", "--port", "0", "--write", str(tmp_path))
+    assert done.code == 1
+    assert "was not made by the simulator" in done.err
     assert mine.read_text(encoding="utf-8") == "workspaces: []\n"
 
 
 @pytest.mark.parametrize("option", ["--export", "--until"])
-def test_a_folder_or_date_that_cannot_be_used_is_one_clear_line(tmp_path: Path, option: str) -> None:
-    done = run("simulate", option, str(tmp_path))
-    assert done.returncode != 0
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("gsc: ")
+def test_a_folder_or_date_that_cannot_be_used_is_one_clear_line(
+    gsc: Gsc, tmp_path: Path, option: str
+) -> None:
+    done = gsc("simulate", option, str(tmp_path))
+    assert done.code != 0
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith("gsc: ")

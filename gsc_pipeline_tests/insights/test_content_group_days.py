@@ -44,8 +44,8 @@ NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 SITE = "sc-domain:acme.com"
 PROPERTY = SyntheticProperty(SITE, rows_a_day=30, search_types=("web", "discover"))
 OTHER = SyntheticProperty("https://shop.acme.com/", rows_a_day=20)
-WINDOW = Window(date(2026, 9, 20), date(2026, 11, 21))
-OCTOBER = Window(date(2026, 10, 3), date(2026, 10, 5))
+WINDOW = Window(date(2026, 10, 24), date(2026, 11, 21))
+OCTOBER = Window(date(2026, 10, 26), date(2026, 10, 28))
 RULES = (ContentGroup("Guides", path="/guides"), ContentGroup("Numbers", regex="[0-9]"))
 KEYS = ["site_url", "search_type", "data_date", "content_group"]
 LATER = READ_AT + timedelta(hours=6)
@@ -234,7 +234,7 @@ def test_a_lake_that_is_streamed_has_the_same_days(tmp_path: Path, acme: Workspa
     assert not lake.local_files(URL_IMPRESSION).paths
     update(lake, acme)
     assert_true(lake)
-    fill(lake, "acme", PROPERTY, Window(OCTOBER.end, date(2026, 10, 8)))
+    fill(lake, "acme", PROPERTY, Window(OCTOBER.end, date(2026, 10, 30)))
     assert update(lake, acme).months == ("2026-10",)
     assert_true(lake)
 

@@ -32,7 +32,8 @@ def frame(*rows: dict[str, Any], **shared: Any) -> pd.DataFrame:
 
 def query(text: str, clicks: int, impressions: int, average: float, **more: Any) -> dict[str, Any]:
     row = {"query": text, "clicks": clicks, "impressions": impressions, "device": "MOBILE", "is_brand": False}
-    return {**OF, **row, "sum_position": round((average - 1) * impressions), **more}
+    named = {"dimension": "query", "canonical_query": f"form of {text}", "spellings": 2}
+    return {**OF, **named, **row, "sum_position": round((average - 1) * impressions), **more}
 
 
 def curve(**rates: float) -> pd.DataFrame:
@@ -183,6 +184,7 @@ def change(item: str, before: tuple[int, int], after: tuple[int, int], **more: A
         "url": item,
         "item": item,
         "dimension": "page",
+        "spellings": None,
         "compared_with": "previous",
         "clicks_before": before[0],
         "clicks": after[0],

@@ -20,6 +20,7 @@ from gsc_pipeline.lake.annotations.stored import bring_up_to_date
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEO_TESTS
 from gsc_pipeline.simulator import Facts, SyntheticProperty
+from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
 from gsc_pipeline.workspaces.thresholds import Thresholds
@@ -84,6 +85,17 @@ def test_both_sets_are_summed_on_each_final_day(lake: Lake) -> None:
     shared = days.groupby("test")["shared_impressions"].sum()
     assert shared["groups"] == 0
     assert shared["pages"] == sum(truth(day, "guides/best-bike-helmet$")[1] for day in final)
+
+
+def test_a_group_is_the_one_of_the_workspaces_rules(lake: Lake) -> None:
+    rules = (ContentGroup("Blog", path="/blog/"), ContentGroup("Helmets", regex="helmet"))
+    named = replace(GROUPS, variant=PageSet(group="Helmets"), control=PageSet(group="other"))
+    with Inputs(lake, "acme", (), Thresholds(), content_groups=rules) as inputs:
+        days = inputs.test_days([named]).set_index("data_date")
+    day = date(2026, 10, 22)
+    row = days.loc[pd.Timestamp(day)]
+    assert (row["variant_clicks"], row["variant_impressions"]) == truth(day, "helmet", "/blog/")
+    assert (row["control_clicks"], row["control_impressions"]) == truth(day, "", "/blog/|helmet")
 
 
 def test_an_empty_day_is_zero_and_a_provisional_or_missing_one_is_none(lake: Lake) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks.insights.tests import false_alarms, power, results
 from gsc_pipeline.insights.placebos import best_after, effective_number, least_history, t_quantile
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,14 @@ def test_more_history_allows_longer_tests_and_less_than_needed_none() -> None:
     assert chosen == sorted(chosen)
     assert [best_after(np.ones(458), 458, days) for days in (14, 27, 28, 34, 100)] == [14, 21, 28, 28, 56]
     assert best_after(np.ones(100), 100, 100) == 14
+
+
+def test_the_documented_rates_are_those_of_the_benchmark() -> None:
+    documented = (ROOT / "docs/insights.md").read_text("utf-8").partition("**Error rates**")[2]
+    rows = re.findall(r"^\|.*%.*\|$", documented.partition("<!-- columns")[0], re.MULTILINE)
+    measured = (ROOT / "benchmarks/INSIGHTS.md").read_text("utf-8")
+    assert len(rows) == 14
+    assert [row for row in rows if row not in measured] == []
 
 
 @pytest.mark.soak

@@ -47,7 +47,9 @@ OVERLAPS = {
 """The models that are also insights: the columns of their keys after the series, and those compared."""
 _OF_INSIGHTS = {
     "lake.daily_performance": "WHERE is_final",
-    "lake.winners_and_losers": "WHERE dimension <> 'content_group'",
+    "lake.striking_distance": "WHERE dimension = 'query'",
+    "lake.cannibalisation": "WHERE dimension = 'query'",
+    "lake.winners_and_losers": "WHERE dimension IN ('query', 'page')",
 }
 """The rows of insights that the models have."""
 

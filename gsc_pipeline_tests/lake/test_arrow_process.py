@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World
 
@@ -56,15 +57,17 @@ def test_arrow_takes_its_memory_from_the_system() -> None:
 
 @pytest.mark.parametrize(
     "use_of_pandas",
-    [
-        "assert pa.table({'a': pa.array([1, None])}).to_pandas()['a'].tolist()[0] == 1",
-        "import pandas as pd; assert pa.array(pd.Series(['x', 'y'])).to_pylist() == ['x', 'y']",
-        "import pandas as pd; times = pd.to_datetime(['2026-01-01', None]);"
-        "frame = pd.DataFrame({'a': ['x', None], 't': times});"
-        "assert pa.Table.from_pandas(frame)['a'].to_pylist() == ['x', None];"
-        "assert pa.Table.from_pandas(frame)['t'].null_count == 1",
-        "import duckdb; assert duckdb.sql('SELECT 1 AS a').df()['a'].tolist() == [1]",
-    ],
+    rest_in_soak(
+        [
+            "assert pa.table({'a': pa.array([1, None])}).to_pandas()['a'].tolist()[0] == 1",
+            "import pandas as pd; assert pa.array(pd.Series(['x', 'y'])).to_pylist() == ['x', 'y']",
+            "import pandas as pd; times = pd.to_datetime(['2026-01-01', None]);"
+            "frame = pd.DataFrame({'a': ['x', None], 't': times});"
+            "assert pa.Table.from_pandas(frame)['a'].to_pylist() == ['x', None];"
+            "assert pa.Table.from_pandas(frame)['t'].null_count == 1",
+            "import duckdb; assert duckdb.sql('SELECT 1 AS a').df()['a'].tolist() == [1]",
+        ]
+    ),
 )
 def test_what_needs_pandas_finds_it_afterwards(use_of_pandas: str) -> None:
     used = run(

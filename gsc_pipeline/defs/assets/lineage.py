@@ -46,7 +46,8 @@ def _of(table: TableSpec, **columns: str) -> dict[str, Sources]:
 _SERIES = {"site_url": "site_url", "search_type": "search_type"}
 _COUNTS = {"clicks": "clicks", "impressions": "impressions", "ctr": "clicks impressions"}
 _BY_PROPERTY = _of(SITE_IMPRESSION, **_SERIES, **_COUNTS, position="sum_top_position impressions")
-_BRAND = _of(SITE_IMPRESSION, query="query", is_brand="query")
+_QUERY = _of(SITE_IMPRESSION, query="query", canonical_query="query", queries="query")
+_BRAND = _QUERY | _of(SITE_IMPRESSION, is_brand="query")
 _EXPECTED = _of(CTR_CURVE, expected_ctr="expected_ctr")
 _ANNOTATION = _of(ANNOTATIONS, annotation="title first_day last_day")
 _TOP_URL = _of(URL_IMPRESSION, url="url impressions", content_group="url")
@@ -96,7 +97,8 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
     CTR_CURVE: _BY_PROPERTY
     | _of(SITE_IMPRESSION, device="device", expected_ctr="clicks impressions sum_top_position"),
     CTR_GAP: _BY_PROPERTY
-    | _of(SITE_IMPRESSION, query="query", device="device")
+    | _QUERY
+    | _of(SITE_IMPRESSION, device="device")
     | _TOP_URL
     | _EXPECTED
     | {"gap_clicks": {SITE_IMPRESSION: "clicks impressions", CTR_CURVE: "expected_ctr"}},
@@ -109,6 +111,8 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         URL_IMPRESSION,
         **_SERIES,
         query="query",
+        canonical_query="query",
+        queries="query",
         is_brand="query",
         url="url",
         content_group="url",

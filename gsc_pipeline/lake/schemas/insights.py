@@ -25,7 +25,13 @@ from gsc_pipeline.lake.schemas.spec import (
 _MONTH = column("month", TEXT, "The month of as_of, YYYY-MM")
 _AS_OF = column("as_of", DAY, "The last final day of the property and search type, on which the window ends")
 _DAYS = column("days", COUNT, "Final days in the window; if two windows are compared, in each of them")
-_QUERY = column("query", TEXT, "The search query")
+# Version 0.1.0 had none of the columns that may be null.
+_QUERY = (
+    column("dimension", TEXT, "query or canonical_query; null, if not refreshed since 0.1", nullable=True),
+    column("query", TEXT, "The query; of a canonical query, its most shown spelling"),
+    column("canonical_query", TEXT, "The canonical form of the query", nullable=True),
+    column("queries", COUNT, "Number of queries that the row sums; 1 if dimension is query", nullable=True),
+)
 _IS_BRAND = column("is_brand", FLAG, "Whether the query contains one of the workspace's brand terms")
 _IMPRESSIONS = column("impressions", COUNT, "Impressions in search results")
 _CTR = column("ctr", DECIMAL, "Clicks divided by impressions, 0 to 1")
@@ -131,12 +137,12 @@ CTR_CURVE = TableSpec(
 CTR_GAP = TableSpec(
     "ctr_gap",
     "Queries with far fewer clicks than ctr_curve predicts for their positions.",
-    keys=("workspace", "site_url", "search_type", "query", "device"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query", "device"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             column("device", TEXT, "DESKTOP MOBILE TABLET"),
             _TOP_URL,
             _GROUP_OF_URL,
@@ -153,12 +159,12 @@ CTR_GAP = TableSpec(
 STRIKING_DISTANCE = TableSpec(
     "striking_distance",
     "Queries just below the top positions, and the clicks that a better position would add.",
-    keys=("workspace", "site_url", "search_type", "query"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             _IS_BRAND,
             _TOP_URL,
             _GROUP_OF_URL,
@@ -185,12 +191,12 @@ STRIKING_DISTANCE = TableSpec(
 CANNIBALISATION = TableSpec(
     "cannibalisation",
     "Queries whose clicks are split between pages, one row for each page with a notable share.",
-    keys=("workspace", "site_url", "search_type", "query", "url"),
+    keys=("workspace", "site_url", "search_type", "dimension", "query", "url"),
     schema=pa.schema(
         [
             *_FOUND_IN,
             _DAYS,
-            _QUERY,
+            *_QUERY,
             _IS_BRAND,
             column("url", TEXT, "One of the pages that share the clicks of the query"),
             _GROUP_OF_URL,
@@ -240,8 +246,13 @@ WINNERS_AND_LOSERS = TableSpec(
         [
             *_FOUND_IN,
             _DAYS,
-            column("dimension", TEXT, "query, page or content_group"),
-            column("item", TEXT, "The query, the page's URL, or the name of the content group"),
+            column("dimension", TEXT, "query, canonical_query, page or content_group"),
+            column(
+                "item",
+                TEXT,
+                "The query, the canonical query's most shown spelling, the page's URL, or the name of the "
+                "content group",
+            ),
             column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
             _ANNOTATION_OF_WINDOWS,
@@ -343,12 +354,12 @@ CHANGE_POINTS = TableSpec(
             column(
                 "level_before",
                 DECIMAL,
-                "Mean of a day before, over whole weeks: at most four, back to the change before",
+                "Mean of a day in the 28 days before, weekdays alike; fewer after the change before",
             ),
             column(
                 "level_after",
                 DECIMAL,
-                "The same after it (of a slope: after its end), up to the next change",
+                "The same of the 28 days from it (of a slope: from its end), fewer before the next change",
             ),
             column(
                 "change",

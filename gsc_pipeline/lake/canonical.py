@@ -1,0 +1,210 @@
+r"""The canonical form of a query, as DuckDB SQL: queries that ask the same question have the same form.
+
+The rules, in their order:
+
+1. Characters. Invisible ones are removed, full-width ones become ASCII, composed ones are used (NFC), case
+   is ignored, and ä ö ü ß æ œ ø ł đ ı ς ё become ae oe ue ss ae oe o l d i σ е.
+2. Other accents are removed if the query has Latin and Greek letters only. Letters that only Vietnamese
+   has, and any other script, keep all accents of the query: there they distinguish words.
+3. Words are split at spaces, punctuation and hyphens, and between a digit and two or more letters: `ps5`
+   is `ps 5`, but `s5` is not `5s`. Kept are + and # after a word (`c++`, `c#`, `18+`), a dot or minus
+   before one (`.net`, `-5`), % after a number, currencies, comparison and logical signs (`=>`, `&&`), and
+   the signs . / : * + = ^ < > between digits; a comma there becomes a dot. `http://`, `https://` and
+   `www.` are removed. An apostrophe before a last s or t joins (`women's`, `don't`); any other one
+   separates. Text without spaces, as in Chinese, is one word.
+4. A few compounds are joined, such as `e mail` and `t shirt` (COMPOUNDS). Other spellings with and without
+   a space differ, since only a dictionary tells `every day` from `everyday`.
+5. Plurals. A word of at least four letters a to z loses a last s, but not after s, u, i or c, and not if
+   it is one of NO_PLURALS. A further e goes after ss, x, ch, sh, us, ion, idad and dor (`boxes`,
+   `camiones`), in the singular too. A last `ie` becomes `y`, after three letters, or four if the last is l
+   or r (`cities`, not `marie`). `eux` and `eaux` lose the x, and a German `en` goes after ung, heit, keit,
+   schaft, tion and itat. Other plurals stay.
+6. Order. The words are sorted, and repeated ones are kept. The order stays if the query has one of ORDERED
+   or two words with a digit: `flights from a to b` is another question than `flights from b to a`.
+
+A query of which nothing is left is its own form. The form of a form is the form itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gsc_pipeline.lake.parquet_source import sql_text
+
+if TYPE_CHECKING:
+    import duckdb
+
+CANONICAL_VERSION = 1
+"""Raise it with every change of a rule: forms of different versions are not compared."""
+
+NAME = "canonical_query"
+"""The macro's name."""
+
+
+def _words_of(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+ORDERED = _words_of(
+    "to from into in of for than before after until without not no minus as "
+    "nach von vom zu zum zur bis aus fur als vor ohne nicht kein keine "
+    "a de du des vers pour depuis dans en sans que "
+    "del desde hacia hasta para sin al por "
+    "di da dal dalla della per senza che non verso "
+    "do dos das em sem ate na "
+    "naar van tot uit voor zonder niet "
+    "fran till til fra av af utan uden uten "
+    "z ze od bez dla nie "
+    "в во из на с со от до к без для не по "
+    "到 至 から まで "
+    "flight flights flug fluge vol vols vuelo vuelos volo voli voo voos vlucht "
+    "train trains zug tren treno bus "
+)
+"""Words of direction and relation, and of journeys. A query with one of them keeps the order of its words."""
+
+NO_PLURALS = _words_of(
+    "aids arms blues briefs customs does falls glasses goods lens means news shorts sims vans windows woods "
+    "eins etwas hals kurs links nichts pils puls raps rechts "
+    "bras corps cours dans dios fils fonds gens mars martes ours sans sens temps vers "
+    "kans niets plaats "
+)
+"""Words that end like a plural but are none, or mean something else than what remains without the ending."""
+
+COMPOUNDS = (
+    ("e", "mail", "book", "bike", "commerce", "learning", "reader"),
+    ("t", "shirt"),
+    ("x", "ray"),
+    ("wi", "fi"),
+)
+"""First words, each with the words that are joined to it (also with an ending, such as `mails`)."""
+
+_INVISIBLE = r"[\x{AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE00}-\x{FE0F}\x{FEFF}]"
+_HYPHENS = r"[\x{2010}-\x{2015}\x{2212}\x{FE58}\x{FE63}]"
+_APOSTROPHES = r"[\x60\x{B4}\x{2BC}\x{2018}\x{2019}\x{201B}\x{2032}]"
+
+# Listed, because classes such as \p{P} change with the version of Unicode.
+_SEPARATORS = (
+    r"\x00-/:-@\[-\x60{-\x{A9}\x{AB}\x{AC}\x{AE}-\x{B1}\x{B4}\x{B6}-\x{B8}\x{BB}\x{BF}\x{D7}\x{F7}"
+    r"\x{55A}-\x{55F}\x{589}\x{58A}\x{5BE}\x{60C}\x{61B}\x{61F}\x{66A}-\x{66D}\x{6D4}\x{964}\x{965}"
+    r"\x{1680}\x{2000}-\x{206F}\x{20A0}-\x{20CF}\x{2122}\x{2190}-\x{22FF}\x{2E00}-\x{2E7F}"
+    r"\x{3000}-\x{3003}\x{3008}-\x{3011}\x{3014}-\x{301F}\x{3030}\x{30FB}"
+    r"\x{FE10}-\x{FE19}\x{FE30}-\x{FE52}\x{FE54}-\x{FE6B}\x{FF5F}-\x{FF65}"
+)
+_LETTER = rf"[^0-9{_SEPARATORS}]"
+_CURRENCY = r"[$\x{A3}\x{A5}\x{20A9}\x{20AC}\x{20B9}\x{20BA}\x{20BD}]"
+_WORD = "|".join(
+    (
+        r"[a-z][0-9]+(?:[a-z][0-9]+)*[a-z]?\b\+*",
+        r"[0-9]+[a-z](?:[0-9]+[a-z])*[0-9]*\b",
+        r"-?\.?[0-9]+(?:[./:*+=^<>][0-9]+)*(?:%|\++)?",
+        rf"[-.]?{_LETTER}+[+#]*",
+        _CURRENCY,
+        r"[!-]?[=<>*^~&|+]{2,}|[!-][=>]|[=<>*^~]",
+    )
+)
+
+# Everything else keeps its accents: other scripts, and the letters that only Vietnamese has.
+_KEEPS_ACCENTS = (
+    r"[^\x00-\x{19F}\x{1A2}-\x{1AE}\x{1B1}-\x{3FF}\x{1E00}-\x{1E9F}\x{1F00}-\x{1FFF}"
+    rf"{_SEPARATORS}]"
+)
+_NOT_ASCII = r"[^\x00-\x7F]"
+_LETTERS = (
+    ("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("ø", "o"), ("ł", "l"),
+    ("đ", "d"), ("ı", "i"), ("ς", "σ"), ("ё", "е"),
+)  # fmt: skip
+
+_PLURAL = (
+    rf"(?m)^(?:({'|'.join(sorted({*NO_PLURALS}))})"
+    r"|([a-z]+eu|[a-z]*eau)x(?:s|es?)?"
+    r"|([a-z]+(?:ss|x|ch|sh|us|ion|idad|dor))es?"
+    r"|([a-z]{3,}(?:ung|heit|keit|schaft|tion|itat))en"
+    r"|([a-z]{2,}[abd-hj-rtv-z])s)$"
+)
+_ORDERED = rf"(?m)^(?:{'|'.join(ORDERED)})$|(?s:[0-9].*\n.*[0-9])"
+_COMPOUND = "|".join(rf"({first})\n({'|'.join(rest)})" for first, *rest in COMPOUNDS)
+_GROUPS = "".join(rf"\{number + 1}" for number in range(2 * len(COMPOUNDS)))
+
+
+def canonical_sql(query: str) -> str:
+    """The canonical form of the SQL expression `query`, which is repeated: give a column or parameter."""
+    return form_sql(words_sql(query), query)
+
+
+def form_sql(words: str, query: str) -> str:
+    """The canonical form of `query`, whose words `words` are as of `words_sql`.
+
+    `words` is repeated: with a column DuckDB plans, and runs, a query in a fraction of the time.
+    """
+    singular = _singular(words)
+    in_order = f"replace({singular}, chr(10), ' ')"
+    by_text = f"array_to_string(list_sort(string_split({singular}, chr(10))), chr(10))"
+    # Sorting may bring the words of a compound together.
+    by_text = f"replace({_joined(by_text)}, chr(10), ' ')"
+    is_ordered = f"regexp_matches({words}, {sql_text(_ORDERED)})"
+    return f"coalesce(nullif(CASE WHEN {is_ordered} THEN {in_order} ELSE {by_text} END, ''), {query})"
+
+
+def words_sql(query: str) -> str:
+    """The words of the SQL expression `query`, one a line. Most queries are plain, which is cheap to see."""
+    found = f"regexp_extract_all({_spaced(_letters(query))}, {sql_text(_WORD)})"
+    return (
+        f"CASE WHEN regexp_full_match({query}, '[a-z]+(?: [a-z]+)*') THEN replace({query}, ' ', chr(10)) "
+        f"ELSE array_to_string({found}, chr(10)) END"
+    )
+
+
+def _letters(query: str) -> str:
+    """Rules 1 and 2."""
+    wide = "".join(map(chr, range(0xFF01, 0xFF5F)))
+    narrow = "".join(map(chr, range(0x21, 0x7F)))
+    # nfc_normalize ends at a zero.
+    seen = f"replace({_replaced(query, _INVISIBLE, '')}, chr(0), ' ')"
+    seen = f"lower(nfc_normalize(translate({seen}, {sql_text(wide)}, {sql_text(narrow)})))"
+    seen = f"replace({_replaced(_replaced(seen, _HYPHENS, '-'), _APOSTROPHES, chr(39))}, '×', 'x')"
+    for letter, plain in _LETTERS:
+        seen = f"replace({seen}, '{letter}', '{plain}')"
+    keeps = f"regexp_matches({seen}, {sql_text(_KEEPS_ACCENTS)})"
+    bare = f"CASE WHEN {keeps} THEN nfc_normalize({seen}) ELSE strip_accents({seen}) END"
+    return f"CASE WHEN regexp_matches({query}, {sql_text(_NOT_ASCII)}) THEN {bare} ELSE lower({query}) END"
+
+
+def _spaced(text: str) -> str:
+    """Rule 3, as far as a sign depends on what is before or after it."""
+    for pattern, replacement in (
+        (r"https?://|\bwww\.", " "),
+        (r"([a-z])'([st])\b", r"\1\2"),
+        (r",([0-9])", r".\1"),
+        (rf"({_LETTER})\.+", r"\1 "),
+        (rf"([0-9])\.+({_LETTER})", r"\1 \2"),
+        (r"\.{2,}", " "),
+        (r"([^ \t\n\r])-+", r"\1 "),
+        (rf"[+#]+({_LETTER})", r" \1"),
+        (r"([0-9])[ \t\n\r]+%", r"\1%"),
+    ):
+        text = _replaced(text, pattern, replacement)
+    return text
+
+
+def _joined(words: str) -> str:
+    """Rule 4."""
+    return _replaced(words, rf"(?m)^(?:{_COMPOUND})", _GROUPS)
+
+
+def _singular(words: str) -> str:
+    """Rules 4 and 5."""
+    without_s = _replaced(_joined(words), _PLURAL, r"\1\2\3\4\5")
+    return _replaced(without_s, r"(?m)^([a-z]{2,}[a-km-qs-z]|[a-z]{3,}[lr])ie$", r"\1y")
+
+
+def _replaced(text: str, pattern: str, replacement: str) -> str:
+    return f"regexp_replace({text}, {sql_text(pattern)}, {sql_text(replacement)}, 'g')"
+
+
+MACRO = f"CREATE MACRO {NAME}(query) AS {canonical_sql('query')}"
+"""Creates the macro. DuckDB writes it to a file's catalog as it is, so newer rules need a new file."""
+
+
+def create_macro(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `canonical_query(text)` available in the connection's database."""
+    connection.execute(MACRO)
