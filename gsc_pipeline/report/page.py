@@ -293,7 +293,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     beside = " (beside what stands at the top of this page)" if data.dark else ""
     return {
         "finding": finding,
-        "columns": [one for one in finding.shown(canonical=data.scope.canonical) if one.name in rows],
+        "columns": finding.shown(canonical=data.scope.canonical),
         "meaning": meaning,
         "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),
