@@ -45,6 +45,7 @@ from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.cli.conftest import Gsc, Result
 from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.world import World
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -438,7 +439,7 @@ def test_what_google_cut_off_is_told_apart_from_what_it_anonymised(data: ReportD
     assert re.search(r" 0.0% anonymised, [1-9][\d.]*% cut off", text)
 
 
-@pytest.mark.parametrize("first_empty", [date(2026, 11, 19), date(2026, 10, 21)])
+@pytest.mark.parametrize("first_empty", rest_in_soak([date(2026, 11, 19), date(2026, 10, 21)]))
 def test_a_site_whose_numbers_fell_to_nothing_is_the_first_line(tmp_path: Path, first_empty: date) -> None:
     lake = Lake(str(tmp_path / "lake"))
     empty = [day for day in WINDOW if day < date(2026, 9, 20) or day >= first_empty]
