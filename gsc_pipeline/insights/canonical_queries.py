@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES
-from gsc_pipeline.lake.canonical import form_sql, words_sql
+from gsc_pipeline.lake.canonical import with_canonical_query_sql
 
 BY_QUERY = "query"
 BY_CANONICAL_QUERY = "canonical_query"
@@ -28,13 +28,12 @@ def make_forms_sql(source: str, per: str = "", *, clicks: str = "clicks", shown:
     all_impressions of the canonical query. `clicks` and `shown` are expressions of the source's columns.
     """
     keys = ", ".join(("site_url", "search_type", *([per] if per else [])))
+    queries = f"""
+        SELECT {keys}, query, sum({clicks})::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
+        FROM {source} WHERE query IS NOT NULL GROUP BY ALL"""
     return f"""
     CREATE OR REPLACE TEMP TABLE forms AS
-    WITH named AS MATERIALIZED (
-        SELECT * EXCLUDE words, {form_sql("words", "query")} AS canonical_query FROM (
-            SELECT *, {words_sql("query")} AS words FROM (
-                SELECT {keys}, query, sum({clicks})::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
-                FROM {source} WHERE query IS NOT NULL GROUP BY ALL))
+    WITH named AS MATERIALIZED ({with_canonical_query_sql(f"({queries})")}
     ), joined AS (
         SELECT {keys}, canonical_query, count(*) AS spellings,
                arg_min(query, (-impressions, query)) AS spelling,

@@ -166,8 +166,9 @@ class Inputs:
         if days.empty:
             return pd.DataFrame(columns=list(TEST_DAYS_INPUT))
         self._rows.reset()
-        query = sql.test_days_sql(tests, group_sql(self._content_groups))
-        sums = self._over(URL_IMPRESSION, (*_OF_DAY, "url"), query, days)
+        self._over(URL_IMPRESSION, (*SERIES, "data_date", "url"), sql.MAKE_TESTED_URLS, days)
+        self._rows.query(sql.make_tested_sql(tests, group_sql(self._content_groups)))
+        sums = self._over(URL_IMPRESSION, (*_OF_DAY, "url"), sql.test_days_sql(tests), days)
         whole = days.merge(sums, on=[*SERIES, "data_date"], how="left").fillna(0)
         frames = []
         for number, test in enumerate(tests):

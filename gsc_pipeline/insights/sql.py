@@ -172,24 +172,45 @@ def member_sql(pages: PageSet, group: str) -> str:
     return f"regexp_matches(url, {sql_text(pages.regex)})"
 
 
-def test_days_sql(tests: Sequence[SeoTest], group: str) -> str:
-    """The sums of both sets of pages of each test by property, search type and day, from one pass over facts.
+# In a table of its own: DuckDB would move conditions on the result of a DISTINCT to each of its rows.
+MAKE_TESTED_URLS = """
+    CREATE OR REPLACE TEMP TABLE tested_urls AS
+    SELECT DISTINCT url FROM facts SEMI JOIN chosen USING (site_url, search_type, data_date)
+    WHERE url <> ''"""
+
+
+def make_tested_sql(tests: Sequence[SeoTest], group: str) -> str:
+    """Makes the table `tested` from `tested_urls`: each URL in a set, and in_variant_0, ... for test 0.
+
+    Membership is found once for each URL, because the group of a URL takes much longer than reading a row.
+    """
+    conditions = {
+        f"in_{name}_{number}": member_sql(pages, "content_group")
+        for number, test in enumerate(tests)
+        for name, pages in (("variant", test.variant), ("control", test.control))
+    }
+    has_groups = any(pages.group for test in tests for pages in (test.variant, test.control))
+    members = ", ".join(f"{condition} AS {name}" for name, condition in conditions.items())
+    return f"""
+    CREATE OR REPLACE TEMP TABLE tested AS
+    SELECT url, {members}
+    FROM (SELECT url, {group if has_groups else "NULL"} AS content_group FROM tested_urls)
+    WHERE {" OR ".join(conditions)}"""
+
+
+def test_days_sql(tests: Sequence[SeoTest]) -> str:
+    """The sums of both sets of pages of each test by property, search type and day, from `tested`.
 
     Columns: those of a series, data_date, and variant_clicks_0, ..., where 0 is the number of the test. A
     page of both sets counts for the variant.
     """
-    members, sums = [], []
+    sums = []
     for number, test in enumerate(tests):
         of_series = f"site_url = {sql_text(test.site_url)} AND search_type = {sql_text(test.search_type)}"
-        variant, control = (member_sql(pages, group) for pages in (test.variant, test.control))
-        members += [
-            f"coalesce({of_series} AND {variant}, false) AS in_variant_{number}",
-            f"coalesce({of_series} AND {control}, false) AS in_control_{number}",
-        ]
         changed, both = f"in_variant_{number}", f"in_variant_{number} AND in_control_{number}"
         unchanged = f"in_control_{number} AND NOT in_variant_{number}"
         sums += [
-            f"sum({metric}) FILTER ({those}) AS {name}_{metric}_{number}"
+            f"sum({metric}) FILTER ({of_series} AND {those}) AS {name}_{metric}_{number}"
             for name, those, metrics in (
                 ("variant", changed, ("clicks", "impressions")),
                 ("control", unchanged, ("clicks", "impressions")),
@@ -199,6 +220,5 @@ def test_days_sql(tests: Sequence[SeoTest], group: str) -> str:
         ]
     return f"""
     SELECT site_url, search_type, data_date, {", ".join(sums)}
-    FROM (SELECT site_url, search_type, data_date, clicks, impressions, {", ".join(members)}
-          FROM facts SEMI JOIN chosen USING (site_url, search_type, data_date) WHERE url <> '')
+    FROM facts SEMI JOIN chosen USING (site_url, search_type, data_date) JOIN tested USING (url)
     GROUP BY ALL"""

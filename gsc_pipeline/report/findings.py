@@ -197,7 +197,7 @@ _LEFT_OUT = ("workspace", "month", "as_of", "days")
 def preview_columns(table: TableSpec) -> list[str]:
     """The columns for a preview of the table: those of its findings if it has any, with the property last."""
     findings = [one for one in FINDINGS if one.table == table]
-    shown = {column.name for one in findings for column in one.shown(canonical=True)}
+    shown = {column.name for one in findings for column in one.columns}
     shown |= {one.only for one in findings} | {"dimension", "content_group"}
     names = [name for name in table.schema.names if name not in (*_LAST, *_LEFT_OUT)]
     chosen = [name for name in names if name in shown or not findings]

@@ -37,6 +37,7 @@ from gsc_pipeline.report.outlook import (
 from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
+from gsc_pipeline.workspaces.seo_tests import page_name
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 RECENT_DAYS = 91
@@ -243,7 +244,7 @@ def _tests(data: ReportData, beside: Collection[str]) -> list[dict[str, Any]]:
         return []
     found = []
     for name, rows in data.tests.groupby("test", sort=False):
-        file = f"{data.workspace.id}-test-{name}.html"
+        file = page_name(data.workspace.id, str(name))
         results = [
             {"metric": row["metric"], "verdict": row["verdict"], "statement": row["statement"]}
             for row in rows.sort_values("metric").to_dict("records")
@@ -292,7 +293,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     beside = " (beside what stands at the top of this page)" if data.dark else ""
     return {
         "finding": finding,
-        "columns": [one for one in finding.shown(canonical=data.scope.canonical) if one.name in rows],
+        "columns": finding.shown(canonical=data.scope.canonical),
         "meaning": meaning,
         "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),

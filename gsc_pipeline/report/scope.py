@@ -71,9 +71,8 @@ class Scope:
         if queries | pages:
             wanted["dimension"] = queries | pages
         for column, values in wanted.items():
-            if column in rows:
-                earlier = _written_earlier(table, column)
-                rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]
+            earlier = _written_earlier(table, column)
+            rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]
         return rows.reset_index(drop=True)
 
     def is_told(self, rows: pd.DataFrame) -> bool:

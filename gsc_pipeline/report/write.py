@@ -54,7 +54,7 @@ class Reports:
 def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
     """Refresh the workspace's insights and write `<id>.html`, and if wanted a CSV file for each insight.
 
-    Each SEO test has a page of its own, which is written before the report, so that this can link to it.
+    Each SEO test has a page, which is written before the report of the whole, so that this can link to it.
     With another scope than the whole, names and rows are those of the scope; of a content group, an insight
     that does not name groups has no file. Each file appears as a whole. Returns the files, the page first.
     Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if the lake
@@ -62,7 +62,7 @@ def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetim
     """
     refresh_insights(lake, workspace, now=now)
     data = report_data(lake, workspace, how.scope, now=now)
-    pages_of_tests = write_test_pages(lake, workspace, how, now=now)
+    pages_of_tests = write_test_pages(lake, workspace, how, now=now) if how.scope == WHOLE else []
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
         stored = read_ranked(lake, table, workspace.id, dimension=how.scope.dimension)

@@ -128,6 +128,12 @@ def test_a_query_returns_as_many_rows_as_asked_for_and_says_if_there_are_more(lo
     assert (len(every.data["rows"]), every.data["rows_left_out"]) == (DAYS, False)
 
 
+def test_a_query_may_join_spellings_by_their_canonical_form(local: Assistant) -> None:
+    texts = "(VALUES ('Running Shoes'), ('shoes-running')) AS texts(text)"
+    sql = f"SELECT DISTINCT canonical_query(text) FROM {texts}"
+    assert local.call("query", sql=sql).data["rows"] == [["running shoe"]]
+
+
 def test_no_answer_has_more_rows_than_the_server_allows(local: Assistant) -> None:
     reply = local.query("SELECT * FROM range(1000)", limit=10**9)
     assert (len(reply.data["rows"]), reply.data["rows_left_out"]) == (200, True)

@@ -217,6 +217,7 @@ def test_housekeeping_joins_and_deletes_the_same(own: Pair, gsc: Gsc) -> None:
     assert contents(own.copy) == contents(own.folder)
 
 
+@pytest.mark.soak
 def test_the_report_in_the_bucket_and_the_insights_are_those_of_the_folder(
     own: Pair, bucket: BucketServer, gsc: Gsc, tmp_path: Path
 ) -> None:

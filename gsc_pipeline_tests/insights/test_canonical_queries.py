@@ -19,7 +19,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.tables import read_ranked
-from gsc_pipeline.lake.canonical import NO_PLURALS, ORDERED, canonical_sql, form_sql, words_sql
+from gsc_pipeline.lake.canonical import NO_PLURALS, ORDERED, canonical_sql, with_canonical_query_sql
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
@@ -51,9 +51,8 @@ Forms = Callable[[Sequence[str]], list[str]]
 def forms() -> Forms:
     """The canonical forms of queries, by the SQL of the insights."""
     connection = duckdb.connect()
-    queries = "SELECT unnest($1::VARCHAR[]) AS query"
-    sql = f"""SELECT {form_sql("words", "query")}
-        FROM (SELECT query, {words_sql("query")} AS words FROM ({queries}))"""
+    rows = with_canonical_query_sql("(SELECT unnest($1::VARCHAR[]) AS query)")
+    sql = f"SELECT canonical_query FROM ({rows})"
     return lambda texts: [row[0] for row in connection.execute(sql, [list(texts)]).fetchall()]
 
 
@@ -167,7 +166,7 @@ def test_the_macro_gives_the_forms_of_the_insights(lake: Lake, tmp_path: Path, f
             assert [row[0] for row in connection.execute(sql, [texts]).fetchall()] == forms(texts)
 
 
-def test_sql_without_a_column_for_the_words_gives_the_same(forms: Forms) -> None:
+def test_one_expression_gives_the_same_as_the_steps(forms: Forms) -> None:
     sql = f"SELECT {canonical_sql('query')} FROM (SELECT unnest($1::VARCHAR[]) AS query)"
     found = [row[0] for row in duckdb.execute(sql, [list(GOLDEN)]).fetchall()]
     assert found == forms(list(GOLDEN))
@@ -251,11 +250,8 @@ def test_findings_do_not_depend_on_how_queries_are_spelled(
 def test_each_dimension_is_complete_on_its_own(lakes: tuple[Lake, Lake], table: TableSpec) -> None:
     lake = lakes[0]
     by_query, by_form = (rows(lake, table, dimension) for dimension in ("query", "canonical_query"))
-    assert set(read_ranked(lake, table, "acme")["dimension"]) <= {"query", "page"}
-    assert set(read_ranked(lake, table, "acme", dimension="canonical_query")["dimension"]) <= {
-        "canonical_query",
-        "page",
-    }
+    assert "canonical_query" not in set(read_ranked(lake, table, "acme")["dimension"])
+    assert "query" not in set(read_ranked(lake, table, "acme", dimension="canonical_query")["dimension"])
     if "queries" in by_form:
         assert set(by_query["queries"]) == {1}
         alone = by_form[by_form["queries"] == 1]

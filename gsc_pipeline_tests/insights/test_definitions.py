@@ -85,6 +85,24 @@ def test_the_largest_potential_comes_first_and_ties_are_alphabetical() -> None:
     assert list(striking_distance(rows, curve(p3=0.1), DEFAULT)["query"]) == ["c", "a", "b"]
 
 
+def test_a_canonical_query_has_a_row_besides_those_of_its_queries() -> None:
+    both = {"canonical_query": "shoe", "spellings": 2}
+    rows = frame(
+        query("tents", 0, 100, 5.0, canonical_query="tent", spellings=1),
+        query("shoes", 0, 90, 5.0, **both),
+        query("shoe", 0, 80, 5.0, **both),
+        query("shoes", 0, 170, 5.0, **both, dimension="canonical_query"),
+    )
+    found = striking_distance(rows, curve(p3=0.1), DEFAULT)
+    columns = ["dimension", "query", "canonical_query", "queries", "impressions"]
+    assert found[columns].to_numpy().tolist() == [
+        # Neither of its queries has a hundred impressions.
+        ["canonical_query", "shoes", "shoe", 2, 170],
+        ["canonical_query", "tents", "tent", 1, 100],
+        ["query", "tents", "tent", 1, 100],
+    ]
+
+
 @pytest.mark.parametrize("text", ["NaN", "null", "None", "", " ", "1e5", "=1+1", "two\nlines", "東京"])
 def test_queries_stay_text_whatever_they_look_like(text: str) -> None:
     rows = frame(query(text, 0, 100, 5.0))

@@ -35,6 +35,7 @@ from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
 from gsc_pipeline_tests.monitoring.hanging import hanging
 from gsc_pipeline_tests.monitoring.receiver import Receiver, receiving
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.waiting import HANG_SECONDS, wait_until
 from gsc_pipeline_tests.world import NOON, World
 
@@ -329,6 +330,7 @@ def _evaluate(address: str, port: int) -> None:
         alerts(store, Receiver(port)).evaluate(state(STALE))
 
 
+@pytest.mark.parametrize("state_address", rest_in_soak(["sqlite", "postgresql"]), indirect=True)
 def test_processes_that_evaluate_at_once_send_one_alert(state_address: str, receiver: Receiver) -> None:
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=_evaluate, args=(state_address, receiver.port)) for _ in range(2)]

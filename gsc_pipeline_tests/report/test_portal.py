@@ -194,6 +194,7 @@ def test_changes_and_forecasts_are_those_of_the_headline(lake: Lake) -> None:
             change(date(2026, 11, 9), 900, 200, site_url="https://shop.acme.com/"),
         ],
     )
+    write(lake, FORECASTS, [], "feed")
     # Its window ends before.
     write(lake, CHANGE_POINTS, [change(date(2026, 9, 1), 9, 4, site_url=site)], "late")
     write(lake, FORECASTS, every(forecast(level=10), forecast("impressions"), forecast(group="/blog/")))

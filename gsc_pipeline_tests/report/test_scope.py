@@ -87,9 +87,9 @@ def test_changes_are_those_of_all_groups_or_of_one() -> None:
 
 
 def test_a_finding_that_does_not_name_groups_has_no_rows_of_one() -> None:
-    rows = pd.DataFrame({"item": ["shoes"]})
-    assert len(WHOLE.of(CTR_GAP, rows)) == 1
-    assert BLOG.of(CTR_GAP, rows).empty
+    rows = pd.DataFrame({"item": ["shoes"], "dimension": ["query"]})
+    assert len(WHOLE.of(WINNERS_AND_LOSERS, rows)) == 1
+    assert BLOG.of(WINNERS_AND_LOSERS, rows).empty
 
 
 def test_the_title_names_what_is_not_the_whole() -> None:

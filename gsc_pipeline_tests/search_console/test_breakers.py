@@ -29,6 +29,7 @@ from gsc_pipeline.search_console.unanswered import CallId
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
 from gsc_pipeline_tests.circuits import give_up
+from gsc_pipeline_tests.soak import rest_in_soak
 
 START = datetime(2026, 11, 21, 20, tzinfo=UTC)
 API = "https://searchconsole.googleapis.com/"
@@ -444,6 +445,7 @@ def probe_from_a_process(address: str) -> int:
         return at_once(4, lambda: sum(passes_and_fails(breaker) for _ in range(4)))
 
 
+@pytest.mark.parametrize("state_address", rest_in_soak(["sqlite", "postgresql"]), indirect=True)
 def test_four_processes_send_one_probe(state_address: str, time: Time) -> None:
     with closing(open_store(state_address)) as store:
         fail(SharedBreaker(store, API, clock=time), 5)

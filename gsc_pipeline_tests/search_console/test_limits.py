@@ -33,6 +33,7 @@ from gsc_pipeline.search_console.limits import (
 )
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
+from gsc_pipeline_tests.soak import rest_in_soak
 
 START = datetime(2026, 11, 21, 20, tzinfo=UTC).timestamp()
 ANALYTICS = QuotaGroup.SEARCH_ANALYTICS
@@ -354,6 +355,7 @@ def call_until(address: str, calls: int, seed: int) -> list[float]:
     return times
 
 
+@pytest.mark.parametrize("state_address", rest_in_soak(["sqlite", "postgresql"]), indirect=True)
 def test_processes_keep_to_one_limit_in_real_time(state_address: str) -> None:
     """At half the limits: ten a second, one of them at once."""
     spawn = multiprocessing.get_context("spawn")
