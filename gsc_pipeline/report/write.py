@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.scope import WHOLE, Scope
 from gsc_pipeline.insights.seo_tests import METRICS, chart_days
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.stored import known
@@ -19,7 +20,6 @@ from gsc_pipeline.report.data import NothingToReportError, ReportData, ReportErr
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.portal import PortalData, portal_data
 from gsc_pipeline.report.portal_page import portal_page
-from gsc_pipeline.report.scope import WHOLE, Scope
 from gsc_pipeline.report.seo_test_page import TestPage, seo_test_page
 from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.workspaces.registry import Workspace
