@@ -25,6 +25,7 @@ no change of the level: it is found so that it is not taken for two.
 """
 
 _UNKNOWN = 1e4
+_ENOUGH_DAYS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,14 @@ class WeeklyModel:
 
 
 def weekly_model(known_days: np.ndarray) -> WeeklyModel:
-    """The model of weeks of which these numbers of days are known: (7, weeks), 0 to 7."""
-    alike = (known_days == WEEK).all()
-    known = np.full((1, known_days.shape[1]), WEEK) if alike else known_days
+    """The model of weeks of which these numbers of days are known: (7, weeks), 0 to 7.
+
+    Weeks with five known days or more are whole ones: a model takes longer to make than a search in it, and
+    most series that lack single days then share one.
+    """
+    known = np.where(known_days >= _ENOUGH_DAYS, WEEK, known_days)
+    if (known == WEEK).all():
+        known = known[:1]
     return _model(known.astype(np.int8).tobytes(), known.shape[1])
 
 
