@@ -1,4 +1,4 @@
-"""The scope of a report: a whole workspace or one content group, with queries as typed or canonical."""
+"""The scope of insights: whole properties or one content group, with queries as typed or canonical."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OF_PAGES = (WINNERS_AND_LOSERS, CONTENT_DECAY)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a report shows of every table.
+    """Which rows of every table a report, a preview or an assistant shows.
 
     `content_group` is one group, or `all`. `canonical`: findings by query are by canonical query.
     """
@@ -61,7 +61,7 @@ class Scope:
 
     def of(self, table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of a finding that are within the scope: none of a group, if they do not name groups."""
-        if not self.is_told(rows):
+        if not self.applies_to(rows):
             return rows.head(0)
         wanted: dict[str, set[str]] = {}
         if self.is_group or table in _WITH_ALL:
@@ -75,8 +75,8 @@ class Scope:
             rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]
         return rows.reset_index(drop=True)
 
-    def is_told(self, rows: pd.DataFrame) -> bool:
-        """Whether rows say what is within the scope: of a content group, only those that name groups."""
+    def applies_to(self, rows: pd.DataFrame) -> bool:
+        """Whether the rows can be selected: by content group, only those of a table that names groups."""
         return not self.is_group or "content_group" in rows
 
     def file_stem(self, workspace: str, groups: Iterable[str] = ()) -> str:

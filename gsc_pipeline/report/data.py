@@ -113,7 +113,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     """
 
     def rows_of(table: TableSpec) -> pd.DataFrame:
-        return configured(read_ranked(lake, table, workspace.id, dimension=scope.dimension), workspace)
+        return configured(read_ranked(lake, table, workspace.id), workspace)
 
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)
@@ -167,7 +167,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         findings={
             table: scope.of(table, rows)
             for table in {one.table for one in FINDINGS}
-            if scope.is_told(rows := rows_of(table))
+            if scope.applies_to(rows := rows_of(table))
         },
         dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),
         failing=tuple(failure for failure in state.failures if failure.days),

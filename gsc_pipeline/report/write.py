@@ -65,13 +65,10 @@ def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetim
     pages_of_tests = write_test_pages(lake, workspace, how, now=now) if how.scope == WHOLE else []
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
-        stored = read_ranked(lake, table, workspace.id, dimension=how.scope.dimension)
-        rows = configured(stored, workspace)
-        if not how.scope.is_told(rows):
+        rows = configured(read_ranked(lake, table, workspace.id), workspace)
+        if not how.scope.applies_to(rows):
             continue
-        if how.scope != WHOLE:
-            rows = how.scope.of(table, rows)
-        content = csv_file(rows.drop(columns=["workspace", "month"]))
+        content = csv_file(how.scope.of(table, rows).drop(columns=["workspace", "month"]))
         name = f"{_stem(data)}-{table.name}.csv"
         files.append(_write(workspace.id, how.place, name, content, _CSV))
     return files
