@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
@@ -22,9 +21,7 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-
-ALL = "all"
-"""The content group of the whole property."""
+from gsc_pipeline.workspaces.content_groups import ALL
 
 _WITH_ALL = (ANOMALIES, INDEX_COVERAGE, FORECASTS)
 """Tables that have rows of the group `all` beside those of each group."""
@@ -55,7 +52,7 @@ class Scope:
         return ", ".join([*parts, *(["canonical queries"] if self.canonical else [])])
 
     @property
-    def dimension(self) -> Literal["query", "canonical_query"]:
+    def dimension(self) -> str:
         """The dimension of findings by query."""
         return "canonical_query" if self.canonical else "query"
 

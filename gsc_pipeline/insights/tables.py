@@ -49,10 +49,6 @@ _DERIVED: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 }
 
 
-_BY_GROUP = (ANOMALIES, INDEX_COVERAGE)
-_OF_GROUPS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
-
-
 def ranked(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one workspace in the order of the table's ranking; missing values come last."""
     columns = dict.fromkeys((*_RANKING[table], *(key for key in table.keys if key != "workspace")))

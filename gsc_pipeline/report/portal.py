@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from gsc_pipeline.insights.daily_performance import totals_by_day
 from gsc_pipeline.insights.measures import SERIES
-from gsc_pipeline.insights.scope import ALL
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.incremental import FILE, FileByFile
@@ -30,6 +29,7 @@ from gsc_pipeline.report.changes import CHANGES_INPUT, Change, changes_by_worksp
 from gsc_pipeline.report.notes import went_dark
 from gsc_pipeline.report.totals import Headline, choose, current_clicks, headlines
 from gsc_pipeline.sync.failures import of_configured
+from gsc_pipeline.workspaces.content_groups import ALL
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 

@@ -7,7 +7,6 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
-from gsc_pipeline.insights.scope import ALL
 from gsc_pipeline.report.changes import (
     Change,
     briefly,
@@ -20,6 +19,7 @@ from gsc_pipeline.report.changes import (
     sentences,
     shifts,
 )
+from gsc_pipeline.workspaces.content_groups import ALL
 from gsc_pipeline_tests.report.insight_rows import SITE, Row, change
 
 MAY = date(2026, 5, 12)
