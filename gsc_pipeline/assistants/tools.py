@@ -34,7 +34,8 @@ from gsc_pipeline.assistants.reported import failing, report_answer
 from gsc_pipeline.assistants.standing import Standing
 from gsc_pipeline.assistants.tables import columns_of, result_fields, table_of
 from gsc_pipeline.days import Clock, Window, utc_now
-from gsc_pipeline.insights.tables import read_ranked, without_groups
+from gsc_pipeline.insights.scope import WHOLE
+from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake import export_log
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_text
@@ -184,8 +185,7 @@ class Tools:
         if table is None:
             raise CallError(f"unknown insight: expected one of {', '.join(one.name for one in INSIGHTS)}")
         with self._turn():
-            rows = without_groups(table, read_ranked(self._lake, table, served.id))
-            rows = configured(rows, served)
+            rows = configured(WHOLE.of(table, read_ranked(self._lake, table, served.id)), served)
             freshness = self._standing.freshness(served.id)
         column = "as_of" if "as_of" in rows else "data_date"
         return InsightAnswer(

@@ -489,8 +489,8 @@ def report(
     """Write a workspace's report: one HTML file that needs no network to open. Or all, and the portal."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.days import utc_now
+    from gsc_pipeline.insights.scope import WHOLE, Scope
     from gsc_pipeline.lake.annotations.stored import bring_up_to_date
-    from gsc_pipeline.report.scope import WHOLE, Scope
     from gsc_pipeline.report.write import Reports, write_report
     from gsc_pipeline.workspaces.registry import load_workspaces, named
 

@@ -201,7 +201,8 @@ def compare(sets: BothSets, start: date, last: date) -> Result | None:
 
 def parallelism(sets: BothSets, start: date) -> float | None:
     """The correlation of both sets' weeks before the start; None with fewer than eight whole weeks."""
-    at = max(sets.index(start), 0)
+    # A test may start after the last final day.
+    at = min(max(sets.index(start), 0), len(sets.variant))
     weeks = [
         values[at % 7 : at].reshape(-1, 7).sum(axis=1) for values in (sets.variant[:at], sets.control[:at])
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -25,7 +24,6 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-from gsc_pipeline.workspaces.content_groups import ALL
 
 _RANKING: dict[TableSpec, tuple[str, ...]] = {
     DAILY_PERFORMANCE: ("-data_date",),
@@ -51,10 +49,6 @@ _DERIVED: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 }
 
 
-_BY_GROUP = (ANOMALIES, INDEX_COVERAGE)
-_OF_GROUPS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
-
-
 def ranked(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one workspace in the order of the table's ranking; missing values come last."""
     columns = dict.fromkeys((*_RANKING[table], *(key for key in table.keys if key != "workspace")))
@@ -65,33 +59,15 @@ def ranked(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop(columns=list(derived))
 
 
-def read_ranked(
-    lake: Lake, table: TableSpec, workspace: str, *, dimension: Literal["query", "canonical_query"] = "query"
-) -> pd.DataFrame:
+def read_ranked(lake: Lake, table: TableSpec, workspace: str) -> pd.DataFrame:
     """The workspace's rows of an insight, ranked. Counts are Int64, which may be missing.
 
-    `dimension`: whether its rows by query or by canonical query are wanted; rows by page are read with both.
-    Raises LakeError if the lake cannot be read.
+    They are those of every dimension and content group: `Scope.of` selects. Raises LakeError if the lake
+    cannot be read.
     """
     rows = lake.read(table, workspace=workspace)
     counts = {pa.int64(): pd.Int64Dtype()}
-    frame = rows.to_pandas(date_as_object=False, types_mapper=counts.get)
-    if "dimension" in frame:
-        other = "query" if dimension == "canonical_query" else "canonical_query"
-        frame = frame[frame["dimension"] != other]
-    return ranked(table, frame)
-
-
-def without_groups(table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of whole properties, queries and pages: without those of content groups.
-
-    Rows of release 0.2.0 or earlier have no group.
-    """
-    if table in _BY_GROUP:
-        rows = rows[rows["content_group"].isna() | (rows["content_group"] == ALL)]
-    elif table in _OF_GROUPS:
-        rows = rows[rows["dimension"].isna() | (rows["dimension"] != "content_group")]
-    return rows.reset_index(drop=True)
+    return ranked(table, rows.to_pandas(date_as_object=False, types_mapper=counts.get))
 
 
 def no_rows(table: TableSpec) -> pd.DataFrame:

@@ -12,9 +12,9 @@ import pandas as pd
 from gsc_pipeline.insights.measures import GROUPED, require
 from gsc_pipeline.report.marks import Level, Shift
 from gsc_pipeline.report.numbers import count, decimal, is_missing, share, signed
-from gsc_pipeline.report.scope import ALL
 from gsc_pipeline.report.words import shortened
 from gsc_pipeline.text.printing import escaped
+from gsc_pipeline.workspaces.content_groups import ALL
 
 CHANGES_INPUT = (
     *GROUPED,

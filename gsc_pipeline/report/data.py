@@ -11,6 +11,7 @@ import pandas as pd
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.measures import SERIES, with_change
+from gsc_pipeline.insights.scope import WHOLE, Scope
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import known
@@ -31,7 +32,6 @@ from gsc_pipeline.report.changes import Change, changes, ranked, recent
 from gsc_pipeline.report.content_groups import GroupRow, group_rows, of_group
 from gsc_pipeline.report.findings import FINDINGS
 from gsc_pipeline.report.outlook import Outlook, outlook
-from gsc_pipeline.report.scope import WHOLE, Scope
 from gsc_pipeline.report.totals import Headline, choose, headline
 from gsc_pipeline.sync.failures import StandingFailure, is_configured, of_configured
 from gsc_pipeline.workspaces.registry import Workspace
@@ -113,7 +113,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     """
 
     def rows_of(table: TableSpec) -> pd.DataFrame:
-        return configured(read_ranked(lake, table, workspace.id, dimension=scope.dimension), workspace)
+        return configured(read_ranked(lake, table, workspace.id), workspace)
 
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)
@@ -167,7 +167,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         findings={
             table: scope.of(table, rows)
             for table in {one.table for one in FINDINGS}
-            if scope.is_told(rows := rows_of(table))
+            if scope.applies_to(rows := rows_of(table))
         },
         dark=tuple(of_configured(dark_properties(lake, [workspace.id], now=now), [workspace])),
         failing=tuple(failure for failure in state.failures if failure.days),

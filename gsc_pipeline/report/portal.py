@@ -27,9 +27,9 @@ from gsc_pipeline.monitoring.health import is_lasting
 from gsc_pipeline.monitoring.status import WorkspaceState, workspace_states
 from gsc_pipeline.report.changes import CHANGES_INPUT, Change, changes_by_workspace, latest, ranked
 from gsc_pipeline.report.notes import went_dark
-from gsc_pipeline.report.scope import ALL
 from gsc_pipeline.report.totals import Headline, choose, current_clicks, headlines
 from gsc_pipeline.sync.failures import of_configured
+from gsc_pipeline.workspaces.content_groups import ALL
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 

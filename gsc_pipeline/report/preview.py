@@ -11,6 +11,7 @@ from string import ascii_uppercase
 import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.scope import WHOLE
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import (
     CHANGE_POINTS,
@@ -26,8 +27,8 @@ from gsc_pipeline.report.effects import effects
 from gsc_pipeline.report.findings import SHOWN, preview_columns
 from gsc_pipeline.report.marks import marks
 from gsc_pipeline.report.outlook import METRICS, coming_in_words, how_made, outlook, panel, past_in_words
-from gsc_pipeline.report.scope import ALL, WHOLE
 from gsc_pipeline.report.words import shortened
+from gsc_pipeline.workspaces.content_groups import ALL
 
 Cell = str | int | float | bool | None
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.scope import WHOLE, Scope
 from gsc_pipeline.insights.seo_tests import METRICS, chart_days
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.stored import known
@@ -19,7 +20,6 @@ from gsc_pipeline.report.data import NothingToReportError, ReportData, ReportErr
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.portal import PortalData, portal_data
 from gsc_pipeline.report.portal_page import portal_page
-from gsc_pipeline.report.scope import WHOLE, Scope
 from gsc_pipeline.report.seo_test_page import TestPage, seo_test_page
 from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.workspaces.registry import Workspace
@@ -65,13 +65,10 @@ def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetim
     pages_of_tests = write_test_pages(lake, workspace, how, now=now) if how.scope == WHOLE else []
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
-        stored = read_ranked(lake, table, workspace.id, dimension=how.scope.dimension)
-        rows = configured(stored, workspace)
-        if not how.scope.is_told(rows):
+        rows = configured(read_ranked(lake, table, workspace.id), workspace)
+        if not how.scope.applies_to(rows):
             continue
-        if how.scope != WHOLE:
-            rows = how.scope.of(table, rows)
-        content = csv_file(rows.drop(columns=["workspace", "month"]))
+        content = csv_file(how.scope.of(table, rows).drop(columns=["workspace", "month"]))
         name = f"{_stem(data)}-{table.name}.csv"
         files.append(_write(workspace.id, how.place, name, content, _CSV))
     return files

@@ -19,7 +19,8 @@ from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, workspaces_of
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.defs.resources import AnnotationsFile
-from gsc_pipeline.insights.tables import read_ranked, without_groups
+from gsc_pipeline.insights.scope import WHOLE
+from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
     CHANGE_POINTS,
@@ -109,7 +110,7 @@ def test_a_run_fills_every_table_and_records_the_foremost_rows_of_each(made: Mad
         assert (numbers["changed"], numbers["as_of"]) == (True, "2026-11-18")
         shown = numbers["foremost_rows"].records if "foremost_rows" in numbers else []
         # Content groups have rows too, and are not shown.
-        assert len(shown) == min(10, len(without_groups(table, read_ranked(made.world.lake, table, "acme"))))
+        assert len(shown) == min(10, len(WHOLE.of(table, read_ranked(made.world.lake, table, "acme"))))
 
 
 def test_a_planted_finding_is_what_the_ui_shows_first(made: Made) -> None:

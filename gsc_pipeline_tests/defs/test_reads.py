@@ -3,6 +3,7 @@
 # Annotations are not deferred here: Dagster reads them when it makes a resource's class.
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -30,6 +31,7 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.sync.tables.more import MORE_TABLES
+from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
 from gsc_pipeline_tests.defs.conftest import Orchestra
 from gsc_pipeline_tests.defs.resources import GivenLake
 from gsc_pipeline_tests.instances import instance_on_files
@@ -81,7 +83,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Watc
     folder = tmp_path_factory.mktemp("reads")
     with World.serving(folder) as world, instance_on_files(folder / "dagster") as instance:
         instance.add_dynamic_partitions(WORKSPACES, ["acme"])
-        orchestra = Orchestra(world, instance, [world.workspace(properties=None)])
+        # The pages of its test are read for the report.
+        pages = PageSet(regex="/a"), PageSet(regex="/b")
+        test = SeoTest("titles", "sc-domain:acme.com", "WEB", world.last(1).start, *pages)
+        workspace = replace(world.workspace(properties=None), seo_tests=(test,))
+        orchestra = Orchestra(world, instance, [workspace])
         world.sync(orchestra.workspaces[0], Window(world.last(9).start, world.last(1).start))
         yield {step: _made(orchestra, step, assets) for step, assets in STEPS}
 

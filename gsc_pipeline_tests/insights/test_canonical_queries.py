@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.scope import WHOLE, Scope
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.canonical import NO_PLURALS, ORDERED, canonical_sql, with_canonical_query_sql
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
@@ -250,8 +251,8 @@ def test_findings_do_not_depend_on_how_queries_are_spelled(
 def test_each_dimension_is_complete_on_its_own(lakes: tuple[Lake, Lake], table: TableSpec) -> None:
     lake = lakes[0]
     by_query, by_form = (rows(lake, table, dimension) for dimension in ("query", "canonical_query"))
-    assert "canonical_query" not in set(read_ranked(lake, table, "acme")["dimension"])
-    assert "query" not in set(read_ranked(lake, table, "acme", dimension="canonical_query")["dimension"])
+    assert "canonical_query" not in set(WHOLE.of(table, read_ranked(lake, table, "acme"))["dimension"])
+    assert "query" not in set(Scope(canonical=True).of(table, read_ranked(lake, table, "acme"))["dimension"])
     if "queries" in by_form:
         assert set(by_query["queries"]) == {1}
         alone = by_form[by_form["queries"] == 1]

@@ -105,6 +105,13 @@ def test_a_test_that_has_not_begun_says_when_it_can_be_read() -> None:
     )
 
 
+@pytest.mark.parametrize("days", [1, 3, 30])
+def test_a_test_may_begin_any_number_of_days_after_the_last_final_day(days: int) -> None:
+    row = clicks(made(after=0), replace(LASTING, start=START + timedelta(days)))
+    assert (row["verdict"], row["days"]) == ("too_early", 0)
+    assert row["parallelism"] > 0.8
+
+
 def test_missing_days_are_no_days_of_the_test_and_no_zeros() -> None:
     variant, control = pair(np.random.default_rng(1), YEAR, 28, 400, effect=0.3)
     gaps = [100, 101, 102, YEAR - 5, YEAR + 3, YEAR + 10]

@@ -19,7 +19,7 @@ from gsc_pipeline.report.changes import (
     sentences,
     shifts,
 )
-from gsc_pipeline.report.scope import ALL
+from gsc_pipeline.workspaces.content_groups import ALL
 from gsc_pipeline_tests.report.insight_rows import SITE, Row, change
 
 MAY = date(2026, 5, 12)

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.insights.scope import WHOLE
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.lake.lake import Lake
@@ -328,7 +329,7 @@ def test_csv_preview_and_page_show_rows_in_the_same_order(
     (file,) = [file for file in written if file.name == f"acme-{table.name}.csv"]
     with file.open(encoding="utf-8-sig", newline="") as text:
         everything = keys(list(csv.DictReader(text)))
-    assert keys(preview_rows(table, read_ranked(lake, table, "acme"))) == everything[:10]
+    assert keys(preview_rows(table, WHOLE.of(table, read_ranked(lake, table, "acme")))) == everything[:10]
     for finding in FINDINGS:
         if finding.table is table:
             shown = keys(finding.of(data.findings[table]).to_dict("records"))
@@ -353,16 +354,12 @@ def test_a_preview_shows_the_columns_of_the_findings_and_the_property_last(lake:
     assert newest["data_date"] == "2026-11-20"
 
 
-def test_each_insight_has_a_csv_with_all_its_rows_but_those_by_canonical_query(
-    written: list[Path], lake: Lake
-) -> None:
+def test_each_insight_has_a_csv_with_all_its_rows_within_the_scope(written: list[Path], lake: Lake) -> None:
     assert [file.name for file in written[1:]] == [f"acme-{table.name}.csv" for table in INSIGHTS]
     for file, table in zip(written[1:], INSIGHTS, strict=True):
         with file.open(encoding="utf-8-sig", newline="") as text:
             rows = list(csv.DictReader(text))
-        stored = lake.read(table).to_pandas()
-        by_form = stored["dimension"] == "canonical_query" if "dimension" in stored else stored["month"] == ""
-        assert len(rows) == len(stored[~by_form])
+        assert len(rows) == len(WHOLE.of(table, lake.read(table).to_pandas()))
         assert not rows or list(rows[0]) == [c for c in table.schema.names if c not in ("workspace", "month")]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.scope import Scope
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     CHANGE_POINTS,
@@ -23,7 +24,6 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.report.content_groups import group_rows, of_group
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.page import page
-from gsc_pipeline.report.scope import Scope
 from gsc_pipeline.report.write import Reports, write_page, write_report
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.insights.filling import fill

@@ -218,8 +218,8 @@ def _metadata(
     annotations: Sequence[Annotation],
 ) -> dict[str, Any]:
     """The metadata of a table's event. `rows_of` gives a table's ranked rows, each read once."""
+    from gsc_pipeline.insights.scope import WHOLE
     from gsc_pipeline.report.preview import chart, preview_rows
-    from gsc_pipeline.report.scope import WHOLE
 
     shown = preview_rows(table, WHOLE.of(table, rows_of(table)))
     metadata: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from gsc_pipeline.insights.scope import WHOLE, Scope
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CANNIBALISATION,
@@ -17,7 +18,6 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-from gsc_pipeline.report.scope import WHOLE, Scope
 
 BLOG = Scope("/blog/")
 CANONICAL = Scope(canonical=True)

@@ -1,4 +1,4 @@
-"""The scope of a report: a whole workspace or one content group, with queries as typed or canonical."""
+"""The scope of insights: whole properties or one content group, with queries as typed or canonical."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
@@ -22,9 +21,7 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-
-ALL = "all"
-"""The content group of the whole property."""
+from gsc_pipeline.workspaces.content_groups import ALL
 
 _WITH_ALL = (ANOMALIES, INDEX_COVERAGE, FORECASTS)
 """Tables that have rows of the group `all` beside those of each group."""
@@ -35,7 +32,7 @@ _OF_PAGES = (WINNERS_AND_LOSERS, CONTENT_DECAY)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a report shows of every table.
+    """Which rows of every table a report, a preview or an assistant shows.
 
     `content_group` is one group, or `all`. `canonical`: findings by query are by canonical query.
     """
@@ -55,13 +52,13 @@ class Scope:
         return ", ".join([*parts, *(["canonical queries"] if self.canonical else [])])
 
     @property
-    def dimension(self) -> Literal["query", "canonical_query"]:
+    def dimension(self) -> str:
         """The dimension of findings by query."""
         return "canonical_query" if self.canonical else "query"
 
     def of(self, table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of a finding that are within the scope: none of a group, if they do not name groups."""
-        if not self.is_told(rows):
+        if not self.applies_to(rows):
             return rows.head(0)
         wanted: dict[str, set[str]] = {}
         if self.is_group or table in _WITH_ALL:
@@ -75,8 +72,8 @@ class Scope:
             rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]
         return rows.reset_index(drop=True)
 
-    def is_told(self, rows: pd.DataFrame) -> bool:
-        """Whether rows say what is within the scope: of a content group, only those that name groups."""
+    def applies_to(self, rows: pd.DataFrame) -> bool:
+        """Whether the rows can be selected: by content group, only those of a table that names groups."""
         return not self.is_group or "content_group" in rows
 
     def file_stem(self, workspace: str, groups: Iterable[str] = ()) -> str:
