@@ -42,9 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "state", "sync", "workspaces",
     },
     "cli": {
-        "assistants", "bootstrap", "days", "defs", "demo", "lake", "monitoring", "report", "search_console",
-        "settings",
-        "simulator", "state", "sync", "text", "workspaces",
+        "assistants", "bootstrap", "days", "defs", "demo", "insights", "lake", "monitoring", "report",
+        "search_console", "settings", "simulator", "state", "sync", "text", "workspaces",
     },
     "definitions": {"defs"},
     # Loads what it names when that is first used.

@@ -550,6 +550,10 @@ no man | no men
 best of berlin | berlin best off
 us | use
 it jobs | jobs
+pena | peña
+papa | papá
+avô | avó
+coco | cocô
 """
 
 
