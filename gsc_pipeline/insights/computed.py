@@ -1,0 +1,97 @@
+"""Every table of a workspace's insights, computed from its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from gsc_pipeline.insights.annotated import of_windows
+from gsc_pipeline.insights.anomalies import anomalies
+from gsc_pipeline.insights.cannibalisation import cannibalisation
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY
+from gsc_pipeline.insights.change_points import change_points
+from gsc_pipeline.insights.content_decay import content_decay
+from gsc_pipeline.insights.content_groups import compared_groups, grouped_days
+from gsc_pipeline.insights.ctr_curve import ctr_curve
+from gsc_pipeline.insights.ctr_gap import ctr_gap
+from gsc_pipeline.insights.daily_performance import daily_performance
+from gsc_pipeline.insights.forecasts import forecasts
+from gsc_pipeline.insights.index_coverage import index_coverage
+from gsc_pipeline.insights.inputs import Inputs
+from gsc_pipeline.insights.measures import SERIES
+from gsc_pipeline.insights.seo_tests import seo_tests
+from gsc_pipeline.insights.striking_distance import striking_distance
+from gsc_pipeline.insights.windows import YEAR
+from gsc_pipeline.insights.winners_and_losers import winners_and_losers
+from gsc_pipeline.lake.annotations.record import Annotation
+from gsc_pipeline.lake.schemas import (
+    ANOMALIES,
+    CANNIBALISATION,
+    CHANGE_POINTS,
+    CONTENT_DECAY,
+    CTR_CURVE,
+    CTR_GAP,
+    DAILY_PERFORMANCE,
+    FORECASTS,
+    INDEX_COVERAGE,
+    SEO_TESTS,
+    STRIKING_DISTANCE,
+    WINNERS_AND_LOSERS,
+    TableSpec,
+)
+from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline.workspaces.thresholds import Thresholds
+
+
+def computed(
+    inputs: Inputs,
+    workspace: Workspace,
+    thresholds: Thresholds,
+    annotations: Sequence[Annotation],
+    groups: pd.DataFrame,
+) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
+    """Each table with its rows, one at a time, so that memory holds the inputs of one.
+
+    `groups` has the days of the largest content groups.
+    """
+    daily = daily_performance(inputs.ledger, inputs.named_by_day())
+    yield DAILY_PERFORMANCE, daily
+    days = grouped_days(daily.merge(inputs.final, on=[*SERIES, "data_date"]), groups)
+    yield ANOMALIES, anomalies(days, thresholds, annotations)
+    positions, query_positions = inputs.curve_positions()
+    curve = ctr_curve(positions, thresholds)
+    yield CTR_CURVE, curve
+    gaps = ctr_gap(query_positions, curve, thresholds)
+    del query_positions
+    striking = striking_distance(inputs.queries(), curve, thresholds)
+    shared, top_pages = inputs.query_pages(pd.concat([gaps, striking]))
+    for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
+        yield table, inputs.with_groups(found.merge(top_pages, on=NAMED_QUERY, how="left"))
+    yield CANNIBALISATION, inputs.with_groups(cannibalisation(shared, thresholds))
+    pairs = [inputs.pairs(back) for back in (thresholds.window_days, YEAR)]
+    previous, year = (of_windows(one, annotations) for one in pairs)
+    groups_before, groups_of_a_year = (
+        compared_groups(groups, one).assign(dimension="content_group") for one in pairs
+    )
+    pages = inputs.compared_pages().assign(dimension="page")
+    pages_of_a_year = inputs.pages_of_a_year().assign(dimension="page")
+    both = [
+        pd.concat([pages, groups_before]).assign(compared_with="previous"),
+        pd.concat([pages_of_a_year, groups_of_a_year]).assign(compared_with="year_before"),
+    ]
+    decayed = content_decay(pd.concat(both).rename(columns={"item": "url"}), thresholds)
+    is_page = decayed["dimension"] == "page"
+    decayed["content_group"] = inputs.with_groups(decayed)["content_group"].where(is_page, decayed["url"])
+    named = pd.concat([previous.assign(compared_with="previous"), year.assign(compared_with="year_before")])
+    yield CONTENT_DECAY, decayed.merge(named, on=[*SERIES, "compared_with"], how="left")
+    items = [inputs.compared_queries(), pages, groups_before]
+    moved = winners_and_losers(pd.concat(items), thresholds)
+    yield WINNERS_AND_LOSERS, moved.merge(previous, on=SERIES, how="left")
+    inspections = inputs.with_groups(inputs.inspections())
+    yield INDEX_COVERAGE, index_coverage(inspections, inputs.sitemaps(), thresholds)
+    yield CHANGE_POINTS, change_points(days, thresholds, annotations)
+    yield FORECASTS, forecasts(days, thresholds, annotations)
+    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
+    tested = inputs.test_days(workspace.seo_tests)
+    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
