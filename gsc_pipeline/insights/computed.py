@@ -53,12 +53,26 @@ def computed(
 ) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
     """Each table with its rows, one at a time, so that memory holds the inputs of one.
 
-    `groups` has the days of the largest content groups.
+    `groups` has the days of the largest content groups. Raises LakeError if the lake cannot be read.
     """
     daily = daily_performance(inputs.ledger, inputs.named_by_day())
     yield DAILY_PERFORMANCE, daily
     days = grouped_days(daily.merge(inputs.final, on=[*SERIES, "data_date"]), groups)
     yield ANOMALIES, anomalies(days, thresholds, annotations)
+    yield CHANGE_POINTS, change_points(days, thresholds, annotations)
+    yield FORECASTS, forecasts(days, thresholds, annotations)
+    del days
+    yield from _of_queries(inputs, thresholds)
+    yield from _of_two_windows(inputs, thresholds, annotations, groups)
+    inspections = inputs.with_groups(inputs.inspections())
+    yield INDEX_COVERAGE, index_coverage(inspections, inputs.sitemaps(), thresholds)
+    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
+    tested = inputs.test_days(workspace.seo_tests)
+    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
+
+
+def _of_queries(inputs: Inputs, thresholds: Thresholds) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
+    """The tables of queries, each with the content group of its page."""
     positions, query_positions = inputs.curve_positions()
     curve = ctr_curve(positions, thresholds)
     yield CTR_CURVE, curve
@@ -69,29 +83,37 @@ def computed(
     for table, found in ((CTR_GAP, gaps), (STRIKING_DISTANCE, striking)):
         yield table, inputs.with_groups(found.merge(top_pages, on=NAMED_QUERY, how="left"))
     yield CANNIBALISATION, inputs.with_groups(cannibalisation(shared, thresholds))
-    pairs = [inputs.pairs(back) for back in (thresholds.window_days, YEAR)]
-    previous, year = (of_windows(one, annotations) for one in pairs)
-    groups_before, groups_of_a_year = (
-        compared_groups(groups, one).assign(dimension="content_group") for one in pairs
+
+
+def _of_two_windows(
+    inputs: Inputs, thresholds: Thresholds, annotations: Sequence[Annotation], groups: pd.DataFrame
+) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
+    """The tables of queries, pages and content groups in a window, compared with earlier ones."""
+    backs = {"previous": thresholds.window_days, "year_before": YEAR}
+    pairs = {name: inputs.pairs(back) for name, back in backs.items()}
+    unlike = {name: of_windows(days, annotations) for name, days in pairs.items()}
+    of_groups = {
+        name: compared_groups(groups, days).assign(dimension="content_group") for name, days in pairs.items()
+    }
+    pages = {
+        "previous": inputs.compared_pages().assign(dimension="page"),
+        "year_before": inputs.pages_of_a_year().assign(dimension="page"),
+    }
+    compared = pd.concat(
+        [pd.concat([pages[name], of_groups[name]]).assign(compared_with=name) for name in backs]
     )
-    pages = inputs.compared_pages().assign(dimension="page")
-    pages_of_a_year = inputs.pages_of_a_year().assign(dimension="page")
-    both = [
-        pd.concat([pages, groups_before]).assign(compared_with="previous"),
-        pd.concat([pages_of_a_year, groups_of_a_year]).assign(compared_with="year_before"),
-    ]
-    decayed = content_decay(pd.concat(both).rename(columns={"item": "url"}), thresholds)
-    is_page = decayed["dimension"] == "page"
-    decayed["content_group"] = inputs.with_groups(decayed)["content_group"].where(is_page, decayed["url"])
-    named = pd.concat([previous.assign(compared_with="previous"), year.assign(compared_with="year_before")])
+    decayed = content_decay(compared.rename(columns={"item": "url"}), thresholds)
+    decayed = _with_groups(inputs, decayed, decayed["url"])
+    named = pd.concat([unlike[name].assign(compared_with=name) for name in backs])
     yield CONTENT_DECAY, decayed.merge(named, on=[*SERIES, "compared_with"], how="left")
-    items = [inputs.compared_queries(), pages, groups_before]
-    moved = winners_and_losers(pd.concat(items), thresholds)
-    yield WINNERS_AND_LOSERS, moved.merge(previous, on=SERIES, how="left")
-    inspections = inputs.with_groups(inputs.inspections())
-    yield INDEX_COVERAGE, index_coverage(inspections, inputs.sitemaps(), thresholds)
-    yield CHANGE_POINTS, change_points(days, thresholds, annotations)
-    yield FORECASTS, forecasts(days, thresholds, annotations)
-    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
-    tested = inputs.test_days(workspace.seo_tests)
-    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
+    items = pd.concat([inputs.compared_queries(), pages["previous"], of_groups["previous"]])
+    moved = winners_and_losers(items, thresholds)
+    moved = _with_groups(inputs, moved, moved["item"])
+    yield WINNERS_AND_LOSERS, moved.merge(unlike["previous"], on=SERIES, how="left")
+
+
+def _with_groups(inputs: Inputs, rows: pd.DataFrame, items: pd.Series) -> pd.DataFrame:
+    """The rows with the content group that an item is or, if it is a page, is in; missing for queries."""
+    is_page, is_group = (rows["dimension"] == name for name in ("page", "content_group"))
+    group_of = inputs.with_groups(pd.DataFrame({"url": items.where(is_page)}, index=rows.index))
+    return rows.assign(content_group=group_of["content_group"].where(~is_group, items))

@@ -313,6 +313,11 @@ def test_insights_have_rows_of_the_largest_groups_and_name_the_group_of_a_page(
     groups = movers[movers["dimension"] == "content_group"]
     assert len(groups)
     assert set(groups["item"]) <= largest
+    assert list(groups["content_group"]) == list(groups["item"])
+    pages = movers[movers["dimension"] == "page"]
+    assert len(pages)
+    assert list(pages["content_group"]) == [oracle(url, ()) for url in pages["item"]]
+    assert movers.loc[movers["dimension"].str.endswith("query"), "content_group"].isna().all()
     decayed = lake.read(CONTENT_DECAY).to_pandas()
     of_groups = decayed["dimension"] == "content_group"
     assert set(decayed.loc[of_groups, "url"]) <= largest

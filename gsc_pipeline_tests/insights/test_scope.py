@@ -55,6 +55,14 @@ def test_winners_and_losers_keep_pages_beside_either_kind_of_query() -> None:
     assert list(CANONICAL.of(WINNERS_AND_LOSERS, rows)["dimension"]) == ["canonical_query", "page"]
 
 
+def test_winners_and_losers_of_a_group_are_its_pages() -> None:
+    rows = pd.DataFrame(
+        {"dimension": ["query", "page", "page"], "content_group": [None, "/blog/", "/shop/"]}, dtype=object
+    )
+    assert list(BLOG.of(WINNERS_AND_LOSERS, rows).index) == [0]
+    assert list(BLOG.of(WINNERS_AND_LOSERS, rows)["content_group"]) == ["/blog/"]
+
+
 def test_pages_that_lose_clicks_are_those_of_the_group_and_not_the_groups() -> None:
     rows = frame(
         ("https://acme.com/blog/1", "page", "/blog/"),

@@ -148,6 +148,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         }
         for name in ("position_before", "position")
     }
+    | _named_by_group("content_group", {URL_IMPRESSION: "url"})
     | _ANNOTATION,
     ANOMALIES: _of_days("value", "expected", "spread", "robust_z")
     | {name: {DAILY_PERFORMANCE: name, CONTENT_GROUP_DAYS: name} for name in ("search_type", "data_date")}

@@ -253,6 +253,12 @@ WINNERS_AND_LOSERS = TableSpec(
                 "The query, the canonical query's most shown spelling, the page's URL, or the name of the "
                 "content group",
             ),
+            column(
+                "content_group",
+                TEXT,
+                "The content group of the page, or the group itself; null for queries",
+                nullable=True,
+            ),
             column("kind", TEXT, "winner, loser, new (no impressions before) or lost (no impressions now)"),
             *_COMPARED,
             _ANNOTATION_OF_WINDOWS,
