@@ -20,12 +20,23 @@ NAMED_QUERY = [*SERIES, "dimension", "query", "canonical_query"]
 """Name a query, or a canonical query by its most shown spelling."""
 
 
+_NEW_QUERIES = "SELECT DISTINCT query FROM counted ANTI JOIN known_forms USING (query)"
+
+NO_FORMS = "SELECT ''::VARCHAR AS query, ''::VARCHAR AS canonical_query LIMIT 0"
+
+ALL_FORMS = """
+    SELECT query, canonical_query FROM known_forms
+    UNION ALL SELECT DISTINCT query, canonical_query FROM forms ANTI JOIN known_forms USING (query)"""
+"""What `known_forms` holds before the first table of forms, and after each."""
+
+
 def make_forms_sql(source: str, per: str = "", *, clicks: str = "clicks", shown: str = "impressions") -> str:
     """Creates the table `forms`: each query of the table `source`, its canonical form, and that one's sums.
 
     Queries are joined within a property, a search type, and the column `per` if given. Columns: these, query,
     canonical_query, spellings, spelling (the most shown), clicks and impressions of the query, all_clicks and
     all_impressions of the canonical query. `clicks` and `shown` are expressions of the source's columns.
+    Forms that the table `known_forms` has are not computed again.
     """
     keys = ", ".join(("site_url", "search_type", *([per] if per else [])))
     queries = f"""
@@ -33,7 +44,12 @@ def make_forms_sql(source: str, per: str = "", *, clicks: str = "clicks", shown:
         FROM {source} WHERE query IS NOT NULL GROUP BY ALL"""
     return f"""
     CREATE OR REPLACE TEMP TABLE forms AS
-    WITH named AS MATERIALIZED ({with_canonical_query_sql(f"({queries})")}
+    WITH counted AS MATERIALIZED ({queries}
+    ), formed AS MATERIALIZED (
+        SELECT query, canonical_query FROM known_forms
+        UNION ALL {with_canonical_query_sql(f"({_NEW_QUERIES})")}
+    ), named AS MATERIALIZED (
+        SELECT * FROM counted JOIN formed USING (query)
     ), joined AS (
         SELECT {keys}, canonical_query, count(*) AS spellings,
                arg_min(query, (-impressions, query)) AS spelling,

@@ -37,6 +37,7 @@ class WorkspaceRows:
             for table, files in self._files.items()
             if not files.paths
         }
+        self._kept: dict[str, pa.Table] = {}
         self._connection = _connect()
 
     def close(self) -> None:
@@ -44,14 +45,24 @@ class WorkspaceRows:
         self._connection.close()
 
     def reset(self) -> None:
-        """Drop all temporary tables, and free the memory that a connection keeps after a large query."""
+        """Drop all temporary tables, and free the memory that a connection keeps after a large query.
+
+        What was kept by `keep` stays.
+        """
         self._connection.close()
         self._connection = _connect()
+        for name, rows in self._kept.items():
+            self._connection.register(name, rows)
         _POOL.release_unused()
 
     def register(self, name: str, rows: pa.Table) -> None:
         """Make `rows` available to later queries as the table `name`."""
         self._connection.register(name, rows)
+
+    def keep(self, name: str, sql: str) -> None:
+        """Make the result of the query available to all later queries as the table `name`."""
+        self._kept[name] = self._connection.sql(sql).to_arrow_table()
+        self._connection.register(name, self._kept[name])
 
     def open_facts(self, table: TableSpec, columns: Sequence[str], days: pd.DataFrame | None = None) -> None:
         """Make the rows of the table (only of the months of `days`) available to one query as `facts`."""

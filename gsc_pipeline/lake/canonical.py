@@ -108,6 +108,8 @@ _KEEPS_ACCENTS = (
     r"[^\x00-\x{19F}\x{1A2}-\x{1AE}\x{1B1}-\x{3FF}\x{1E00}-\x{1E9F}\x{1F00}-\x{1FFF}"
     rf"{_SEPARATORS}]"
 )
+_PLAIN = "(?:[a-z]+|[0-9]+)(?: (?:[a-z]+|[0-9]+))*"
+"""Queries whose words are what stands between their spaces."""
 _NOT_ASCII = r"[^\x00-\x7F]"
 _LETTERS = (
     ("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("ø", "o"), ("ł", "l"),
@@ -161,7 +163,7 @@ def _words(query: str, letters: str) -> str:
     bare = f"CASE WHEN {keeps} THEN nfc_normalize({letters}) ELSE strip_accents({letters}) END"
     found = f"regexp_extract_all({_spaced(bare)}, {sql_text(_WORD)})"
     return (
-        f"CASE WHEN regexp_full_match({query}, '[a-z]+(?: [a-z]+)*') THEN replace({query}, ' ', chr(10)) "
+        f"CASE WHEN regexp_full_match({query}, '{_PLAIN}') THEN replace({query}, ' ', chr(10)) "
         f"ELSE array_to_string({found}, chr(10)) END"
     )
 
