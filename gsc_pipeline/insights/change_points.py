@@ -72,8 +72,10 @@ def _rows_of_group(
 
 def _ends_of(period: DarkPeriod, impressions: np.ndarray) -> Iterator[Change]:
     """The first day of the period, and the first one after it if impressions have come back for a week."""
-    before = _mean(impressions[max(period.first - _LEVEL_DAYS, 0) : period.first])
     first = period.first
+    # Known days, of which there are some before any dark period: those just before it may be unknown.
+    known = impressions[:first][~np.isnan(impressions[:first])]
+    before = _mean(known[-_LEVEL_DAYS:])
     yield Change(first, first, period.earliest, first, before, 0.0, period.confidence)
     after = impressions[period.end : period.end + _LEVEL_DAYS]
     if np.count_nonzero(after > 0) >= _LEAST_DAYS_BACK:

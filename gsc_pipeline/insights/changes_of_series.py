@@ -48,17 +48,11 @@ def changes_of(series: DailySeries, least_confidence: float, least_share: float)
     length = len(days.values)
     recounted = [at for at in map(series.index, series.recounted_on) if 0 < at < length]
     found = level_changes(days, recounted, z_of(least_confidence, length))
-    placed = _placed(days, found, recounted)
     changes = [
         Change(
-            one.shape.start,
-            one.shape.end,
-            one.earliest,
-            one.latest,
-            *levels,
-            confidence_of(change.z, length),
+            one.shape.start, one.shape.end, one.earliest, one.latest, *levels, confidence_of(change.z, length)
         )
-        for change, one, levels in zip(found, placed, _levels(days, placed, recounted), strict=True)
+        for change, one, levels in _with_levels(days, found, recounted)
     ]
     lasting = _without_excursions(series, changes)
     return [one for one in lasting if _is_enough(series, one, least_share)]
@@ -76,19 +70,48 @@ def _placed(days: Adjusted, found: Sequence[LevelChange], recounted: Sequence[in
     return placed
 
 
+def _with_levels(
+    days: Adjusted, found: Sequence[LevelChange], recounted: Sequence[int]
+) -> list[tuple[LevelChange, FirstDay, tuple[float, float]]]:
+    """Each change with its first day and its levels before and after.
+
+    Of changes within days of which nothing is known, which have the same first known day, the largest stays.
+    A change without a week of known days on both sides is left out.
+    """
+    largest: dict[int, tuple[LevelChange, FirstDay]] = {}
+    for change, one in zip(found, _placed(days, found, recounted), strict=True):
+        other = largest.get(one.shape.start)
+        if other is None or abs(change.z) > abs(other[0].z):
+            largest[one.shape.start] = (change, one)
+    kept = [largest[start] for start in sorted(largest)]
+    while True:
+        levels = _levels(days, [one for _change, one in kept], recounted)
+        if None not in levels:
+            break
+        del kept[levels.index(None)]
+    return [(*pair, level) for pair, level in zip(kept, levels, strict=True) if level is not None]
+
+
 def _levels(
     days: Adjusted, placed: Sequence[FirstDay], recounted: Sequence[int]
-) -> list[tuple[float, float]]:
-    """The level before and after each change, back to the change before and up to the next one."""
-    levels = []
+) -> list[tuple[float, float] | None]:
+    """The level before and after each change, back to the change before and up to the next one.
+
+    None where less than a week of days is known on one side.
+    """
+    levels: list[tuple[float, float] | None] = []
     edges = [0, *recounted, len(days.values)]
     for at, one in enumerate(placed):
         ends = [*edges, *(other.shape.end for other in placed[:at])]
         starts = [*edges, *(other.shape.start for other in placed[at + 1 :])]
         first = max(day for day in ends if day < one.shape.start)
-        last = min(day for day in starts if day > one.shape.end)
+        # A slope may go on beyond the last day.
+        last = min((day for day in starts if day > one.shape.end), default=len(days.values))
         before = np.flatnonzero(days.is_known[first : one.shape.start]) + first
         after = np.flatnonzero(days.is_known[one.shape.end : last]) + one.shape.end
+        if min(len(before), len(after)) < WEEK:
+            levels.append(None)
+            continue
         levels.append((_level(days, before[-_LEVEL_DAYS:]), _level(days, after[:_LEVEL_DAYS])))
     return levels
 
@@ -98,7 +121,7 @@ def _level(days: Adjusted, of: np.ndarray) -> float:
     values, weekday = days.values[of], of % WEEK
     number = np.bincount(weekday, minlength=WEEK)
     if number.min() == 0:
-        return float(values.mean()) if len(of) else 0.0
+        return float(values.mean())
     return float((np.bincount(weekday, values, minlength=WEEK) / number).mean())
 
 

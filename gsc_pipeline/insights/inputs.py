@@ -40,6 +40,8 @@ _URL_SUMS = ("url_rows", "url_clicks", "url_impressions")
 _LEDGER = (*_OF_DAY, *_CUT, *_URL_SUMS, "status", "position", "truncated", "last_read_at")
 _POSITIONS = (*_OF_DAY, "query", "device", "sum_top_position")
 
+_TESTS_AT_ONCE = 20
+
 
 class Inputs:
     """The inputs of one workspace's insights, from the lake as it was when this was created.
@@ -157,15 +159,28 @@ class Inputs:
         return self._over(SITE_IMPRESSION, columns, query, days)
 
     def test_days(self, tests: Sequence[SeoTest]) -> pd.DataFrame:
-        """Input of seo_tests: all final days, and zero on those without a row of a set.
+        """Input of seo_tests: final days of which pages are known, and zero on those without a row of a set.
 
         Reads nothing without tests.
         """
         wanted = {(one.site_url, one.search_type) for one in tests}
         is_wanted = [pair in wanted for pair in zip(*(self.final[name] for name in SERIES), strict=True)]
         days = self.final.loc[is_wanted, [*SERIES, "data_date"]]
+        days = days.merge(self._days_without_pages(), on=[*SERIES, "data_date"], how="left", indicator=True)
+        days = days[days["_merge"] == "left_only"].drop(columns="_merge")
         if days.empty:
             return pd.DataFrame(columns=list(TEST_DAYS_INPUT))
+        # In parts, because the time to plan a query grows with the square of its columns.
+        parts = [tests[first : first + _TESTS_AT_ONCE] for first in range(0, len(tests), _TESTS_AT_ONCE)]
+        return pd.concat([self._days_of_tests(part, days) for part in parts], ignore_index=True)
+
+    def _days_without_pages(self) -> pd.DataFrame:
+        """Days with impressions of which the lake has no page: of no set is it known what it had."""
+        has_pages = self.ledger["url_rows"].fillna(1) > 0
+        return self.ledger.loc[(self.ledger["impressions"] > 0) & ~has_pages, [*SERIES, "data_date"]]
+
+    def _days_of_tests(self, tests: Sequence[SeoTest], days: pd.DataFrame) -> pd.DataFrame:
+        """The rows of some tests in `test_days`."""
         self._rows.reset()
         self._over(URL_IMPRESSION, (*SERIES, "data_date", "url"), sql.MAKE_TESTED_URLS, days)
         self._rows.query(sql.make_tested_sql(tests, group_sql(self._content_groups)))

@@ -149,6 +149,11 @@ class _Weeks:
         self._model: WeeklyModel = weekly_model(known_days)
         self._level = self._model.whitened(np.log(sums + small))
         self._expected = [Shape(day) for day in recounted]
+        known = np.flatnonzero(series.is_known)
+        self._expected_between = [
+            (int(known[known < day].max(initial=-1)), int(known[known >= day].min(initial=self._days)))
+            for day in recounted
+        ]
         self._columns: dict[Shape, np.ndarray] = {}
 
     def fit(self, shapes: Sequence[Shape]) -> _Fit:
@@ -248,7 +253,7 @@ class _Weeks:
             for one in shapes:
                 if not one.lasts:
                     is_allowed &= (starts > one.end + APART) | (ends < one.start - APART)
-            for one in self._expected:
-                is_allowed &= (starts > one.start + WEEK) | (ends < one.start - WEEK)
+            for last_before, first_after in self._expected_between:
+                is_allowed &= (starts > first_after + WEEK) | (ends <= last_before - WEEK)
             allowed[:, kind] = is_allowed
         return allowed

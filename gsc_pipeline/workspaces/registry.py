@@ -47,6 +47,7 @@ from gsc_pipeline.workspaces.content_groups import (
 )
 from gsc_pipeline.workspaces.seo_tests import (
     FORMS,
+    MOST_TESTS,
     PageSet,
     SeoTest,
     group_problems,
@@ -361,14 +362,25 @@ def day_of(value: Any) -> Any:
     return value
 
 
+def _day_of_test(value: Any) -> Any:
+    day = day_of(value)
+    if not _DAYS_OF_TESTS[0] <= day <= _DAYS_OF_TESTS[1]:
+        raise ValueError(f"expected a day from {_DAYS_OF_TESTS[0]} to {_DAYS_OF_TESTS[1]}")
+    return day
+
+
+_DAYS_OF_TESTS = (date(2000, 1, 1), date(2199, 12, 31))
+"""So that days can be counted from one."""
+
+
 def _page(value: str) -> str:
-    if not host_of(value):
+    if not host_of(value) or not value.isprintable():
         raise ValueError("expected the address of a page, which begins with https:// or http://")
     return value
 
 
 def _group(value: str) -> str:
-    if not value.strip():
+    if not value.strip() or not value.isprintable():
         raise ValueError("expected the name of a content group")
     return value
 
@@ -464,8 +476,8 @@ class _SeoTest(_Strict):
     name: Annotated[str, AfterValidator(slug)]
     property: Annotated[str, AfterValidator(property_of)]
     search_type: Literal["web", "image", "video", "news", "discover", "googleNews"] = "web"
-    start: Annotated[date, BeforeValidator(day_of)]
-    end: Annotated[date, BeforeValidator(day_of)] | None = None
+    start: Annotated[date, BeforeValidator(_day_of_test)]
+    end: Annotated[date, BeforeValidator(_day_of_test)] | None = None
     variant: _PageSet
     control: _PageSet
 
@@ -507,7 +519,7 @@ class _Entry(_Strict):
     brand_terms: list[str] = []
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
     content_groups: Annotated[list[_ContentGroup], Field(max_length=MOST_RULES)] = []
-    seo_tests: list[_SeoTest] = []
+    seo_tests: Annotated[list[_SeoTest], Field(max_length=MOST_TESTS)] = []
 
     def workspace(self, folder: Path) -> Workspace:
         listed = self.properties or []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +12,10 @@ from gsc_pipeline.settings import shown
 
 FORMS = ("pages", "group", "regex")
 """The forms of a set of pages, of which an entry has exactly one."""
+
+
+MOST_TESTS = 100
+"""Tests of a workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def group_problems(path: str, test: dict[Any, Any], rules: Sequence[Any]) -> Ite
             continue
         if rules:
             yield f"{path}.{name}.group: {shown(group)}: expected one of content_groups, such as {rules[0]}"
-        elif not group.startswith("/"):
+        elif not re.fullmatch(r"/([^/?#]+/)?", group):
             yield (
                 f"{path}.{name}.group: {shown(group)}: expected the first folder of a path, such as /blog/, "
                 "because the workspace has no content_groups"

@@ -418,3 +418,64 @@ def test_a_real_half_year_has_one_change() -> None:
     assert (row["metric"], row["kind"]) == ("impressions", "step")
     assert row["earliest_day"] <= pd.Timestamp("2024-10-16") <= row["latest_day"]
     assert row["change"] == pytest.approx(0.22, abs=0.05)
+
+
+def test_an_outage_after_days_of_which_nothing_is_known_has_the_level_of_the_last_known_ones() -> None:
+    clicks = np.full(200, 500.0)
+    clicks[100:140], clicks[140:170] = np.nan, 0.0
+    dark = found(frame(clicks), metric="impressions")
+    assert list(dark["kind"]) == ["dark", "dark"]
+    assert dark["level_before"][0] == 30 * 500
+    assert list(dark["first_day"]) == [day(140), day(170)]
+
+
+@pytest.mark.parametrize("recount", [98, 100])
+def test_a_level_that_moved_while_nothing_was_known_around_a_counting_change_is_no_change(
+    recount: int,
+) -> None:
+    clicks = np.full(147, 3000.0)
+    clicks[97:] = 800
+    clicks[97:123] = np.nan
+    first = (pd.Timestamp(FIRST_DAY) + pd.Timedelta(days=recount)).date()
+    recounted = Annotation(Kind.COUNTING_CHANGE, "Counted anew", first)
+    assert found(frame(clicks), recounted).empty
+
+
+def odd_days(seed: int) -> np.ndarray:
+    """Days of levels that jump, with outages and stretches of which nothing is known, in any order."""
+    rng = np.random.default_rng(seed)
+    days = int(rng.integers(57, 480))
+    clicks = np.full(days, 10 ** rng.uniform(0, 4.5))
+    for _ in range(int(rng.integers(1, 5))):
+        clicks[int(rng.integers(days)) :] *= rng.uniform(0.1, 8)
+    clicks = rng.poisson(clicks * np.exp(rng.normal(0, rng.choice([0, 0.1, 0.5]), days))).astype("float64")
+    for value in rng.choice([np.nan, 0.0], int(rng.integers(1, 6))):
+        first = int(rng.integers(days))
+        clicks[first : first + int(rng.integers(1, 60))] = value
+    clicks[rng.random(days) < rng.choice([0, 0.05, 0.4])] = np.nan
+    return clicks
+
+
+def check_odd_days(seeds: range) -> None:
+    rng = np.random.default_rng(seeds.start)
+    for seed in seeds:
+        clicks = odd_days(seed)
+        if np.isnan(clicks).all():
+            continue
+        position = np.where(clicks > 0, rng.uniform(1, 60, len(clicks)), np.nan)
+        first = FIRST_DAY + timedelta(days=int(rng.integers(len(clicks))))
+        # As many rows as keys, without a missing value where none may be: the table says so.
+        found(frame(clicks, position=position), Annotation(Kind.COUNTING_CHANGE, "Counted anew", first))
+        rows = found(frame(clicks, position=position))
+        assert (rows["earliest_day"] <= rows["first_day"]).all()
+        assert (rows["first_day"] <= rows["latest_day"]).all()
+
+
+def test_odd_days_break_no_table() -> None:
+    check_odd_days(range(60))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(100, 1300, 300))
+def test_many_odd_series_break_no_table(first: int) -> None:
+    check_odd_days(range(first, first + 300))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from gsc_pipeline.days import Window
@@ -17,8 +18,8 @@ from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.seo_tests import TEST_DAYS_INPUT
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
-from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SEO_TESTS
+from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.schemas import SEO_TESTS, SYNC_LEDGER
 from gsc_pipeline.simulator import Facts, SyntheticProperty
 from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.registry import Workspace
@@ -103,6 +104,29 @@ def test_an_empty_day_is_zero_and_a_provisional_or_missing_one_is_none(lake: Lak
     assert days.loc[pd.Timestamp(EMPTY), "variant_clicks"] == 0
     assert pd.Timestamp(MISSING) not in days.index
     assert days.index.max() == pd.Timestamp(WINDOW.end - timedelta(days=3))
+
+
+def test_a_day_of_which_no_page_is_known_is_none(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    fill(lake, "acme", PROPERTY, WINDOW, provisional=2)
+    ledger = lake.read(SYNC_LEDGER).to_pylist()
+    day = date(2026, 10, 22)
+    for row in ledger:
+        row["url_rows"] = 0 if row["data_date"] == day else row["url_rows"]
+    lake.replace(SYNC_LEDGER, WorkspaceRows("acme"), pa.Table.from_pylist(ledger, schema=SYNC_LEDGER.schema))
+    days = days_of(lake, GROUPS)["data_date"]
+    assert pd.Timestamp(day) not in set(days)
+    assert pd.Timestamp(day) + pd.Timedelta(days=1) in set(days)
+
+
+def test_many_tests_are_summed_as_one_alone(lake: Lake) -> None:
+    many = [replace(GROUPS, name=f"test-{number}") for number in range(45)]
+    days = days_of(lake, *many)
+    assert list(days["test"].unique()) == [one.name for one in many]
+    alone = days_of(lake, GROUPS).drop(columns="test")
+    for name in ("test-0", "test-19", "test-20", "test-44"):
+        of_test = days[days["test"] == name].drop(columns="test").reset_index(drop=True)
+        pd.testing.assert_frame_equal(of_test, alone, check_dtype=False)
 
 
 def test_without_tests_nothing_is_read(lake: Lake) -> None:

@@ -101,6 +101,7 @@ def test_a_test_names_pages_a_group_or_a_pattern() -> None:
         ),
         ({"search_type": "news"}, ".search_type: 'news': expected one of this workspace's search_types"),
         ({"start": "2026-09-01"}, ".start: '2026-09-01': expected a date such as 2026-11-20, without quotes"),
+        ({"start": date(9999, 12, 31)}, ".start: 9999-12-31: expected a day from 2000-01-01 to 2199-12-31"),
         ({"start": None}, ".start: empty: expected a date such as 2026-11-20, without quotes"),
         ({"end": 20261015}, ".end: 20261015: expected a date such as 2026-11-20, without quotes"),
         (
@@ -140,6 +141,11 @@ def test_a_test_names_pages_a_group_or_a_pattern() -> None:
         (
             {"variant": {"group": "/guides/"}},
             ".control.group: '/guides/': expected other pages than those of the variant",
+        ),
+        (
+            {"variant": {"group": "/blog/a/"}},
+            ".variant.group: '/blog/a/': expected the first folder of a path, such as /blog/, because the "
+            "workspace has no content_groups",
         ),
         (
             {"variant": {"group": "Blog"}},
