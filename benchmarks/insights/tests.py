@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from gsc_pipeline.insights.seo_tests import SURE, WIDEST, BothSets, Result, compare
+from gsc_pipeline.insights.seo_tests import BothSets, Result, compare
 from gsc_pipeline_tests.insights.pairs import START, pair
 from gsc_pipeline_tests.insights.series import REAL, Noise
 
@@ -49,7 +49,7 @@ def false_alarms(found: Iterator[Result]) -> tuple[float, float, float]:
     return (
         sum(one.is_effect for one in known) / len(known),
         sum(one.has_control_moved for one in known) / len(known),
-        sum(not one.is_effect and one.ratio.margin(SURE) > WIDEST for one in known) / len(known),
+        sum(one.is_too_wide for one in known) / len(known),
     )
 
 

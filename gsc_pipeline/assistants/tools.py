@@ -178,7 +178,7 @@ class Tools:
         anomalies: unusual days. index_coverage: index problems. daily_performance: clicks, impressions and
         position by day. ctr_curve: clicks by position. describe_tables explains their columns. anomalies,
         content_decay, winners_and_losers and index_coverage are those of whole properties, queries and pages:
-        `query` has their rows of content groups too.
+        `query` has their rows of content groups too. change_points and content_group_days have every group.
         """
         served = self._served(workspace)
         table = next((one for one in INSIGHTS if one.name == name), None)

@@ -79,7 +79,7 @@ def _too_little(past: Past, recounted: date | None) -> str | None:
     known = np.isfinite(past.values)
     if known.sum() < LEAST_DAYS:
         because = f"; numbers count something else since {recounted}" if recounted else ""
-        return f"{known.sum()} of {LEAST_DAYS} final days{because}"
+        return f"{_so_few(int(known.sum()))}, and {LEAST_DAYS} are needed{because}"
     recent = known[-LEAST_DAYS:]
     if recent.sum() < LEAST_RECENT_DAYS:
         return f"{recent.sum()} of the last {LEAST_DAYS} days are final, {LEAST_RECENT_DAYS} are needed"
@@ -117,7 +117,15 @@ def _too_few(past: Past) -> str | None:
 
 def _only_christmas(learnt: np.ndarray) -> str | None:
     known = np.isfinite(learnt).sum()
-    return None if known >= LEAST_DAYS else f"{known} of {LEAST_DAYS} final days outside {CHRISTMAS}"
+    if known >= LEAST_DAYS:
+        return None
+    return f"{_so_few(int(known), f' outside {CHRISTMAS}')}, and {LEAST_DAYS} are needed"
+
+
+def _so_few(days: int, which: str = "") -> str:
+    if not days:
+        return f"no day{which} is final"
+    return f"only 1 day{which} is final" if days == 1 else f"only {days} days{which} are final"
 
 
 def _rests_on(series: DailySeries, made_on: date, changes: Sequence[float | None]) -> str | None:

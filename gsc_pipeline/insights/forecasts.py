@@ -67,7 +67,7 @@ def _with_last_week(past: Past, last_week: float) -> Past:
         return past
     side = "above" if last_week > 0 else "below"
     percent = round(100 * abs(last_week))
-    note = f"the last 7 days came out {percent} % {side} their forecast, which is not taken for lasting yet"
+    note = f"the last 7 days came out {percent}% {side} their forecast, which is not taken for lasting yet"
     return replace(past, reason="; ".join(filter(None, (note, past.reason))))
 
 

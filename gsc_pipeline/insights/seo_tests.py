@@ -49,8 +49,8 @@ LEAST_DAYS = AFTER[0]
 SURE, VERY_SURE = 0.95, 0.99
 """The probabilities of the interval of the effect, and of the one beyond which the control has moved."""
 
-WIDEST = math.log(1.5)
-"""A test that could not tell an effect of 50 % from chance is unusable."""
+WIDEST = 0.5
+"""A test without an effect whose interval holds a larger one than this is unusable."""
 
 _LEAST_WEEKS = 8
 """The fewest weeks for a correlation."""
@@ -111,9 +111,19 @@ class Result:
         return math.expm1(self.ratio.size - margin), math.expm1(self.ratio.size + margin)
 
     @property
+    def largest(self) -> float:
+        """The largest effect within the interval, in either direction."""
+        return max(map(abs, self.interval))
+
+    @property
     def is_effect(self) -> bool:
         """Whether the ratio changed by more than chance."""
         return abs(self.ratio.size) > self.ratio.margin(SURE)
+
+    @property
+    def is_too_wide(self) -> bool:
+        """Whether there is no effect, and yet a large one is possible."""
+        return not self.is_effect and self.largest > WIDEST
 
     @property
     def has_control_moved(self) -> bool:
@@ -322,7 +332,7 @@ def _obstacles(test: SeoTest, metric: str, sets: BothSets, last: date) -> Iterat
         weeks, needed = sets.history(test.start) // 7, math.ceil(least_history() / 7)
         yield (
             f"both sets have {metric} for only {weeks} {_plural(weeks, 'week')} before {test.start}, and "
-            f"{needed} are needed to tell an effect from chance"
+            f"{needed} are needed to distinguish an effect from chance"
         )
 
 
@@ -330,7 +340,7 @@ def _read(test: SeoTest, metric: str, result: Result) -> tuple[str, str]:
     """The verdict and the statement of a test with figures."""
     low, high = result.interval
     effect = math.expm1(result.ratio.size)
-    between = f"95 % interval: {_signed(low)} to {_signed(high)}"
+    between = f"95% interval: {_signed(low)} to {_signed(high)}"
     levels = (
         f"{_amount(result.variant_after)} a day instead of {_amount(result.expected)} in the {result.after} "
         f"days from {test.start}"
@@ -347,15 +357,14 @@ def _read(test: SeoTest, metric: str, result: Result) -> tuple[str, str]:
         )
     if result.is_effect:
         return "effect", found[:1].upper() + found[1:]
-    largest = max(abs(low), abs(high))
-    if result.ratio.margin(SURE) > WIDEST:
+    largest, figures = _percent(result.largest), f"({_signed(effect)}, {between})"
+    if result.is_too_wide:
         return "unusable", (
-            f"No result: both sets did not move alike before {test.start}, or have few {metric}; only an "
-            f"effect of more than {_percent(largest)} could be told from chance."
+            f"No result: both sets did not move alike before {test.start}, or have few {metric}, so an "
+            f"effect of up to {largest} is still possible {figures}."
         )
     return "no_effect", (
-        f"No effect larger than {_percent(largest)} on {metric} of the changed pages: {levels} "
-        f"({_signed(effect)}, {between})."
+        f"No effect larger than {largest} on {metric} of the changed pages: {levels} {figures}."
     )
 
 
@@ -365,7 +374,7 @@ def _plural(number: int, word: str) -> str:
 
 def _percent(share: float) -> str:
     amount = 100 * abs(share)
-    return f"{amount:.0f} %" if amount >= 1 else f"{amount:.1f} %"
+    return f"{amount:.0f}%" if amount >= 1 else f"{amount:.1f}%"
 
 
 def _signed(share: float) -> str:

@@ -63,7 +63,7 @@ class ReportData:
     Of one content group, `daily` has its days in that form; there are no devices and countries.
     `changes` are recent ones of the same properties, the most important first. `outlook` and `groups` are of
     the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
-    tables that can be told of the scope.
+    tables that have rows for the scope.
     """
 
     workspace: Workspace

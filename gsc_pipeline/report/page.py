@@ -290,7 +290,7 @@ def explained(finding: Finding, thresholds: Thresholds) -> tuple[str, str]:
 def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     rows = finding.of(data.findings[finding.table])
     meaning, advice = explained(finding, data.workspace.thresholds)
-    beside = " (beside what stands at the top of this page)" if data.dark else ""
+    beside = " (except the warning at the top)" if data.dark else ""
     return {
         "finding": finding,
         "columns": finding.shown(canonical=data.scope.canonical),

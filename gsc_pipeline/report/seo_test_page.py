@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 
+from gsc_pipeline.insights.placebos import AFTER
 from gsc_pipeline.insights.seo_tests import METRICS
 from gsc_pipeline.report.charts import Size
 from gsc_pipeline.report.numbers import count, decimal, is_missing, mood, signed
@@ -27,8 +28,8 @@ VERDICTS = {
         "Keep the change if it helped, and make it on more pages; take it back if it harmed.",
     ),
     "no_effect": (
-        "no effect",
-        "What the change did, if anything, is too small to be told from chance. The statement names the "
+        "no clear effect",
+        "What the change did, if anything, is too small to distinguish from chance. The statement names the "
         "largest effect that is still possible.",
         "If a smaller effect would matter, wait until eight weeks have passed, or test more pages.",
     ),
@@ -47,10 +48,13 @@ VERDICTS = {
     "unusable": (
         "no result",
         "These sets of pages, or their history, cannot answer the question. The statement says why.",
-        "Choose sets with more clicks that moved alike before, or wait for more history.",
+        "Test sets with more clicks that moved alike before. If the history is short, begin a later test.",
     ),
 }
 """For each verdict its words, its meaning, and what to do."""
+
+NO_LATER_DAYS = "If a smaller effect would matter, test more pages, or a larger change."
+"""What to do after no clear effect of a test that later days do not change."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +78,7 @@ def seo_test_page(shown: TestPage) -> str:
     rows = sorted(shown.rows.to_dict("records"), key=lambda row: METRICS.index(row["metric"]))
     results = [_result(row) for row in rows]
     verdicts = dict.fromkeys(row["verdict"] for row in rows)
+    as_of = _day(rows[0]["as_of"])
     return document(
         templates,
         "seo_test.html.j2",
@@ -83,24 +88,31 @@ def seo_test_page(shown: TestPage) -> str:
         test=shown.test,
         variant=shortened(shown.test.variant),
         control=shortened(shown.test.control),
-        as_of=_day(rows[0]["as_of"]),
+        as_of=as_of,
         results=results,
         charts=[chart for metric in METRICS if (chart := _chart(metric, shown))],
-        meanings=[VERDICTS[verdict] for verdict in verdicts],
+        meanings=[_meaning(verdict, shown.test, as_of) for verdict in verdicts],
         made_at=shown.made_at,
     )
+
+
+def _meaning(verdict: str, test: SeoTest, as_of: date) -> tuple[str, str, str]:
+    """The verdict's words, its meaning, and what to do in this test."""
+    word, meaning, advice = VERDICTS[verdict]
+    is_over = test.end is not None or as_of >= test.start + timedelta(days=AFTER[-1] - 1)
+    return word, meaning, NO_LATER_DAYS if verdict == "no_effect" and is_over else advice
 
 
 def _result(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     has_figures = not is_missing(row["effect"])
     return {
         **{name: row[name] for name in ("days", "placebos", "parallelism")},
-        "statement": _unbroken(row["statement"]),
-        "effect": _change(row["effect"]),
+        "statement": row["statement"],
+        "effect": signed(row["effect"]),
         "title": str(row["metric"]).title(),
         "word": VERDICTS[row["verdict"]][0],
         "mood": mood(row["effect"]) if row["verdict"] == "effect" else "",
-        "interval": f"{_change(row['low'])} to {_change(row['high'])}" if has_figures else "–",
+        "interval": f"{signed(row['low'])} to {signed(row['high'])}" if has_figures else "–",
         "levels": [_level(row[f"{name}_{when}"]) for name in ("variant", "control") for when in _WHEN],
     }
 
@@ -122,16 +134,6 @@ def _chart(metric: str, shown: TestPage) -> dict[str, Any] | None:
         "narrow": both_sets_over_time(found, start, NARROW, label=label),
         "rows": [week.texts for week in found],
     }
-
-
-def _change(value: Any) -> str:
-    """As the statement writes it."""
-    return _unbroken(signed(value).replace("%", " %"))
-
-
-def _unbroken(text: str) -> str:
-    """The text without a line break before a percent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _level(value: Any) -> str:

@@ -105,15 +105,22 @@ def test_later_days_do_not_change_the_earlier_forecast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("final", "reason"), [(41, "41 of 56 final days"), (56, None), (3, "3 of 56 final days")]
+    ("final", "reason"),
+    [
+        (41, "only 41 days are final"),
+        (56, None),
+        (29, "only 29 days are final"),
+        (3, "only 3 days are final"),
+    ],
 )
 def test_eight_weeks_of_final_days_are_needed(final: int, reason: str | None) -> None:
     rows = made(frame(usual(final)))
     if reason is None:
         assert len(now(rows)) == 28
     else:
-        assert why(now(rows)) == reason
-    assert why(four_weeks_ago(rows)) == f"{max(final - 28, 0)} of 56 final days"
+        assert why(now(rows)) == f"{reason}, and 56 are needed"
+    then = {56: "only 28 days are final", 41: "only 13 days are final", 29: "only 1 day is final"}
+    assert why(four_weeks_ago(rows)) == f"{then.get(final, 'no day is final')}, and 56 are needed"
 
 
 def test_too_many_gaps_are_refused() -> None:
@@ -168,8 +175,14 @@ def test_only_days_since_the_last_change_of_counting_are_used() -> None:
     pd.testing.assert_frame_equal(now(rows)[NUMBERS], now(alone)[NUMBERS])
     recent = Annotation(Kind.COUNTING_CHANGE, "Clicks are counted once", AS_OF - timedelta(days=39))
     rows = made(frame(values), recent)
-    assert why(now(rows)) == "40 of 56 final days; numbers count something else since 2026-08-22"
-    assert why(four_weeks_ago(rows)) == "12 of 56 final days; numbers count something else since 2026-08-22"
+    assert (
+        why(now(rows))
+        == "only 40 days are final, and 56 are needed; numbers count something else since 2026-08-22"
+    )
+    assert (
+        why(four_weeks_ago(rows))
+        == "only 12 days are final, and 56 are needed; numbers count something else since 2026-08-22"
+    )
 
 
 def test_a_forecast_from_before_a_change_of_counting_says_that_days_do_not_compare() -> None:
@@ -210,7 +223,7 @@ def test_a_last_week_that_is_far_off_is_named(factor: float, reason: str | None)
     else:
         (text,) = reasons
         words = re.fullmatch(
-            r"the last 7 days came out (\d+) % (\w+) their forecast, which is not taken for lasting yet", text
+            r"the last 7 days came out (\d+)% (\w+) their forecast, which is not taken for lasting yet", text
         )
         assert words is not None
         assert words[2] == reason
@@ -258,4 +271,4 @@ def test_the_days_after_christmas_are_expected_as_those_before(as_of: date) -> N
 
 def test_eight_weeks_with_christmas_are_too_few() -> None:
     rows = now(made(frame(usual(60), as_of=date(2027, 1, 10))))
-    assert why(rows) == "42 of 56 final days outside 20 December to 6 January"
+    assert why(rows) == "only 42 days outside 20 December to 6 January are final, and 56 are needed"

@@ -54,8 +54,8 @@ def test_an_effect_is_found_with_its_size_and_interval() -> None:
     assert row["variant_after"] / row["variant_before"] > 1.1 * row["control_after"] / row["control_before"]
     effect, low, high = (round(100 * row[name]) for name in ("effect", "low", "high"))
     assert row["statement"].startswith(
-        f"Clicks of the changed pages were {effect} % higher than the unchanged pages predict "
-        f"(95 % interval: +{low} % to +{high} %): {row['variant_after']:,.0f} a day instead of "
+        f"Clicks of the changed pages were {effect}% higher than the unchanged pages predict "
+        f"(95% interval: +{low}% to +{high}%): {row['variant_after']:,.0f} a day instead of "
     )
     assert row["statement"].endswith(" in the 28 days from 2026-09-07.")
 
@@ -63,7 +63,7 @@ def test_an_effect_is_found_with_its_size_and_interval() -> None:
 def test_a_loss_is_an_effect_too() -> None:
     row = clicks(made(effect=-0.3))
     assert (row["verdict"], row["high"] < 0) == ("effect", True)
-    assert f"{round(-100 * row['effect'])} % lower than" in row["statement"]
+    assert f"{round(-100 * row['effect'])}% lower than" in row["statement"]
 
 
 def test_no_effect_says_which_effects_are_excluded() -> None:
@@ -71,7 +71,7 @@ def test_no_effect_says_which_effects_are_excluded() -> None:
     assert row["verdict"] == "no_effect"
     largest = max(-row["low"], row["high"])
     assert row["statement"].startswith(
-        f"No effect larger than {100 * largest:.0f} % on clicks of the changed pages: "
+        f"No effect larger than {100 * largest:.0f}% on clicks of the changed pages: "
     )
     assert row["low"] < 0 < row["high"]
 
@@ -156,8 +156,8 @@ def test_a_short_history_is_unusable_and_says_how_much_is_needed() -> None:
     row = clicks(made(history=100))
     assert row["verdict"] == "unusable"
     assert row["statement"] == (
-        "No result: both sets have clicks for only 14 weeks before 2026-09-07, and 20 are needed to tell an "
-        "effect from chance."
+        "No result: both sets have clicks for only 14 weeks before 2026-09-07, and 20 are needed to "
+        "distinguish an effect from chance."
     )
     assert clicks(made(history=140))["verdict"] in ("no_effect", "effect")
 
@@ -188,7 +188,26 @@ def test_sets_that_did_not_move_alike_are_unusable() -> None:
     row = clicks(days_of(rng.poisson(drift), rng.poisson(np.full(YEAR + 28, 400)), YEAR))
     assert row["verdict"] == "unusable"
     assert row["statement"].startswith(
-        "No result: both sets did not move alike before 2026-09-07, or have few"
+        "No result: both sets did not move alike before 2026-09-07, or have few clicks, so an effect of "
+    )
+    assert " %" not in row["statement"]
+
+
+def test_a_test_after_which_a_large_effect_is_still_possible_is_unusable() -> None:
+    # The interval is not wide, but its middle is far from zero.
+    rng = np.random.default_rng(1)
+    drift = np.exp(np.cumsum(rng.normal(0, 0.03, YEAR + 28)))
+    drift /= drift[YEAR - 56 : YEAR].mean()
+    drift[YEAR:] = 1.22
+    control = np.full(YEAR + 28, 400)
+    row = clicks(days_of(rng.poisson(400 * drift), rng.poisson(control), YEAR))
+    assert row["low"] < 0 < 0.5 < row["high"]
+    assert np.log((1 + row["high"]) / (1 + row["low"])) / 2 < np.log(1.5)
+    assert row["verdict"] == "unusable"
+    low, high = (round(100 * abs(row[name])) for name in ("low", "high"))
+    assert row["statement"].endswith(
+        f", so an effect of up to {high}% is still possible "
+        f"(+{round(100 * row['effect'])}%, 95% interval: −{low}% to +{high}%)."
     )
 
 

@@ -301,7 +301,7 @@ def test_findings_without_rows_share_one_line(data: ReportData) -> None:
     assert one_more.words.count("What to do:") == 1
     dark = DarkProperty("acme", "sc-domain:acme.com", "WEB", date(2026, 11, 10), 8, 40, 400)
     seen = Seen(page(replace(data, findings=empty, dark=(dark,))))
-    assert "Unusual days (beside what stands at the top of this page), Index problems" in seen.text
+    assert "Unusual days (except the warning at the top), Index problems" in seen.text
 
 
 def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:

@@ -20,7 +20,7 @@ from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
 from gsc_pipeline.lake.schemas import SEO_TESTS
 from gsc_pipeline.report.seo_test_chart import weeks
-from gsc_pipeline.report.seo_test_page import VERDICTS, TestPage, seo_test_page
+from gsc_pipeline.report.seo_test_page import NO_LATER_DAYS, VERDICTS, TestPage, seo_test_page
 from gsc_pipeline.report.write import Reports, write_report, write_test_pages
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.workspaces.registry import Workspace
@@ -48,14 +48,31 @@ def test_the_page_shows_statement_verdict_figures_and_what_to_do() -> None:
     days = made(effect=0.3)
     text = Seen(page_of(days)).text
     row = seo_tests([LASTING], days, START).iloc[0]
-    assert row["statement"] in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert row["statement"] in text
     assert "A test on sc-domain:acme.com · Web search · since 7 September 2026" in text
     assert "changed: the group /blog/" in text
     assert "unchanged: the group /guides/, scaled to the same level before the start" in text
     word, meaning, advice = VERDICTS["effect"]
     for part in (word, meaning, advice, f"{row['variant_after']:,.0f}", f"{row['placebos']:,}"):
         assert part in text
-    assert f"+{100 * row['effect']:.0f} %" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert f"+{100 * row['effect']:.0f}%" in text
+    assert " %" not in text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    ("after", "end", "can_wait"),
+    [(28, None, True), (56, None, False), (28, START + timedelta(days=20), False)],
+)
+def test_only_a_test_that_later_days_change_says_to_wait(
+    after: int, end: date | None, can_wait: bool
+) -> None:
+    test = replace(LASTING, end=end)
+    days = days_of(*pair(np.random.default_rng(4), 400, after, 400), 400)
+    (verdict,) = set(seo_tests([test], days, START)["verdict"])
+    assert verdict == "no_effect"
+    text = Seen(page_of(days, test)).text
+    assert "Clicks no clear effect" in text
+    assert (VERDICTS["no_effect"][2] in text, NO_LATER_DAYS in text) == (can_wait, not can_wait)
 
 
 def test_the_page_links_back_and_loads_nothing() -> None:
