@@ -63,7 +63,7 @@ class ReportData:
     Of one content group, `daily` has its days in that form; there are no devices and countries.
     `changes` are recent ones of the same properties, the most important first. `outlook` and `groups` are of
     the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
-    tables that can be told of the scope.
+    tables that have rows for the scope. `are_changes_sought` is false if change_points was never written.
     """
 
     workspace: Workspace
@@ -85,6 +85,7 @@ class ReportData:
     groups: tuple[GroupRow, ...] = ()
     group_names: tuple[str, ...] = ()
     tests: pd.DataFrame | None = None
+    are_changes_sought: bool = True
 
     @property
     def largest(self) -> str:
@@ -181,6 +182,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         changes=tuple(ranked(recent(found, total.last), total.totals.ctr)),
         group_names=names,
         tests=rows_of(SEO_TESTS),
+        are_changes_sought=lake.dataset(CHANGE_POINTS) is not None,
     )
     of_main = group_days[(group_days["search_type"] == main) & (group_days["site_url"] == data.largest)]
     limits = workspace.thresholds

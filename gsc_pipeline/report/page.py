@@ -13,11 +13,12 @@ import pandas as pd
 from babel.core import get_global
 from markupsafe import Markup
 
+from gsc_pipeline.insights.changes_of_series import LEAST_DAYS
 from gsc_pipeline.insights.daily_performance import PARTS
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, WINNERS_AND_LOSERS
+from gsc_pipeline.report.changes import CHANCE_MEANING, briefly, repeated, sentences, shifts
 from gsc_pipeline.report.changes import RECENT_DAYS as RECENT_CHANGES
-from gsc_pipeline.report.changes import briefly, repeated, sentences, shifts
 from gsc_pipeline.report.charts import NARROW, WIDE, Series, Size, day_in_words, drawn, over_time, readings
 from gsc_pipeline.report.content_groups import SHOWN_GROUPS
 from gsc_pipeline.report.data import ReportData, has_brand_terms
@@ -73,6 +74,7 @@ def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> st
         tiles=_tiles(data),
         changes=_changes(data),
         recent_days=RECENT_CHANGES,
+        chance_meaning=CHANCE_MEANING,
         outlook=_outlook(data),
         groups=_groups(data),
         tests=_tests(data, beside),
@@ -179,7 +181,17 @@ def _changes(data: ReportData) -> dict[str, Any]:
         }
         for letter, one in zip(_LETTERS, data.changes, strict=False)
     ]
-    return {"listed": listed, "more": len(data.changes) - len(listed)}
+    return {"listed": listed, "more": len(data.changes) - len(listed), "none": _without_changes(data)}
+
+
+def _without_changes(data: ReportData) -> str:
+    """What an empty list of changes means."""
+    final = data.daily[data.daily["is_final"]]
+    if not data.are_changes_sought:
+        return "Changes of level have not been looked for yet."
+    if final.groupby("site_url")["data_date"].nunique().max() < LEAST_DAYS:
+        return "Changes of level are not looked for before eight weeks are final."
+    return f"No change of level was found in the last {RECENT_CHANGES} days."
 
 
 def _outlook(data: ReportData) -> dict[str, Any] | None:

@@ -88,14 +88,33 @@ def test_the_page_leads_with_what_changed(seen: Seen) -> None:
     assert seen.words.index("What changed") < seen.words.index("Clicks and impressions over time")
     assert (
         "A Clicks fell by 32% (from 410 to 280 a day). It began on 20 October 2026, between 18 and 22 "
-        "October; 97% sure. Begins within the roll-out of the September 2026 spam update. "
+        "October; chance alone does this in 3 of 100 series. Begins within the roll-out of the September "
+        "2026 spam update. "
         "At the same time: /blog/ (−30%) . B Clicks of /guide/ rose by 125%" in seen.text
     )
     assert "from 900 to 400" not in seen.text
 
 
 def test_without_a_change_the_page_says_so(data: ReportData) -> None:
-    assert "No change of level was found in the last 90 days" in Seen(page(replace(data, changes=()))).text
+    text = Seen(page(replace(data, changes=()))).text
+    assert "No change of level was found in the last 90 days." in text
+    assert "weekdays and chance" not in text
+
+
+def test_without_eight_weeks_or_the_table_the_page_does_not_say_that_nothing_changed(
+    data: ReportData,
+) -> None:
+    final = data.daily[data.daily["is_final"]]
+    young = replace(data, changes=(), daily=final.tail(55))
+    assert "Changes of level are not looked for before eight weeks are final." in Seen(page(young)).text
+    assert "No change of level was found" in Seen(page(replace(young, daily=final.tail(56)))).text
+    unsought = replace(data, changes=(), are_changes_sought=False)
+    assert "Changes of level have not been looked for yet." in Seen(page(unsought)).text
+
+
+def test_the_page_says_what_is_listed_and_what_chance_means(seen: Seen) -> None:
+    assert "of the last 90 days, and what still has no impressions, by the clicks" in seen.text
+    assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
 
 
 def test_more_changes_than_letters_are_counted(data: ReportData) -> None:
