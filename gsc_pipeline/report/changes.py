@@ -14,7 +14,7 @@ from gsc_pipeline.report.marks import Level, Shift
 from gsc_pipeline.report.numbers import count, decimal, is_missing, share, signed
 from gsc_pipeline.report.words import shortened
 from gsc_pipeline.text.printing import escaped
-from gsc_pipeline.workspaces.content_groups import ALL
+from gsc_pipeline.workspaces.content_groups import ALL, OTHER
 
 CHANGES_INPUT = (
     *GROUPED,
@@ -32,9 +32,6 @@ CHANGES_INPUT = (
 
 RECENT_DAYS = 90
 """A change of the report began within so many days before the end of its window."""
-
-OTHER = "other"
-"""The group of the pages that are in no other."""
 
 CHANCE_MEANING = (
     "“Chance alone” is how often a series without a change shows one like this; it is not how often a listed "

@@ -31,7 +31,7 @@ from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.report.changes import Change, changes, ranked, recent
 from gsc_pipeline.report.content_groups import GroupRow, group_rows, of_group
 from gsc_pipeline.report.findings import FINDINGS
-from gsc_pipeline.report.outlook import Outlook, outlook
+from gsc_pipeline.report.outlook import Outlook, not_stale, outlook
 from gsc_pipeline.report.totals import Headline, choose, headline
 from gsc_pipeline.sync.failures import StandingFailure, is_configured, of_configured
 from gsc_pipeline.workspaces.registry import Workspace
@@ -63,7 +63,7 @@ class ReportData:
     Of one content group, `daily` has its days in that form; there are no devices and countries.
     `changes` are recent ones of the same properties, the most important first. `outlook` and `groups` are of
     the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
-    tables that have rows for the scope. `are_changes_sought` is false if change_points was never written.
+    tables that can be told of the scope.
     """
 
     workspace: Workspace
@@ -86,6 +86,7 @@ class ReportData:
     group_names: tuple[str, ...] = ()
     tests: pd.DataFrame | None = None
     are_changes_sought: bool = True
+    """Whether change_points was ever written."""
 
     @property
     def largest(self) -> str:
@@ -188,7 +189,9 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     limits = workspace.thresholds
     return replace(
         data,
-        outlook=outlook(scope.of(FORECASTS, rows_of(FORECASTS)), data.largest, main),
+        outlook=outlook(
+            not_stale(scope.of(FORECASTS, rows_of(FORECASTS)), pd.Timestamp(total.last)), data.largest, main
+        ),
         groups=tuple(
             group_rows(
                 of_main,

@@ -25,7 +25,7 @@ from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
 from gsc_pipeline.report.marks import Shift, marks
 from gsc_pipeline.report.notes import notes, warnings
-from gsc_pipeline.report.numbers import LEVEL, count, decimal, is_missing, mood, share, signed
+from gsc_pipeline.report.numbers import LEVEL, amount, count, decimal, is_missing, mood, share, signed
 from gsc_pipeline.report.outlook import (
     METRICS,
     Outlook,
@@ -35,6 +35,7 @@ from gsc_pipeline.report.outlook import (
     panel,
     past_in_words,
 )
+from gsc_pipeline.report.seo_test_page import VERDICTS
 from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
@@ -150,8 +151,8 @@ def _chart(
     title: str, series: Series, annotations: Sequence[Annotation], changed: Sequence[Shift]
 ) -> dict[str, Any]:
     marked = marks(series.days, annotations)
-    clicks, impressions = (count(series.frame[name].sum()) for name in ("clicks", "impressions"))
-    label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks} clicks, {impressions} impressions"
+    clicks, impressions = (amount(series.frame[name].sum(), name) for name in ("clicks", "impressions"))
+    label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks}, {impressions}"
     return {
         "title": title,
         "unit": "Week" if title.endswith("weeks") else "Day",
@@ -229,7 +230,7 @@ def _texts_of(found: Outlook, days: Sequence[date], values: Sequence[float]) -> 
     texts = []
     for day, value in zip(days, values, strict=True):
         when = day_in_words(day)
-        parts = [] if is_missing(value) else [f"{count(value)} clicks"]
+        parts = [] if is_missing(value) else [amount(value, "clicks")]
         middle, between, _ = expected.get(when, ("–", "", ""))
         if middle != "–":
             parts.append(f"{middle} expected ({between})")
@@ -258,7 +259,7 @@ def _tests(data: ReportData, beside: Collection[str]) -> list[dict[str, Any]]:
     for name, rows in data.tests.groupby("test", sort=False):
         file = page_name(data.workspace.id, str(name))
         results = [
-            {"metric": row["metric"], "verdict": row["verdict"], "statement": row["statement"]}
+            {"metric": row["metric"], "verdict": VERDICTS[row["verdict"]][0], "statement": row["statement"]}
             for row in rows.sort_values("metric").to_dict("records")
         ]
         found.append({"name": shortened(name), "page": file if file in beside else "", "results": results})

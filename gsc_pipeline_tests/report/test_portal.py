@@ -215,6 +215,18 @@ def test_changes_and_forecasts_are_those_of_the_headline(lake: Lake) -> None:
     assert late.latest.first_day == date(2026, 9, 1)
 
 
+def test_a_forecast_of_long_ago_is_not_what_is_expected_now(lake: Lake) -> None:
+    acme = replace(ACME, properties=("sc-domain:acme.com",))
+    for as_of, is_shown in ((date(2026, 11, 11), True), (date(2026, 11, 10), False)):
+        rows = [row | {"as_of": as_of} for row in forecast(level=10, made_on=as_of)]
+        write(lake, FORECASTS, rows)
+        (row,) = portal_data(lake, [acme], stale_after=STALE_AFTER, now=NOW).rows
+        assert row.figures is not None
+        assert row.figures.headline.last == date(2026, 11, 18)
+        assert (row.expected is not None) == is_shown
+        assert (report_data(lake, acme, now=NOW).outlook is not None) == is_shown
+
+
 def test_the_page_escapes_every_text_and_allows_its_one_script() -> None:
     rows = [
         with_change(portal_row(f"w{number}", text, attention=(text,)), level_change(9, 4, content_group=text))

@@ -24,6 +24,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.report.content_groups import group_rows, of_group
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.page import page
+from gsc_pipeline.report.seo_test_page import VERDICTS
 from gsc_pipeline.report.write import Reports, write_page, write_report
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.insights.filling import fill
@@ -187,6 +188,12 @@ def test_tests_have_their_verdict_and_link_to_their_page_if_there_is_one(
     file = Path(write_page(data, Reports(str(tmp_path))).address)
     alone = Seen(file.read_text(encoding="utf-8"))
     assert "titles clicks: effect Clicks rose by 12% (5% to 19%)." in alone.text
+    unusable = seo_test("titles", "unusable", "Too few clicks.")
+    word = VERDICTS["unusable"][0]
+    assert (
+        f"titles clicks: {word} Too few clicks."
+        in Seen(page(replace(data, tests=pd.DataFrame([unusable])))).text
+    )
     assert "acme-test-titles.html" not in alone.links
     (tmp_path / "acme-test-titles.html").write_text("of the test", encoding="utf-8")
     write_page(data, Reports(str(tmp_path)))
@@ -226,6 +233,11 @@ def test_the_report_of_a_group_has_its_days_its_changes_and_its_forecast(lake: L
     assert {"Winners", "Losers"} <= set(seen.words)
     # Its levels are those of the chart.
     assert 'class="level"' in page(data)
+
+
+def test_the_report_of_the_group_other_is_called_other_pages(lake: Lake) -> None:
+    seen = Seen(page(report_data(lake, ACME, Scope("other"), now=NOW)))
+    assert "· Web search · other pages" in seen.text
 
 
 def test_a_canonical_query_is_beside_the_number_of_queries_that_it_stands_for(data: ReportData) -> None:
