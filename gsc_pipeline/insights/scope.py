@@ -21,7 +21,7 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-from gsc_pipeline.workspaces.content_groups import ALL
+from gsc_pipeline.workspaces.content_groups import ALL, OTHER
 
 _WITH_ALL = (ANOMALIES, INDEX_COVERAGE, FORECASTS)
 """Tables that have rows of the group `all` beside those of each group."""
@@ -48,7 +48,8 @@ class Scope:
     @property
     def words(self) -> str:
         """The scope in a title; nothing for a whole workspace with queries as typed."""
-        parts = [self.content_group] if self.is_group else []
+        group = "other pages" if self.content_group == OTHER else self.content_group
+        parts = [group] if self.is_group else []
         return ", ".join([*parts, *(["canonical queries"] if self.canonical else [])])
 
     @property

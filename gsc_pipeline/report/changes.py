@@ -14,7 +14,7 @@ from gsc_pipeline.report.marks import Level, Shift
 from gsc_pipeline.report.numbers import count, decimal, is_missing, share, signed
 from gsc_pipeline.report.words import shortened
 from gsc_pipeline.text.printing import escaped
-from gsc_pipeline.workspaces.content_groups import ALL
+from gsc_pipeline.workspaces.content_groups import ALL, OTHER
 
 CHANGES_INPUT = (
     *GROUPED,
@@ -33,8 +33,12 @@ CHANGES_INPUT = (
 RECENT_DAYS = 90
 """A change of the report began within so many days before the end of its window."""
 
-OTHER = "other"
-"""The group of the pages that are in no other."""
+CHANCE_MEANING = (
+    "“Chance alone” is how often a series without a change shows one like this; it is not how often a listed "
+    "change is wrong. In our tests, in which half of the series changed, about half of the changes that "
+    "chance alone makes in 1 to 5 of 100 series were real, and nine in ten or more of the rarer ones."
+)
+"""What the pages say about the confidence of changes, as measured in benchmarks/INSIGHTS.md."""
 
 _REPEATED = 1.5
 """A change that is at most so many times as large as another may be the same one."""
@@ -46,6 +50,8 @@ _ALMOST_CERTAIN = 0.99
 _LONGEST_GROUP = 80
 """Characters of a group's name in a sentence."""
 _DECIMALS_BELOW = 10
+_MANY_TIMES = 3.0
+"""From this increase on, the two levels say more than the percentage."""
 _FELL = {"clicks": "fell", "impressions": "fell", "position": "got worse"}
 _ROSE = {"clicks": "rose", "impressions": "rose", "position": "improved"}
 
@@ -83,7 +89,12 @@ class Change:
     @property
     def is_standing_dark(self) -> bool:
         """Whether impressions stopped and have not come back."""
-        return self.kind == "dark" and self.until is None
+        return self.kind == "dark" and not self.is_back and self.until is None
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it is the end of a period without impressions."""
+        return self.kind == "dark" and not self.level_before
 
     def clicks_a_day(self, ctr: float | None) -> float:
         """The clicks gained or lost a day; those of impressions at the given CTR, none of positions."""
@@ -197,14 +208,15 @@ def _levels(one: Change, site_url: str | None, content_group: str) -> tuple[Leve
     if (one.site_url, one.content_group) != (site_url, content_group):
         return ()
     first, last = one.first_day - _LEVEL_DAYS, one.first_day + _LEVEL_DAYS - timedelta(1)
-    return (
-        Level(max(first, one.since or first), one.first_day - timedelta(1), one.level_before),
-        Level(one.first_day, min(last, one.until or last), one.level_after),
-    )
+    before = Level(max(first, one.since or first), one.first_day - timedelta(1), one.level_before)
+    if one.kind == "slope":
+        # Its level after is one from its end, which the row does not name.
+        return (before,)
+    return before, Level(one.first_day, min(last, one.until or last), one.level_after)
 
 
 def sentences(one: Change, *, with_property: bool = False) -> list[str]:
-    """What changed, since when and how sure, and what overlaps it."""
+    """What changed, since when, how often chance alone does this, and what overlaps it."""
     overlaps = (one.overlaps or "").strip().rstrip(".")
     overlaps = overlaps[:1].upper() + overlaps[1:]
     return [
@@ -217,9 +229,10 @@ def sentences(one: Change, *, with_property: bool = False) -> list[str]:
 def what(one: Change, *, with_property: bool = False) -> str:
     """What changed: `Clicks of /blog/ fell by 32% (from 410 to 280 a day)`."""
     of = _of(one, with_property)
+    if one.is_back:
+        return f"Impressions{f' of {of}' if of else ''} came back ({_level(one.level_after)} a day)"
     if one.kind == "dark":
-        before = f"{_level(one.level_before)} {one.metric} a day"
-        return f"{_capital(of or 'the property')} has no impressions any more; before, it had {before}"
+        return _without_impressions(one, of)
     subject = "The average position" if one.metric == "position" else one.metric.title()
     named = f"{subject} of {of}" if of else subject
     verb = (_ROSE if one.is_better else _FELL)[one.metric]
@@ -228,35 +241,59 @@ def what(one: Change, *, with_property: bool = False) -> str:
         levels = f"{decimal(one.level_before)} to {decimal(one.level_after)}"
         return f"{named} {verb}{gradually}, from {levels}"
     levels = f"from {_level(one.level_before)} to {_level(one.level_after)} a day"
-    if one.change is None or not one.level_before:
+    if one.change is None or not one.level_before or one.change >= _MANY_TIMES:
         return f"{named} {verb}{gradually} {levels}"
     return f"{named} {verb}{gradually} by {share(abs(one.change), 0)} ({levels})"
 
 
+def _without_impressions(one: Change, of: str) -> str:
+    """That impressions stopped, and until when if they came back."""
+    is_other = one.content_group == OTHER
+    # A group's name stays as it is written, also at the beginning of a sentence.
+    subject = of.replace("other", "Other", 1) if is_other else of or "The property"
+    before = f"before, {'they' if is_other else 'it'} had {_level(one.level_before)} {one.metric} a day"
+    if one.until is None:
+        return f"{subject} {'have' if is_other else 'has'} no impressions any more; {before}"
+    days = f"from {_from(one.first_day, one.until)} to {one.until:%-d %B %Y}"
+    return f"{subject} had no impressions {days}; {before}"
+
+
 def when(one: Change) -> str:
-    """When it began, and how sure it is: `It began on 12 May 2026, between 10 and 14 May; 97% sure`."""
+    """When it began, and how often chance does this: `It began on 12 May 2026, between 10 and 14 May; …`.
+
+    The days of a period without impressions that has ended are part of what changed.
+    """
+    chance = how_likely_by_chance(one)
+    if one.kind == "dark" and not one.is_back and one.until is not None:
+        return chance[:1].upper() + chance[1:]
     between = ""
     if one.earliest_day < one.latest_day:
         between = (
             f", between {_from(one.earliest_day, one.latest_day)} and {_day(one.latest_day, one.first_day)}"
         )
-    return f"It began on {one.first_day:%-d %B %Y}{between}; {how_sure(one)}"
+    return f"It began on {one.first_day:%-d %B %Y}{between}; {chance}"
 
 
-def how_sure(one: Change) -> str:
-    """The confidence in words; never rounded up to certainty."""
+def how_likely_by_chance(one: Change) -> str:
+    """1 minus the confidence in words, never rounded down; it is not how likely the change is not real."""
     if one.confidence > _ALMOST_CERTAIN:
-        return "more than 99% sure"
-    return f"{int(100 * one.confidence + 1e-9)}% sure"
+        return "chance alone does this in fewer than 1 of 100 series"
+    return f"chance alone does this in {100 - int(100 * one.confidence + 1e-9)} of 100 series"
 
 
 def briefly(one: Change) -> str:
-    """The change in a table: `−32% since 12 May 2026`."""
-    return f"{size(one)} since {one.first_day:%-d %B %Y}"
+    """The change in a table: `−32% since 12 May 2026`, with the metric unless it is clicks."""
+    metric = "" if one.metric == "clicks" else f"{one.metric} "
+    moved = size(one)
+    if one.metric == "position":
+        moved = f"{decimal(one.level_before)} → {decimal(one.level_after)}"
+    return f"{metric}{moved} since {one.first_day:%-d %B %Y}"
 
 
 def size(one: Change) -> str:
     """The size of the change: `−32%`, or of a position the difference."""
+    if one.is_back:
+        return "back"
     if one.kind == "dark":
         return signed(-1)
     if one.change is None or not one.level_before:
@@ -301,11 +338,6 @@ def _day(day: date, beside: date) -> str:
 
 def _level(value: float) -> str:
     return decimal(value) if 0 < value < _DECIMALS_BELOW else count(value)
-
-
-def _capital(text: str) -> str:
-    """The text as the beginning of a sentence; an address stays as it is."""
-    return text if ":" in text or text.startswith("/") else text[:1].upper() + text[1:]
 
 
 def _value(value: Any) -> Any:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from gsc_pipeline.report.marks import Mark, Shift, places_of, places_of_shifts
 from gsc_pipeline.report.numbers import count as counted
+from gsc_pipeline.report.numbers import with_noun
 from gsc_pipeline.report.templates import environment
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 40, 6, 22, 22, 30
@@ -112,7 +113,8 @@ class Reading:
     note: str = ""
 
     def __str__(self) -> str:
-        values = "" if self.note == _NO_DATA else f"{self.clicks} clicks, {self.impressions} impressions"
+        clicks, impressions = with_noun(self.clicks, "clicks"), with_noun(self.impressions, "impressions")
+        values = "" if self.note == _NO_DATA else f"{clicks}, {impressions}"
         return f"{self.when}: {', '.join(filter(None, (values, self.note)))}"
 
 

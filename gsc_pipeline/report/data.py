@@ -31,7 +31,7 @@ from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.report.changes import Change, changes, ranked, recent
 from gsc_pipeline.report.content_groups import GroupRow, group_rows, of_group
 from gsc_pipeline.report.findings import FINDINGS
-from gsc_pipeline.report.outlook import Outlook, outlook
+from gsc_pipeline.report.outlook import Outlook, not_stale, outlook
 from gsc_pipeline.report.totals import Headline, choose, headline
 from gsc_pipeline.sync.failures import StandingFailure, is_configured, of_configured
 from gsc_pipeline.workspaces.registry import Workspace
@@ -85,6 +85,8 @@ class ReportData:
     groups: tuple[GroupRow, ...] = ()
     group_names: tuple[str, ...] = ()
     tests: pd.DataFrame | None = None
+    are_changes_sought: bool = True
+    """Whether change_points was ever written."""
 
     @property
     def largest(self) -> str:
@@ -181,12 +183,15 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         changes=tuple(ranked(recent(found, total.last), total.totals.ctr)),
         group_names=names,
         tests=rows_of(SEO_TESTS),
+        are_changes_sought=lake.dataset(CHANGE_POINTS) is not None,
     )
     of_main = group_days[(group_days["search_type"] == main) & (group_days["site_url"] == data.largest)]
     limits = workspace.thresholds
     return replace(
         data,
-        outlook=outlook(scope.of(FORECASTS, rows_of(FORECASTS)), data.largest, main),
+        outlook=outlook(
+            not_stale(scope.of(FORECASTS, rows_of(FORECASTS)), pd.Timestamp(total.last)), data.largest, main
+        ),
         groups=tuple(
             group_rows(
                 of_main,

@@ -24,6 +24,16 @@ def count(value: Any) -> str:
     return "–" if is_missing(value) else f"{round(value):,}".replace("-", "−")
 
 
+def amount(value: Any, of: str) -> str:
+    """A whole number of clicks or impressions, or of another noun in the plural: 12 clicks, 1 click."""
+    return with_noun(count(value), of)
+
+
+def with_noun(number: str, of: str) -> str:
+    """The written number before the noun: that in the plural, or in the singular of one."""
+    return f"{number} {of.removesuffix('s') if number == '1' else of}"
+
+
 def decimal(value: Any, places: int = 1) -> str:
     """A number with decimals: 7.5."""
     return "–" if is_missing(value) else f"{value:,.{places}f}".replace("-", "−")

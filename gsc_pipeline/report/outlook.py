@@ -11,7 +11,7 @@ import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES, require
 from gsc_pipeline.report.charts import Fan, Panel, day_in_words
-from gsc_pipeline.report.numbers import count, signed
+from gsc_pipeline.report.numbers import amount, count, signed
 from gsc_pipeline.report.words import words
 
 FORECASTS_INPUT = (
@@ -30,6 +30,8 @@ FORECASTS_INPUT = (
 
 WEEKS_BEFORE = 8
 """The weeks before the forecast that its chart shows."""
+
+_STALE_DAYS = 7
 
 _METHODS = {
     "seasonal_naive": "the same weekdays before, repeated",
@@ -81,6 +83,14 @@ class Outlook:
     past: dict[str, Forecast]
 
 
+def not_stale(rows: pd.DataFrame, last: pd.Timestamp | pd.Series) -> pd.DataFrame:
+    """The rows of forecasts that are at most a week older than `last`, the last day of the headline.
+
+    What an older forecast calls the next days is partly past. `last` may be one day for each row.
+    """
+    return rows[rows["as_of"] >= last - timedelta(days=_STALE_DAYS)]
+
+
 def outlook(rows: pd.DataFrame, site_url: str, search_type: str) -> Outlook | None:
     """The forecasts of the property among rows of forecasts of one content group; None without any."""
     found = require(rows, FORECASTS_INPUT)
@@ -109,7 +119,7 @@ def coming_in_words(forecast: Forecast) -> str:
     if forecast.days.empty:
         return f"There is no forecast of {forecast.metric}: {forecast.reason.rstrip('.')}."
     first, last = forecast.days.index[0], forecast.days.index[-1]
-    return f"From {first:%-d %B} to {last:%-d %B %Y} we expect {count(forecast.expected)} {forecast.metric}."
+    return f"From {first:%-d %B} to {last:%-d %B %Y} we expect {amount(forecast.expected, forecast.metric)}."
 
 
 def how_made(forecast: Forecast) -> str:
@@ -123,7 +133,10 @@ def how_made(forecast: Forecast) -> str:
 
 
 def past_in_words(forecast: Forecast) -> str:
-    """What was expected of the last days, what came, and how many days were within their band."""
+    """What the method expects of the last days, what came, and how many days were within their band.
+
+    It uses the values of the earlier days as they are known now: nobody was told this four weeks ago.
+    """
     known = forecast.known
     if known.empty:
         return ""
@@ -131,9 +144,11 @@ def past_in_words(forecast: Forecast) -> str:
     within = int(known["actual"].between(known["low"], known["high"]).sum())
     difference = f" ({signed(actual / expected - 1)})" if expected else ""
     return (
-        f"On {forecast.made_on:%-d %B} we expected {count(expected)} {forecast.metric} in the {len(known)} "
-        f"days to {known.index[-1]:%-d %B %Y}; it came to {count(actual)}{difference}. {within} of "
-        f"{len(known)} days were within their range, and about {round(0.8 * len(known))} should be."
+        f"From the days up to {forecast.made_on:%-d %B}, this method expects "
+        f"{amount(expected, forecast.metric)} in the {amount(len(known), 'days')} "
+        f"to {known.index[-1]:%-d %B %Y}; it came to {count(actual)}{difference}. "
+        f"{within} of {amount(len(known), 'days')} were within their range, and about "
+        f"{round(0.8 * len(known))} should be."
     )
 
 

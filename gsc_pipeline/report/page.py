@@ -13,18 +13,19 @@ import pandas as pd
 from babel.core import get_global
 from markupsafe import Markup
 
+from gsc_pipeline.insights.changes_of_series import LEAST_DAYS
 from gsc_pipeline.insights.daily_performance import PARTS
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, WINNERS_AND_LOSERS
+from gsc_pipeline.report.changes import CHANCE_MEANING, briefly, repeated, sentences, shifts
 from gsc_pipeline.report.changes import RECENT_DAYS as RECENT_CHANGES
-from gsc_pipeline.report.changes import briefly, repeated, sentences, shifts
 from gsc_pipeline.report.charts import NARROW, WIDE, Series, Size, day_in_words, drawn, over_time, readings
 from gsc_pipeline.report.content_groups import SHOWN_GROUPS
 from gsc_pipeline.report.data import ReportData, has_brand_terms
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
 from gsc_pipeline.report.marks import Shift, marks
 from gsc_pipeline.report.notes import notes, warnings
-from gsc_pipeline.report.numbers import LEVEL, count, decimal, is_missing, mood, share, signed
+from gsc_pipeline.report.numbers import LEVEL, amount, count, decimal, is_missing, mood, share, signed
 from gsc_pipeline.report.outlook import (
     METRICS,
     Outlook,
@@ -34,6 +35,7 @@ from gsc_pipeline.report.outlook import (
     panel,
     past_in_words,
 )
+from gsc_pipeline.report.seo_test_page import VERDICTS
 from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
@@ -73,6 +75,7 @@ def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> st
         tiles=_tiles(data),
         changes=_changes(data),
         recent_days=RECENT_CHANGES,
+        chance_meaning=CHANCE_MEANING,
         outlook=_outlook(data),
         groups=_groups(data),
         tests=_tests(data, beside),
@@ -148,8 +151,8 @@ def _chart(
     title: str, series: Series, annotations: Sequence[Annotation], changed: Sequence[Shift]
 ) -> dict[str, Any]:
     marked = marks(series.days, annotations)
-    clicks, impressions = (count(series.frame[name].sum()) for name in ("clicks", "impressions"))
-    label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks} clicks, {impressions} impressions"
+    clicks, impressions = (amount(series.frame[name].sum(), name) for name in ("clicks", "impressions"))
+    label = f"{title}, {series.days[0]} to {series.days[-1]}: {clicks}, {impressions}"
     return {
         "title": title,
         "unit": "Week" if title.endswith("weeks") else "Day",
@@ -179,7 +182,17 @@ def _changes(data: ReportData) -> dict[str, Any]:
         }
         for letter, one in zip(_LETTERS, data.changes, strict=False)
     ]
-    return {"listed": listed, "more": len(data.changes) - len(listed)}
+    return {"listed": listed, "more": len(data.changes) - len(listed), "none": _without_changes(data)}
+
+
+def _without_changes(data: ReportData) -> str:
+    """What an empty list of changes means."""
+    final = data.daily[data.daily["is_final"]]
+    if not data.are_changes_sought:
+        return "Changes of level have not been looked for yet."
+    if final.groupby("site_url")["data_date"].nunique().max() < LEAST_DAYS:
+        return "Changes of level are not looked for before eight weeks are final."
+    return f"No change of level was found in the last {RECENT_CHANGES} days."
 
 
 def _outlook(data: ReportData) -> dict[str, Any] | None:
@@ -217,7 +230,7 @@ def _texts_of(found: Outlook, days: Sequence[date], values: Sequence[float]) -> 
     texts = []
     for day, value in zip(days, values, strict=True):
         when = day_in_words(day)
-        parts = [] if is_missing(value) else [f"{count(value)} clicks"]
+        parts = [] if is_missing(value) else [amount(value, "clicks")]
         middle, between, _ = expected.get(when, ("–", "", ""))
         if middle != "–":
             parts.append(f"{middle} expected ({between})")
@@ -246,7 +259,7 @@ def _tests(data: ReportData, beside: Collection[str]) -> list[dict[str, Any]]:
     for name, rows in data.tests.groupby("test", sort=False):
         file = page_name(data.workspace.id, str(name))
         results = [
-            {"metric": row["metric"], "verdict": row["verdict"], "statement": row["statement"]}
+            {"metric": row["metric"], "verdict": VERDICTS[row["verdict"]][0], "statement": row["statement"]}
             for row in rows.sort_values("metric").to_dict("records")
         ]
         found.append({"name": shortened(name), "page": file if file in beside else "", "results": results})

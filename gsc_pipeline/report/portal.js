@@ -21,7 +21,11 @@ function sort(heading) {
   const down = before ? before === "ascending" : isNumber;
   headings.forEach((one) => one.removeAttribute("aria-sort"));
   heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const text = ({ row }) => row.cells[heading.cellIndex].textContent.trim();
+  const text = ({ row }) => {
+    const cell = row.cells[heading.cellIndex];
+    // A cell with a second line names the value of its first.
+    return cell.dataset.sort ?? cell.textContent.trim();
+  };
   const key = isNumber ? (one) => number(text(one)) : text;
   const sorted = rows.map((one, place) => ({ one, place, key: key(one) }));
   const isMissing = ({ key }) => Number.isNaN(key) || key === "–";

@@ -27,6 +27,7 @@ from gsc_pipeline.monitoring.health import is_lasting
 from gsc_pipeline.monitoring.status import WorkspaceState, workspace_states
 from gsc_pipeline.report.changes import CHANGES_INPUT, Change, changes_by_workspace, latest, ranked
 from gsc_pipeline.report.notes import went_dark
+from gsc_pipeline.report.outlook import not_stale
 from gsc_pipeline.report.totals import Headline, choose, current_clicks, headlines
 from gsc_pipeline.sync.failures import of_configured
 from gsc_pipeline.workspaces.content_groups import ALL
@@ -207,17 +208,21 @@ def _lately(found: Sequence[Change], figures: Figures | None) -> tuple[Change, .
 
 
 def _expected(lake: Lake, figures: Mapping[str, Figures]) -> dict[str, Expected]:
-    """The clicks expected of the properties in each headline, if each of them has a forecast."""
+    """The clicks expected of the properties in each headline, if each of them has a new forecast."""
     columns = ("workspace", *SERIES, "content_group", "metric", "as_of", "made_on", "expected")
     stored = FileByFile(
         lake,
         FORECASTS,
         columns,
-        f"""SELECT {FILE}, {", ".join(_KEY)}, sum(expected) AS clicks, count(expected) AS days FROM rows
-            WHERE content_group = '{ALL}' AND metric = 'clicks' AND made_on >= as_of AND expected IS NOT NULL
+        f"""SELECT {FILE}, {", ".join(_KEY)}, sum(expected) AS clicks, count(expected) AS days,
+                   max(as_of) AS as_of FROM rows
+            WHERE content_group = '{ALL}' AND metric = 'clicks' AND made_on >= rows.as_of
+                  AND expected IS NOT NULL
             GROUP BY ALL""",
     ).read()
-    sums = _counted(stored.drop_columns([FILE]), figures).groupby("workspace")
+    rows = _counted(stored.drop_columns([FILE]), figures)
+    last = rows["workspace"].map({name: pd.Timestamp(one.headline.last) for name, one in figures.items()})
+    sums = not_stale(rows, last.astype("datetime64[ns]")).groupby("workspace")
     found = {}
     for name, properties, clicks, days in sums.agg(
         properties=("site_url", "nunique"), clicks=("clicks", "sum"), days=("days", "max")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gsc_pipeline.report.changes import Change, sentences, size, what
+from gsc_pipeline.report.changes import CHANCE_MEANING, Change, sentences, size, what
 from gsc_pipeline.report.numbers import LEVEL, count, decimal, mood, share, signed
 from gsc_pipeline.report.portal import CHANGED_DAYS, PortalData, PortalRow
 from gsc_pipeline.report.sparkline import sparkline
@@ -43,6 +43,7 @@ def portal_page(data: PortalData, reports: Collection[str]) -> str:
         attention=attention,
         changed=_changed(data.rows, reports),
         changed_days=CHANGED_DAYS,
+        chance_meaning=CHANCE_MEANING,
         listed=_LISTED,
         without_figures=sum(row["figures"] is None for row in rows),
         more=sum(change >= LEVEL for change in changes),

@@ -27,6 +27,8 @@ from gsc_pipeline.lake.schemas import (
     STRIKING_DISTANCE,
 )
 from gsc_pipeline.report.data import report_data
+from gsc_pipeline.report.numbers import count, signed
+from gsc_pipeline.report.portal import Expected
 from gsc_pipeline.report.write import Reports, write_page, write_portal
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.browser.chromium import NEEDS_BROWSER, SCREENSHOTS, Patient, launched
@@ -188,6 +190,40 @@ def test_headings_sort_the_rows_in_both_directions_and_missing_values_come_last(
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [
+        ("Latest change of the level of clicks", [0.3, -0.32, -0.5, -0.55]),
+        ("Clicks expected in the next 28 days", [2000, 1000, 110, 44]),
+    ],
+)
+def test_values_with_a_second_line_sort_by_the_first(
+    browser: Patient, tmp_path: Path, heading: str, values: list[float]
+) -> None:
+    moves = [(40, 410, 280, 2), (1000, 100, 130, 26), (100, 100, 50, 20), (2000, 200, 90, 12)]
+    rows = [
+        with_change(portal_row(f"w{n}", clicks=clicks), level_change(before, after, age=age))
+        for n, (clicks, before, after, age) in enumerate(moves)
+    ]
+    expected = [Expected(float(clicks), change) for clicks, change in ((44, 9.0), (1000, 0.0), (110, -0.9))]
+    rows = [*(replace(row, expected=one) for row, one in zip(rows, expected, strict=False)), rows[-1]]
+    rows[-1] = replace(rows[-1], expected=Expected(2000, 0.05))
+    write_portal(portal(*rows, portal_row("none", clicks=5)), str(tmp_path))
+    with opened(browser, tmp_path / "index.html", viewport={"width": 1400, "height": 900}) as one:
+        column = one.page.get_by_role("columnheader", name=heading, exact=True)
+        place = column.evaluate("one => one.cellIndex")
+        cells = one.page.locator(f"#rows tr td:nth-child({place + 1})")
+
+        def shown() -> list[str]:
+            return [text.split("\n")[0] for text in cells.all_inner_texts()]
+
+        texts = [signed(value) if abs(value) < 1 else count(value) for value in values]
+        column.get_by_role("button").click()
+        assert shown() == [*texts, "–"]
+        column.get_by_role("button").click()
+        assert shown() == [*texts[::-1], "–"]
+
+
 def test_rows_are_searched_by_name_and_id_without_case_and_accents(index: Any) -> None:
     search = index.get_by_role("searchbox", name="Search workspaces")
     search.fill("SOHNE partner")
@@ -301,6 +337,11 @@ def test_a_page_fits_a_telephone_whatever_the_texts(browser: Patient, folder: Pa
             TELEPHONE["width"],
         )
         one.page.screenshot(path=SCREENSHOTS / f"{Path(name).stem}_on_a_telephone.png", full_page=True)
+        # The values of the charts, and the tables beside each other, scroll within their sections.
+        one.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert one.page.evaluate("document.documentElement.scrollWidth") == TELEPHONE["width"]
+        one.page.set_viewport_size({"width": 320, "height": 640})
+        assert one.page.evaluate("document.documentElement.scrollWidth") == 320
     assert outside == []
 
 

@@ -121,6 +121,7 @@ def test_provisional_days_are_dashed_on_a_band() -> None:
 
 
 def test_each_point_has_its_values_in_words() -> None:
+    assert str(readings(series(1))[0]) == "Tue 17 Nov 2026: 1 click, 1 impression"
     one = series(5, math.nan, 1234, provisional=1)
     assert [str(found) for found in readings(one)] == [
         "Sun 15 Nov 2026: 5 clicks, 5 impressions",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gsc_pipeline.report.numbers import count, mood, share, signed
+from gsc_pipeline.report.numbers import amount, count, mood, share, signed
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,8 @@ def test_counts_and_changes_have_separators_and_signs() -> None:
     assert (count(1234567), count(-1234), count(None)) == ("1,234,567", "−1,234", "–")
     assert (signed(0.123), signed(-0.5), signed(0.004), signed(12.3)) == ("+12%", "−50%", "0%", "+1,230%")
     assert (mood(0.1), mood(-0.1), mood(0.001), mood(None)) == ("good", "bad", "", "")
+
+
+def test_one_is_in_the_singular() -> None:
+    assert amount(1, "clicks") == amount(0.7, "clicks") == "1 click"
+    assert (amount(0, "impressions"), amount(1200, "days")) == ("0 impressions", "1,200 days")

@@ -13,6 +13,7 @@ from gsc_pipeline.report.outlook import (
     coming_in_words,
     days_in_words,
     how_made,
+    not_stale,
     outlook,
     panel,
     past_in_words,
@@ -50,9 +51,21 @@ def test_what_is_expected_is_the_sum_of_the_days() -> None:
 def test_the_last_forecast_is_compared_with_what_came() -> None:
     found = made(*forecast(), *forecast(level=440, made_on=BEFORE, actual=450))
     assert past_in_words(found.past["clicks"]) == (
-        "On 21 October we expected 11,264 clicks in the 28 days to 18 November 2026; it came to 12,600 "
-        "(+12%). 20 of 28 days were within their range, and about 22 should be."
+        "From the days up to 21 October, this method expects 11,264 clicks in the 28 days to 18 November "
+        "2026; it came to 12,600 (+12%). 20 of 28 days were within their range, and about 22 should be."
     )
+
+
+def test_a_single_click_is_not_clicks() -> None:
+    found = made(*forecast(level=1 / 25.6), *forecast(level=1 / 25.6, made_on=BEFORE, actual=1 / 28))
+    assert coming_in_words(found.coming["clicks"]).endswith("we expect 1 click.")
+    assert "expects 1 click in the 28 days" in past_in_words(found.past["clicks"])
+
+
+def test_a_forecast_of_more_than_a_week_ago_is_not_one_of_the_next_days() -> None:
+    rows = frame(forecast())
+    assert len(not_stale(rows, pd.Timestamp(AS_OF + timedelta(7)))) == 28
+    assert len(not_stale(rows, pd.Timestamp(AS_OF + timedelta(8)))) == 0
 
 
 def test_days_without_a_value_are_left_out_of_both_sums() -> None:

@@ -171,11 +171,13 @@ def test_the_page_leads_with_the_most_important_changes_of_all_workspaces() -> N
     assert seen.words.index("What changed across workspaces") < seen.words.index("Workspace")
     assert (
         "Large Clicks of /blog/ fell by 50% (from 4,000 to 2,000 a day). It began on 7 November 2026, "
-        "between 5 and 9 November; 97% sure. Small Clicks rose by 125% (from 4.0 to 9.0 a day)." in seen.text
+        "between 5 and 9 November; chance alone does this in 3 of 100 series. Small Clicks rose by 125% "
+        "(from 4.0 to 9.0 a day)." in seen.text
     )
     assert [link for link in seen.links if not link.startswith("#")] == ["large.html"] * 2
     assert "9,000 +25% – −50% 7 Nov 9,900 +10% 900,000" in seen.text
     assert "100 +25% – – – 10,000" in seen.text
+    assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
     quiet = Seen(portal_page(portal(portal_row("quiet")), ()))
     assert "No change of level began in the last 28 days." in quiet.words
 
@@ -211,6 +213,18 @@ def test_changes_and_forecasts_are_those_of_the_headline(lake: Lake) -> None:
     assert (late.changes, late.expected) == ((), None)
     assert late.latest is not None
     assert late.latest.first_day == date(2026, 9, 1)
+
+
+def test_a_forecast_of_long_ago_is_not_what_is_expected_now(lake: Lake) -> None:
+    acme = replace(ACME, properties=("sc-domain:acme.com",))
+    for as_of, is_shown in ((date(2026, 11, 11), True), (date(2026, 11, 10), False)):
+        rows = [row | {"as_of": as_of} for row in forecast(level=10, made_on=as_of)]
+        write(lake, FORECASTS, rows)
+        (row,) = portal_data(lake, [acme], stale_after=STALE_AFTER, now=NOW).rows
+        assert row.figures is not None
+        assert row.figures.headline.last == date(2026, 11, 18)
+        assert (row.expected is not None) == is_shown
+        assert (report_data(lake, acme, now=NOW).outlook is not None) == is_shown
 
 
 def test_the_page_escapes_every_text_and_allows_its_one_script() -> None:

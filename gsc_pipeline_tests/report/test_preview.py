@@ -90,7 +90,7 @@ def test_changes_are_drawn_in_the_days_of_the_largest_property_with_their_senten
     assert "B" not in labels
     assert legend == (
         "1. `A: Clicks fell by 32% (from 410 to 280 a day). It began on 20 October 2026, between 18 and 22 "
-        "October; 97% sure.`"
+        "October; chance alone does this in 3 of 100 series.`"
     )
 
 

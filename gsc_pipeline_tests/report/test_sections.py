@@ -24,6 +24,7 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.report.content_groups import group_rows, of_group
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.page import page
+from gsc_pipeline.report.seo_test_page import VERDICTS
 from gsc_pipeline.report.write import Reports, write_page, write_report
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.insights.filling import fill
@@ -88,14 +89,33 @@ def test_the_page_leads_with_what_changed(seen: Seen) -> None:
     assert seen.words.index("What changed") < seen.words.index("Clicks and impressions over time")
     assert (
         "A Clicks fell by 32% (from 410 to 280 a day). It began on 20 October 2026, between 18 and 22 "
-        "October; 97% sure. Begins within the roll-out of the September 2026 spam update. "
+        "October; chance alone does this in 3 of 100 series. Begins within the roll-out of the September "
+        "2026 spam update. "
         "At the same time: /blog/ (−30%) . B Clicks of /guide/ rose by 125%" in seen.text
     )
     assert "from 900 to 400" not in seen.text
 
 
 def test_without_a_change_the_page_says_so(data: ReportData) -> None:
-    assert "No change of level was found in the last 90 days" in Seen(page(replace(data, changes=()))).text
+    text = Seen(page(replace(data, changes=()))).text
+    assert "No change of level was found in the last 90 days." in text
+    assert "weekdays and chance" not in text
+
+
+def test_without_eight_weeks_or_the_table_the_page_does_not_say_that_nothing_changed(
+    data: ReportData,
+) -> None:
+    final = data.daily[data.daily["is_final"]]
+    young = replace(data, changes=(), daily=final.tail(55))
+    assert "Changes of level are not looked for before eight weeks are final." in Seen(page(young)).text
+    assert "No change of level was found" in Seen(page(replace(young, daily=final.tail(56)))).text
+    unsought = replace(data, changes=(), are_changes_sought=False)
+    assert "Changes of level have not been looked for yet." in Seen(page(unsought)).text
+
+
+def test_the_page_says_what_is_listed_and_what_chance_means(seen: Seen) -> None:
+    assert "of the last 90 days, and what still has no impressions, by the clicks" in seen.text
+    assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
 
 
 def test_more_changes_than_letters_are_counted(data: ReportData) -> None:
@@ -168,6 +188,12 @@ def test_tests_have_their_verdict_and_link_to_their_page_if_there_is_one(
     file = Path(write_page(data, Reports(str(tmp_path))).address)
     alone = Seen(file.read_text(encoding="utf-8"))
     assert "titles clicks: effect Clicks rose by 12% (5% to 19%)." in alone.text
+    unusable = seo_test("titles", "unusable", "Too few clicks.")
+    word = VERDICTS["unusable"][0]
+    assert (
+        f"titles clicks: {word} Too few clicks."
+        in Seen(page(replace(data, tests=pd.DataFrame([unusable])))).text
+    )
     assert "acme-test-titles.html" not in alone.links
     (tmp_path / "acme-test-titles.html").write_text("of the test", encoding="utf-8")
     write_page(data, Reports(str(tmp_path)))
@@ -207,6 +233,11 @@ def test_the_report_of_a_group_has_its_days_its_changes_and_its_forecast(lake: L
     assert {"Winners", "Losers"} <= set(seen.words)
     # Its levels are those of the chart.
     assert 'class="level"' in page(data)
+
+
+def test_the_report_of_the_group_other_is_called_other_pages(lake: Lake) -> None:
+    seen = Seen(page(report_data(lake, ACME, Scope("other"), now=NOW)))
+    assert "· Web search · other pages" in seen.text
 
 
 def test_a_canonical_query_is_beside_the_number_of_queries_that_it_stands_for(data: ReportData) -> None:

@@ -195,8 +195,8 @@ def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
     return dg.AssetSpec(
         keys.of(CLIENT_REPORT),
         description=about(
-            "One HTML file for the client, which needs no network to open: headline figures, what changed "
-            "and how sure, days, forecast, content groups, tests, brand split, devices and countries, each "
+            "One HTML file for the client, which needs no network to open: headline figures, what changed, "
+            "days, forecast, content groups, tests, brand split, devices and countries, each "
             "insight with what to do about it. The file is `<workspace>.html` in the folder or bucket that "
             "GSC_REPORTS names, with `<workspace>-test-<name>.html` beside it for each SEO test.",
             made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
