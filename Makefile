@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
-# Without the bytecode in files, each of the tests' many processes would compile the package anew.
+# Without the bytecode in files, each of the tests' many processes would compile the package again.
 test coverage soak cluster: export PYTHONDONTWRITEBYTECODE =
 # Three processes for two cores: many tests wait for another process.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -161,7 +161,7 @@ class _Weeks:
         every = [*self._expected, *shapes]
         both = np.stack([*map(self._column, every), self._level], axis=-1)
         products = both.swapaxes(-1, -2) @ both
-        # A little more on the diagonal: a change within unknown days cannot be told from the level.
+        # A little more on the diagonal: a change within unknown days cannot be distinguished from the level.
         inner = products[..., :-1, :-1] + 1e-9 * np.eye(len(every))
         inverse = np.linalg.inv(inner)
         sizes = (inverse @ products[..., :-1, -1:])[..., 0]

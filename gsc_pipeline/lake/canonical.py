@@ -13,7 +13,7 @@ The rules, in their order:
    `www.` are removed. An apostrophe before a last s or t joins (`women's`, `don't`); any other one
    separates. Text without spaces, as in Chinese, is one word.
 4. A few compounds are joined, such as `e mail` and `t shirt` (COMPOUNDS). Other spellings with and without
-   a space differ, since only a dictionary tells `every day` from `everyday`.
+   a space differ: to join `every day` and `everyday` takes a dictionary.
 5. Plurals. A word of at least four letters a to z loses a last s, but not after s, u, i or c, and not if
    it is one of NO_PLURALS. A further e goes after ss, x, ch, sh, us, ion, idad and dor (`boxes`,
    `camiones`), in the singular too. A last `ie` becomes `y`, after three letters, or four if the last is l

@@ -231,7 +231,7 @@ def configured(rows: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
 
 
 def has_brand_terms(workspace: Workspace) -> bool:
-    """Whether brand queries can be told from others."""
+    """Whether brand queries can be distinguished from others."""
     return any(term.strip() for term in workspace.brand_terms)
 
 

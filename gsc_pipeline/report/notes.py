@@ -132,7 +132,7 @@ def _anonymised(data: ReportData) -> list[str]:
             "searched for them. Totals include these clicks; lists of queries do not."
         )
     if not has_brand_terms(data.workspace):
-        found.append("Brand queries are not told apart: every query counts as non-brand.")
+        found.append("Brand queries are not distinguished: every query counts as non-brand.")
     return found
 
 

@@ -135,7 +135,7 @@ def how_made(forecast: Forecast) -> str:
 def past_in_words(forecast: Forecast) -> str:
     """What the method expects of the last days, what came, and how many days were within their band.
 
-    It uses the values of the earlier days as they are known now: nobody was told this four weeks ago.
+    It uses the values of the earlier days as they are known now, so it need not be what was reported then.
     """
     known = forecast.known
     if known.empty:
