@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from benchmarks.insights.sections import table
 from gsc_pipeline.insights.seo_tests import BothSets, Result, compare
 from gsc_pipeline_tests.insights.pairs import START, pair
 from gsc_pipeline_tests.insights.series import REAL, Noise
@@ -86,7 +87,7 @@ def _alarms_by_history(runs: int) -> str:
     ]
     restless = [false_alarms(results(HISTORY, 28, level, noise=RESTLESS, runs=runs))[0] for level in LEVELS]
     rows.append([f"{HISTORY}, series that drift three times as much", *map(_percent, restless)])
-    return _table(["days of history", *(f"{level:,} clicks a day" for level in LEVELS)], rows)
+    return table(["days of history", *(f"{level:,} clicks a day" for level in LEVELS)], rows)
 
 
 def _alarms_by_days(runs: int) -> str:
@@ -96,7 +97,7 @@ def _alarms_by_days(runs: int) -> str:
         _, moved, unusable = false_alarms(results(HISTORY, after, 200, runs=runs))
         rows.append([str(after), *shares, _percent(moved), _percent(unusable)])
     names = (f"{level:,} clicks a day" for level in LEVELS)
-    return _table(["days of the test", *names, "control moved", "unusable"], rows)
+    return table(["days of the test", *names, "control moved", "unusable"], rows)
 
 
 def _alarms(history: int, after: int, level: float, runs: int) -> float:
@@ -113,7 +114,7 @@ def _power_by_effect(runs: int) -> str:
         for effect in EFFECTS
         for after in LASTING
     ]
-    return _table(["effect", "days", *(f"{level:,} clicks a day" for level in LEVELS)], rows)
+    return table(["effect", "days", *(f"{level:,} clicks a day" for level in LEVELS)], rows)
 
 
 def _power_by_history(runs: int) -> str:
@@ -124,13 +125,8 @@ def _power_by_history(runs: int) -> str:
         ]
         for history in HISTORIES
     ]
-    return _table(["days of history", *(f"{level:,} clicks a day" for level in LEVELS)], rows)
+    return table(["days of history", *(f"{level:,} clicks a day" for level in LEVELS)], rows)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _table(names: list[str], rows: list[list[str]]) -> str:
-    lines = [names, ["---"] * len(names), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

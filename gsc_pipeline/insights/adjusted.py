@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsc_pipeline.insights.anomalies import MAD_TO_DEVIATION
-
-WEEK = 7
+from gsc_pipeline.insights.daily_series import WEEK
 
 _WEEKS_OF_PATTERN = 9
 _MEDIAN_DAYS = 15

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from gsc_pipeline.insights.adjusted import WEEK, Adjusted, adjusted
-from gsc_pipeline.insights.daily_series import DailySeries
+from gsc_pipeline.insights.adjusted import Adjusted, adjusted
+from gsc_pipeline.insights.daily_series import WEEK, DailySeries
 from gsc_pipeline.insights.first_days import FirstDay, first_day
 from gsc_pipeline.insights.level_changes import LevelChange, confidence_of, level_changes, z_of
 

@@ -66,9 +66,8 @@ def computed(
     yield from _of_two_windows(inputs, thresholds, annotations, groups)
     inspections = inputs.with_groups(inputs.inspections())
     yield INDEX_COVERAGE, index_coverage(inspections, inputs.sitemaps(), thresholds)
-    newest = inputs.final["as_of"].max().date() if len(inputs.final) else None
     tested = inputs.test_days(workspace.seo_tests)
-    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, newest, annotations)
+    yield SEO_TESTS, seo_tests(workspace.seo_tests, tested, inputs.newest, annotations)
 
 
 def _of_queries(inputs: Inputs, thresholds: Thresholds) -> Iterator[tuple[TableSpec, pd.DataFrame]]:

@@ -13,6 +13,9 @@ import pandas as pd
 from gsc_pipeline.insights.measures import GROUPED, first_shown, require
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 
+WEEK = 7
+"""Days after which the weekday pattern repeats."""
+
 GROUPED_INPUT = (*GROUPED, "data_date", "as_of", "clicks", "impressions", "position")
 """Totals of final days by content group, each day once; the group `all` is the whole property."""
 

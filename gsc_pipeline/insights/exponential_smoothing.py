@@ -19,7 +19,8 @@ from itertools import product
 
 import numpy as np
 
-WEEK = 7
+from gsc_pipeline.insights.daily_series import WEEK
+
 START_WEEKS = 4
 """The first weeks of a series, which the initial level and season are averaged from."""
 

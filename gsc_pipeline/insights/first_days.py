@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsc_pipeline.insights.adjusted import WEEK, Adjusted
+from gsc_pipeline.insights.adjusted import Adjusted
+from gsc_pipeline.insights.daily_series import WEEK
 from gsc_pipeline.insights.weekly_model import Shape
 
 SLOPE_DAYS = (10, 14, 21, 28, 42)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
@@ -82,6 +83,11 @@ class Inputs:
     def close(self) -> None:
         """Close the connection and free its memory."""
         self._rows.close()
+
+    @property
+    def newest(self) -> date | None:
+        """The last final day among the workspace's properties; None without any."""
+        return self.final["as_of"].max().date() if len(self.final) else None
 
     def fingerprint(self) -> str:
         """A text that changes whenever the data of the insights does."""

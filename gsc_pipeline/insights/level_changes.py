@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsc_pipeline.insights.adjusted import WEEK, Adjusted
+from gsc_pipeline.insights.adjusted import Adjusted
+from gsc_pipeline.insights.daily_series import WEEK
 from gsc_pipeline.insights.weekly_model import (
     PULSES,
     SEARCHED,

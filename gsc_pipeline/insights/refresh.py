@@ -61,8 +61,7 @@ def refresh_insights(
     without = workspace.folder_urls
     terms, groups = workspace.brand_terms, workspace.content_groups
     with Inputs(lake, workspace.id, terms, thresholds, without=without, content_groups=groups) as inputs:
-        newest = inputs.final["as_of"].max() if len(inputs.final) else None
-        as_of = None if newest is None else newest.date()
+        as_of = inputs.newest
         tests, definitions = workspace.seo_tests, (DEFINITIONS, CANONICAL_VERSION)
         known = (definitions, thresholds, terms, groups, tests, annotations, inputs.fingerprint())
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()

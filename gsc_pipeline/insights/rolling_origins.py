@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gsc_pipeline.insights.daily_series import WEEK
 from gsc_pipeline.insights.exponential_smoothing import (
     START_WEEKS,
-    WEEK,
     Parameters,
     States,
     first_days,

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gsc_pipeline.insights.adjusted import WEEK
+from gsc_pipeline.insights.daily_series import WEEK
 
 DRIFTS = tuple((walk, bend) for walk in (0.0, 0.02, 0.1, 0.5) for bend in (0.0, 0.001, 0.01))
 """How a level may move by itself: the variance of its steps from week to week, and of changes of its slope.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import gsc_pipeline
-from gsc_pipeline.insights.exponential_smoothing import WEEK
+from gsc_pipeline.insights.daily_series import WEEK
 from gsc_pipeline.insights.rolling_origins import DAYS_AHEAD, Forecast, forecast
 from gsc_pipeline_tests.insights.series import counts, expected_level, with_slope, with_step
 

@@ -437,7 +437,7 @@ def test_a_level_that_moved_while_nothing_was_known_around_a_counting_change_is_
     clicks[97:] = 800
     clicks[97:123] = np.nan
     first = (pd.Timestamp(FIRST_DAY) + pd.Timedelta(days=recount)).date()
-    recounted = Annotation(Kind.COUNTING_CHANGE, "Counted anew", first)
+    recounted = Annotation(Kind.COUNTING_CHANGE, "Counted otherwise", first)
     assert found(frame(clicks), recounted).empty
 
 
@@ -465,7 +465,7 @@ def check_odd_days(seeds: range) -> None:
         position = np.where(clicks > 0, rng.uniform(1, 60, len(clicks)), np.nan)
         first = FIRST_DAY + timedelta(days=int(rng.integers(len(clicks))))
         # As many rows as keys, without a missing value where none may be: the table says so.
-        found(frame(clicks, position=position), Annotation(Kind.COUNTING_CHANGE, "Counted anew", first))
+        found(frame(clicks, position=position), Annotation(Kind.COUNTING_CHANGE, "Counted otherwise", first))
         rows = found(frame(clicks, position=position))
         assert (rows["earliest_day"] <= rows["first_day"]).all()
         assert (rows["first_day"] <= rows["latest_day"]).all()
