@@ -73,7 +73,7 @@ def main() -> None:
         typer.echo(escaped(masked(traceback.format_exc()), keep="\n"), err=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        _fail(130, "interrupted; committed days are kept, and the next sync continues from there")
+        _fail(130, "interrupted")
 
 
 @app.command()

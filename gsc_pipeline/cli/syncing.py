@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import typer
+
 from gsc_pipeline.cli.display import SyncDisplay
 from gsc_pipeline.sync.sync_all import sync_all
 from gsc_pipeline.sync.tables.more import sync_more
@@ -75,7 +77,7 @@ def _shown(
     display: SyncDisplay,
     print_summary: Callable[[SyncSummary[R]], None] | None,
 ) -> SyncSummary[R]:
-    with _interrupted_by_sigterm(), display:
+    with _interruptible(), display:
         summary = sync()
     if print_summary:
         print_summary(summary)
@@ -83,17 +85,27 @@ def _shown(
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block."""
+def _interruptible() -> Iterator[None]:
+    """Say what an interrupted block keeps.
+
+    SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block.
+    """
     received: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
+        # A second SIGTERM must not interrupt the recording of what was done before the first.
+        if not received:
+            received.append(number)
+            raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        typer.echo(
+            "gsc: interrupted; committed days are kept, and the next sync continues from there", err=True
+        )
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous)
         if received:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -109,17 +110,18 @@ def test_a_sync_of_idle_workspaces_that_cannot_be_recorded_fails(world: World) -
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "recorded"),
+    ("numbers", "code", "recorded"),
     rest_in_soak(
         [
-            (signal.SIGTERM, -signal.SIGTERM, ["w00", "w01"]),
-            (signal.SIGKILL, -signal.SIGKILL, []),
-            (signal.SIGINT, 130, ["w00", "w01"]),
+            ([signal.SIGTERM, signal.SIGTERM], -signal.SIGTERM, ["w00", "w01"]),
+            ([signal.SIGTERM], -signal.SIGTERM, ["w00", "w01"]),
+            ([signal.SIGKILL], -signal.SIGKILL, []),
+            ([signal.SIGINT], 130, ["w00", "w01"]),
         ]
     ),
 )
 def test_a_stopped_sync_records_what_it_has_done_and_a_killed_one_loses_no_data(
-    tmp_path: Path, number: signal.Signals, code: int, recorded: list[str]
+    tmp_path: Path, numbers: list[signal.Signals], code: int, recorded: list[str]
 ) -> None:
     with World.serving(tmp_path, now=utc_now()) as world:
         # Final days, which no hour that passes meanwhile changes.
@@ -133,7 +135,11 @@ def test_a_stopped_sync_records_what_it_has_done_and_a_killed_one_loses_no_data(
 
         def stop_in_the_third(call: Call) -> Reply | None:
             if running and call.kind == "query" and call.subject == "w02@example.com":
-                running.pop().send_signal(number)
+                process = running.pop()
+                for number in numbers:
+                    process.send_signal(number)
+                    # Two signals at once would be one.
+                    time.sleep(0.2)
             return None
 
         world.faults.append(stop_in_the_third)
@@ -142,6 +148,7 @@ def test_a_stopped_sync_records_what_it_has_done_and_a_killed_one_loses_no_data(
             running.append(process)
             _, shown = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == code, shown
+        assert ("interrupted; committed days are kept" in shown) == (code != -signal.SIGKILL)
 
         def count() -> Counter[str]:
             return Counter(lake.read(SYNC_RUNS)["workspace"].to_pylist()) - Counter(seeded)
