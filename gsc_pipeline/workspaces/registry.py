@@ -124,7 +124,25 @@ def parse_workspaces(text: str, path: Path) -> tuple[Workspace, ...]:
         raise ConfigurationError(str(path), problems + repeats) from None
     if repeats:
         raise ConfigurationError(str(path), repeats)
-    return tuple(entry.workspace(path.parent) for entry in file.workspaces)
+    return tuple(_workspace(entry, path.parent) for entry in file.workspaces)
+
+
+def _workspace(entry: _Entry, folder: Path) -> Workspace:
+    listed = entry.properties or []
+    site_urls = tuple(one if isinstance(one, str) else one.site_url for one in listed)
+    return Workspace(
+        id=entry.id,
+        name=entry.name or entry.id,
+        active=entry.active,
+        properties=None if entry.properties is None else site_urls,
+        search_types=tuple(search_type_from_wire(name) for name in entry.search_types),
+        credentials=entry.credentials.source(folder),
+        brand_terms=tuple(entry.brand_terms),
+        thresholds=entry.thresholds,
+        folders=tuple(Folder(one.site_url, one.folders_of) for one in listed if not isinstance(one, str)),
+        content_groups=tuple(ContentGroup(**rule.model_dump()) for rule in entry.content_groups),
+        seo_tests=tuple(one.seo_test() for one in entry.seo_tests),
+    )
 
 
 def read_yaml(path: Path, next_step: str) -> Any:
@@ -520,23 +538,6 @@ class _Entry(_Strict):
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
     content_groups: Annotated[list[_ContentGroup], Field(max_length=MOST_RULES)] = []
     seo_tests: Annotated[list[_SeoTest], Field(max_length=MOST_TESTS)] = []
-
-    def workspace(self, folder: Path) -> Workspace:
-        listed = self.properties or []
-        site_urls = tuple(one if isinstance(one, str) else one.site_url for one in listed)
-        return Workspace(
-            id=self.id,
-            name=self.name or self.id,
-            active=self.active,
-            properties=None if self.properties is None else site_urls,
-            search_types=tuple(search_type_from_wire(name) for name in self.search_types),
-            credentials=self.credentials.source(folder),
-            brand_terms=tuple(self.brand_terms),
-            thresholds=self.thresholds,
-            folders=tuple(Folder(one.site_url, one.folders_of) for one in listed if not isinstance(one, str)),
-            content_groups=tuple(ContentGroup(**rule.model_dump()) for rule in self.content_groups),
-            seo_tests=tuple(one.seo_test() for one in self.seo_tests),
-        )
 
 
 class _File(_Strict):
