@@ -226,6 +226,7 @@ class Setup:
         def read(answer: Sequence[str]) -> None:
             terms = () if list(answer) == [NONE] else tuple(answer)
             self.chosen = [replace(one, brand_terms=terms) for one in self.chosen]
+            self._check()
 
         def read_whether(answer: str) -> None:
             if yes_or_no(answer, no=NONE):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from unicodedata import combining
 
 from pydantic import (
     AfterValidator,
@@ -92,6 +93,13 @@ def _page(value: str) -> str:
 def _group(value: str) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError("expected the name of a content group")
+    return value
+
+
+def _brand_term(value: str) -> str:
+    # Accents are ignored where queries are compared, so every query would contain one that stands alone.
+    if not any(one.isprintable() and not one.isspace() and not combining(one) for one in value):
+        raise ValueError("expected what brand queries contain, such as the name of the brand")
     return value
 
 
@@ -228,7 +236,7 @@ class Entry(_Strict):
         Field(min_length=1),
     ] = ["web"]
     credentials: _Credentials
-    brand_terms: list[str] = []
+    brand_terms: list[Annotated[str, AfterValidator(_brand_term)]] = []
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
     content_groups: Annotated[list[_ContentGroup], Field(max_length=MOST_RULES)] = []
     seo_tests: Annotated[list[_SeoTest], Field(max_length=MOST_TESTS)] = []

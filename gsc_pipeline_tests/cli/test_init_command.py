@@ -226,6 +226,7 @@ def test_an_interrupt_at_any_question_leaves_nothing(served: World, answered: in
         (("--yes", "--key-file", KEY, "--property", OTHERS), 1, f"{OTHERS}: expected all, or some of {ACME}"),
         (("--yes", "--key-file", KEY, "--workspace", "No Slug"), 1, "'No Slug': expected lower-case letters"),
         (("--yes", "--key-file", KEY, "--search-type", "web2"), 1, "'web2': expected one of web, image"),
+        (("--yes", "--key-file", KEY, "--brand-term", " "), 1, "brand_terms[0]: ' ': expected what brand"),
         (("--yes", "--key-file", KEY, "--lake", "ftp://x"), 1, "'ftp://x': expected a folder, or s3://"),
         (("--yes", "--key-file", KEY, "--lake", "notes.txt"), 1, "notes.txt is a file: name a folder"),
     ],
