@@ -29,7 +29,8 @@ class NewFile:
 def env_file(settings: Settings, lake: str) -> tuple[Path, str] | None:
     """The file for settings that are not in force without it, and its text. None if `.env` has them all.
 
-    Beside an existing `.env`, which is kept. Raises SetupError for a value that such a file cannot hold.
+    Beside an existing `.env`, which is kept. Raises SetupError if the file beside it exists too, and for a
+    value that such a file cannot hold.
     """
     wanted = {"GSC_WORKSPACES_FILE": str(settings.workspaces_file), "GSC_LAKE": lake}
     if settings.api_url != _default("api_url"):
@@ -45,6 +46,10 @@ def env_file(settings: Settings, lake: str) -> tuple[Path, str] | None:
         path = ENV_BESIDE
     if not wanted:
         return None
+    if path.exists():
+        raise SetupError(
+            f"{path} exists and is kept: add its lines to {ENV} or remove it, then run gsc init again"
+        )
     text = "".join(_assignment(name, value) for name, value in wanted.items())
     if _variables(text) != wanted:
         raise SetupError(f"{lake!r}: .env cannot hold these characters: name another lake")

@@ -290,6 +290,24 @@ def test_an_env_file_that_has_all_is_kept_and_needs_nothing(served: World, gsc: 
     assert Path("mine").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("env", "options"), [("OTHER=1\n", ()), ("GSC_API_URL={}/\n", ("--lake", "elsewhere"))]
+)
+def test_an_older_file_beside_the_env_file_is_named_before_the_api_is_asked(
+    served: World, gsc: Gsc, env: str, options: tuple[str, ...]
+) -> None:
+    Path(".env").write_text(env.format(served.url))
+    Path(".env.gsc").write_text("GSC_LAKE=old\n")
+    done = gsc("init", "--yes", "--key-file", KEY, *options, env=environment(served))
+    assert (done.code, done.err) == (
+        1,
+        "gsc: .env.gsc exists and is kept: add its lines to .env or remove it, then run gsc init again\n",
+    )
+    assert Path(".env.gsc").read_text() == "GSC_LAKE=old\n"
+    assert written() == {".env", ".env.gsc"}
+    assert not served.simulator.calls
+
+
 @pytest.mark.parametrize("file", [".env", "workspaces.yaml"])
 def test_a_file_that_cannot_be_written_takes_the_other_back(served: World, gsc: Gsc, file: str) -> None:
     # A link to nothing: there is no file, and none can be made.
