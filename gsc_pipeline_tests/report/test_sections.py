@@ -61,7 +61,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         lake,
         CHANGE_POINTS,
         [
-            change(FELL, overlaps="Begins within the roll-out of the September 2026 spam update"),
+            change(FELL, updates_and_notes="Begins within the roll-out of the September 2026 spam update"),
             change(FELL, 300, 210, group="/blog/"),
             change(date(2026, 9, 28), 40, 90, group="/guide/", confidence=0.91),
             change(date(2025, 3, 1), 900, 400),
@@ -203,7 +203,9 @@ def test_tests_have_their_verdict_and_link_to_their_page_if_there_is_one(
 def test_names_of_groups_and_tests_are_escaped(data: ReportData) -> None:
     hostile = replace(
         data,
-        changes=tuple(replace(data.changes[0], content_group=text, overlaps=text) for text in HOSTILE),
+        changes=tuple(
+            replace(data.changes[0], content_group=text, updates_and_notes=text) for text in HOSTILE
+        ),
         groups=tuple(replace(data.groups[0], content_group=text) for text in HOSTILE),
         tests=pd.DataFrame([seo_test(text, "effect", text) for text in HOSTILE]),
         scope=Scope(HOSTILE[0]),
