@@ -103,7 +103,7 @@ class Setup:
         self.chosen: list[Workspace] = []
 
     def refuse_existing(self, lake: str | None) -> None:
-        """Raise SetupError if a file that is to be written exists, unless only an answer makes it needed."""
+        """Raise SetupError if the workspaces file exists, or the file that the settings would need."""
         file = self._settings.workspaces_file
         if file.exists():
             raise SetupError(

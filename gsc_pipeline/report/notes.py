@@ -82,7 +82,7 @@ def _unlike_windows(data: ReportData) -> list[str]:
     """Data faults and changes of counting that cover more days of one of the headline's windows."""
     spans = (("the days before", data.workspace.thresholds.window_days), ("the year before", YEAR))
     return [
-        f"The comparison with {against} is across a change in the numbers themselves: {named}."
+        f"A fault of the data or a change of counting affects the comparison with {against}: {named}."
         for against, days in spans
         if (named := _unlike(data, timedelta(days)))
     ]

@@ -114,7 +114,7 @@ def test_without_eight_weeks_or_the_table_the_page_does_not_say_that_nothing_cha
 
 
 def test_the_page_says_what_is_listed_and_what_chance_means(seen: Seen) -> None:
-    assert "of the last 90 days, and what still has no impressions, by the clicks" in seen.text
+    assert "in the last 90 days, and what still has no impressions, ordered by the clicks" in seen.text
     assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
 
 
