@@ -7,25 +7,12 @@ For other Dagster projects, `SearchConsole` is a component and `build_defs` retu
 loaded when they are first used, so that importing the package does not load Dagster.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gsc_pipeline.defs import __dir__ as __dir__
+from gsc_pipeline.defs import __getattr__ as __getattr__
 
 if TYPE_CHECKING:
-    from gsc_pipeline.defs.build import build_defs
-    from gsc_pipeline.defs.component import SearchConsole
+    from gsc_pipeline.defs import SearchConsole, build_defs
 
 __all__ = ["SearchConsole", "build_defs"]
-
-_PLACES = {"SearchConsole": "gsc_pipeline.defs.component", "build_defs": "gsc_pipeline.defs.build"}
-
-
-def __getattr__(name: str) -> Any:
-    """Load one of the names above."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
-
-
-def __dir__() -> list[str]:
-    """The module's names, also those that are not loaded yet: `dg` lists components by them."""
-    return sorted({*globals(), *__all__})

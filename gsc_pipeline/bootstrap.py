@@ -182,6 +182,7 @@ class Services:
             inspections_per_day=self.settings.inspections_per_day,
             concurrency=self.settings.api_concurrency,
             commit_rows=self.settings.commit_rows,
+            leases=self.leases,
         )
 
     def open_console(self, workspace: Workspace) -> HttpSearchConsole:

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "search_console", "settings", "simulator", "state", "sync", "text", "workspaces",
     },
     "definitions": {"defs"},
-    # Loads what it names when that is first used.
+    # Hands on two names of `defs`, which are loaded when they are first used.
     "__init__": {"defs"},
 }  # fmt: skip
 LOOSE = {"__init__", "bootstrap", "days", "definitions", "errors", "settings"}

@@ -315,7 +315,7 @@ def print_verification(found: Verification) -> None:
 
 
 def print_repair(found: Verification, done: Repair) -> None:
-    """Print what was found, what was repaired, and what is lost. The remaining findings are to follow."""
+    """Print what was found, what was repaired, and what is lost. The caller prints the remaining findings."""
     print("Found")  # noqa: T201
     print_verification(found)
     print("\nRepaired")  # noqa: T201

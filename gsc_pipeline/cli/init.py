@@ -70,7 +70,7 @@ def init(
     settings = settings_with_log()
     questions = Questions(is_interactive=not yes)
     setup = Setup(settings, questions)
-    setup.refuse_existing()
+    setup.refuse_existing(lake)
     with questions.interruptible():
         setup.credential(None if key_file is None else str(key_file), with_browser=not no_browser)
         setup.properties(properties)
@@ -102,13 +102,14 @@ class Setup:
         self._site_urls: list[str] = []
         self.chosen: list[Workspace] = []
 
-    def refuse_existing(self) -> None:
-        """Raise SetupError if there is a workspaces file."""
+    def refuse_existing(self, lake: str | None) -> None:
+        """Raise SetupError if the workspaces file exists, or the file that the settings would need."""
         file = self._settings.workspaces_file
         if file.exists():
             raise SetupError(
                 f"{file} exists and is kept: gsc workspaces add adds to it, or run gsc init in another folder"
             )
+        env_file(self._settings, lake or self._settings.lake)
 
     def credential(self, given: str | None, *, with_browser: bool) -> None:
         """Ask for the credential, and the API for what it may read."""
@@ -226,6 +227,7 @@ class Setup:
         def read(answer: Sequence[str]) -> None:
             terms = () if list(answer) == [NONE] else tuple(answer)
             self.chosen = [replace(one, brand_terms=terms) for one in self.chosen]
+            self._check()
 
         def read_whether(answer: str) -> None:
             if yes_or_no(answer, no=NONE):
@@ -274,6 +276,7 @@ class Setup:
             if is_folder(answer):
                 _check_folder(Path(answer.removeprefix("file://")))
             Lake(answer).dataset(SYNC_LEDGER)
+            env_file(self._settings, self._lake)
 
         self._questions.ask("Lake: a folder, s3://, gs:// or az://", self._settings.lake, given, read)
 

@@ -102,7 +102,7 @@ def _in_browser(services: Services, client: OAuthClient, transport: Transport) -
             "Opening your browser. If none opens, open this address in a browser on this machine; on a "
             f"server, use --no-browser.\n{attempt.address}"
         )
-        # In a thread, because a browser of the terminal is waited for.
+        # In a thread, because a browser that runs in the terminal blocks the call.
         threading.Thread(target=webbrowser.open, args=(attempt.address,), daemon=True).start()
         return listener.receive(attempt, lambda code: attempt.credential(code, transport, services.clock()))
 

@@ -1,4 +1,4 @@
-"""The files of a setup: all of them are written, or none, and none in place of another."""
+"""The files of a setup: all are written or none, and no existing file is replaced."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class NewFile:
 
 
 def env_file(settings: Settings, lake: str) -> tuple[Path, str] | None:
-    """The file for settings that are not in force without it, and its text. None if `.env` has them all.
+    """The file that the settings need, and its text: `.env`, or one beside it if that exists, which is kept.
 
-    Beside an existing `.env`, which is kept. Raises SetupError for a value that such a file cannot hold.
+    None if the existing `.env` has all the settings. Raises SetupError if the file beside it exists too, and
+    for a value that such a file cannot hold.
     """
     wanted = {"GSC_WORKSPACES_FILE": str(settings.workspaces_file), "GSC_LAKE": lake}
     if settings.api_url != _default("api_url"):
@@ -45,6 +46,10 @@ def env_file(settings: Settings, lake: str) -> tuple[Path, str] | None:
         path = ENV_BESIDE
     if not wanted:
         return None
+    if path.exists():
+        raise SetupError(
+            f"{path} exists and is kept: add its lines to {ENV} or remove it, then run gsc init again"
+        )
     text = "".join(_assignment(name, value) for name, value in wanted.items())
     if _variables(text) != wanted:
         raise SetupError(f"{lake!r}: .env cannot hold these characters: name another lake")

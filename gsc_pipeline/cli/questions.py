@@ -62,7 +62,7 @@ class Questions:
                 if not self._is_interactive:
                     raise SetupError(str(error)) from None
                 warn(str(error))
-                # What has no default is asked with the last answer: its cause may have been removed since.
+                # Without a default, the last answer is proposed: what was wrong with it may have been mended.
                 default, answer = default or str(answer), None
 
     @contextmanager

@@ -30,7 +30,7 @@ from gsc_pipeline.sync.ticks import Requested, Tick, TickBook
 from gsc_pipeline.workspaces.registry import Workspace, select
 
 PAUSES = (timedelta(0), timedelta(minutes=15), timedelta(hours=1))
-"""The shortest time between the later tries of a workspace in a tick, which are as many as these."""
+"""The least pause before each later try of a workspace in a tick. There is at most one try for each pause."""
 
 LAUNCHED_WITHIN = timedelta(hours=1)
 """A run that does not exist this long after it was requested will not be created: the daemon died before."""
@@ -74,7 +74,7 @@ def retry_times(
 ) -> dict[str, datetime]:
     """When each deferred workspace of a tick may be tried again.
 
-    Without those that were tried as often as PAUSES allow, and those that the next tick is first to try.
+    Leaves out those that were tried as often as PAUSES allow, and those that the next tick will try first.
     """
     next_tick = next_due(cron, datetime.fromisoformat(tick.name))
     tries = [one for one in requested if one.number > 0]
@@ -102,7 +102,7 @@ def sync_runs(instance: dg.DagsterInstance, ticks: Sequence[Tick]) -> dict[str, 
 
 
 def launched(runs: Iterable[dg.RunRecord]) -> set[tuple[int, str]]:
-    """The requests that the runs follow from, each once: its number in the tick, and its workspaces."""
+    """The requests of a tick that have a run: for each its number in the tick, and its workspaces."""
     tags = [record.dagster_run.tags for record in runs]
     return {(int(some.get(TRY_TAG, 0)), some[WORKSPACES_TAG]) for some in tags}
 
@@ -132,7 +132,7 @@ def sync_requests(
 
 
 def deferred_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Requests runs for the deferred workspaces of ticks that have not ended, once it is time."""
+    """Requests runs for deferred workspaces of ticks that have not ended, when they may be tried again."""
 
     @dg.sensor(
         name="gsc_auto_sync_deferred",
@@ -189,7 +189,7 @@ def _unhindered(
 def _unlaunched(
     instance: dg.DagsterInstance, settings: Settings, book: TickBook, ticks: Iterable[Tick], now: datetime
 ) -> list[dg.RunRequest]:
-    """Requests of the later tries that are recorded and have no run yet, also of a cut short evaluation."""
+    """Requests of later tries that have no run yet, also those that an interrupted evaluation recorded."""
     tries = {
         tick: [
             one

@@ -156,7 +156,7 @@ def workspaces_of(tags: Mapping[str, str], registered: Sequence[str] = ()) -> se
 
 
 LATE = timedelta(minutes=2)
-"""How much later than it says the end of a run may be stored: machines' clocks differ."""
+"""The end of a run may be stored this much later than the time that it names: machines' clocks differ."""
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -171,7 +171,7 @@ def workspaces_in_progress(
 ) -> set[str]:
     """The workspaces of the runs in progress, by one query for all.
 
-    Only of `job`, of those created since a moment, and without those of the tick `but_tick`.
+    With `job`, only of its runs; with `since`, only of runs created later. Leaves out those of `but_tick`.
     """
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_FLIGHT, created_after=since))
     others = [run for run in runs if not but_tick or run.tags.get(TICK_TAG) != but_tick]

@@ -1,6 +1,6 @@
 """The sensor that starts `gsc_portal` when syncs or reports have ended."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -17,6 +17,9 @@ from gsc_pipeline.defs.jobs import (
 _SHOWN = (SYNC_JOB, INSIGHTS_JOB)
 """The jobs whose results the portal shows."""
 
+REPORTS_FOLLOW_WITHIN = timedelta(minutes=2)
+"""`gsc_tick_summary`, evaluated every 30 s, requests the reports of a tick so soon after its last sync."""
+
 
 def portal_after_runs_sensor() -> dg.SensorDefinition:
     """Starts one run of `gsc_portal` when the runs of a tick have ended, however many there were."""
@@ -27,7 +30,8 @@ def portal_after_runs_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts `gsc_portal` when runs of `gsc_sync` or `gsc_insights` have ended and none of "
-        "these jobs is in progress: once for all runs of a tick.",
+        "these jobs is in progress: once for all runs of a tick. After a sync it waits two minutes, in which "
+        "the reports of the tick are requested.",
     )
     def gsc_portal_after_runs(
         context: dg.SensorEvaluationContext, clock: dg.ResourceParam[Clock]
@@ -41,7 +45,10 @@ def portal_after_runs_sensor() -> dg.SensorDefinition:
         begun = clock() - FORGOTTEN_AFTER
         if any(workspaces_in_progress(context.instance, job, begun) for job in _SHOWN):
             return dg.SkipReason("waits until the syncs and reports in progress have ended")
-        context.update_cursor(max(since, newest.update_timestamp.replace(tzinfo=UTC)).isoformat())
+        ended_at = newest.update_timestamp.replace(tzinfo=UTC)
+        if newest.dagster_run.job_name == SYNC_JOB and clock() - ended_at < REPORTS_FOLLOW_WITHIN:
+            return dg.SkipReason("waits, as reports may follow the sync that has just ended")
+        context.update_cursor(max(since, ended_at).isoformat())
         # An evaluation that finds the same run again requests the same run, which Dagster starts once.
         return dg.RunRequest(run_key=newest.dagster_run.run_id)
 

@@ -156,7 +156,7 @@ def _auto_sync_more_schedule(settings: Settings) -> dg.ScheduleDefinition:
 
 
 def why_on_or_off(settings: Settings) -> str:
-    """Whether the schedule starts switched on, because of which settings."""
+    """Whether the schedule starts switched on, and which settings decide that."""
     if not settings.auto_sync_enabled:
         return _on_or_off(settings)
     share = settings.auto_sync_rollout

@@ -1,6 +1,6 @@
 """The sensors that register workspaces as partitions, and report syncs that were not Dagster runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -106,7 +106,7 @@ class Cursor(msgspec.Struct, frozen=True):
 def report_syncs_sensor(
     first_partition: date, days_per_evaluation: int = DAYS_PER_EVALUATION, keys: AssetKeys = PLAIN
 ) -> dg.SensorDefinition:
-    """Reports syncs that were not runs of this instance: a materialization of each day, and what fails.
+    """Reports syncs that were not runs of this instance: what they brought up to date, and what fails.
 
     The sensor reads the syncs from the lake's table `sync_runs`, so they may run on any machine. Dagster
     stores the cursor after the events, so an interrupted evaluation is repeated. A day that is reported twice
@@ -118,7 +118,8 @@ def report_syncs_sensor(
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports what was synced into the lake outside this instance's runs, by `gsc sync` on "
-        "any machine: a materialization of each day, and the check `no_partial_failures`.",
+        "any machine: a materialization of each day, of each table of `gsc sync --more`, and the check "
+        "`no_partial_failures`.",
     )
     def gsc_report_syncs(
         context: dg.SensorEvaluationContext,
@@ -135,7 +136,12 @@ def report_syncs_sensor(
         unknown = [sync for sync in found if sync.key not in cursor.keys and sync.workspace in listed]
         outside = _outside_runs(context.instance, unknown)
         days: list[DayEvent] = []
+        more: list[FinishedSync] = []
         for sync in outside:
+            if sync.tables is not None:
+                more.append(sync)
+                cursor = replace(cursor, keys=(*cursor.keys, sync.key))
+                continue
             due = _due(context.instance, tables, listed[sync.workspace], sync, cursor, keys)
             due = [day for day in due if day.day >= first_partition]
             room = days_per_evaluation - len(days)
@@ -153,9 +159,12 @@ def report_syncs_sensor(
         return dg.SensorResult(
             asset_events=[
                 *(event for day in days for event in day.materializations(keys)),
+                *(event for sync in more for event in _of_tables(sync, keys)),
                 as_evaluation(failing),
             ],
-            dynamic_partitions_requests=_registrations(context.instance, days),
+            dynamic_partitions_requests=_registrations(
+                context.instance, {*(day.workspace for day in days), *(sync.workspace for sync in more)}
+            ),
         )
 
     return gsc_report_syncs
@@ -189,6 +198,14 @@ def _due(
     return find(instance, days, keys)
 
 
+def _of_tables(sync: FinishedSync, keys: AssetKeys) -> list[dg.AssetMaterialization]:
+    """A materialization of each table that a sync of the other tables brought up to date."""
+    return [
+        dg.AssetMaterialization(keys.of(table), partition=sync.workspace, metadata={"run_id": sync.run_id})
+        for table in sync.tables or ()
+    ]
+
+
 def _caught_up(cursor: Cursor, found: Sequence[FinishedSync], version: int | None) -> Cursor:
     until = max([cursor.until, *(sync.finished_at for sync in found)])
     known = {*cursor.keys}
@@ -197,7 +214,7 @@ def _caught_up(cursor: Cursor, found: Sequence[FinishedSync], version: int | Non
 
 
 def _registrations(
-    instance: dg.DagsterInstance, days: Sequence[DayEvent]
+    instance: dg.DagsterInstance, workspaces: Collection[str]
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    missing = registration_gap(instance, sorted({day.workspace for day in days}))["add"]
+    missing = registration_gap(instance, sorted(workspaces))["add"]
     return [dg.DynamicPartitionsDefinition(name=WORKSPACES).build_add_request(missing)] if missing else []

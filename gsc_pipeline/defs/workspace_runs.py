@@ -114,8 +114,8 @@ def outputs(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The outputs of the step in a run by a person, so that the run's checks and downstream assets execute.
 
-    Dagster materializes every partition of the run for an output, and counts an event that was logged too
-    as a second one. So a step that failed has no output: its last attempt logs what was made.
+    For an output, Dagster materializes every partition of the run, whether or not an event was logged for it.
+    So a failed step yields no output: its last attempt logs an event for each partition that was made.
     """
     made = [event for run in runs for event in run.made]
     if failure:

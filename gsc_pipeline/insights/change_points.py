@@ -36,7 +36,7 @@ def change_points(
 
     Days of a data fault count as missing, and a day from which something else is counted as a known change.
     A period without impressions is a change of the impressions alone; its days count as missing in the search
-    for other changes. `overlaps` names the ranking updates and notes in which a change begins.
+    for other changes. `updates_and_notes` names the ranking updates and notes in which a change begins.
     """
     found = require(days, GROUPED_INPUT)
     found = found[(found["as_of"] - found["data_date"]).dt.days < DAYS]
@@ -107,5 +107,5 @@ def _row(series: DailySeries, kind: str, change: Change, annotations: Sequence[A
         "level_after": change.after,
         "change": difference if series.metric == "position" else relative,
         "confidence": change.confidence,
-        "overlaps": beginnings(concerned, first, earliest, latest),
+        "updates_and_notes": beginnings(concerned, first, earliest, latest),
     }

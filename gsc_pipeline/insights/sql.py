@@ -158,7 +158,6 @@ def is_brand_sql(brand_terms: Sequence[str]) -> str:
     held = (
         f"contains(strip_accents(lower(query)), strip_accents(lower({sql_text(term)})))"
         for term in brand_terms
-        if term.strip()
     )
     return f"({' OR '.join(held) or 'false'})"
 

@@ -36,7 +36,7 @@ EVALUATION_SECONDS = 60.0
 """The pause between two evaluations of `gsc serve`."""
 
 ANSWER_SECONDS = 60.0
-"""How long an evaluation waits for an observation. What has not answered by then is an alert."""
+"""How long an evaluation waits for an observation. What has not answered by then is named in an alert."""
 
 SENSOR_SECONDS = 30.0
 """How long the summary of a tick waits for its alerts. Dagster ends a sensor's evaluation after a minute."""
@@ -89,7 +89,7 @@ class Sent:
         return Sent(frozenset(items), health.observed_at.timestamp())
 
     def is_news(self, then: Sent) -> bool:
-        """Whether `then` differs so that it is sent. A workspace that has recovered among others does not."""
+        """Whether `then` has a new item, or other kinds. Fewer workspaces of the same kinds are no news."""
         return bool(then.items - self.items) or then.kinds != self.kinds
 
     def is_newer_than(self, then: Sent) -> bool:
@@ -240,7 +240,7 @@ def evaluating(
 def evaluate_in_time(
     alerts: Alerts, observe: Callable[[], Observation], seconds: float = SENSOR_SECONDS
 ) -> None:
-    """Evaluate alerts, and leave it to a thread if that takes longer: a storage may hang. Never raises."""
+    """Evaluate alerts in a thread, and wait for it for `seconds`: a storage may hang. Never raises."""
     thread = Thread(target=_evaluate, args=(alerts, observe), name="gsc-alerts", daemon=True)
     thread.start()
     thread.join(seconds)

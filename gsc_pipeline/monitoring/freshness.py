@@ -78,7 +78,7 @@ EvaluateAsset = Callable[[FreshnessInputs, str], Iterator[AssetFreshness]]
 
 
 def problem_texts(state: WorkspaceState, failures: Sequence[StandingFailure]) -> list[str]:
-    """The damage of a workspace and these of its standing failures, each with the next step."""
+    """The damage of a workspace and the given standing failures, each with the next step."""
     texts = [
         f"{f'{one.site_url} ({one.search_type}): ' if one.site_url else ''}{one.cause}; {one.next_step}"
         for one in failures

@@ -93,7 +93,7 @@ _BEGINNING = _Part(ReasonKind.LAKE, "the evaluation of the health")
 
 
 @dataclass(slots=True)
-class _Look:
+class _InProgress:
     """One observation in progress: the part that is being read, and what was found so far."""
 
     part: _Part = _BEGINNING
@@ -156,8 +156,8 @@ class HealthMonitor:
         self._created_at = clock()
         self._dark_for: tuple[object, list[DarkProperty]] | None = None
         self._saw_lake = False
-        self._looking = threading.Lock()
-        self._look = _Look()
+        self._observing = threading.Lock()
+        self._in_progress = _InProgress()
         # The fields below belong to the background thread and its requests, under this condition.
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -187,15 +187,15 @@ class HealthMonitor:
             is_done = self._done > done
             if self._last and (is_done or self._age() < self._cache_seconds + OLDEST_SECONDS):
                 return self._last[1]
-        seconds, part = self._seconds() - began, self._look.part
+        seconds, part = self._seconds() - began, self._in_progress.part
         text = f"{part.name} has not answered for {seconds:.0f} s: see whether its storage or server hangs"
         return self._nothing(HealthReason(part.kind, text))
 
     def observe_now(self, ended_tick: str = "") -> Observation:
         """Observe in this thread, however long that takes. `ended_tick` names a tick that is just ending."""
-        with self._looking:
-            self._look = look = _Look()
-            return self._observe(look, ended_tick)
+        with self._observing:
+            self._in_progress = progress = _InProgress()
+            return self._observe(progress, ended_tick)
 
     def age_of(self, health: Health) -> float:
         """How many seconds ago the health was observed."""
@@ -243,24 +243,24 @@ class HealthMonitor:
         )
         return Observation(replace(health, lake_ok=False))
 
-    def _observe(self, look: _Look, ended_tick: str) -> Observation:
+    def _observe(self, progress: _InProgress, ended_tick: str) -> Observation:
         now = self._clock()
-        heartbeat = self._instance(look, now)
-        listed = look.read(_FILE, self._list_workspaces, None)
+        heartbeat = self._instance(progress, now)
+        listed = progress.read(_FILE, self._list_workspaces, None)
         active = [workspace for workspace in listed or () if workspace.active]
         nothing: _Shared = (TickView(), ClosedBreaker("unknown"), {})
-        ticks, breaker, circuits = look.read(_STATE, lambda: self._shared(active, ended_tick), nothing)
+        ticks, breaker, circuits = progress.read(_STATE, lambda: self._shared(active, ended_tick), nothing)
         read: _Read = ((), None)
         if listed is not None:
-            read = look.read(_LAKE, lambda: self._read(look, active, ticks), read)
+            read = progress.read(_LAKE, lambda: self._read(progress, active, ticks), read)
         states, totals = read
         health = evaluate_health(
             states,
             breaker,
             now=now,
             stale_after=self._stale_after,
-            found=look.found,
-            unknown=look.unknown,
+            found=progress.found,
+            unknown=progress.unknown,
             open_token_circuits=[circuits[s.workspace] for s in states if s.workspace in circuits],
             ticks=ticks,
             daemon_heartbeat_at=heartbeat,
@@ -270,19 +270,19 @@ class HealthMonitor:
     def _shared(self, active: Sequence[Workspace], ended_tick: str) -> _Shared:
         return self._view_ticks(ended_tick), self._breaker_state(), self._token_circuits(active)
 
-    def _instance(self, look: _Look, now: datetime) -> datetime | None:
+    def _instance(self, progress: _InProgress, now: datetime) -> datetime | None:
         """The last heartbeat of Dagster's daemon. Silence counts from when this process began to watch."""
         if self._probe_instance is None:
-            look.unknown |= {ReasonKind.DATABASE, ReasonKind.DAEMON}
+            progress.unknown |= {ReasonKind.DATABASE, ReasonKind.DAEMON}
             return None
-        heartbeat = look.read(_INSTANCE, self._probe_instance, None)
-        if look.found:
+        heartbeat = progress.read(_INSTANCE, self._probe_instance, None)
+        if progress.found:
             return None
         if reason := daemon_reason(heartbeat, now, self._created_at):
-            look.found.append(reason)
+            progress.found.append(reason)
         return heartbeat
 
-    def _read(self, look: _Look, active: Sequence[Workspace], ticks: TickView) -> _Read:
+    def _read(self, progress: _InProgress, active: Sequence[Workspace], ticks: TickView) -> _Read:
         if self._lake.version_of(SYNC_RUNS) is None:
             if self._saw_lake:
                 raise LakeError(f"{SYNC_RUNS.name} has disappeared: is the storage of GSC_LAKE mounted?")
@@ -290,8 +290,8 @@ class HealthMonitor:
                 "there is no lake: if it is new, the first sync writes it; if it is not, check GSC_LAKE and "
                 "that its storage is mounted"
             )
-            look.found.append(HealthReason(ReasonKind.NO_LAKE, text))
-            look.unknown |= OF_LAKE
+            progress.found.append(HealthReason(ReasonKind.NO_LAKE, text))
+            progress.unknown |= OF_LAKE
             return (), None
         states = self._reader.read(active, ticks.unfinished, ticks.begins)
         if self._reader.unreadable:
@@ -305,7 +305,7 @@ class HealthMonitor:
                 "`no_property_went_dark` names them"
             )
             names = tuple(sorted({one.workspace for one in dark}))
-            look.found.append(HealthReason(ReasonKind.DARK, text, names))
+            progress.found.append(HealthReason(ReasonKind.DARK, text, names))
         return states, self._reader.totals
 
     def _dark(self, active: Sequence[Workspace]) -> list[DarkProperty]:

@@ -37,7 +37,7 @@ from gsc_pipeline.monitoring.folders import (
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
 from gsc_pipeline.sync.cut_days import Tried
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
-from gsc_pipeline.sync.outcome import HAS_FAILED, IMPORT, WAS_COMPLETE
+from gsc_pipeline.sync.outcome import HAS_FAILED, IS_SYNC, WAS_COMPLETE
 from gsc_pipeline.workspaces.registry import Workspace
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ _RUNS = f"""
                sum(call_milliseconds)::BIGINT AS call_milliseconds,
                {", ".join(f"sum(calls_by_duration[{i}])::BIGINT AS {n}" for i, n in enumerate(_CALLS, 1))},
                {", ".join(f"count(*) FILTER (seconds <= {BUCKETS[i]}) AS {n}" for i, n in enumerate(_WITHIN))}
-        FROM rows WHERE outcome <> '{IMPORT}' GROUP BY {FILE}, workspace
+        FROM rows WHERE {IS_SYNC} GROUP BY {FILE}, workspace
     )
 """
 _MEASURES = ("clicks", "impressions", "cut_clicks", "cut_impressions")
@@ -201,7 +201,7 @@ class WorkspaceState:
 
 @dataclass(frozen=True, slots=True)
 class SyncTotals:
-    """Sums over every sync in the lake. `calls` include `retries`.
+    """Sums over every sync of the search data in the lake. `calls` include `retries`.
 
     `within` has, for each of BUCKETS, the number of syncs that took at most so many seconds. `call_times` are
     those of all syncs except those of release 0.1.0. Whole numbers have the same sum in any order: no counter

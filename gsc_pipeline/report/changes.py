@@ -27,7 +27,7 @@ CHANGES_INPUT = (
     "level_after",
     "change",
     "confidence",
-    "overlaps",
+    "updates_and_notes",
 )
 
 RECENT_DAYS = 90
@@ -76,7 +76,7 @@ class Change:
     level_after: float
     change: float | None
     confidence: float
-    overlaps: str | None = None
+    updates_and_notes: str | None = None
     since: date | None = None
     until: date | None = None
     also: tuple[Change, ...] = ()
@@ -216,13 +216,13 @@ def _levels(one: Change, site_url: str | None, content_group: str) -> tuple[Leve
 
 
 def sentences(one: Change, *, with_property: bool = False) -> list[str]:
-    """What changed, since when, how often chance alone does this, and what overlaps it."""
-    overlaps = (one.overlaps or "").strip().rstrip(".")
-    overlaps = overlaps[:1].upper() + overlaps[1:]
+    """What changed, since when, how often chance alone does this, and which update or note it begins in."""
+    begins = (one.updates_and_notes or "").strip().rstrip(".")
+    begins = begins[:1].upper() + begins[1:]
     return [
         f"{what(one, with_property=with_property)}.",
         f"{when(one)}.",
-        *([f"{overlaps}."] if overlaps else []),
+        *([f"{begins}."] if begins else []),
     ]
 
 

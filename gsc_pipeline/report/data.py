@@ -230,11 +230,6 @@ def configured(rows: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
     return rows[found.isin(kept)].reset_index(drop=True)
 
 
-def has_brand_terms(workspace: Workspace) -> bool:
-    """Whether brand queries can be distinguished from others."""
-    return any(term.strip() for term in workspace.brand_terms)
-
-
 def _summed(parts: pd.DataFrame, by: str) -> pd.DataFrame:
     sums = [name for name in parts.columns if name.startswith(("clicks", "impressions", "sum_position"))]
     found = with_change(parts.groupby(by, as_index=False)[sums].sum()).rename(columns={by: "item"})

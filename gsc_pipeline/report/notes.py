@@ -10,7 +10,7 @@ from gsc_pipeline.insights.annotated import titles
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.quality import DarkProperty
-from gsc_pipeline.report.data import ReportData, has_brand_terms
+from gsc_pipeline.report.data import ReportData
 from gsc_pipeline.report.numbers import share as share_of
 from gsc_pipeline.report.words import words
 
@@ -82,7 +82,7 @@ def _unlike_windows(data: ReportData) -> list[str]:
     """Data faults and changes of counting that cover more days of one of the headline's windows."""
     spans = (("the days before", data.workspace.thresholds.window_days), ("the year before", YEAR))
     return [
-        f"The comparison with {against} is across a change in the numbers themselves: {named}."
+        f"A fault of the data or a change of counting affects the comparison with {against}: {named}."
         for against, days in spans
         if (named := _unlike(data, timedelta(days)))
     ]
@@ -131,7 +131,7 @@ def _anonymised(data: ReportData) -> list[str]:
             f"Google does not name the queries behind {share_of(share, 0)} of the clicks, because few people "
             "searched for them. Totals include these clicks; lists of queries do not."
         )
-    if not has_brand_terms(data.workspace):
+    if not data.workspace.brand_terms:
         found.append("Brand queries are not distinguished: every query counts as non-brand.")
     return found
 

@@ -21,7 +21,7 @@ from gsc_pipeline.report.changes import CHANCE_MEANING, briefly, repeated, sente
 from gsc_pipeline.report.changes import RECENT_DAYS as RECENT_CHANGES
 from gsc_pipeline.report.charts import NARROW, WIDE, Series, Size, day_in_words, drawn, over_time, readings
 from gsc_pipeline.report.content_groups import SHOWN_GROUPS
-from gsc_pipeline.report.data import ReportData, has_brand_terms
+from gsc_pipeline.report.data import ReportData
 from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
 from gsc_pipeline.report.marks import Shift, marks
 from gsc_pipeline.report.notes import notes, warnings
@@ -269,7 +269,7 @@ def _tests(data: ReportData, beside: Collection[str]) -> list[dict[str, Any]]:
 def _brand(data: ReportData) -> list[dict[str, Any]]:
     """The shares of the parts of daily_performance; empty for feeds, and without brand terms."""
     window, rows = data.window, []
-    if not has_brand_terms(data.workspace):
+    if not data.workspace.brand_terms:
         return []
     for measure in ("clicks", "impressions"):
         sums = [window[f"{part}_{measure}"].sum(min_count=1) for part in PARTS]

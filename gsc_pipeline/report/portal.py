@@ -59,7 +59,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The clicks expected in the next days, and how much that is against as many days of the headline."""
+    """The clicks expected in the next days, compared with the same number of days of the headline."""
 
     clicks: float
     change: float | None
@@ -192,7 +192,7 @@ def _changes(lake: Lake, figures: Mapping[str, Figures]) -> dict[str, list[Chang
         lake,
         CHANGE_POINTS,
         columns,
-        f"""SELECT {FILE}, {", ".join(f'"{name}"' for name in columns)} FROM rows
+        f"""SELECT {FILE}, {", ".join(columns)} FROM rows
             QUALIFY first_day > as_of - {CHANGED_DAYS} OR (content_group = '{ALL}' AND metric = 'clicks' AND
             row_number() OVER (PARTITION BY workspace, site_url, search_type, content_group, metric
                                ORDER BY first_day DESC) = 1)""",

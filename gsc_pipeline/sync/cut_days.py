@@ -101,7 +101,7 @@ class Tried:
     calls: int
     is_complete: bool
 
-    def tells(self, now: datetime) -> bool | None:
+    def sees_every_row_at(self, now: datetime) -> bool | None:
         """Whether filters see every row, as far as that is still known."""
         return self.sees_every_row if now < self.tried_at + TRIED_AGAIN_AFTER else None
 
@@ -138,7 +138,7 @@ def read_tried(lake: Lake, target: TriedRows) -> dict[str, Tried]:
 
 def may_bring_more(tried: Collection[Tried], now: datetime) -> bool:
     """Whether parts of cut answers may bring rows: not if filters are known to see the cut rows alone."""
-    return not tried or any(one.tells(now) is not False for one in tried)
+    return not tried or any(one.sees_every_row_at(now) is not False for one in tried)
 
 
 def write_tried(lake: Lake, target: TriedRows, tried: Iterable[Tried]) -> None:
@@ -259,7 +259,7 @@ class CutDays:
             self._known = {**(self._known or {}), of.value: self._news[of]}
 
     def take_news(self) -> list[Tried]:
-        """What was last tried of each grain since this was last called."""
+        """The newest trial of each grain since the last call."""
         news, self._news = self._news, {}
         return list(news.values())
 
@@ -269,7 +269,7 @@ class CutDays:
 
     def _sees_every_row(self, of: CutGrain) -> bool | None:
         tried = self._all_known().get(of.value)
-        return tried.tells(self._now) if tried else None
+        return tried.sees_every_row_at(self._now) if tried else None
 
     def _all_known(self) -> Mapping[str, Tried]:
         if self._known is None:

@@ -293,9 +293,9 @@ class _Series:
             url_clicks=pc.sum(rows["clicks"]).as_py(),
             url_impressions=pc.sum(rows["impressions"]).as_py(),
             truncated=is_cut_in_site or _may_be_cut(record, rows),
-            # Parts would be compared with the folder's rows, which are cut off and anonymised otherwise.
+            # Rows of parts could contradict the folder's, which the API cut off and anonymised differently.
             parts_left=False,
-            # Of the day on which it was read last, which is today from now on.
+            # They count for the Pacific day of last_read_at, which is now today.
             part_calls=record.part_calls_on(pacific_today(self._now)),
             last_read_at=self._now,
             run_id=self._run_id,

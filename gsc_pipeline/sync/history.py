@@ -22,12 +22,16 @@ LONGEST_SYNC = timedelta(days=31)
 
 @dataclass(frozen=True, slots=True)
 class FinishedSync:
-    """One row of `sync_runs`. Several workspaces may share a `run_id`."""
+    """One row of `sync_runs`. Several workspaces may share a `run_id`.
+
+    `tables` are those that a sync of the other tables brought up to date; None for all other syncs.
+    """
 
     workspace: str
     run_id: str
     window: Window
     finished_at: datetime
+    tables: tuple[str, ...] | None = None
 
     @property
     def key(self) -> str:
@@ -39,7 +43,7 @@ def finished_syncs(lake: Lake, since: datetime) -> list[FinishedSync]:
     """The syncs that finished at `since` or later, the oldest first. Raises LakeError."""
     rows = lake.read(
         SYNC_RUNS,
-        columns=["workspace", "run_id", "started_at", "seconds", "first_day", "last_day"],
+        columns=["workspace", "run_id", "started_at", "seconds", "first_day", "last_day", "tables"],
         where=pc.field("started_at") >= pa.scalar(since - LONGEST_SYNC),
     )
     seconds = pc.cast(pc.round(pc.multiply(rows["seconds"], 1e6)), pa.int64()).cast(pa.duration("us"))
@@ -54,6 +58,7 @@ def finished_syncs(lake: Lake, since: datetime) -> list[FinishedSync]:
             row["run_id"],
             Window.inclusive(row["first_day"], row["last_day"]),
             row["finished_at"].astimezone(UTC),
+            None if row["tables"] is None else tuple(row["tables"]),
         )
         for row in rows.sort_by(order).to_pylist()
     ]

@@ -1,7 +1,7 @@
 """Leases in the shared state: one sync of a workspace at a time, over all processes and machines.
 
-A lease saves calls. The lake needs none, as two syncs of a workspace end like one: where the shared state
-cannot be reached, a sync goes on without.
+A lease saves calls. The lake does not need it: two syncs of a workspace at once leave the same rows as one.
+While the shared state cannot be reached, a sync continues without a lease.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 30.0
 RELEASE_SECONDS = 2.0
-"""Between tries to release a lease when the state cannot be reached: runs are repeated as soon as it can."""
+"""The pause between tries to release a lease while the state cannot be reached."""
 LOST_AFTER = timedelta(minutes=3)
 """A lease that was not renewed for so long is free. One of a dead process of the same host is so at once."""
 
@@ -48,7 +48,7 @@ _RELEASE = "DELETE FROM gsc_sync_leases WHERE workspace = :workspace AND token =
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who syncs a workspace. `process` is when its process started, as the host counts."""
+    """The sync that holds a lease. `process` is the start time of its process, as the host writes it."""
 
     token: str
     run_id: str
@@ -159,7 +159,7 @@ class Leases:
             )
 
     def _try(self, statement: str, workspace: str, token: str, **values: object) -> bool:
-        """Execute a statement that the sync can do without: a lease that stays frees itself."""
+        """Execute a statement; a failure is only logged, because a lease that is not renewed expires."""
         try:
             self._store.execute(statement, workspace=workspace, token=token, **values)
         except StateError as error:
@@ -179,7 +179,7 @@ def _process_start(pid: int) -> str | None:
 
 
 def _start_unknown(pid: int) -> str | None:
-    """Where no /proc tells: an empty text for a process that runs."""
+    """As above, on a host without /proc: an empty text for a process that runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

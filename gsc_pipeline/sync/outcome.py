@@ -34,6 +34,9 @@ class Outcome(StrEnum):
 IMPORT = "imported"
 """The outcome in `sync_runs` of an import of the bulk export. It verifies nothing, so it is no sync's."""
 
+MORE = "more"
+"""The outcome in `sync_runs` of a sync of the other tables, which verifies no day of the search data."""
+
 
 def tally(complete: int, partial: int, failed: int) -> str:
     """How many workspaces ended with each outcome, in the words of every summary."""
@@ -46,6 +49,9 @@ WAS_COMPLETE = "outcome = 'complete' OR outcome = 'success' AND len(problems) = 
 
 Release 0.1.0 wrote `success` even if some days were read and others failed.
 """
+
+IS_SYNC = f"outcome NOT IN ('{IMPORT}', '{MORE}')"
+"""SQL over `sync_runs`: the syncs of the search data."""
 
 HAS_FAILED = "outcome IN ('failed', 'failure')"
 """SQL over `sync_runs`: the failed syncs. Release 0.1.0 wrote `failure`."""

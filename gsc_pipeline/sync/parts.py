@@ -303,7 +303,7 @@ def united(known: pa.Table, answer: GrainRows) -> pa.Table:
 
 
 def _calls_if_known(part: Part) -> int:
-    """The calls for a part if the answer has no row more than those that are known."""
+    """The calls that a part takes if its answer has only the rows that are known."""
     return 1 + int(part.known.num_rows // (FULL_PAGE_SHARE * PAGE_ROWS))
 
 

@@ -322,7 +322,7 @@ class PropertySync:
         self._report_progress(len(decisions), len(decisions))
 
     def _older_with_parts_left(self, cut: Sequence[DayRecord]) -> dict[date, DayRecord]:
-        """Days before the window to ask for more parts of, the newest, if there are calls left for them."""
+        """The newest days before the window whose parts are not all asked for, if calls are left for them."""
         context = self._context
         days = [one for one in cut if one.has_parts_left and one.data_date < context.window.start]
         if context.options.full or not days or not _is_up_to_yesterday(context):
@@ -365,10 +365,10 @@ class PropertySync:
                 self._give_up([], ended_by)
 
     def _take_more(self, decision: Decision, read: DayRead) -> None:
-        """Take a day after more of its parts were asked for, or record whether to ask again.
+        """Take a day after more of its parts were asked for, unless it has fewer rows than before.
 
-        Its totals are the same, so fewer rows would be a loss: a call failed before it brought what earlier
-        ones had.
+        The totals of the day are the same, so fewer rows mean that a call failed which had brought rows
+        before. Then only the record changes: whether a later sync asks again.
         """
         before = self._records[decision.day]
         is_less = read.site_rows.num_rows < before.site_rows or read.url_rows.num_rows < before.url_rows

@@ -236,9 +236,9 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def append_runs(lake: Lake, reports: Sequence[SyncReport], *, outcome: str | None = None) -> None:
-    """Write the reports' rows to `sync_runs`, in one commit; with `outcome`, instead of their own."""
-    rows = [_row(report) | ({"outcome": outcome} if outcome else {}) for report in reports]
+def append_runs(lake: Lake, reports: Sequence[SyncReport], **values: object) -> None:
+    """Write the reports' rows to `sync_runs`, in one commit; with `values` instead of their own."""
+    rows = [_row(report) | values for report in reports]
     lake.append(SYNC_RUNS, pa.Table.from_pylist(rows, schema=SYNC_RUNS.schema))
 
 

@@ -102,7 +102,7 @@ class WorkspaceSyncComplete(Event):
 
     @classmethod
     def untried(cls, workspace: str, tick: str, reason: str, retry_at: datetime) -> WorkspaceSyncComplete:
-        """The outcome, until a run replaces it, of a workspace for which its tick requested no run yet."""
+        """The outcome of a workspace for which its tick has requested no run yet. A run replaces it."""
         return cls(
             tick=tick,
             workspace=workspace,

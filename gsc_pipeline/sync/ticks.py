@@ -13,7 +13,7 @@ from gsc_pipeline.state.store import Execute, Row, Store
 from gsc_pipeline.sync.telemetry import WorkspaceSyncComplete
 
 COUNTS = ("days_read", "site_rows", "url_rows", "calls", "retries", "duration_ms")
-"""What the attempts of a workspace in a tick add up to. The rest of its outcome is that of the last."""
+"""The fields of an outcome that are summed over the attempts in a tick. The others are the last attempt's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class TickBook:
         return [Requested(number, _utc(at), tuple(map(tuple, json.loads(runs)))) for number, at, runs in rows]
 
     def note(self, outcome: WorkspaceSyncComplete) -> None:
-        """Record the outcome of one workspace. That of a later attempt replaces it, except for COUNTS."""
+        """Record a workspace's outcome. It replaces that of an earlier attempt, and its COUNTS are summed."""
         self._store.run(lambda execute: _note(execute, outcome))
 
     def named(self, name: str) -> Tick | None:

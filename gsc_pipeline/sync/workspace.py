@@ -139,7 +139,7 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
 def _with_completed(
     days: Sequence[SyncedDay], completed: Mapping[tuple[str, str, date], DayRecord]
 ) -> tuple[SyncedDay, ...]:
-    """The days, those that folders completed with their new records, as read in this sync."""
+    """The days of the sync. A day that folders completed has its new record, and counts as read."""
     left = dict(completed)
     found = []
     for one in days:

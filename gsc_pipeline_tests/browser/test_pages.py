@@ -97,7 +97,7 @@ def _write_insights(lake: Lake) -> None:
     day = date(2026, 10, 20)
     groups = [change(day - timedelta(n), 90 + n, 30, group=text) for n, text in enumerate(TEXTS)]
     position = change(date(2026, 11, 2), 7.1, 9.4, metric="position")
-    write(lake, CHANGE_POINTS, [change(day, 150, 110, overlaps=TEXTS[-1]), position, *groups])
+    write(lake, CHANGE_POINTS, [change(day, 150, 110, updates_and_notes=TEXTS[-1]), position, *groups])
     past = forecast("clicks", 120, made_on=AS_OF - timedelta(28), actual=118)
     write(lake, FORECASTS, every(forecast("clicks", 130), forecast("impressions", 900), past))
     days = group_days({text: 90.0 - n for n, text in enumerate(TEXTS)} | {"/blog/": 40})

@@ -226,6 +226,7 @@ def test_an_interrupt_at_any_question_leaves_nothing(served: World, answered: in
         (("--yes", "--key-file", KEY, "--property", OTHERS), 1, f"{OTHERS}: expected all, or some of {ACME}"),
         (("--yes", "--key-file", KEY, "--workspace", "No Slug"), 1, "'No Slug': expected lower-case letters"),
         (("--yes", "--key-file", KEY, "--search-type", "web2"), 1, "'web2': expected one of web, image"),
+        (("--yes", "--key-file", KEY, "--brand-term", " "), 1, "brand_terms[0]: ' ': expected what brand"),
         (("--yes", "--key-file", KEY, "--lake", "ftp://x"), 1, "'ftp://x': expected a folder, or s3://"),
         (("--yes", "--key-file", KEY, "--lake", "notes.txt"), 1, "notes.txt is a file: name a folder"),
     ],
@@ -287,6 +288,24 @@ def test_an_env_file_that_has_all_is_kept_and_needs_nothing(served: World, gsc: 
     assert Path(".env").read_text() == before
     assert written() == {"workspaces.yaml", ".env"}
     assert Path("mine").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("env", "options"), [("OTHER=1\n", ()), ("GSC_API_URL={}/\n", ("--lake", "elsewhere"))]
+)
+def test_an_older_file_beside_the_env_file_is_named_before_the_api_is_asked(
+    served: World, gsc: Gsc, env: str, options: tuple[str, ...]
+) -> None:
+    Path(".env").write_text(env.format(served.url))
+    Path(".env.gsc").write_text("GSC_LAKE=old\n")
+    done = gsc("init", "--yes", "--key-file", KEY, *options, env=environment(served))
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == (
+        "gsc: .env.gsc exists and is kept: add its lines to .env or remove it, then run gsc init again"
+    )
+    assert Path(".env.gsc").read_text() == "GSC_LAKE=old\n"
+    assert written() == {".env", ".env.gsc"}
+    assert not served.simulator.calls
 
 
 @pytest.mark.parametrize("file", [".env", "workspaces.yaml"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from gsc_pipeline.cli.display import SyncDisplay, print_status
 from gsc_pipeline.days import ONE_DAY, utc_now
-from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCH_APPEARANCE, SITE_IMPRESSION
+from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCH_APPEARANCE, SITE_IMPRESSION, SYNC_RUNS
 from gsc_pipeline.monitoring.status import TruncatedDays, WorkspaceState
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
+from gsc_pipeline.state.opening import open_store
+from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.report import Progress
 from gsc_pipeline.sync.tables.more import MORE_TABLES
 from gsc_pipeline_tests.cli.conftest import Gsc
@@ -50,6 +53,10 @@ def test_every_table_is_synced_and_has_a_line(small: World, gsc: Gsc) -> None:
     assert last.startswith("1 of 1 workspaces complete, 0 partial, 0 failed in ")
     assert "acme: properties: 1 read" in done.err
     assert "left for the next syncs" in done.err
+    (run,) = small.lake.read(SYNC_RUNS).to_pylist()
+    assert (run["workspace"], run["outcome"], run["tables"]) == ("acme", "more", TABLES)
+    status = json.loads(gsc("status", "--json", env=env).out)
+    assert status["workspaces"][0]["last_sync"] is None
     # Without the search data there is nothing to inspect.
     assert [table for table in TABLES if not small.lake.read(by_name(table)).num_rows] == ["url_inspections"]
     assert not small.lake.read(SITE_IMPRESSION).num_rows
@@ -69,6 +76,17 @@ def test_the_days_are_those_of_the_search_appearances(small: World, gsc: Gsc) ->
     assert appearance_days(small) == {first, last, *small.last(3)}
     hours = [row for row in small.lake.read(MORE_LEDGER).to_pylist() if row["table_name"] == TABLES[2]]
     assert len(hours) >= 9
+
+
+def test_a_table_that_another_sync_holds_is_left_to_it(small: World, gsc: Gsc) -> None:
+    env = {**small.environment(dict(ACME)), "GSC_STATE": str(small.folder / "state.db")}
+    with closing(open_store(env["GSC_STATE"])) as store, Leases(store).held("acme/properties", "theirs"):
+        done = gsc("sync", "--more", "--days", "1", env=env)
+    assert done.code == 0
+    assert "warning: acme: properties: another sync holds it since " in done.err
+    assert "wait until that sync has ended" in done.err
+    (run,) = small.lake.read(SYNC_RUNS).to_pylist()
+    assert run["tables"] == TABLES[1:]
 
 
 def test_json_is_one_object_with_the_keys_of_every_sync(small: World, gsc: Gsc) -> None:

@@ -197,9 +197,9 @@ def test_texts_are_those_of_the_columns_in_their_lineage(
             table = by_name[source.asset_key.to_user_string()]
             if pa.types.is_string(table.schema.field(source.column_name).type):
                 known |= set(lake.read(table, columns=[source.column_name])[source.column_name].to_pylist())
-        # Titles of several annotations stand in one text, those of what a change overlaps in sentences.
-        of_annotations = column in ("annotation", "overlaps")
+        # One text has the titles of several annotations; for a change it has a sentence for each.
+        of_annotations = column in ("annotation", "updates_and_notes")
         texts = rows[column].dropna().str.split("; ").explode() if of_annotations else rows[column].dropna()
-        if column == "overlaps":
+        if column == "updates_and_notes":
             texts = texts.str.replace("^(may begin|begins) within the roll-out of ", "", regex=True)
         assert set(texts) <= known, column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -9,7 +10,8 @@ import pytest
 
 from gsc_pipeline.definitions import build_defs
 from gsc_pipeline.defs.assets.portal import PORTAL
-from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, PORTAL_JOB, shared_run_tags
+from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, PORTAL_JOB, run_tags, shared_run_tags
+from gsc_pipeline.defs.portal_after_runs import REPORTS_FOLLOW_WITHIN
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.defs.conftest import Orchestra
 
@@ -59,6 +61,19 @@ def test_the_portal_is_written_once_after_the_syncs_and_reports_of_a_tick(orches
     assert 'href="acme.html"' in html
     assert 'href="globex.html"' not in html
     assert "globex" in html
+
+
+def test_the_portal_waits_for_the_reports_that_may_follow_a_sync(orchestra: Orchestra) -> None:
+    assert orchestra.evaluate(SENSOR).run_requests == []
+    assert run(orchestra, "gsc_sync", **run_tags(["acme"], orchestra.world.last(1))).success
+    assert "reports may follow" in str(orchestra.evaluate(SENSOR).skip_message)
+    orchestra.world.now += REPORTS_FOLLOW_WITHIN + timedelta(hours=1)
+    (requested,) = orchestra.evaluate(SENSOR).run_requests
+    # Reports that end later are another reason.
+    insights = shared_run_tags(["acme"], minutes=1, tag=INSIGHTS_WORKSPACE_TAG)
+    assert run(orchestra, "gsc_insights", **insights).success
+    (again,) = orchestra.evaluate(SENSOR).run_requests
+    assert again.run_key != requested.run_key
 
 
 def test_a_portal_that_cannot_be_written_is_red_and_names_the_folder(orchestra: Orchestra) -> None:

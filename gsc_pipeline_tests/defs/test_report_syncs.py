@@ -10,9 +10,17 @@ import dagster as dg
 
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.defs.sensors import report_syncs_sensor
-from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_RUNS, URL_IMPRESSION
+from gsc_pipeline.lake.schemas import (
+    PROPERTIES,
+    SEARCH_APPEARANCE,
+    SEARCHDATA_HOURLY,
+    SITE_IMPRESSION,
+    SYNC_RUNS,
+    URL_IMPRESSION,
+)
 from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.sync.bulk_export.merge import ImportOptions, import_export
+from gsc_pipeline.sync.tables.more import MORE_TABLES, sync_more
 from gsc_pipeline_tests.bulk_exports import write_export
 from gsc_pipeline_tests.defs.conftest import Orchestra, range_tags
 from gsc_pipeline_tests.replies import FORBIDDEN, UNAVAILABLE, all_queries, queries_of
@@ -88,6 +96,31 @@ def test_an_import_is_reported_and_is_no_sync_of_the_workspace(orchestra: Orches
     assert state.final == len(days)
     (row,) = world.lake.read(SYNC_RUNS).to_pylist()
     assert (row["outcome"], row["days_read"], row["calls"], row["problems"]) == ("imported", 2, 0, [])
+
+
+def test_a_sync_of_the_other_tables_is_reported_once_and_is_no_sync_of_the_search_data(
+    orchestra: Orchestra,
+) -> None:
+    world, daemon = orchestra.world, Daemon(orchestra)
+    assert daemon.evaluate() == []
+    world.faults.append(lambda call: UNAVAILABLE if call.kind == "sitemaps" else None)
+    workspace = world.workspace()
+    sync_more([workspace], world.open_console, world.lake, clock=lambda: world.now, run_id="by hand")
+    assert daemon.evaluate() == daemon.evaluate() == []
+    for table in (one.table.name for one in MORE_TABLES):
+        events = orchestra.materialized(table)
+        assert list(events) == ([] if table == "sitemaps" else ["acme"])
+        assert all(metadata == {"run_id": "by hand"} for metadata in events.values())
+    assert orchestra.check().passed
+    state = workspace_state(workspace, world.lake)
+    assert (state.last_sync, state.last_good_sync, state.incomplete_in_a_row) == (None, None, 0)
+    (row,) = world.lake.read(SYNC_RUNS).to_pylist()
+    assert (row["outcome"], row["days_read"]) == ("more", 0)
+    assert row["calls"] > row["retries"]
+    assert row["rows"] == world.lake.read(PROPERTIES).num_rows + sum(
+        world.lake.read(table).num_rows for table in (SEARCHDATA_HOURLY, SEARCH_APPEARANCE)
+    )
+    assert "503" in row["problems"][0]
 
 
 def test_an_idle_sync_by_hand_adds_no_event(orchestra: Orchestra) -> None:

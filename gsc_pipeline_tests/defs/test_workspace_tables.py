@@ -105,6 +105,20 @@ def test_a_dead_credential_fails_every_step_once_and_says_what_to_do(orchestra: 
     assert not any(event.is_step_restarted for event in result.all_events)
 
 
+def test_a_table_that_a_sync_by_hand_holds_is_not_read_and_the_failure_names_that_sync(
+    orchestra: Orchestra,
+) -> None:
+    tables = TABLES[:2]
+    with orchestra.resources["state"].leases().held("acme/sitemaps", "by hand"):
+        result = materialize(orchestra, tables=tables)
+    assert set(failures(result)) == {"sitemaps"}
+    assert "acme: sitemaps: another sync holds it since " in failures(result)["sitemaps"].description
+    assert "run by hand, " in failures(result)["sitemaps"].description
+    assert not any(event.is_step_restarted for event in result.all_events)
+    assert {call.kind for call in orchestra.world.simulator.calls} == {"token", "sites"}
+    assert materialize(orchestra, tables=tables).success
+
+
 def test_a_temporary_failure_is_tried_three_times_and_then_fails_the_run(
     orchestra: Orchestra,
 ) -> None:

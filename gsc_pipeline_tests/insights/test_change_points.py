@@ -283,9 +283,9 @@ def stepped() -> pd.DataFrame:
     return frame(seen(with_step(site(0), 200, -0.4), 0))
 
 
-def overlaps(*annotations: Annotation, days: pd.DataFrame | None = None) -> list[str | None]:
+def begun_in(*annotations: Annotation, days: pd.DataFrame | None = None) -> list[str | None]:
     rows = found(stepped() if days is None else days, *annotations)
-    return [None if pd.isna(text) else text for text in rows["overlaps"]]
+    return [None if pd.isna(text) else text for text in rows["updates_and_notes"]]
 
 
 UPDATE = Annotation(
@@ -294,29 +294,29 @@ UPDATE = Annotation(
 
 
 def test_a_change_within_a_roll_out_says_so_and_no_more() -> None:
-    assert overlaps() == [None]
-    assert overlaps(UPDATE) == ["begins within the roll-out of March 2025 core update"]
-    assert overlaps(replace(UPDATE, first_day=day(150).date(), last_day=day(170).date())) == [None]
-    assert overlaps(replace(UPDATE, search_types=("IMAGE",))) == [None]
+    assert begun_in() == [None]
+    assert begun_in(UPDATE) == ["begins within the roll-out of March 2025 core update"]
+    assert begun_in(replace(UPDATE, first_day=day(150).date(), last_day=day(170).date())) == [None]
+    assert begun_in(replace(UPDATE, search_types=("IMAGE",))) == [None]
 
 
 def test_notes_are_named_with_their_days() -> None:
     note = Annotation(Kind.NOTE, "New navigation", day(200).date(), day(200).date(), source=Source.YOURS)
     begins = f"begins within New navigation ({day(200).date()})"
-    assert overlaps(note) == [begins]
-    assert overlaps(UPDATE, note) == [f"begins within the roll-out of March 2025 core update; {begins}"]
+    assert begun_in(note) == [begins]
+    assert begun_in(UPDATE, note) == [f"begins within the roll-out of March 2025 core update; {begins}"]
     # A note that goes on is about its first day.
-    assert overlaps(replace(note, last_day=None)) == [
+    assert begun_in(replace(note, last_day=None)) == [
         f"begins within New navigation (since {day(200).date()})"
     ]
-    assert overlaps(replace(note, first_day=day(100).date(), last_day=None)) == [None]
+    assert begun_in(replace(note, first_day=day(100).date(), last_day=None)) == [None]
 
 
 def test_an_uncertain_first_day_may_be_within_a_roll_out() -> None:
     clicks = seen(with_step(site(9), 210, 0.6), 9)
     clicks[200:215] = np.nan
     before = replace(UPDATE, first_day=day(190).date(), last_day=day(203).date())
-    assert overlaps(before, days=frame(clicks)) == ["may begin within the roll-out of March 2025 core update"]
+    assert begun_in(before, days=frame(clicks)) == ["may begin within the roll-out of March 2025 core update"]
 
 
 # dark

@@ -14,6 +14,7 @@ from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
+    CHANGE_POINTS,
     CONTENT_GROUP_DAYS,
     DAILY_PERFORMANCE,
     INDEX_COVERAGE,
@@ -26,6 +27,7 @@ from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
+from gsc_pipeline_tests.report.insight_rows import change
 from gsc_pipeline_tests.world import World
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -58,6 +60,19 @@ def test_new_data_thresholds_or_brand_terms_cause_a_refresh(filled: Lake, acme: 
     fill(filled, "acme", PROPERTY, Window(date(2026, 11, 19), date(2026, 11, 21)), provisional=1)
     report = refresh_insights(filled, replace(acme, brand_terms=("acme",)), now=NOW)
     assert (report.changed, report.as_of) == (True, date(2026, 11, 19))
+
+
+def test_a_table_whose_column_had_another_name_is_computed_again(filled: Lake, acme: Workspace) -> None:
+    names = ["overlaps" if name == "updates_and_notes" else name for name in CHANGE_POINTS.schema.names]
+    row = change(date(2026, 10, 1), updates_and_notes="begins") | {"workspace": "acme", "month": "2026-10"}
+    old = pa.Table.from_pylist([row | {"as_of": date(2026, 10, 31)}], schema=CHANGE_POINTS.schema)
+    old = old.rename_columns(names)
+    filled.append(replace(CHANGE_POINTS, schema=old.schema), old)
+    assert filled.read(CHANGE_POINTS)["updates_and_notes"].to_pylist() == [None]
+    found = refresh_insights(filled, acme, now=NOW).rows[CHANGE_POINTS.name]
+    rows = filled.read(CHANGE_POINTS)
+    assert rows.schema.equals(CHANGE_POINTS.schema)
+    assert rows.num_rows == found
 
 
 @pytest.mark.soak

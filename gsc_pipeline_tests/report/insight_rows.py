@@ -34,7 +34,7 @@ def change(
     confidence: float = 0.974,
     kind: str = "step",
     spread: int = 2,
-    overlaps: str | None = None,
+    updates_and_notes: str | None = None,
     site_url: str = SITE,
 ) -> Row:
     """A row of change_points that began within `spread` days of `first_day`."""
@@ -51,7 +51,7 @@ def change(
         "level_after": float(after),
         "change": after - before if metric == "position" else after / before - 1 if before else None,
         "confidence": confidence,
-        "overlaps": overlaps,
+        "updates_and_notes": updates_and_notes,
     }
 
 

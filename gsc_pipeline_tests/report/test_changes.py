@@ -37,7 +37,8 @@ def said(row: Row, *, with_property: bool = False) -> str:
 
 
 def test_a_change_is_a_sentence_with_its_size_its_days_and_how_rare_it_is() -> None:
-    assert said(change(MAY, group="/blog/", overlaps="begins within the roll-out of the core update")) == (
+    within = "begins within the roll-out of the core update"
+    assert said(change(MAY, group="/blog/", updates_and_notes=within)) == (
         "Clicks of /blog/ fell by 32% (from 410 to 280 a day). It began on 12 May 2026, between 10 and 14 "
         "May; chance alone does this in 3 of 100 series. Begins within the roll-out of the core update."
     )

@@ -237,9 +237,9 @@ def test_windows_that_are_not_counted_alike_are_named(data: ReportData) -> None:
     fault = Annotation(Kind.DATA_FAULT, "Impressions lost", date(2026, 10, 1), date(2026, 10, 2))
     both = Annotation(Kind.COUNTING_CHANGE, "All new", date(2026, 1, 1))
     seen = Seen(page(replace(data, annotations=(both, fault))))
-    sentence = "across a change in the numbers themselves: "
-    assert f"The comparison with the days before is {sentence}Impressions lost." in seen.text
-    assert f"The comparison with the year before is {sentence}All new." in seen.text
+    sentence = "A fault of the data or a change of counting affects the comparison with"
+    assert f"{sentence} the days before: Impressions lost." in seen.text
+    assert f"{sentence} the year before: All new." in seen.text
     rows = data.findings[WINNERS_AND_LOSERS].assign(annotation="Impressions lost")
     seen = Seen(page(replace(data, findings={**data.findings, WINNERS_AND_LOSERS: rows})))
     assert seen.words.count("The two windows are not counted alike:") == 3

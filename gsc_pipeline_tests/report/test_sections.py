@@ -61,7 +61,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         lake,
         CHANGE_POINTS,
         [
-            change(FELL, overlaps="Begins within the roll-out of the September 2026 spam update"),
+            change(FELL, updates_and_notes="Begins within the roll-out of the September 2026 spam update"),
             change(FELL, 300, 210, group="/blog/"),
             change(date(2026, 9, 28), 40, 90, group="/guide/", confidence=0.91),
             change(date(2025, 3, 1), 900, 400),
@@ -114,7 +114,7 @@ def test_without_eight_weeks_or_the_table_the_page_does_not_say_that_nothing_cha
 
 
 def test_the_page_says_what_is_listed_and_what_chance_means(seen: Seen) -> None:
-    assert "of the last 90 days, and what still has no impressions, by the clicks" in seen.text
+    assert "in the last 90 days, and what still has no impressions, ordered by the clicks" in seen.text
     assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
 
 
@@ -203,7 +203,9 @@ def test_tests_have_their_verdict_and_link_to_their_page_if_there_is_one(
 def test_names_of_groups_and_tests_are_escaped(data: ReportData) -> None:
     hostile = replace(
         data,
-        changes=tuple(replace(data.changes[0], content_group=text, overlaps=text) for text in HOSTILE),
+        changes=tuple(
+            replace(data.changes[0], content_group=text, updates_and_notes=text) for text in HOSTILE
+        ),
         groups=tuple(replace(data.groups[0], content_group=text) for text in HOSTILE),
         tests=pd.DataFrame([seo_test(text, "effect", text) for text in HOSTILE]),
         scope=Scope(HOSTILE[0]),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gsc_pipeline.workspaces.entries import ID_PATTERN
 from gsc_pipeline.workspaces.proposals import brand_terms, workspace_id
-from gsc_pipeline.workspaces.registry import ID_PATTERN
 
 
 @pytest.mark.parametrize(

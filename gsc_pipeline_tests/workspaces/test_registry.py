@@ -28,6 +28,7 @@ from gsc_pipeline.workspaces.thresholds import Thresholds
 CANARY = "MIIEcanary"
 PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ with its final slash"
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
+TERM_EXPECTED = "expected what brand queries contain, such as the name of the brand"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
 ENTRY_KEYS = (
     "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups, "
@@ -263,6 +264,9 @@ def test_a_property_that_cannot_exist_in_search_console_is_refused(
         ({"active": None}, "active: empty: expected true or false"),
         ({"brand_terms": "acme"}, "brand_terms: 'acme': expected a list"),
         ({"brand_terms": ["acme", 365]}, "brand_terms[1]: 365: expected text, in quotes"),
+        ({"brand_terms": ["acme", ""]}, f"brand_terms[1]: '': {TERM_EXPECTED}"),
+        ({"brand_terms": [" \u00a0"]}, f"brand_terms[0]: ' \\xa0': {TERM_EXPECTED}"),
+        ({"brand_terms": ["\u0301"]}, f"brand_terms[0]: '\u0301': {TERM_EXPECTED}"),
         ({"thresholds": [1]}, "thresholds: a list: expected a mapping of thresholds to numbers"),
         (
             {"thresholds": {"decay_clicks": 0.5}},

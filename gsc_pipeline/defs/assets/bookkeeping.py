@@ -33,7 +33,7 @@ _BY_INSIGHTS = (
 
 
 def bookkeeping_specs(keys: AssetKeys = PLAIN) -> list[dg.AssetSpec]:
-    """The ledgers, which count the rows of other tables, and what follows from the days of the first."""
+    """The two ledgers, the tables that syncs write beside `sync_ledger`, and the annotations."""
     counted = [SEARCH_APPEARANCE.name, SEARCHDATA_HOURLY.name]
     return [
         _spec(SYNC_LEDGER, ASSETS, "search_console", _BY_SYNC, keys),

@@ -177,7 +177,7 @@ _COLUMNS: dict[TableSpec, dict[str, Sources]] = {
         position="sum_position impressions",
     ),
     CHANGE_POINTS: _of_days("first_day", "level_before", "level_after", "change", "confidence")
-    | _of(ANNOTATIONS, overlaps="title first_day last_day"),
+    | _of(ANNOTATIONS, updates_and_notes="title first_day last_day"),
     FORECASTS: _of_days("expected", "low", "high", "actual", metrics="clicks impressions"),
     SEO_TESTS: _of(URL_IMPRESSION, **_SERIES, **dict.fromkeys(_OF_TESTS, "url clicks impressions")),
 }

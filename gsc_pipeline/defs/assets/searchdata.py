@@ -203,7 +203,7 @@ def _windows(
 
 
 def _record_days(run: WorkspaceRun, report: SyncReport) -> None:
-    """Record the good days: every requested one in a run by a person, of all others those that are new.
+    """Record the good days: those that a person requested, and of all other days those that are new.
 
     In a run by a person, the days of a complete sync are good, also those that no property has.
     """

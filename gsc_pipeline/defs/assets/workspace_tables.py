@@ -10,7 +10,7 @@ from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.keys import PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, column_schema
 from gsc_pipeline.defs.partitions import ListedWorkspaces
-from gsc_pipeline.defs.resources import LakeTables, SearchConsoleApi, WorkspacesFile
+from gsc_pipeline.defs.resources import LakeTables, SearchConsoleApi, SharedState, WorkspacesFile
 from gsc_pipeline.defs.workspace_runs import RETRIES, WorkspaceRun, console_opener, process_workspaces
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.sync.outcome import Outcome
@@ -36,6 +36,7 @@ def _asset(
         workspaces: WorkspacesFile,
         search_console: SearchConsoleApi,
         lake: LakeTables,
+        state: SharedState,
         clock: dg.ResourceParam[Clock],
     ) -> Iterator[dg.MaterializeResult[Any]]:
         open_console = console_opener(context, search_console)
@@ -44,6 +45,7 @@ def _asset(
             inspections_per_day=search_console.inspections_per_day,
             concurrency=search_console.api_concurrency,
             commit_rows=lake.commit_rows,
+            leases=state.leases(),
         )
 
         def sync(run: WorkspaceRun) -> None:
@@ -65,7 +67,7 @@ def _spec(one: MoreTable, keys: AssetKeys) -> dg.AssetSpec:
         description=about(
             table.description,
             made_by="the job `gsc_more`, which the schedule `gsc_auto_sync_more` starts once a day, and by "
-            "`gsc sync --more` in a shell, which no event records.",
+            "`gsc sync --more` in a shell.",
             partition="one workspace. Green: up to date; the event's `problems` name properties that may not "
             "be read. Red: a read failed; the lake keeps the earlier rows, and the next run reads what is "
             "missing. Missing: no run has read the workspace.",

@@ -76,7 +76,7 @@ def _wanted(
 
 
 def _without(of: Iterable[Annotation], others: Iterable[Annotation]) -> list[Annotation]:
-    """Those that no ranking update of `others` repeats, as told by its title, which names month and year."""
+    """Those that no ranking update of `others` repeats. Titles are compared: they name month and year."""
     titles = {one.title.casefold() for one in others if one.source is Source.GOOGLE}
     return [one for one in of if one.kind is not Kind.RANKING_UPDATE or one.title.casefold() not in titles]
 

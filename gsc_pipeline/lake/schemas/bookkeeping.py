@@ -154,7 +154,8 @@ MORE_LEDGER = TableSpec(
 
 SYNC_RUNS = TableSpec(
     "sync_runs",
-    "One row per workspace and sync. A sync without problems verified every day of its window.",
+    "One row per workspace and sync. A sync of the search data without problems verified every day of its "
+    "window.",
     keys=("workspace", "run_id"),
     schema=pa.schema(
         [
@@ -166,8 +167,8 @@ SYNC_RUNS = TableSpec(
             column(
                 "outcome",
                 TEXT,
-                "complete, partial or failed, imported for an import of the bulk export; release 0.1.0 wrote "
-                "success and failure",
+                "complete, partial or failed; imported for an import of the bulk export, more for gsc sync "
+                "--more; release 0.1.0 wrote success and failure",
             ),
             column("first_day", DAY, "The first day of the window"),
             column("last_day", DAY, "The last day of the window"),
@@ -176,7 +177,7 @@ SYNC_RUNS = TableSpec(
             column("days_unchanged", COUNT, "Days verified and found unchanged"),
             column("days_empty", COUNT, "Days found without data"),
             column("days_failed", COUNT, "Days that could not be read or verified"),
-            column("rows", COUNT, "Rows written to both tables"),
+            column("rows", COUNT, "Rows written to both tables; by gsc sync --more, to the other tables"),
             column("calls", COUNT, "API calls, retries included"),
             column("retries", COUNT, "Retries among the calls"),
             column("problems", pa.list_(TEXT), "The problems, one line each"),
@@ -191,6 +192,12 @@ SYNC_RUNS = TableSpec(
                 "call_milliseconds",
                 COUNT,
                 "How long these calls took in all; null if release 0.1.0 wrote the row",
+                nullable=True,
+            ),
+            column(
+                "tables",
+                pa.list_(TEXT),
+                "The tables that gsc sync --more brought up to date; null for all other rows",
                 nullable=True,
             ),
         ]

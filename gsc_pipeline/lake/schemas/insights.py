@@ -375,9 +375,9 @@ CHANGE_POINTS = TableSpec(
             ),
             column("confidence", DECIMAL, "1 − the probability of such a change by chance alone, 0 to 1"),
             column(
-                "overlaps",
+                "updates_and_notes",
                 TEXT,
-                "Ranking updates and notes that overlap the change, in words; null without any",
+                "Ranking updates and notes that the change begins in, in words; null without any",
                 nullable=True,
             ),
         ]

@@ -90,8 +90,8 @@ class Export:
 class _Found:
     """What the files hold, by property, search type and day, and what is wrong with it.
 
-    Rows of other search types than `wanted`, and of days that are not `within`, are not looked at; `others`
-    counts those of other search types.
+    Rows of other search types than `wanted`, and of days that are not `within`, are ignored; `others` counts
+    those of other search types.
     """
 
     wanted: Collection[str]

@@ -1,4 +1,4 @@
-"""Finds the Parquet files of an export, and tells from their columns which table each holds."""
+"""Finds the Parquet files of an export, and identifies the table of each by its columns."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def find_parts(paths: Sequence[str]) -> list[Part]:
                 continue
             seen.add(label)
             try:
-                table, file, unknown = _told(storage, name)
+                table, file, unknown = _identified(storage, name)
             except ValueError as error:
                 causes.append(f"{label}: {error}")
                 continue
@@ -256,7 +256,7 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) for part in name.split("/"))
 
 
-def _told(storage: pa_fs.FileSystem, name: str) -> tuple[ExportTable, ExportFile, frozenset[str]]:
+def _identified(storage: pa_fs.FileSystem, name: str) -> tuple[ExportTable, ExportFile, frozenset[str]]:
     """The table of a file, the file, and its unknown columns. Raises ValueError: what is wrong with it."""
     try:
         schema = pq.read_schema(name, filesystem=storage)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from gsc_pipeline.days import Clock, Window, utc_now
+from gsc_pipeline.days import Clock, Window, pacific_today, utc_now
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
@@ -25,11 +26,12 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.state.store import StateError
-from gsc_pipeline.sync.outcome import Outcome
+from gsc_pipeline.sync.lease import Leases
+from gsc_pipeline.sync.outcome import MORE, Outcome
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.report import OnProgress, SyncSummary
+from gsc_pipeline.sync.report import OnProgress, SyncReport, SyncSummary, append_runs
 from gsc_pipeline.sync.sync_all import OpenConsole, sync_each
-from gsc_pipeline.sync.tables.appearance import sync_appearance
+from gsc_pipeline.sync.tables.appearance import DAYS, sync_appearance
 from gsc_pipeline.sync.tables.hourly import sync_hourly
 from gsc_pipeline.sync.tables.inspections import PER_DAY, sync_inspections
 from gsc_pipeline.sync.tables.properties import sync_properties
@@ -42,7 +44,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MoreOptions:
-    """The options of a sync of these tables. `window` and `full` are those of `sync_appearance`."""
+    """The options of a sync of these tables. `window` and `full` are those of `sync_appearance`.
+
+    `leases` keep two syncs of a workspace's table apart; without them nothing does.
+    """
 
     window: Window | None = None
     full: bool = False
@@ -50,6 +55,7 @@ class MoreOptions:
     inspections_per_day: int = PER_DAY
     concurrency: int = 4
     commit_rows: int = 150_000
+    leases: Leases | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,19 @@ class MoreTable:
         options: MoreOptions,
         *,
         clock: Clock = utc_now,
-        run_id: str | None = None,
+        run_id: str,
         on_progress: OnProgress = lambda progress: None,
     ) -> TableReport:
-        """Sync the table for a workspace. Raises only LakeError and StateError."""
-        arguments = self.arguments(options, on_progress)
-        return self.sync(workspace, console, lake, clock=clock, run_id=run_id, **arguments)
+        """Sync the table for a workspace, unless another sync does. Raises only LakeError and StateError."""
+        leases, name = options.leases, f"{workspace.id}/{self.table.name}"
+        with leases.held(name, run_id) if leases else nullcontext() as holder:
+            if holder:
+                held = holder.problem(clock())
+                cause = f"{self.table.name}: {held.cause}"
+                problem = replace(held, cause=cause, next_step="wait until that sync has ended")
+                return _failed(self.table, workspace, clock(), run_id, problem)
+            arguments = self.arguments(options, on_progress)
+            return self.sync(workspace, console, lake, clock=clock, run_id=run_id, **arguments)
 
 
 MORE_TABLES = (
@@ -175,27 +188,50 @@ def sync_more(
 ) -> SyncSummary[MoreReport]:
     """Sync every table of MORE_TABLES for the active workspaces among `workspaces`.
 
-    Isolates workspaces, tables and properties from the failures of the others. Calls `on_report` after each
-    workspace. Raises SyncFatalError as `sync_all` does.
+    Isolates workspaces, tables and properties from the failures of the others. Records each workspace's sync
+    in `sync_runs`, then calls `on_report`. Raises SyncFatalError as `sync_all` does.
     """
     run_id = run_id or uuid.uuid4().hex
     chosen = options or MoreOptions()
 
     def sync(workspace: Workspace) -> MoreReport:
+        started_at, started, usage = clock(), time.monotonic(), Usage()
         try:
             with closing(open_console(workspace)) as console:
                 reports = [
                     _sync_table(one, workspace, console, lake, chosen, clock, run_id, on_progress)
                     for one in MORE_TABLES
                 ]
+                usage = console.usage()
+            report = MoreReport(workspace.id, tuple(reports))
         except (LakeError, StateError):
             raise
         except Exception as error:
             log.exception("workspace %s: unexpected error", workspace.id)
-            return MoreReport(workspace.id, (), Problem.of_fault(error))
-        return MoreReport(workspace.id, tuple(reports))
+            report = MoreReport(workspace.id, (), Problem.of_fault(error))
+        window = chosen.window or Window.last_complete(DAYS, pacific_today(started_at))
+        recorded = SyncReport(
+            workspace=workspace.id,
+            run_id=run_id,
+            window=window,
+            started_at=started_at,
+            seconds=time.monotonic() - started,
+            properties=max((table.properties for table in report.tables), default=0),
+            days=(),
+            problems=report.problems,
+            usage=usage,
+        )
+        _record(lake.for_run(run_id), recorded, report.tables)
+        return report
 
     return sync_each(workspaces, sync, on_report)
+
+
+def _record(lake: Lake, report: SyncReport, tables: Sequence[TableReport]) -> None:
+    """Write the sync's row to `sync_runs`, from which it is reported to Dagster."""
+    complete = [table.table for table in tables if table.outcome is Outcome.COMPLETE]
+    rows = sum(table.rows for table in tables)
+    append_runs(lake, [report], outcome=MORE, rows=rows, tables=complete)
 
 
 def _sync_table(

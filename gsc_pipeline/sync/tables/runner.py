@@ -49,7 +49,7 @@ class TableReport:
 
     @property
     def counted(self) -> list[Problem]:
-        """The problems that count. What no later sync may read either is named and does not count."""
+        """The problems that decide the outcome: all but those of properties that no later sync can read."""
         return [problem for problem in self.problems if problem.transient or not problem.site_url]
 
     @property
