@@ -20,6 +20,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.json
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import AnswerObject, Text, decode_strictly
 from gsc_pipeline.search_console.rows import METRICS, checked_rows, empty_rows
@@ -118,11 +119,11 @@ _WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
 _LEVELS = frozenset({"siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnverifiedUser"})
 
 
-def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType) -> Answer:
-    """Decode the body of a searchAnalytics answer for `search_type`, grouped by `dimensions`.
+def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
+    """Decode the body of a searchAnalytics answer for `search_type` over `window`, grouped by `dimensions`.
 
     Raises ServiceUnavailableError if the body is not JSON or incomplete, WrongAnswerError if it has another
-    form or cannot be true.
+    form, cannot be true, or has days outside the window.
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
@@ -139,9 +140,13 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
     if len(found) == 0:
         # Arrow accepts `null` as a list and ignores what follows the object.
         has_rows_key = decode_strictly(_WITHOUT_ROWS, body, "the answer").rows is not msgspec.UNSET
+    first_incomplete = incomplete.first_incomplete_date or incomplete.firstIncompleteDate
+    # The day after the window is allowed: then all days of the window are complete.
+    if first_incomplete is not None and first_incomplete > window.end:
+        raise WrongAnswerError(f"the first incomplete day {first_incomplete} is after {window}")
     return Answer(
-        checked_rows(found, dimensions, search_type) if len(found) else empty_rows(dimensions),
-        incomplete.first_incomplete_date or incomplete.firstIncompleteDate,
+        checked_rows(found, dimensions, search_type, window) if len(found) else empty_rows(dimensions),
+        first_incomplete,
         incomplete.first_incomplete_hour or incomplete.firstIncompleteHour,
         names_aggregation=bool(aggregation_type),
         is_bare=not has_rows_key and not aggregation_type,

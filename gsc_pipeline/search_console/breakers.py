@@ -20,6 +20,7 @@ from functools import partial
 
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.search_console.errors import (
+    WAS_NOT_SENT,
     CircuitOpenError,
     SearchConsoleError,
     ServiceUnavailableError,
@@ -327,7 +328,7 @@ class SharedBreaker:
         opened_at = now if row.opened_at is None else row.opened_at
         retry_at = max(opened_at + self._seconds, row.probe_until or 0.0)
         return CircuitOpenError(
-            f"not sent: {self._key} failed {row.failures} calls in a row, circuit open since "
+            f"{WAS_NOT_SENT}{self._key} failed {row.failures} calls in a row, circuit open since "
             f"{_utc(opened_at):%Y-%m-%d %H:%M:%S} UTC until {_utc(retry_at):%H:%M:%S} UTC "
             f"(last failure: {row.cause})",
             max(0.0, retry_at - now),

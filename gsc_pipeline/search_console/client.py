@@ -42,6 +42,7 @@ from gsc_pipeline.search_console.requests import (
     DailyTotals,
     HourlyTotals,
     request_body,
+    window_of,
 )
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.sitemaps import Sitemap, decode_sitemaps
@@ -181,7 +182,12 @@ class HttpSearchConsole(SearchConsole):
     def _query(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         path = f"webmasters/v3/sites/{quote(site_url, safe='')}/searchAnalytics/query"
         body = request_body(request, start_row=start_row)
-        decode = partial(decode_answer, dimensions=request.dimensions, search_type=request.search_type)
+        decode = partial(
+            decode_answer,
+            dimensions=request.dimensions,
+            search_type=request.search_type,
+            window=window_of(request),
+        )
         day = None if isinstance(request, DailyTotals | HourlyTotals) else request.day
         answer = self._answer(_Call(QuotaGroup.SEARCH_ANALYTICS, site_url, "POST", path, decode, body, day))
         if answer.rows.num_rows == 0 and answer.names_aggregation:
@@ -195,7 +201,8 @@ class HttpSearchConsole(SearchConsole):
         that certainly has no rows: the totals of one day from row 25,000 on.
         """
         if not self._names_aggregation_without_rows:
-            control = DailyTotals(request.search_type, _one_day(request))
+            first = window_of(request).start
+            control = DailyTotals(request.search_type, Window.inclusive(first, first))
             if self._query(site_url, control, PAGE_ROWS).rows.num_rows > 0:
                 raise WrongAnswerError("the totals of a single day have more than 25,000 rows")
         return not self._names_aggregation_without_rows
@@ -318,9 +325,3 @@ class HttpSearchConsole(SearchConsole):
         with self._lock:
             used = self._usage
             self._usage = Usage(used.calls + calls, used.retries + retries, used.times + times)
-
-
-def _one_day(request: AnalyticsRequest) -> Window:
-    if isinstance(request, DailyTotals | HourlyTotals):
-        return Window.inclusive(request.window.start, request.window.start)
-    return Window.inclusive(request.day, request.day)

@@ -207,6 +207,9 @@ DEFERRED = (LoadQuotaError, DailyQuotaError, NoFreeSlotError, CircuitOpenError)
 NOT_SENT = (NoFreeSlotError, CircuitOpenError, UnansweredError)
 """Errors of calls that were not sent."""
 
+WAS_NOT_SENT = "not sent: "
+"""How the texts of these errors begin, and the reasons of days for which nothing was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from gsc_pipeline.days import Clock, utc_now
-from gsc_pipeline.search_console.errors import NoFreeSlotError, QuotaError
+from gsc_pipeline.search_console.errors import WAS_NOT_SENT, NoFreeSlotError, QuotaError
 from gsc_pipeline.state.store import Execute, Store
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class SharedLimiter:
         slot = max(now, *(row.slot(one.limit) for row, one in zip(rows, counted, strict=True)))
         if slot - now > self._longest_wait:
             raise NoFreeSlotError(
-                f"not sent: the rate limit allows the next {group} call in {slot - now:.0f} seconds",
+                f"{WAS_NOT_SENT}the rate limit allows the next {group} call in {slot - now:.0f} seconds",
                 slot - now,
                 retry_at=datetime.fromtimestamp(slot, UTC),
             )

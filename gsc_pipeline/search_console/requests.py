@@ -211,16 +211,19 @@ AppearanceRequest = AppearanceTotals | AppearancePages
 AnalyticsRequest = DailyTotals | DayRequest | HourlyRequest | AppearanceRequest
 
 
+def window_of(request: AnalyticsRequest) -> Window:
+    """The days that `request` is for."""
+    if isinstance(request, DailyTotals | HourlyTotals):
+        return request.window
+    return Window.inclusive(request.day, request.day)
+
+
 def request_body(request: AnalyticsRequest, *, start_row: int = 0) -> dict[str, Any]:
     """The JSON body for `request`, starting at row `start_row`.
 
     The only place that converts a closed-open window to the API's inclusive `endDate`.
     """
-    window = (
-        request.window
-        if isinstance(request, DailyTotals | HourlyTotals)
-        else Window.inclusive(request.day, request.day)
-    )
+    window = window_of(request)
     return {
         "startDate": window.start.isoformat(),
         "endDate": window.last.isoformat(),

@@ -1,4 +1,5 @@
 """Checks the rows of an answer: counts, positions and keys must be possible, and each key must be unique.
+Days and hours must be of the days that were asked for.
 
 Every check works on whole columns, so that a correct page costs no Python object per row. Only a page that
 fails is searched row by row, to name the row in the error.
@@ -6,7 +7,8 @@ fails is searched row by row, to name the row in the error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time
 from typing import NoReturn
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsc_pipeline.days import PACIFIC, Window
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import COUNT_LIMIT, TEXT_CHARACTERS
 from gsc_pipeline.search_console.requests import PAGE_ROWS
@@ -37,12 +40,14 @@ def empty_rows(dimensions: Sequence[str]) -> pa.Table:
     return _schema(dimensions).empty_table()
 
 
-def checked_rows(rows: pa.StructArray, dimensions: Sequence[str], search_type: SearchType) -> pa.Table:
+def checked_rows(
+    rows: pa.StructArray, dimensions: Sequence[str], search_type: SearchType, window: Window
+) -> pa.Table:
     """The rows (`keys`, `clicks`, `impressions`, `position`) as a table, in their order.
 
-    Raises WrongAnswerError, naming the row, if a row cannot be true.
+    Raises WrongAnswerError, naming the row, if a row cannot be true or is of a day outside the window.
     """
-    return _Page(rows, dimensions).columns(search_type)
+    return _Page(rows, dimensions).columns(search_type, window)
 
 
 class _Page:
@@ -50,10 +55,12 @@ class _Page:
         self._keys, self._clicks, self._impressions, self._position = rows.flatten()
         self._dimensions = dimensions
 
-    def columns(self, search_type: SearchType) -> pa.Table:
+    def columns(self, search_type: SearchType, window: Window) -> pa.Table:
         if len(self._clicks) > PAGE_ROWS:
             raise WrongAnswerError(f"{self._name()}: {len(self._clicks)} rows instead of at most {PAGE_ROWS}")
         keys = self._key_columns()
+        for dimension, texts in zip(self._dimensions, keys, strict=True):
+            self._check_moments(dimension, texts, window)
         clicks = self._counts("clicks", self._clicks)
         impressions = self._counts("impressions", self._impressions)
         self._check(clicks <= impressions, "clicks", clicks, "is more than its impressions")
@@ -117,6 +124,23 @@ class _Page:
                 self._fail(row, "another row has the same keys")
             seen.add(key)
 
+    def _check_moments(self, dimension: str, texts: pa.Array, window: Window) -> None:
+        """Check that days and hours are in the window and spelled in one way, so that none is there twice."""
+        if dimension not in _START:
+            return
+        spelled: dict[datetime, str] = {}
+        for text in pc.unique(texts).to_pylist():
+            start = _START[dimension](text)
+            if start is None:
+                complaint = f"its {dimension} is invalid"
+            elif start.date() not in window:
+                complaint = f"its {dimension} is outside {window}"
+            elif (first := spelled.setdefault(start.astimezone(UTC), text)) != text:
+                complaint = f"its {dimension} is also spelled {_shown(pa.scalar(first))}"
+            else:
+                continue
+            self._fail(texts.index(text).as_py(), complaint)
+
     def _counts(self, name: str, column: pa.Array) -> Floats:
         counts = _floats(column)
         # Comparisons with NaN, which stands for a missing value too, are false.
@@ -161,6 +185,27 @@ class _Page:
 
     def _name(self) -> str:
         return f"the answer by {', '.join(self._dimensions)}" if self._dimensions else "the answer"
+
+
+def _start_of_day(text: str) -> datetime | None:
+    """The start of a day in Pacific time, None if the text is no day."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), PACIFIC)
+    except ValueError:
+        return None
+
+
+def _start_of_hour(text: str) -> datetime | None:
+    """The start of an hour in Pacific time, None if the text is none or has no time zone."""
+    try:
+        start = datetime.fromisoformat(text)
+        here = start.astimezone(PACIFIC)
+    except (ValueError, OverflowError):
+        return None
+    return None if start.tzinfo is None or here.minute or here.second or here.microsecond else here
+
+
+_START: dict[str, Callable[[str], datetime | None]] = {"date": _start_of_day, "hour": _start_of_hour}
 
 
 def _schema(dimensions: Sequence[str]) -> pa.Schema:

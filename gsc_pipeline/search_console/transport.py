@@ -118,6 +118,9 @@ class Transport:
                 reason = _reason(error)
             except zlib.error as error:
                 reason = f"the answer cannot be unpacked: {error}"
+            except ValueError as error:
+                # From Python's HTTP client, if a chunk has a negative length.
+                reason = f"the answer cannot be read: {printable(str(error), 100)}"
             except _WrongBodyError as error:
                 raise WrongAnswerError(f"the answer of {server} {error}") from None
         # A body without a length looks complete when the deadline shuts the connection down.
@@ -149,6 +152,9 @@ class Transport:
         )
         is_whole = False
         try:
+            if answer.status < 200:
+                # The answer itself follows. Left on the connection, it would be taken for the next call's.
+                raise urllib3.exceptions.ProtocolError(f"an interim answer, {answer.status}")
             if answer.status == 200:
                 data, is_whole = b"".join(_unpacked(answer, most)), True
             else:
@@ -169,7 +175,7 @@ def _refusal(answer: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
     """The body of a refusal, and whether it was read to its end. Empty if it is too long or broken."""
     try:
         return b"".join(_unpacked(answer, REFUSAL_BYTES)), True
-    except (_WrongBodyError, zlib.error):
+    except (_WrongBodyError, zlib.error, ValueError):
         return b"", False
 
 

@@ -25,6 +25,7 @@ from datetime import date, datetime, timedelta
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.search_console.errors import (
     NOT_SENT,
+    WAS_NOT_SENT,
     SearchConsoleError,
     ServiceUnavailableError,
     UnansweredError,
@@ -165,6 +166,6 @@ class Unanswered:
     def _refusal(self) -> UnansweredError:
         retry_at = self._sent_at + self._wait if self._wait and self._sent_at else None
         return UnansweredError(
-            f"not sent: earlier calls failed, and none was answered since (last failure: {self._cause})",
+            f"{WAS_NOT_SENT}earlier calls failed, and none was answered since (last failure: {self._cause})",
             retry_at=retry_at,
         )

@@ -17,11 +17,12 @@ from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
     DEFERRED,
+    NOT_SENT,
+    WAS_NOT_SENT,
     CircuitOpenError,
     CredentialError,
     PropertyError,
     SearchConsoleError,
-    TransientError,
     WrongAnswerError,
 )
 from gsc_pipeline.search_console.search_types import SearchType
@@ -60,8 +61,7 @@ STOPS_WORKSPACE = (CredentialError, CircuitOpenError)
 """Failures that affect every property of the workspace."""
 
 GIVE_UP_AFTER = 3
-"""After this many consecutive days that failed for a transient reason, a property's remaining days are
-skipped."""
+"""After this many consecutive days that failed, a property's remaining days are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,9 @@ class PropertySync:
             device=self._context.device,
             cut_days=self._cut_days,
         )
-        self._read([one for one in decisions if one.verdict is Verdict.READ], reader)
+        # Days whose own call failed last time come last, so that they never keep the others from being read.
+        due = [one for one in decisions if one.verdict is Verdict.READ]
+        self._read(sorted(due, key=lambda one: self._failed_when_asked(one.day)), reader)
         self._go_on([one for one in decisions if one.verdict is Verdict.UNCHANGED], reader)
         if self._smaller:
             self._add_disagreement(self._smaller, "the API gives fewer rows or impressions")
@@ -305,10 +307,14 @@ class PropertySync:
                 except SearchConsoleError as error:
                     failed_in_a_row += 1
                     if not _may_continue(error, failed_in_a_row):
-                        self._give_up(decisions[i:], error)
+                        self._give_up(decisions[i:], error, asked=1)
                         return
                     self._fail(decision.day, str(error))
-                    self._add_problem(error, (decision.day,))
+                    self._add_problem(error, (decision.day,), is_readable=True)
+                except Exception:
+                    # A fault of this project: the days that were read are reported as such, so write them.
+                    self._commit()
+                    raise
                 else:
                     failed_in_a_row = 0
                     self._take(decision, read)
@@ -378,6 +384,12 @@ class PropertySync:
         left = read.ended_by is not None or not read.adds_up
         self._batch.records[decision.day] = replace(before, parts_left=left)
 
+    def _failed_when_asked(self, day: date) -> bool:
+        record = self._records.get(day)
+        if record is None or record.status is not Status.FAILED:
+            return False
+        return not record.reason.startswith(WAS_NOT_SENT)
+
     def _had_queries(self, day: date) -> bool:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))
         return self._may_have_rows(day) and had_queries(self._context.lake, target)
@@ -401,13 +413,16 @@ class PropertySync:
         self._batch.records[decision.day] = record
         self._report(DayResult.READ, record, read.seconds)
 
-    def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError) -> None:
-        for decision in decisions:
-            self._fail(decision.day, str(error), is_refusal=isinstance(error, PropertyError))
+    def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError, *, asked: int = 0) -> None:
+        """Fail the days that are left, of which the first `asked` were asked for, and the others were not."""
+        for i, decision in enumerate(decisions):
+            is_reason = i < asked or isinstance(error, NOT_SENT)
+            reason = str(error) if is_reason else f"{WAS_NOT_SENT}the call for another day failed ({error})"
+            self._fail(decision.day, reason)
         if isinstance(error, STOPS_WORKSPACE):
             self._commit()
             raise error
-        self._add_problem(error, tuple(decision.day for decision in decisions))
+        self._add_problem(error, tuple(decision.day for decision in decisions), is_readable=True)
 
     def _fail(self, day: date, reason: str, *, is_refusal: bool = False) -> None:
         failed = self._failed(day, reason)
@@ -455,8 +470,15 @@ class PropertySync:
         workspace = self._context.workspace.id
         self._context.on_progress(Progress(workspace, self.site_url, self.search_type, done, planned))
 
-    def _add_problem(self, error: SearchConsoleError, days: tuple[date, ...]) -> None:
-        self.problems.append(Problem.of(error, self.site_url, self.search_type, days))
+    def _add_problem(
+        self, error: SearchConsoleError, days: tuple[date, ...], *, is_readable: bool = False
+    ) -> None:
+        """Add the problem of a failed call. `is_readable`: other calls for the property were answered.
+
+        A refusal then concerns its days alone, and counts against the workspace.
+        """
+        problem = Problem.of(error, self.site_url, self.search_type, days)
+        self.problems.append(replace(problem, is_refusal=problem.is_refusal and not is_readable))
 
 
 def _days_in_question(
@@ -494,8 +516,10 @@ def _is_smaller(read: DayRead, record: DayRecord) -> bool:
 
 
 def _may_continue(error: SearchConsoleError, failed_in_a_row: int) -> bool:
-    """Whether to read the property's remaining days after one has failed."""
+    """Whether to read the property's remaining days after one has failed.
+
+    The probe of this sync was answered, so that a refusal too may concern the day alone.
+    """
     if isinstance(error, WrongAnswerError):
         return True
-    is_transient = isinstance(error, TransientError) and not isinstance(error, DEFERRED)
-    return is_transient and failed_in_a_row < GIVE_UP_AFTER
+    return not isinstance(error, (*DEFERRED, *STOPS_WORKSPACE)) and failed_in_a_row < GIVE_UP_AFTER

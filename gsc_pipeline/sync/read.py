@@ -137,13 +137,10 @@ class OptionalDevice:
 def probe(console: SearchConsole, site_url: str, search_type: SearchType, window: Window) -> Probe:
     """Request, in one call, each day's totals over the window and the first incomplete day."""
     answer = console.query(site_url, DailyTotals(search_type, window))
-    try:
-        totals = {
-            date.fromisoformat(row["date"]): DayTotals(row["clicks"], row["impressions"], row["position"])
-            for row in answer.rows.to_pylist()
-        }
-    except ValueError as error:
-        raise ServiceUnavailableError(f"the days of the answer could not be read ({error})") from None
+    totals = {
+        date.fromisoformat(row["date"]): DayTotals(row["clicks"], row["impressions"], row["position"])
+        for row in answer.rows.to_pylist()
+    }
     return Probe(totals, answer.first_incomplete_date)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.answers import Answer, Site, decode_answer, decode_sites, empty_rows
 from gsc_pipeline.search_console.errors import ServiceUnavailableError, TransientError, WrongAnswerError
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
@@ -26,6 +27,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+WINDOW = Window.inclusive(date(2026, 11, 18), date(2026, 11, 20))
+
 
 def row(*keys: str, **changes: Any) -> dict[str, Any]:
     metrics = {"clicks": 12.0, "impressions": 340.0, "ctr": 12 / 340, "position": 4.25}
@@ -35,11 +38,11 @@ def row(*keys: str, **changes: Any) -> dict[str, Any]:
 def decode(
     document: Any, dimensions: tuple[str, ...] = BY_QUERY, search_type: SearchType = QueryType.WEB
 ) -> Answer:
-    return decode_answer(json.dumps(document).encode(), dimensions, search_type)
+    return decode_answer(json.dumps(document).encode(), dimensions, search_type, WINDOW)
 
 
 def decode_bytes(body: bytes) -> Answer:
-    return decode_answer(body, BY_QUERY, QueryType.WEB)
+    return decode_answer(body, BY_QUERY, QueryType.WEB, WINDOW)
 
 
 def test_rows_become_columns_of_the_documented_types() -> None:
@@ -268,6 +271,54 @@ def test_an_error_names_a_row_that_cannot_be_true(changes: dict[str, Any], compl
     assert len(caught.value.cause) <= 300
 
 
+@pytest.mark.parametrize(
+    ("dimension", "text", "complaint"),
+    [
+        ("date", "yesterday", "its date is invalid"),
+        ("date", "\x1b" * 9_000, "its date is invalid"),
+        ("date", "2026-11-19T00:00:00-08:00", "its date is invalid"),
+        ("date", "2026-11-31", "its date is invalid"),
+        ("date", "2026-11-17", "its date is outside 2026-11-18 to 2026-11-20"),
+        ("date", "2099-01-01", "its date is outside 2026-11-18 to 2026-11-20"),
+        ("date", "20261118", "its date is also spelled '2026-11-18'"),
+        ("hour", "7", "its hour is invalid"),
+        ("hour", "2026-11-19", "its hour is invalid"),
+        ("hour", "2026-11-19T07:00:00", "its hour is invalid"),
+        ("hour", "2026-11-19T07:30:00-08:00", "its hour is invalid"),
+        ("hour", "0001-01-01T00:00:00+14:00", "its hour is invalid"),
+        ("hour", "2026-11-21T00:00:00-08:00", "its hour is outside 2026-11-18 to 2026-11-20"),
+        ("hour", "2026-11-18T07:00:00Z", "its hour is outside 2026-11-18 to 2026-11-20"),
+        ("hour", "2026-11-18T15:00:00Z", "its hour is also spelled '2026-11-18T07:00:00-08:00'"),
+    ],
+)
+def test_a_day_or_hour_that_was_not_asked_for_or_is_there_twice_is_a_wrong_answer(
+    dimension: str, text: str, complaint: str
+) -> None:
+    first = "2026-11-18" if dimension == "date" else "2026-11-18T07:00:00-08:00"
+    with pytest.raises(WrongAnswerError, match=f"^the answer by {dimension}, row 1 ") as caught:
+        decode({"rows": [row(first), row(text)]}, (dimension,))
+    assert complaint in caught.value.cause
+    assert len(caught.value.cause) <= 300
+
+
+def test_days_and_hours_at_both_ends_of_the_window_are_accepted_in_any_spelling() -> None:
+    for dimension, texts in {
+        "date": ["2026-11-18", "20261119", "2026-11-20"],
+        "hour": ["2026-11-18T00:00:00-08:00", "2026-11-19T12:00:00+00:00", "2026-11-21T07:00:00Z"],
+    }.items():
+        assert decode({"rows": [row(text) for text in texts]}, (dimension,)).rows.num_rows == 3
+
+
+def test_a_first_incomplete_day_after_the_window_is_a_wrong_answer() -> None:
+    def decoded(day: str) -> date | None:
+        document = {"rows": [row("2026-11-20")], "metadata": {"first_incomplete_date": day}}
+        return decode(document, ("date",)).first_incomplete_date
+
+    assert decoded("2026-11-21") == date(2026, 11, 21)
+    with pytest.raises(WrongAnswerError, match="2026-11-22 is after 2026-11-18 to 2026-11-20"):
+        decoded("2026-11-22")
+
+
 def test_an_error_quotes_the_keys_of_a_wrong_row_shortened_and_escaped() -> None:
     with pytest.raises(WrongAnswerError) as caught:
         decode({"rows": [row("\x1b[2J\n\u202e" + "shoe" * 100, "usa", clicks=-1)]})
@@ -399,11 +450,13 @@ def test_a_body_that_is_not_json_is_a_failure(body: bytes) -> None:
 
 
 NESTED = """
-import sys
+from datetime import date
+from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.answers import decode_answer
 from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.search_types import QueryType
 
+window = Window.inclusive(date(2026, 11, 20), date(2026, 11, 20))
 row = b'{"keys":["shoes"],"clicks":1,"impressions":2,"position":1.0,"x":%s}'
 deep = {"list": b"[" * 1_000_000 + b"]" * 1_000_000, "object": b'{"x":' * 1_000_000 + b"1" + b"}" * 1_000_000}
 bodies = [
@@ -416,7 +469,7 @@ bodies = [
 ]
 for body in bodies:
     try:
-        print(decode_answer(body, ("query",), QueryType.WEB).rows.num_rows)
+        print(decode_answer(body, ("query",), QueryType.WEB, window).rows.num_rows)
     except WrongAnswerError:
         print("wrong")
 """

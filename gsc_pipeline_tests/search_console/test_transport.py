@@ -212,6 +212,30 @@ def test_an_incomplete_or_broken_compressed_body_is_a_failure(lost: int, serve: 
             get(serve(lambda connection, answer=answer: connection.sendall(answer)))  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("size", [b"-5", b"-0x5", b"zz", b"ffffffffffffffffff"])
+def test_a_chunk_of_an_impossible_length_is_a_failure(size: bytes, serve: Serve) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\n{}\r\n0\r\n\r\n"
+    with pytest.raises(ServiceUnavailableError, match="no answer from the API"):
+        get(serve(lambda connection: connection.sendall(OK + chunked)))
+
+
+@pytest.mark.parametrize("status", [b"101 Switching Protocols", b"102 Processing", b"103 Early Hints"])
+def test_the_answer_after_an_interim_answer_is_never_taken_for_that_of_the_next_call(
+    status: bytes, serve: Serve
+) -> None:
+    def answer(connection: socket) -> None:
+        connection.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n")
+        # The answer to the first request arrives when the second one does, if it is on this connection.
+        if connection.recv(65_536):
+            connection.sendall(whole(b"the first answer"))
+
+    with closing(Transport(TransportLimits(connections=1))) as transport:
+        url = serve(answer)
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailableError, match="an interim answer, 10"):
+                send(transport, url)
+
+
 REFUSED = b"HTTP/1.1 403 Forbidden\r\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.lake.schemas import PROPERTIES, SITE_IMPRESSION, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.auth import ServiceAccountFile
-from gsc_pipeline.search_console.requests import AnalyticsRequest
+from gsc_pipeline.search_console.requests import AnalyticsRequest, PageQueries
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, token_error
 from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.property import GIVE_UP_AFTER, SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncSummary
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole
 from gsc_pipeline_tests.replies import FORBIDDEN, LOAD_QUOTA, UNAVAILABLE, all_queries, queries_of
@@ -222,6 +224,31 @@ def test_an_unexpected_error_in_one_workspace_is_reported_and_stops_no_other(
     assert [report.workspace for report in summary.successes] == ["acme"]
     assert "a fault of gsc_pipeline (RuntimeError: a fault of ours)" in summary.failures[0].reason
     assert "Traceback" in caplog.text
+
+
+def test_days_that_were_read_before_an_unexpected_error_are_written(world: World) -> None:
+    console = world.open_console(world.workspace())
+    odd_day = world.last(3).start
+
+    def surprise(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, PageQueries) and request.day == odd_day:
+            raise RuntimeError("a fault of ours")
+        return console.query(site_url, request, start_row=start_row)
+
+    with closing(console):
+        report = sync_workspace(
+            world.workspace(),
+            world.last(3),
+            ScriptedConsole(surprise),
+            world.lake,
+            options=SyncOptions(concurrency=1),
+            clock=lambda: world.now,
+        )
+    read = {day.day for day in report.days if day.result is DayResult.READ}
+    assert (
+        read == set(world.last(2)) == {row["data_date"] for row in contents(world.lake)[SITE_IMPRESSION.name]}
+    )
+    assert [day.day for day in report.days if day.result is DayResult.FAILED] == [odd_day]
 
 
 def test_every_sync_writes_one_row_of_sync_runs(world: World) -> None:

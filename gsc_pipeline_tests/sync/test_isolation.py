@@ -15,12 +15,12 @@ from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.search_console.breakers import Circuit
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.settings import load_settings
-from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
+from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.workspaces.registry import Workspace
-from gsc_pipeline_tests.replies import UNAVAILABLE, all_queries
+from gsc_pipeline_tests.replies import FORBIDDEN, UNAVAILABLE, all_queries
 from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World
@@ -226,6 +226,25 @@ def test_a_property_whose_days_fail_from_the_third_on_keeps_the_first_two(tmp_pa
             assert_lake_is_true(world, days, kind, site_urls=good)
             assert_lake_is_true(world, days[:2], kind, site_urls=[BAD])
         assert tenants.circuit() is Circuit.CLOSED
+
+
+REFUSED = google_error(400, "badRequest", "Request contains an invalid argument.")
+
+
+@pytest.mark.parametrize(
+    "reply", rest_in_soak([UNAVAILABLE, FORBIDDEN, REFUSED]), ids=lambda one: str(one.status)
+)
+def test_days_that_always_fail_keep_no_other_day_from_being_read(tmp_path: Path, reply: Reply) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        *good, first_bad, _, last_bad = tenants.world.last(DAYS)
+        tenants.world.faults.append(Fault(reply, reads_of(BAD, first_bad, last_bad)))
+        # Days are read newest first, and the first sync stops after these. The second begins with the others.
+        for _ in range(2):
+            (report,) = tenants.process()()
+        assert report.outcome is Outcome.PARTIAL
+        assert_lake_is_true(tenants.world, good)
+        failed = {day.day for day in report.days if day.result is DayResult.FAILED}
+        assert failed == {*tenants.world.last(3)}
 
 
 @pytest.mark.soak

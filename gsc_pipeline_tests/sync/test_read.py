@@ -183,14 +183,6 @@ def test_an_answer_without_rows_of_a_day_with_data_is_a_failure_and_not_an_empty
         read_from(console, DayTotals(clicks=9, impressions=20))
 
 
-def test_a_probe_with_an_invalid_date_is_an_unreadable_answer() -> None:
-    console = ScriptedConsole(
-        lambda site_url, request, start_row: answer(("date",), [("yesterday", 1, 2, 3.5)])
-    )
-    with pytest.raises(ServiceUnavailableError, match="could not be read"):
-        probe(console, "sc-domain:acme.com", QueryType.WEB, Window.inclusive(DAY, DAY))
-
-
 def test_a_day_that_adds_up_is_read_once() -> None:
     console = console_with(some(10), [10])
     assert read(console, some(10)).api_calls == 4

@@ -234,6 +234,23 @@ def test_a_probe_that_shows_only_the_newest_of_many_days_removes_no_rows_and_rep
     assert len(world.queries()) == asked + 2
 
 
+def test_a_probe_of_other_days_claims_nothing_about_days_that_were_never_read(world: World) -> None:
+    def of_the_month_before(call: Call) -> Reply | None:
+        if not is_probe(call):
+            return None
+        answer = true_answer(world, call)
+        for row in answer["rows"]:
+            row["keys"] = [str(date.fromisoformat(row["keys"][0]) - 30 * ONE_DAY)]
+        return Reply(200, answer)
+
+    world.faults.append(of_the_month_before)
+    report = world.sync(world.workspace())
+    (problem,) = report.problems
+    assert (problem.site_url, set(problem.days)) == (DOMAIN, set(world.last(5)))
+    assert f"its date is outside {world.last(5)}" in problem.cause
+    assert {record(world, day).status for day in world.last(5)} == {Status.FAILED}
+
+
 def test_rows_of_days_without_data_are_removed_after_a_second_call_confirms_it(
     tmp_path: Path,
 ) -> None:

@@ -115,7 +115,7 @@ class _Hours:
 
     def _rows(self, grain: Grain, rows: pa.Table, answer: Answer) -> pa.Table:
         hours = pc.dictionary_encode(rows["hour"]).combine_chunks()
-        moments = [_moment(text) for text in hours.dictionary.to_pylist()]
+        moments = [datetime.fromisoformat(text) for text in hours.dictionary.to_pylist()]
         here = [moment.astimezone(PACIFIC) for moment in moments]
         first_incomplete = answer.first_incomplete_hour
 
@@ -150,16 +150,6 @@ class _Hours:
             & (pc.field("grain") == Grain.PROPERTY.value)
         )
         return self._context.lake.read(SEARCHDATA_HOURLY, columns=["data_date", *_COMPARED], where=where)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None:
-        raise ServiceUnavailableError(f"the answer has an invalid hour: {text!r}")
-    return moment
 
 
 def _of(rows: pa.Table, day: date) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from gsc_pipeline.search_console.requests import (
     HourlyTotals,
 )
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, SearchType
-from gsc_pipeline.simulator import SyntheticProperty, google_error, visible_hours
+from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, visible_hours
 from gsc_pipeline.sync.tables.hourly import DAYS, sync_hourly
 from gsc_pipeline.sync.tables.runner import TableReport
 from gsc_pipeline.workspaces.registry import Workspace
@@ -127,14 +127,6 @@ def test_the_hour_that_comes_twice_when_clocks_go_back_is_two_rows(lake: Lake, a
     rows = [row for row in held(lake) if row["grain"] == "property"]
     assert [row["hour"] for row in rows] == [1, 1]
     assert len({row["hour_start"] for row in rows}) == 2
-
-
-@pytest.mark.parametrize("text", ["7", "2026-11-20T07:00:00", "2026-11-20"])
-def test_an_invalid_hour_is_a_problem_and_never_a_row(lake: Lake, acme: Workspace, text: str) -> None:
-    report, read = sync(Hours({text: 1}), lake, acme)
-    (problem,) = report.problems
-    assert repr(text) in str(problem)
-    assert (problem.site_url, read, held(lake)) == (SITE, [], [])
 
 
 def test_days_that_are_complete_and_unchanged_are_not_read_again(lake: Lake, acme: Workspace) -> None:
@@ -375,3 +367,26 @@ def test_the_pacific_day_decides_which_ten_days_are_requested(world: World) -> N
     asked = world.queries()[0].body
     assert (asked["startDate"], asked["endDate"]) == ("2026-11-11", "2026-11-20")
     assert (asked["dataState"], asked["dimensions"]) == ("hourly_all", ["hour"])
+
+
+def test_hours_of_another_day_fail_the_day_and_no_other(world: World) -> None:
+    workspace, days = world.workspace(), [world.today - n * ONE_DAY for n in range(DAYS)]
+    bad_day = days[3]
+
+    def hours_of_the_day_before(call: Call) -> Reply | None:
+        if call.kind != "query" or (call.body["startDate"], call.body["endDate"]) != (str(bad_day),) * 2:
+            return None
+        body = {**call.body, **dict.fromkeys(("startDate", "endDate"), str(days[4]))}
+        return world.simulator.true_answer(replace(call, body=body))
+
+    world.faults.append(hours_of_the_day_before)
+    report = world.sync_table(sync_hourly, workspace)
+    (problem,) = report.problems
+    assert (problem.site_url, problem.days) == (SITE, (bad_day,))
+    assert f"its hour is outside {bad_day}" in problem.cause
+    read = [row["data_date"] for row in held_of_type(world, SEARCH_TYPES[0])]
+    world.faults.clear()
+    assert not world.sync_table(sync_hourly, workspace).problems
+    healed = [row["data_date"] for row in held_of_type(world, SEARCH_TYPES[0])]
+    assert sorted(read) == sorted(day for day in healed if day != bad_day)
+    assert set(healed) == set(days)
