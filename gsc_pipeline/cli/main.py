@@ -510,7 +510,7 @@ def report(
         return
     # The report of one workspace is for its client, who has no portal.
     how = Reports(place, as_csv, scope=scope)
-    for file in write_report(services.lake, chosen, how, now=utc_now(), among=workspaces):
+    for file in write_report(services.lake, chosen, how, now=utc_now()):
         typer.echo(file.address)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 
 import numpy as np
 
 from gsc_pipeline.insights.adjusted import Adjusted, adjusted
+from gsc_pipeline.insights.christmas import covers_christmas, may_be_christmas
 from gsc_pipeline.insights.daily_series import WEEK, DailySeries
 from gsc_pipeline.insights.first_days import FirstDay, first_day
 from gsc_pipeline.insights.level_changes import LevelChange, confidence_of, level_changes, z_of
@@ -129,24 +129,18 @@ def _without_excursions(series: DailySeries, changes: Sequence[Change]) -> list[
     """The changes without pairs of which the second soon undoes the first."""
     kept = list(changes)
     for one, other in pairwise(changes):
-        longest = _CHRISTMAS_DAYS if _is_christmas(series, one, other) else _EXCURSION_DAYS
+        is_christmas = covers_christmas(series.day(one.first), series.day(other.first))
+        longest = _CHRISTMAS_DAYS if is_christmas else _EXCURSION_DAYS
         returned = abs(other.after - one.before) <= _RETURNED * abs(one.after - one.before)
         if one in kept and returned and other.first - one.first <= longest:
             kept = [each for each in kept if each not in (one, other)]
     return kept
 
 
-def _is_christmas(series: DailySeries, one: Change, other: Change) -> bool:
-    first, last = series.day(one.first), series.day(other.first)
-    return first <= date(first.year, 12, 25) <= last
-
-
 def _is_enough(series: DailySeries, one: Change, least_share: float) -> bool:
     """Whether the change is large enough for the days that have passed since."""
     days_after = np.count_nonzero(~np.isnan(series.values[one.first :]))
-    day = series.day(one.first)
-    begins_at_christmas = day >= date(day.year, 12, 15)
-    if days_after < WEEK or (begins_at_christmas and days_after < _CHRISTMAS_DAYS):
+    if days_after < (_CHRISTMAS_DAYS if may_be_christmas(series.day(one.first)) else WEEK):
         return False
     wanted = least_share if days_after >= LONG_AFTER else 2 * least_share
     return abs(one.after - one.before) >= wanted * one.before

@@ -8,6 +8,9 @@ import numpy as np
 
 WORDS = "20 December to 6 January"
 
+_FOUND_EARLY = timedelta(days=5)
+"""A change of Christmas may be placed so many days before it."""
+
 _USUAL_DAYS = 28
 """Days before 20 December that the days of Christmas are compared with."""
 
@@ -19,6 +22,16 @@ _CHANCE = 2.0
 def is_christmas(day: date) -> bool:
     """Whether the day is one from 20 December to 6 January."""
     return (day.month == 12 and day.day >= 20) or (day.month == 1 and day.day <= 6)
+
+
+def may_be_christmas(day: date) -> bool:
+    """Whether a change that begins on the day may be one of Christmas: 15 December to 6 January."""
+    return is_christmas(day) or is_christmas(day + _FOUND_EARLY)
+
+
+def covers_christmas(first: date, last: date) -> bool:
+    """Whether 25 December is one of the days."""
+    return first <= date(first.year, 12, 25) <= last
 
 
 def without_christmas(values: np.ndarray, first_day: date) -> np.ndarray:

@@ -78,17 +78,19 @@ class Scope:
         return not self.is_group or "content_group" in rows
 
     def file_stem(self, workspace: str, groups: Iterable[str] = ()) -> str:
-        """The name of the report's file without its ending: `acme`, `acme-group-blog`, `acme-canonical`.
+        """The name of the report's file without its ending: `acme`, `acme.group-blog`, `acme.canonical`.
 
         `groups` are all groups of the workspace: one whose name is like another's has a hash in its file's.
+        No id has a dot, so no other workspace has a file of this name.
         """
         parts = [workspace]
         if self.is_group:
             slug = _slug(self.content_group)
             is_alone = not any(_slug(one) == slug for one in groups if one != self.content_group)
             digest = hashlib.sha256(self.content_group.encode()).hexdigest()[:8]
-            parts += ["group", slug if slug and is_alone else f"{slug}-{digest}".strip("-")]
-        return "-".join([*parts, *(["canonical"] if self.canonical else [])])
+            name = slug if slug and is_alone else f"{slug}-{digest}".strip("-")
+            parts.append(f"group-{name}")
+        return ".".join([*parts, *(["canonical"] if self.canonical else [])])
 
 
 WHOLE = Scope()

@@ -155,10 +155,12 @@ LISTED_SITEMAPS = """
 
 def is_brand_sql(brand_terms: Sequence[str]) -> str:
     """The SQL condition that a query contains one of the terms; case and accents are ignored."""
-    held = (
-        f"contains(strip_accents(lower(query)), strip_accents(lower({sql_text(term)})))"
-        for term in brand_terms
-    )
+
+    def plain(text: str) -> str:
+        # Σ is lowered to σ, but a last one is written ς.
+        return f"replace(strip_accents(lower({text})), 'ς', 'σ')"
+
+    held = (f"contains({plain('query')}, {plain(sql_text(term))})" for term in brand_terms)
     return f"({' OR '.join(held) or 'false'})"
 
 

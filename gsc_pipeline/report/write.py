@@ -51,22 +51,17 @@ class Reports:
     scope: Scope = WHOLE
 
 
-def write_report(
-    lake: Lake, workspace: Workspace, how: Reports, *, now: datetime, among: Sequence[Workspace] = ()
-) -> list[WrittenFile]:
+def write_report(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
     """Refresh the workspace's insights and write `<id>.html`, and if wanted a CSV file for each insight.
 
     Each SEO test has a page, which is written before the report of the whole, so that this can link to it.
     With another scope than the whole, names and rows are those of the scope; of a content group, an insight
-    that does not name groups has no file. `among` are all workspaces whose reports may be in the same place:
-    a scope whose file could be one of theirs is refused. Each file appears as a whole. Returns the files, the
-    page first. Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if
-    the lake cannot be read or written.
+    that does not name groups has no file. Each file appears as a whole. Returns the files, the page first.
+    Raises ReportError if there is nothing to report or a file cannot be written, and LakeError if the lake
+    cannot be read or written.
     """
     refresh_insights(lake, workspace, now=now)
     data = report_data(lake, workspace, how.scope, now=now)
-    if how.scope != WHOLE:
-        _refuse_file_of_another(_stem(data), workspace, among)
     pages_of_tests = write_test_pages(lake, workspace, how, now=now) if how.scope == WHOLE else []
     files = [write_page(data, how), *pages_of_tests]
     for table in INSIGHTS if how.as_csv else ():
@@ -130,7 +125,7 @@ def _stem(data: ReportData) -> str:
 
 
 def write_test_pages(lake: Lake, workspace: Workspace, how: Reports, *, now: datetime) -> list[WrittenFile]:
-    """Write `<id>-test-<name>.html` for each SEO test of the workspace, from its insights as they are.
+    """Write `<id>.test-<name>.html` for each SEO test of the workspace, from its insights as they are.
 
     Reads nothing without tests. Raises ReportError if a file cannot be written, LakeError if the lake cannot
     be read.
@@ -185,21 +180,6 @@ def _refuse_index(workspaces: Sequence[Workspace]) -> None:
             "index: the report of this workspace and the portal are both index.html: give the workspace "
             "another id"
         )
-
-
-def _refuse_file_of_another(stem: str, workspace: Workspace, among: Sequence[Workspace]) -> None:
-    """Refuse the file of a scope that may be a report or the page of a test of another workspace."""
-    file = f"{stem}.html"
-    for other in among:
-        pages = {page_name(other.id, test.name) for test in other.seo_tests}
-        is_report = stem in (other.id, Scope(canonical=True).file_stem(other.id))
-        # Which content groups the other has is not known here.
-        is_of_group = stem.startswith(f"{other.id}-group-")
-        if other.id != workspace.id and (file in pages or is_report or is_of_group):
-            raise ReportError(
-                f"{workspace.id}: {file} may also be a file of the workspace {other.id}: give one of them "
-                "another id"
-            )
 
 
 def _write(what: str, place: str, name: str, content: bytes, content_type: str) -> WrittenFile:

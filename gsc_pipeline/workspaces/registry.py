@@ -19,7 +19,7 @@ from gsc_pipeline.settings import ConfigurationError, shown
 from gsc_pipeline.text.addresses import host_of
 from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.entries import PROPERTY, Entry, File, problem_of
-from gsc_pipeline.workspaces.seo_tests import SeoTest, group_problems, page_name, test_problems
+from gsc_pipeline.workspaces.seo_tests import SeoTest, group_problems, test_problems
 from gsc_pipeline.workspaces.strict_yaml import parse_yaml, read_text
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
@@ -217,9 +217,8 @@ def _misplaced_folders(document: Any) -> Iterator[str]:
 
 
 def _misplaced_tests(document: Any) -> Iterator[str]:
-    """An error for each SEO test whose property, pages, days or name do not fit the rest of the file."""
+    """An error for each SEO test whose property, pages or days do not fit the rest of the file."""
     entries, known_types = _entries(document), [one.value for one in SEARCH_TYPES]
-    files = {f"{entry.get('id')}.html": f"{path}.id" for path, entry in entries}
     for path, entry in entries:
         listed = _as_list(entry.get("properties"))
         site_urls = [_site_url_of(one) for one in listed if not isinstance(one, dict)]
@@ -238,9 +237,6 @@ def _misplaced_tests(document: Any) -> Iterator[str]:
                     f"{place}.search_type: {shown(search_type)}: expected one of this workspace's "
                     "search_types"
                 )
-            file = page_name(str(entry.get("id")), str(test.get("name")))
-            if files.setdefault(file, place) != place and not files[file].startswith(f"{path}."):
-                yield f"{place}.name: expected another name: {file} would also be the page of {files[file]}"
             yield from test_problems(place, test)
             rules = [
                 one.get("name") for one in _as_list(entry.get("content_groups")) if isinstance(one, dict)

@@ -50,8 +50,8 @@ class SeoTest:
 
 
 def page_name(workspace: str, test: str) -> str:
-    """The file of the test's page in the report."""
-    return f"{workspace}-test-{test}.html"
+    """The file of the test's page beside the report. No id has a dot, so no other workspace has this file."""
+    return f"{workspace}.test-{test}.html"
 
 
 def test_problems(path: str, test: dict[Any, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ def browser() -> Iterator[Patient]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("test") / "acme-test-titles.html"
+    file = tmp_path_factory.mktemp("test") / "acme.test-titles.html"
     file.write_text(page_of(made(effect=0.3)), encoding="utf-8")
     return file
 

@@ -167,6 +167,14 @@ def test_christmas_is_no_change_while_it_lasts() -> None:
     assert steps(frame(dip(first - 60, 60, 0.45)[: first - 50])) != []
 
 
+@pytest.mark.parametrize("day", [date(2025, 12, 15), date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 6)])
+def test_a_change_that_begins_at_christmas_needs_four_weeks(day: date) -> None:
+    first = (day - FIRST_DAY).days
+    lower = dip(first, 60, 0.45)
+    assert steps(frame(lower[: first + 24])) == []
+    assert steps(frame(lower[: first + 40])) == [first]
+
+
 def still(value: float, days: int = DAYS) -> np.ndarray:
     return np.full(days, value)
 

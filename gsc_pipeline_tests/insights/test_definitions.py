@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from gsc_pipeline.insights.ctr_curve import ctr_curve
 from gsc_pipeline.insights.ctr_gap import ctr_gap
 from gsc_pipeline.insights.daily_performance import daily_performance
 from gsc_pipeline.insights.index_coverage import index_coverage
+from gsc_pipeline.insights.sql import is_brand_sql
 from gsc_pipeline.insights.striking_distance import striking_distance
 from gsc_pipeline.insights.winners_and_losers import winners_and_losers
 from gsc_pipeline.workspaces.thresholds import Thresholds
@@ -408,6 +410,28 @@ def test_index_states_are_counted_for_the_groups_with_the_most_inspected_pages()
     found = index_coverage(pages, pd.DataFrame(columns=columns), Thresholds(most_groups=2))
     assert dict(zip(found["content_group"], found["pages"], strict=True)) == {"all": 6, "a": 3, "b": 2}
     assert set(found["share"]) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("term", "text", "is_brand"),
+    [
+        ("Acmé", "best acme tents", True),
+        ("acme", "ACMÉ", True),
+        # Greek has a letter of its own for a last sigma, which capitals do not have.
+        ("ΓΕΡΜΑΝΟΣ", "γερμανός κινητά", True),
+        ("γερμανός", "ΓΕΡΜΑΝΟΣ", True),
+        ("ГАЗПРОМ", "газпром адрес", True),
+        ("東京", "東京タワー", True),
+        ("القهوة", "القَهوة العربية", True),
+        ("acme", "ac me", False),
+        (" ", "a b", False),
+    ],
+)
+def test_a_query_is_brand_if_it_contains_a_term_whatever_its_case_and_accents(
+    term: str, text: str, is_brand: bool
+) -> None:
+    found = duckdb.sql(f"SELECT {is_brand_sql([term])} FROM (SELECT $text AS query)", params={"text": text})
+    assert found.fetchall() == [(is_brand,)]
 
 
 def test_a_missing_input_column_is_an_error_that_names_it() -> None:

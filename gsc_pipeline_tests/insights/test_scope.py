@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -18,6 +21,8 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
+from gsc_pipeline.workspaces.registry import ID_PATTERN
+from gsc_pipeline.workspaces.seo_tests import page_name
 
 BLOG = Scope("/blog/")
 CANONICAL = Scope(canonical=True)
@@ -109,10 +114,21 @@ def test_the_title_names_what_is_not_the_whole() -> None:
 
 def test_each_scope_has_its_own_file() -> None:
     assert WHOLE.file_stem("acme") == "acme"
-    assert CANONICAL.file_stem("acme") == "acme-canonical"
-    assert BLOG.file_stem("acme", ["/blog/", "/shop/", "other"]) == "acme-group-blog"
-    assert Scope("Guides & News").file_stem("acme") == "acme-group-guides-news"
-    assert Scope("../../etc").file_stem("acme") == "acme-group-etc"
-    assert Scope("日本").file_stem("acme").startswith("acme-group-")
+    assert CANONICAL.file_stem("acme") == "acme.canonical"
+    assert BLOG.file_stem("acme", ["/blog/", "/shop/", "other"]) == "acme.group-blog"
+    assert Scope("Guides & News").file_stem("acme") == "acme.group-guides-news"
+    assert Scope("../../etc").file_stem("acme") == "acme.group-etc"
+    assert Scope("日本").file_stem("acme").startswith("acme.group-")
     names = {Scope(one).file_stem("acme", ["/blog/", "Blog", "blog"]) for one in ("/blog/", "Blog", "blog")}
     assert len(names) == 3
+
+
+def test_no_workspace_has_the_file_of_a_scope_or_a_test_of_another() -> None:
+    ids = ("acme", "acme-canonical", "acme-group-blog", "acme-group-blog-canonical", "acme-test-titles")
+    scopes = (WHOLE, CANONICAL, BLOG, replace(BLOG, canonical=True), Scope("blog canonical"))
+    names = [f"{scope.file_stem(id_)}.html" for id_ in ids for scope in scopes]
+    names += [page_name(id_, test) for id_ in ids for test in ("titles", "canonical", "test-titles")]
+    assert len(names) == len(set(names))
+    assert [name for name in names if re.fullmatch(rf"{ID_PATTERN}\.html", name)] == [
+        f"{id_}.html" for id_ in ids
+    ]

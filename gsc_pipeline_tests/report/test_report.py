@@ -536,7 +536,7 @@ def test_the_command_expects_a_workspace_or_all(command: Callable[..., Result], 
 
 def test_the_command_writes_the_report_of_a_scope_beside_the_others(command: Callable[..., Result]) -> None:
     done = command("report", "acme", "--canonical-queries", "--output", "scoped")
-    assert (done.code, done.out) == (0, f"{Path('scoped', 'acme-canonical.html')}\n")
+    assert (done.code, done.out) == (0, f"{Path('scoped', 'acme.canonical.html')}\n")
     done = command("report", "acme", "--content-group", "/nowhere/")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("gsc: acme: no content group /nowhere/ (known: ")

@@ -194,10 +194,10 @@ def test_tests_have_their_verdict_and_link_to_their_page_if_there_is_one(
         f"titles clicks: {word} Too few clicks."
         in Seen(page(replace(data, tests=pd.DataFrame([unusable])))).text
     )
-    assert "acme-test-titles.html" not in alone.links
-    (tmp_path / "acme-test-titles.html").write_text("of the test", encoding="utf-8")
+    assert "acme.test-titles.html" not in alone.links
+    (tmp_path / "acme.test-titles.html").write_text("of the test", encoding="utf-8")
     write_page(data, Reports(str(tmp_path)))
-    assert "acme-test-titles.html" in Seen(file.read_text(encoding="utf-8")).links
+    assert "acme.test-titles.html" in Seen(file.read_text(encoding="utf-8")).links
 
 
 def test_names_of_groups_and_tests_are_escaped(data: ReportData) -> None:
@@ -212,7 +212,7 @@ def test_names_of_groups_and_tests_are_escaped(data: ReportData) -> None:
     )
     seen = Seen(page(hostile))
     tests = Seen(
-        page(replace(hostile, scope=data.scope), beside=[f"acme-test-{text}.html" for text in HOSTILE])
+        page(replace(hostile, scope=data.scope), beside=[f"acme.test-{text}.html" for text in HOSTILE])
     )
     for one in (seen, tests):
         assert one.tags.count("script") == 1
@@ -276,11 +276,11 @@ def test_the_files_of_a_scope_have_names_and_rows_of_their_own(lake: Lake, tmp_p
     # Nothing has changed since the refresh, so the rows stay as they are.
     files = write_report(lake, ACME, Reports(str(tmp_path), as_csv=True, scope=BLOG), now=NOW)
     names = [Path(file.address).name for file in files]
-    assert names[0] == "acme-group-blog.html"
-    assert "acme-group-blog-daily_performance.csv" not in names
+    assert names[0] == "acme.group-blog.html"
+    assert "acme.group-blog-daily_performance.csv" not in names
     assert "acme.html" not in names
-    with (tmp_path / "acme-group-blog-change_points.csv").open(encoding="utf-8-sig", newline="") as file:
+    with (tmp_path / "acme.group-blog-change_points.csv").open(encoding="utf-8-sig", newline="") as file:
         assert {row["content_group"] for row in csv.DictReader(file)} == {"/blog/"}
     (canonical, *_) = write_report(lake, ACME, Reports(str(tmp_path), scope=Scope(canonical=True)), now=NOW)
-    assert Path(canonical.address).name == "acme-canonical.html"
+    assert Path(canonical.address).name == "acme.canonical.html"
     assert "· canonical queries" in Seen(Path(canonical.address).read_text(encoding="utf-8")).text

@@ -151,7 +151,7 @@ def test_each_test_with_results_has_a_page(tmp_path: Path, filled: Lake, acme: W
     filled.replace(SEO_TESTS, WorkspaceRows("acme"), rows)
     how = Reports(str(tmp_path / "out"))
     (file,) = write_test_pages(filled, tested, how, now=NOW)
-    assert Path(file.address).name == "acme-test-titles.html"
+    assert Path(file.address).name == "acme.test-titles.html"
     html = Path(file.address).read_text("utf-8")
     assert "Too early: 5 final days since 2026-11-05" in html
     assert "Week from Thu 5 Nov 2026" in html
@@ -163,5 +163,5 @@ def test_a_report_has_a_page_beside_it_for_each_test(tmp_path: Path, filled: Lak
     tested = replace(acme, seo_tests=(EARLY, replace(EARLY, name="faq", search_type="IMAGE")))
     how = Reports(str(tmp_path / "out"))
     files = [Path(file.address).name for file in write_report(filled, tested, how, now=NOW)]
-    assert files == ["acme.html", "acme-test-titles.html", "acme-test-faq.html"]
+    assert files == ["acme.html", "acme.test-titles.html", "acme.test-faq.html"]
     assert "the lake has no final day of" in (tmp_path / "out" / files[2]).read_text("utf-8")

@@ -183,17 +183,6 @@ def test_names_of_a_workspace_are_unique() -> None:
     ]
 
 
-def test_a_page_of_the_report_belongs_to_one_test_or_workspace() -> None:
-    rest = {"properties": [SITE], "credentials": {"oauth_env": "ACME"}}
-    listed = [{"id": "acme", "seo_tests": [entry()]} | rest, {"id": "acme-test-shorter-titles"} | rest]
-    with pytest.raises(ConfigurationError) as caught:
-        parse_workspaces(yaml.safe_dump({"workspaces": listed}), Path("workspaces.yaml"))
-    assert list(caught.value.problems) == [
-        f"{PLACE}.name: expected another name: acme-test-shorter-titles.html would also be the page of "
-        "workspaces[1].id"
-    ]
-
-
 def test_any_property_may_be_tested_if_all_are_synced() -> None:
     (workspace,) = read(entry(property="https://acme.com/", variant={"regex": "x"}), properties="all")
     assert workspace.seo_tests[0].site_url == "https://acme.com/"

@@ -198,7 +198,7 @@ def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
             "One HTML file for the client, which needs no network to open: headline figures, what changed, "
             "days, forecast, content groups, tests, brand split, devices and countries, each "
             "insight with what to do about it. The file is `<workspace>.html` in the folder or bucket that "
-            "GSC_REPORTS names, with `<workspace>-test-<name>.html` beside it for each SEO test.",
+            "GSC_REPORTS names, with `<workspace>.test-<name>.html` beside it for each SEO test.",
             made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
             partition="one workspace. Green: the report is written; the event names the file. Red: the "
             "report could not be written. Missing: the workspace has no final day yet, or no run has made "
