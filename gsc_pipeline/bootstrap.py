@@ -37,10 +37,10 @@ from gsc_pipeline.text.addresses import is_loopback
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
 
 if TYPE_CHECKING:
-    from gsc_pipeline.lake.annotations.record import Annotation
     from gsc_pipeline.monitoring.alerts import Alerts
     from gsc_pipeline.monitoring.monitor import HealthMonitor
     from gsc_pipeline.monitoring.status import OpenCircuit
+    from gsc_pipeline.workspaces.annotations_file import OwnAnnotations
 
 log = logging.getLogger(__name__)
 
@@ -119,15 +119,15 @@ class Services:
         max_bytes = round(self.settings.audit_log_megabytes * 1_000_000)
         return Telemetry(AuditLog(Path(self.settings.audit_log), max_bytes=max_bytes, clock=self.clock))
 
-    def own_annotations(self) -> tuple[Annotation, ...] | None:
-        """The annotations of the user's file as it is now; None without GSC_ANNOTATIONS.
+    def own_annotations(self) -> OwnAnnotations:
+        """The annotations of the user's file as it is now, empty without GSC_ANNOTATIONS.
 
-        Raises ConfigurationError if it or the workspaces file cannot be used.
+        Raises ConfigurationError if the workspaces file cannot be used.
         """
-        from gsc_pipeline.workspaces.annotations_file import load_annotations
+        from gsc_pipeline.workspaces.annotations_file import OwnAnnotations, load_annotations
 
         if self.settings.annotations is None:
-            return None
+            return OwnAnnotations()
         listed = load_workspaces(self.settings.workspaces_file)
         return load_annotations(self.settings.annotations, [workspace.id for workspace in listed])
 

@@ -12,6 +12,7 @@ from gsc_pipeline.cli.options import AsJson
 from gsc_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
+    from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.lake.annotations.record import Annotation
 
 app = typer.Typer(help="List what is known to move numbers, or fetch Google's newest ranking updates.")
@@ -27,7 +28,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     from gsc_pipeline.lake.annotations.stored import listed
 
     services = Services(load_settings())
-    _print(listed(services.lake, services.own_annotations()), as_json=as_json)
+    _print(listed(services.lake, own_annotations(services)), as_json=as_json)
 
 
 @app.command()
@@ -38,7 +39,7 @@ def update(context: typer.Context, as_json: AsJson = False) -> None:
     from gsc_pipeline.sync.annotations import update_annotations
 
     services = Services(load_settings())
-    yours = services.own_annotations()
+    yours = own_annotations(services)
     before = listed(services.lake, yours)
     after = update_annotations(
         services.lake, services.settings.search_status_url, yours=yours, now=services.clock()
@@ -50,6 +51,16 @@ def update(context: typer.Context, as_json: AsJson = False) -> None:
         _print(new, as_json=False)
     else:
         typer.echo(f"no news: {len(after)} annotations are known")
+
+
+def own_annotations(services: Services) -> tuple[Annotation, ...] | None:
+    """The valid ones of the user's file; None to keep those of the lake. Warns of the file's mistakes."""
+    from gsc_pipeline.cli.display import warn
+
+    own = services.own_annotations()
+    for warning in own.warnings:
+        warn(warning)
+    return own.valid
 
 
 def _print(found: Sequence[Annotation], *, as_json: bool) -> None:

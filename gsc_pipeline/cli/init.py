@@ -339,17 +339,13 @@ def _first_sync(services: Services, workspaces: Sequence[Workspace], questions: 
 
 def _write_reports(services: Services, workspaces: Sequence[Workspace]) -> None:
     """Write the reports. A workspace without data yet has none, and the setup is good all the same."""
+    from gsc_pipeline.cli.annotations import own_annotations
     from gsc_pipeline.cli.display import warn
     from gsc_pipeline.lake.annotations.stored import bring_up_to_date
     from gsc_pipeline.report.data import ReportError
     from gsc_pipeline.report.write import Reports, write_report
 
-    try:
-        yours = services.own_annotations()
-    except ConfigurationError as error:
-        warn(str(error))
-        yours = None
-    bring_up_to_date(services.lake, yours=yours)
+    bring_up_to_date(services.lake, yours=own_annotations(services))
     how = Reports(services.settings.reports)
     for workspace in workspaces:
         try:

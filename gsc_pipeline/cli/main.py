@@ -19,6 +19,7 @@ import typer
 from dotenv import dotenv_values
 
 from gsc_pipeline.cli.annotations import app as annotations_app
+from gsc_pipeline.cli.annotations import own_annotations
 from gsc_pipeline.cli.init import init
 from gsc_pipeline.cli.login import login
 from gsc_pipeline.cli.logs import settings_with_log
@@ -131,21 +132,22 @@ def status(
     """Show the days held of each workspace, which are final, and what fails."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.cli.display import print_status, warn, warn_of_damage
-    from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.monitoring.status import with_folders_worth_adding, workspace_states
     from gsc_pipeline.state.store import StateError
     from gsc_pipeline.workspaces.registry import load_workspaces
 
     settings = load_settings()
-    lake = Lake(settings.lake)
+    services = Services(settings)
+    lake = services.lake
     workspaces = load_workspaces(settings.workspaces_file)
     states = with_folders_worth_adding(workspace_states(workspaces, lake), workspaces, lake)
     try:
-        circuits = Services(settings).open_circuits(workspaces)
+        circuits = services.open_circuits(workspaces)
     except StateError as error:
         warn(f"the state of the circuit breakers is unknown: {error}")
         circuits = []
     warn_of_damage(states)
+    own_annotations(services)
     if as_json:
         shown = {
             "workspaces": [state.as_json() for state in states],
@@ -504,7 +506,7 @@ def report(
     workspaces = load_workspaces(settings.workspaces_file)
     chosen = None if workspace is None else named(workspaces, workspace)
     place = _place("--output", output) if output else settings.reports
-    bring_up_to_date(services.lake, yours=services.own_annotations())
+    bring_up_to_date(services.lake, yours=own_annotations(services))
     if chosen is None:
         _report_all(services.lake, workspaces, Reports(place, as_csv, settings.reports_link_back), settings)
         return

@@ -16,7 +16,6 @@ from pydantic import Field, SecretStr
 
 from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.days import Clock, utc_now
-from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.storage import absolute
 from gsc_pipeline.monitoring.alerts import evaluate_in_time, send_heartbeat
@@ -27,6 +26,7 @@ from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.sync_all import OpenConsole
 from gsc_pipeline.sync.telemetry import AutoSyncComplete, AutoSyncFailure, Event
 from gsc_pipeline.sync.ticks import TickBook
+from gsc_pipeline.workspaces.annotations_file import OwnAnnotations
 from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class AnnotationsFile(SettingsResource):
 
     annotations: str | None = setting("annotations", default=None)
 
-    def load(self) -> tuple[Annotation, ...] | None:
-        """Your annotations; None without a file. Raises ConfigurationError for one that cannot be used."""
+    def load(self) -> OwnAnnotations:
+        """Your annotations and the file's mistakes. Raises ConfigurationError for the workspaces file."""
         return _services(self.settings(), utc_now).own_annotations()
 
 

@@ -20,22 +20,25 @@ _SHOWN = 20
 
 
 def warn_of_configuration(settings: Settings | None = None) -> None:
-    """Log one warning of what cannot be used: users' files, credentials, variables of the object store.
+    """Log a warning of what cannot be used: users' files, credentials, variables of the object store.
 
     `settings` are by default those of the environment. Calls no server, never raises.
     """
     found: list[str] = []
+    left_out: Sequence[str] = ()
     try:
         settings = settings or load_settings()
         found += unsafe_settings(settings.lake, os.environ)
         found += credential_problems(load_workspaces(settings.workspaces_file))
-        Services(settings).own_annotations()
+        left_out = Services(settings).own_annotations().warnings
     except PipelineError as error:
         found += str(error).splitlines()
     if found:
         log.warning(
             "the code location is loaded, but runs will fail until this is corrected:\n%s", listed(found)
         )
+    if left_out:
+        log.warning("your annotations have mistakes:\n%s", listed(left_out))
 
 
 def refuse_unshared_storage(instance: dg.DagsterInstance, settings: Settings) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,26 +16,59 @@ from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.search_console.search_types import search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
 from gsc_pipeline.text.addresses import host_of
+from gsc_pipeline.text.secrets import masked
 from gsc_pipeline.workspaces.entries import day_of, property_of, slug
 from gsc_pipeline.workspaces.strict_yaml import read_yaml
 
 
-def load_annotations(path: Path, workspaces: Collection[str]) -> tuple[Annotation, ...]:
-    """Read and validate the user's annotations, which may name these `workspaces` (ids).
+@dataclass(frozen=True, slots=True)
+class OwnAnnotations:
+    """The user's annotations, and a line for each wrong entry of the file: path, value, what is expected.
 
-    Raises ConfigurationError with a line for each wrong entry: path, value, what is expected.
+    `valid` has the other entries. It is None without a file, or if nothing of the file can be used.
     """
-    document = read_yaml(path, "set GSC_ANNOTATIONS to a file of annotations, or unset it")
+
+    valid: tuple[Annotation, ...] | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def until_corrected(self) -> str:
+        """What becomes of the annotations while the file has mistakes."""
+        return "the lake keeps your earlier ones" if self.valid is None else "the entry is left out"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The problems, each with what becomes of the annotations."""
+        return tuple(f"{problem} (until corrected, {self.until_corrected})" for problem in self.problems)
+
+
+def load_annotations(path: Path, workspaces: Collection[str]) -> OwnAnnotations:
+    """Read the user's annotations, which may name these `workspaces` (ids). A wrong entry is left out."""
     try:
-        file = _File.model_validate(document)
+        document = read_yaml(path, "set GSC_ANNOTATIONS to a file of annotations, or unset it")
+        entries = _File.model_validate(document).annotations
+    except ConfigurationError as error:
+        return OwnAnnotations(problems=tuple(str(error).splitlines()))
     except ValidationError as error:
-        raise ConfigurationError(str(path), [_problem(details) for details in error.errors()]) from None
-    entries = list(enumerate(file.annotations))
-    problems = [problem for number, one in entries for problem in one.problems(number, workspaces)]
-    problems += _repeats(file.annotations)
-    if problems:
-        raise ConfigurationError(str(path), problems)
-    return tuple(one.annotation() for one in file.annotations)
+        problems = [_problem(details, _File) for details in error.errors()]
+        return OwnAnnotations(problems=tuple(f"{path}: {problem}" for problem in problems))
+    valid: dict[tuple[object, ...], tuple[int, Annotation]] = {}
+    found: list[str] = []
+    for number, content in enumerate(entries):
+        try:
+            entry = _Entry.model_validate(content)
+        except ValidationError as error:
+            found += [_problem(details, _Entry, number) for details in error.errors()]
+            continue
+        if problems := list(entry.problems(workspaces)):
+            found += [f"annotations[{number}]{problem}" for problem in problems]
+        elif (key := entry.key()) in valid:
+            first, _ = valid[key]
+            found.append(f"annotations[{number}]: the same as annotations[{first}]: expected only once")
+        else:
+            valid[key] = number, entry.annotation()
+    problems_of_file = tuple(f"{path}: {masked(problem)}" for problem in found)
+    return OwnAnnotations(tuple(one for _, one in valid.values()), problems_of_file)
 
 
 def _url(value: str) -> str:
@@ -62,19 +96,20 @@ class _Entry(_Strict):
     description: str = ""
     url: Annotated[str, AfterValidator(_url)] = ""
 
-    def problems(self, number: int, workspaces: Collection[str]) -> Iterator[str]:
-        """The lines about what no single value shows."""
+    def key(self) -> tuple[object, ...]:
+        """Entries with the same key are the same annotation."""
+        return self.kind, self.title, self.first_day, self.workspace, self.property
+
+    def problems(self, workspaces: Collection[str]) -> Iterator[str]:
+        """The lines about what no single value shows, without the entry's place."""
         try:
             self.annotation()
         except ValueError as error:
-            yield f"annotations[{number}].{error}"
+            yield f".{error}"
         if self.workspace is not None and self.workspace not in workspaces:
             near = get_close_matches(self.workspace, workspaces, n=1) or sorted(workspaces)[:1]
             example = f", such as {near[0]}" if near else ""
-            yield (
-                f"annotations[{number}].workspace: {shown(self.workspace)}: expected the id of a workspace"
-                f"{example}"
-            )
+            yield f".workspace: {shown(self.workspace)}: expected the id of a workspace{example}"
 
     def annotation(self) -> Annotation:
         return Annotation(
@@ -93,18 +128,10 @@ class _Entry(_Strict):
 
 
 class _File(_Strict):
-    annotations: list[_Entry]
+    annotations: list[Any]
 
 
-def _problem(details: ErrorDetails) -> str:
-    is_about_a_key = details["type"] in ("extra_forbidden", "invalid_key")
-    is_entry = len(details["loc"]) - is_about_a_key == 2
-    return describe(details, keys=tuple((_Entry if is_entry else _File).model_fields))
-
-
-def _repeats(entries: list[_Entry]) -> Iterator[str]:
-    first: dict[tuple[object, ...], int] = {}
-    for number, one in enumerate(entries):
-        key = (one.kind, one.title, one.first_day, one.workspace, one.property)
-        if first.setdefault(key, number) != number:
-            yield f"annotations[{number}]: the same as annotations[{first[key]}]: expected only once"
+def _problem(details: ErrorDetails, of: type[_Strict], number: int | None = None) -> str:
+    """A validation error in one line; `number` is the place of the entry that it is about."""
+    place = () if number is None else ("annotations", number)
+    return describe({**details, "loc": (*place, *details["loc"])}, keys=tuple(of.model_fields))

@@ -67,19 +67,40 @@ def test_a_status_page_that_cannot_be_used_is_one_line(live: World, gsc: Gsc, en
     assert live.lake.version_of(ANNOTATIONS) is None
 
 
-def test_a_wrong_file_is_a_usage_error_before_anything_is_fetched(
+def test_a_wrong_entry_is_left_out_and_named_by_every_command_that_reads_the_file(
     live: World, gsc: Gsc, env: dict[str, str]
 ) -> None:
-    Path(env["GSC_ANNOTATIONS"]).write_text("annotations: [{title: a}, {first_day: 3}]", encoding="utf-8")
-    for command in (["annotations"], ["annotations", "update"], ["report", "acme"]):
+    gsc("sync", "--days", "4", env=env)
+    file = Path(env["GSC_ANNOTATIONS"])
+    relaunch = file.read_text(encoding="utf-8").removesuffix("]")
+    file.write_text(relaunch + ", {title: a}, {first_day: 3}]", encoding="utf-8")
+    out = str(live.folder / "out")
+    for command in (
+        ["annotations"],
+        ["annotations", "update"],
+        ["status"],
+        ["report", "acme", "--output", out],
+    ):
         done = gsc(*command, env=env)
-        assert (done.code, done.out) == (2, "")
-        assert [line.split(": ")[2] for line in done.err.splitlines()] == [
-            "annotations[0].first_day",
-            "annotations[1].title",
+        assert done.code == 0
+        assert [line.split(": ")[3] for line in done.err.splitlines()] == [
             "annotations[1].first_day",
+            "annotations[2].title",
+            "annotations[2].first_day",
         ]
-    assert live.simulator.calls == []
+        assert all(line.startswith("gsc: warning: ") for line in done.err.splitlines())
+    own = [row["title"] for row in live.lake.read(ANNOTATIONS).to_pylist() if row["source"] == "yours"]
+    assert own == ["Relaunch"]
+
+
+def test_a_file_that_cannot_be_read_keeps_your_notes_of_the_lake(
+    live: World, gsc: Gsc, env: dict[str, str]
+) -> None:
+    gsc("annotations", "update", env=env)
+    Path(env["GSC_ANNOTATIONS"]).write_text("annotations: [{", encoding="utf-8")
+    done = gsc("annotations", "update", env=env)
+    assert (done.code, "not valid YAML" in done.err) == (0, True)
+    assert "Relaunch" in live.lake.read(ANNOTATIONS)["title"].to_pylist()
 
 
 def test_a_status_page_over_http_on_another_machine_is_refused(

@@ -173,21 +173,22 @@ def test_events_list_the_annotations_of_the_last_days(made: Made) -> None:
     assert made.world.lake.version_of(ANNOTATIONS) == 1
 
 
-def test_a_file_of_annotations_that_cannot_be_used_fails_the_run_with_its_lines(orchestra: Orchestra) -> None:
+def test_a_mistake_in_the_file_of_annotations_is_named_and_stops_no_workspace(orchestra: Orchestra) -> None:
     world = orchestra.world
     file, listed = world.folder / "annotations.yaml", world.environment()["GSC_WORKSPACES_FILE"]
     own = AnnotationsFile.of(load_settings(annotations=file, workspaces_file=listed))
     fill(world.lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), FEW)
-    file.write_text("annotations: [{title: Relaunch}]", encoding="utf-8")
-    result = run(orchestra, annotations=own)
-    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
-    assert "annotations.yaml: annotations[0].first_day: missing" in failure.user_failure_data.description
-    assert not any(event.is_step_restarted for event in result.all_events)
-    assert recorded(orchestra) == {}
-    file.write_text("annotations: [{title: Relaunch, first_day: 2026-11-18}]", encoding="utf-8")
-    assert run(orchestra, annotations=own).success
-    newest = recorded(orchestra)["daily_performance"]["annotations"].records[0].data
-    assert (newest["title"], newest["source"]) == ("Relaunch", "yours")
+    relaunch = "{title: Relaunch, first_day: 2026-11-18}"
+    for others, problem in (
+        (", {title: Sale}", "annotations[1].first_day: missing"),
+        (", {", "not valid YAML"),
+    ):
+        file.write_text(f"annotations: [{relaunch}{others}]", encoding="utf-8")
+        assert run(orchestra, annotations=own).success
+        event = recorded(orchestra)["daily_performance"]
+        newest = event["annotations"].records[0].data
+        assert (newest["title"], newest["source"]) == ("Relaunch", "yours")
+        assert f"annotations.yaml: {problem}" in event["annotations_left_out"]
 
 
 def test_a_second_run_records_that_nothing_has_changed(made: Made) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
-from gsc_pipeline.settings import ConfigurationError
-from gsc_pipeline.workspaces.annotations_file import load_annotations
+from gsc_pipeline.workspaces.annotations_file import OwnAnnotations, load_annotations
 
-Load = Callable[[str], tuple[Annotation, ...]]
+Load = Callable[[str], OwnAnnotations]
 KEYS = "title, first_day, last_day, kind, search_types, metrics, workspace, property, description, url"
 
 
@@ -20,7 +19,7 @@ KEYS = "title, first_day, last_day, kind, search_types, metrics, workspace, prop
 def load(tmp_path: Path) -> Load:
     """Loads a file of this content, beside the workspaces acme and globex."""
 
-    def load(content: str) -> tuple[Annotation, ...]:
+    def load(content: str) -> OwnAnnotations:
         path = tmp_path / "annotations.yaml"
         path.write_text(content, encoding="utf-8")
         return load_annotations(path, ["acme", "globex"])
@@ -29,19 +28,27 @@ def load(tmp_path: Path) -> Load:
 
 
 def problems(load: Load, content: str) -> list[str]:
-    with pytest.raises(ConfigurationError) as caught:
-        load(content)
-    assert caught.value.source.endswith("annotations.yaml")
-    return list(caught.value.problems)
+    paths, found = zip(*(one.split(": ", 1) for one in load(content).problems), strict=True)
+    assert all(path.endswith("annotations.yaml") for path in paths)
+    return list(found)
+
+
+def valid(load: Load, content: str) -> tuple[Annotation, ...]:
+    own = load(content)
+    assert own.problems == ()
+    assert own.valid is not None
+    return own.valid
 
 
 def test_a_note_needs_a_title_and_a_day(load: Load) -> None:
-    (one,) = load("annotations:\n- {title: New navigation, first_day: 2026-03-01}")
+    (one,) = valid(load, "annotations:\n- {title: New navigation, first_day: 2026-03-01}")
     assert one == Annotation(Kind.NOTE, "New navigation", date(2026, 3, 1), source=Source.YOURS)
 
 
 def test_every_key_is_read(load: Load) -> None:
-    (one,) = load("""
+    (one,) = valid(
+        load,
+        """
 annotations:
 - title: Relaunch
   kind: data_fault
@@ -55,7 +62,8 @@ annotations:
     Two days
     without logs
   url: https://acme.com/log
-""")
+""",
+    )
     assert one == Annotation(
         Kind.DATA_FAULT,
         "Relaunch",
@@ -72,7 +80,7 @@ annotations:
 
 
 def test_an_empty_list_has_none(load: Load) -> None:
-    assert load("annotations: []") == ()
+    assert valid(load, "annotations: []") == ()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +158,17 @@ def test_every_wrong_entry_is_reported(load: Load) -> None:
     ]
 
 
+def test_a_wrong_entry_leaves_the_others_in_use(load: Load) -> None:
+    right = "- {title: Relaunch, first_day: 2026-03-01}\n"
+    for wrong in ("- {title: a}\n", "- {title: '', first_day: 2026-03-01}\n", "- 3\n", right):
+        own = load(f"annotations:\n{right}{wrong}- {{title: b, first_day: 2026-03-02}}")
+        assert own.valid is not None
+        assert [one.title for one in own.valid] == ["Relaunch", "b"]
+        (warning,) = own.warnings
+        assert "annotations.yaml: annotations[1]" in warning
+        assert warning.endswith("(until corrected, the entry is left out)")
+
+
 def test_a_repeated_entry_is_named(load: Load) -> None:
     entry = "- {title: a, first_day: 2026-03-01}\n"
     assert problems(load, f"annotations:\n{entry}{entry}") == [
@@ -169,8 +188,12 @@ def test_a_repeated_entry_is_named(load: Load) -> None:
 def test_a_file_of_another_form_is_one_line(load: Load, content: str, problem: str) -> None:
     (found,) = problems(load, content)
     assert found.startswith(problem)
+    assert load(content).valid is None
+    assert load(content).warnings[0].endswith("(until corrected, the lake keeps your earlier ones)")
 
 
 def test_a_missing_file_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="set GSC_ANNOTATIONS to a file of annotations, or unset it"):
-        load_annotations(tmp_path / "none.yaml", [])
+    own = load_annotations(tmp_path / "none.yaml", [])
+    (problem,) = own.problems
+    assert problem.endswith("set GSC_ANNOTATIONS to a file of annotations, or unset it")
+    assert own.valid is None

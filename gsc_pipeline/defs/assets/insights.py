@@ -16,6 +16,7 @@ from gsc_pipeline.defs.keys import PLAIN, AssetKeys, name_of
 from gsc_pipeline.defs.metadata import about, column_schema, table_metadata
 from gsc_pipeline.defs.partitions import ListedWorkspaces
 from gsc_pipeline.defs.resources import AnnotationsFile, LakeTables, ReportsFolder, WorkspacesFile
+from gsc_pipeline.defs.startup import listed
 from gsc_pipeline.defs.workspace_runs import RETRIES, WorkspaceRun, process_workspaces, refusal
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
@@ -38,6 +39,7 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.sync.outcome import Outcome
+from gsc_pipeline.workspaces.annotations_file import OwnAnnotations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,17 +95,17 @@ def insights_asset(
         selected = {name_of(key) for key in context.selected_asset_keys}
         tables = [table for table in INSIGHTS if table.name in selected]
         written = lake.open().for_run(context.run.run_id)
-        yours = _own(annotations)
+        yours = _own(context, annotations)
 
         @cache
         def stored() -> tuple[Annotation, ...]:
             """Every annotation, brought up to date by the run's first workspace."""
-            return bring_up_to_date(written, yours=yours)
+            return bring_up_to_date(written, yours=yours.valid)
 
         def update(run: WorkspaceRun) -> None:
             known = [one for one in stored() if one.is_of(run.workspace.id)]
             if tables:
-                _refresh(run, tables, written, known, clock())
+                _refresh(run, tables, written, known, yours.problems, clock())
             if CLIENT_REPORT in selected:
                 _write_report(run, lake.open(), reports.how(), clock())
 
@@ -112,12 +114,15 @@ def insights_asset(
     return insights
 
 
-def _own(annotations: AnnotationsFile) -> tuple[Annotation, ...] | None:
-    """The user's annotations. Fails the run, without retries, if the file cannot be used."""
+def _own(context: dg.AssetExecutionContext, annotations: AnnotationsFile) -> OwnAnnotations:
+    """The user's annotations. Logs the mistakes of their file, which stop no workspace."""
     try:
-        return annotations.load()
+        own = annotations.load()
     except ConfigurationError as error:
         raise refusal(str(error)) from None
+    for warning in own.warnings:
+        context.log.warning(warning)
+    return own
 
 
 def _refresh(
@@ -125,6 +130,7 @@ def _refresh(
     tables: Sequence[TableSpec],
     lake: Lake,
     annotations: Sequence[Annotation],
+    problems: Sequence[str],
     now: datetime,
 ) -> None:
     from gsc_pipeline.insights.refresh import refresh_insights
@@ -139,6 +145,8 @@ def _refresh(
     run.ended.append((Outcome.COMPLETE, f"the insights are {what}"))
     for table in tables:
         metadata = _metadata(rows_of, table, report, annotations)
+        if table in ANNOTATED and problems:
+            metadata["annotations_left_out"] = listed(problems)
         run.materialize(table.name, metadata)
 
 

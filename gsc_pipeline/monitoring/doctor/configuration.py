@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gsc_pipeline.monitoring.doctor.checks import Result, State
 from gsc_pipeline.settings import ConfigurationError, Settings
+from gsc_pipeline.workspaces.annotations_file import OwnAnnotations
 from gsc_pipeline.workspaces.registry import Workspace
 
 
@@ -33,14 +34,17 @@ def workspaces(load: Callable[[], Sequence[Workspace]]) -> tuple[Result, Sequenc
     return Result.ok(name, f"{active} of {len(found)} workspaces are active"), found
 
 
-def own_annotations(load: Callable[[], object]) -> Result:
-    """Whether the user's annotations can be read and have no mistake. `load` returns None without a file."""
-    name = "annotations"
+def own_annotations(load: Callable[[], OwnAnnotations]) -> Result:
+    """Whether the user's annotations can be read and have no mistake."""
+    name, step = "annotations", "correct the file: docs/insights.md explains it"
     try:
         found = load()
     except ConfigurationError as error:
-        return _mistakes(name, error, "correct the file: docs/insights.md explains it")
-    return Result.ok(name, "your file is valid" if found is not None else "no file of your own")
+        return _mistakes(name, error, step)
+    if found.problems:
+        step = f"{step}. Until then, {found.until_corrected}"
+        return Result(name, State.FAIL, "; ".join(found.problems), step)
+    return Result.ok(name, "your file is valid" if found.valid is not None else "no file of your own")
 
 
 def _mistakes(name: str, error: ConfigurationError, next_step: str) -> Result:
