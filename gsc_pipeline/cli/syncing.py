@@ -11,7 +11,6 @@ import typer
 
 from gsc_pipeline.cli.display import SyncDisplay
 from gsc_pipeline.sync.sync_all import sync_all
-from gsc_pipeline.sync.tables.more import sync_more
 
 if TYPE_CHECKING:
     from gsc_pipeline.bootstrap import Services
@@ -57,6 +56,8 @@ def run_more(
     quiet: bool = False,
 ) -> SyncSummary[MoreReport]:
     """The same for the other tables. Without a window, each table's own days and a part of the backfill."""
+    from gsc_pipeline.sync.tables.more import sync_more
+
     display = SyncDisplay(quiet=quiet)
     return _shown(
         lambda: sync_more(
