@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -34,11 +35,32 @@ _NEEDED = (
 workspaces, the state's address and addresses for alerts are not among them."""
 
 
-class QueryPool:
-    """Runs requests over the rows that `start` names. Thread-safe. Call `close` when done."""
+_LOOK_SECONDS = 0.2
+"""How often a call that waits for an answer looks whether it was cancelled."""
 
-    def __init__(self, start: Start, environment: Mapping[str, str] = os.environ) -> None:
+CheckCancelled = Callable[[], None]
+"""Raises in the thread of a call that was cancelled, or whose client is gone."""
+
+
+def _never() -> None:
+    return
+
+
+class QueryPool:
+    """Runs requests over the rows that `start` names. Thread-safe. Call `close` when done.
+
+    The query of a call that was cancelled ends with its process.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        check_cancelled: CheckCancelled = _never,
+    ) -> None:
         self._start = start
+        self._check_cancelled = check_cancelled
         self._environment = environment_of_query(environment)
         self._free = threading.Semaphore(PROCESSES)
         self._lock = threading.Lock()
@@ -62,7 +84,7 @@ class QueryPool:
         try:
             process = self._take()
             try:
-                answer = process.ask(Request(tuple(statements)))
+                answer = process.ask(Request(tuple(statements)), self._check_cancelled)
             except BaseException:
                 self._drop(process)
                 raise
@@ -119,12 +141,12 @@ class _QueryProcess:
         """Whether it still runs. Another program may have ended it."""
         return self._process.poll() is None
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: Request, check_cancelled: CheckCancelled) -> Answer:
         """The answer to the request. Raises CallError if the process ends without one."""
         if not self._is_ready:
-            self._is_ready = self._line(START_SECONDS, "start") == READY
+            self._is_ready = self._line(START_SECONDS, "start", check_cancelled) == READY
         self._write(msgspec.json.encode(request))
-        line = self._line(self._limits.call_seconds, "answer")
+        line = self._line(self._limits.call_seconds, "answer", check_cancelled)
         return msgspec.json.decode(line, type=Answer)
 
     def end(self) -> None:
@@ -145,7 +167,7 @@ class _QueryProcess:
             # It has ended. Reading its answer says so.
             return
 
-    def _line(self, seconds: float, what: str) -> bytes:
+    def _line(self, seconds: float, what: str, check_cancelled: CheckCancelled) -> bytes:
         assert self._process.stdout is not None
         is_late = threading.Event()
 
@@ -157,6 +179,9 @@ class _QueryProcess:
         limit.daemon = True
         limit.start()
         try:
+            # Nothing is buffered, because a process writes one line for each request.
+            while not select.select([self._process.stdout], [], [], _LOOK_SECONDS)[0]:
+                check_cancelled()
             line = self._process.stdout.readline()
         finally:
             limit.cancel()

@@ -2,16 +2,19 @@
 
 A query can use more memory than DuckDB counts, or ignore an interruption in the middle of one value. Then
 this process ends, and the server starts another one. It reads a Start and then Requests as JSON lines from
-standard input, and writes READY and then an Answer for each request.
+standard input, and writes READY and then an Answer for each request. It ends with its server, also in the
+middle of a query.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import resource
 import sys
 import threading
+from typing import BinaryIO
 
 import msgspec
 
@@ -43,7 +46,10 @@ def main() -> None:
     sandbox = Sandbox(start)
     wire.write(READY)
     wire.flush()
-    for line in requests:
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, lines), name="requests", daemon=True).start()
+    while True:
+        line = lines.get()
         # The server ends this process at that time too, if it still runs.
         deadline = threading.Timer(start.limits.call_seconds, os._exit, [1])
         deadline.daemon = True
@@ -52,6 +58,13 @@ def main() -> None:
         wire.write(msgspec.json.encode(answer) + b"\n")
         wire.flush()
         deadline.cancel()
+
+
+def _read(requests: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
+    """Hand on each request; end the process when there is no server any more, however that ended."""
+    for line in requests:
+        lines.put(line)
+    os._exit(0)
 
 
 def _limit_process(megabytes: int) -> None:

@@ -28,7 +28,7 @@ from gsc_pipeline.assistants.messages import (
     Start,
     Statement,
 )
-from gsc_pipeline.assistants.statements import refuse_other_than_one_select
+from gsc_pipeline.assistants.statements import the_select
 from gsc_pipeline.assistants.values import Values
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import PROPERTIES, TableSpec
@@ -79,9 +79,6 @@ class Sandbox:
             return Answer(
                 error=f"stopped at {self._limits.megabytes} MB of memory: aggregate, or select fewer rows"
             )
-        except _OF_THE_SQL as error:
-            text = mistake_in_sql(str(error), tables="describe_tables", columns="describe_tables")
-            return Answer(error=masked(text)[:_LONGEST_ERROR])
         except duckdb.ConversionException:
             return Answer(error="a value cannot be converted to that type: use TRY_CAST, which gives null")
         except (LakeError, OSError, pa.ArrowException, duckdb.IOException) as error:
@@ -89,6 +86,10 @@ class Sandbox:
             return Answer(error="the lake cannot be read: whoever runs it should run gsc verify")
         except duckdb.Error as error:
             return Answer(error=f"the query failed while it ran ({type(error).__name__})")
+        except (ArithmeticError, ValueError) as error:
+            # Python has no value for it, such as an interval of five million years.
+            log.info("a value cannot be shown: %s", type(error).__name__)
+            return Answer(error="a value has no form in the answer: cast it to VARCHAR")
 
     @contextmanager
     def connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -167,7 +168,13 @@ def _interrupted_after(seconds: float, connection: duckdb.DuckDBPyConnection) ->
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statement: Statement, limits: Limits) -> Result:
-    refuse_other_than_one_select(connection, statement.sql)
+    try:
+        select = the_select(connection, statement.sql)
+        # Errors of planning quote the SQL alone, those of running perhaps rows.
+        connection.execute(f"EXPLAIN {select}")
+    except _OF_THE_SQL as error:
+        text = mistake_in_sql(str(error), tables="describe_tables", columns="describe_tables")
+        raise CallError(masked(text)[:_LONGEST_ERROR]) from None
     result = connection.execute(statement.sql)
     if len(result.description) > limits.columns:
         count = len(result.description)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import logging
+import signal
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.metadata import version
@@ -68,7 +69,9 @@ def make_server(tools: Sequence[Callable[..., Answer]]) -> MCPServer:
 
 
 def serve_stdio(server: MCPServer) -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends, or a signal ends the process. Main thread only."""
+    # Python's own handler would wait for the next line of standard input.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     server.run("stdio")
 
 

@@ -28,11 +28,13 @@ def serve_assistants(settings: Settings, workspaces: Sequence[Workspace], *, por
         if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
             raise
         raise PipelineError("gsc mcp needs the package mcp: pip install 'gsc_pipeline[mcp]'") from None
+    from anyio.from_thread import check_cancelled
+
     from gsc_pipeline.assistants.tools import Tools
 
     limits = Limits(seconds=settings.mcp_seconds, megabytes=settings.mcp_megabytes, rows=settings.mcp_rows)
     lake = Lake(settings.lake)
-    pool = QueryPool(Start.of(lake.uri, workspaces, limits))
+    pool = QueryPool(Start.of(lake.uri, workspaces, limits), check_cancelled=check_cancelled)
     server = make_server(Tools(lake, workspaces, pool.run, limits).every())
     try:
         pool.warm_up()

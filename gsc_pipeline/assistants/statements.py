@@ -27,24 +27,25 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(ANALYZE\s+)?(\(\s*[\w\s,]*\)\s*)?", re.IGN
 _ONE = "expected one SELECT, or EXPLAIN and a SELECT, in each call"
 
 
-def refuse_other_than_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise CallError unless `sql` is one SELECT, or EXPLAIN and a SELECT, with TABLE_FUNCTIONS at most.
+def the_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The SELECT in `sql`. Raises CallError unless `sql` is one, or EXPLAIN and one.
+
+    The only functions after FROM are TABLE_FUNCTIONS.
 
     SHOW, DESCRIBE, SUMMARIZE, VALUES and FROM are SELECT to DuckDB. Raises duckdb.Error for what it cannot
     parse.
     """
-    kind = _kind(connection, sql)
+    kind, select = _only(connection, sql)
     if kind == "EXPLAIN":
         # EXPLAIN ANALYZE runs what it explains.
         prefix = _EXPLAIN.match(sql)
         if prefix is None:
             raise CallError("expected the SELECT right after EXPLAIN, without a comment before or between")
-        sql = sql[prefix.end() :]
-        kind = _kind(connection, sql)
+        kind, select = _only(connection, sql[prefix.end() :])
     if kind != "SELECT":
         more = " (instead of PIVOT: sum(…) FILTER (WHERE …))" if kind == "MULTI" else ""
         raise CallError(f"{kind} is refused: {_ONE}{more}")
-    for node in _nodes(_tree(connection, sql)):
+    for node in _nodes(_tree(connection, select)):
         type_ = str(node.get("type", ""))
         # A WITH may hold an INSERT, UPDATE or DELETE.
         if type_.endswith("_QUERY_NODE"):
@@ -54,13 +55,20 @@ def refuse_other_than_one_select(connection: duckdb.DuckDBPyConnection, sql: str
                 f"the function {_name(node)} is refused after FROM: expected a table, or one of "
                 f"{', '.join(sorted(TABLE_FUNCTIONS))}"
             )
+    return select
 
 
-def _kind(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+def _only(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, str]:
+    """The kind of the one statement, and its text without semicolons."""
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise CallError(f"{len(statements)} statements are refused: {_ONE}")
-    return str(statements[0].type.name)
+    (statement,) = statements
+    try:
+        return str(statement.type.name), statement.query
+    except ValueError:
+        # DuckDB's Python package has no name for the newest kinds, such as UPDATE EXTENSIONS.
+        return "this statement", statement.query
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

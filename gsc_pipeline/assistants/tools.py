@@ -127,7 +127,8 @@ class Tools:
         unknown = [name for name in tables or () if name not in known and name != export_log.NAME]
         if unknown:
             raise CallError(f"unknown table: expected one or more of {', '.join(known)}")
-        wanted = known.values() if tables is None else [known[name] for name in tables if name in known]
+        named = dict.fromkeys(tables or ())
+        wanted = known.values() if tables is None else [known[name] for name in named if name in known]
         described = [
             DescribedTable(
                 name=table.name,

@@ -400,6 +400,8 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
 ) -> None:
     """Run a SQL query (DuckDB) on the lake's tables."""
+    from tempfile import TemporaryDirectory
+
     import duckdb
 
     from gsc_pipeline.cli.tables import print_csv, print_json, print_rows
@@ -408,7 +410,11 @@ def query(
 
     lake = Lake(load_settings().lake)
     try:
-        with connect(lake) as connection:
+        # SQL may read and write in DuckDB's folder for temporary files. This one is empty, and then deleted.
+        with (
+            TemporaryDirectory(prefix="gsc-query-") as spill,
+            connect(lake, config={"temp_directory": spill}) as connection,
+        ):
             result = connection.execute(sql)
             if result is None or not result.description:
                 raise ConfigurationError("query", ["this is not a query: expected a SELECT"])

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal, check_cancelled, start_blocking_portal
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
@@ -135,7 +135,7 @@ def in_process(served: Served, limits: Limits, *workspaces: Workspace) -> Iterat
     """A client of a server in this process, which serves acme alone by default."""
     world = served.world
     shown = workspaces or (served.acme,)
-    pool = QueryPool(Start.of(world.lake.uri, shown, limits))
+    pool = QueryPool(Start.of(world.lake.uri, shown, limits), check_cancelled=check_cancelled)
     tools = Tools(world.lake, shown, pool.run, limits, clock=lambda: world.now)
     try:
         with connected(make_server(tools.every())) as assistant:

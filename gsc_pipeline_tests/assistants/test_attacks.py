@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from gsc_pipeline.assistants.messages import Limits, Start
+from gsc_pipeline.assistants.messages import Limits, Request, Start, Statement
 from gsc_pipeline.assistants.sandbox import Sandbox
 from gsc_pipeline_tests.assistants.served import DAYS, FOREIGN, SECRET, Assistant, Served
 from gsc_pipeline_tests.world import versions
@@ -158,6 +158,7 @@ SETTINGS: Attacks = {
     "begin": ("BEGIN", REFUSED),
     "use": ("USE memory", REFUSED),
     "vacuum": ("VACUUM", REFUSED),
+    "update extensions": ("UPDATE EXTENSIONS", REFUSED),
     "checkpoint": ("CHECKPOINT", REFUSED),
     "write to the log": ("SELECT write_log('x')", HARMLESS),
 }
@@ -291,6 +292,21 @@ def test_duckdb_itself_refuses_files_and_writes(served: Served, name: str) -> No
     sandbox = Sandbox(Start(served.world.lake.uri, ("acme",), Limits()))
     with sandbox.connected() as connection, pytest.raises(duckdb.Error):
         connection.execute(sql_of(name, served)).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT INTERVAL '5000000 years'", "cast it to VARCHAR"),
+        ("UPDATE EXTENSIONS", "expected one SELECT"),
+        ("SELECT [NULL]::INT[1000000]", "ARRAY type size"),
+    ],
+)
+def test_what_python_has_no_value_or_name_for_is_an_error_that_says_so(
+    served: Served, sql: str, said: str
+) -> None:
+    sandbox = Sandbox(Start(served.world.lake.uri, ("acme",), Limits()))
+    assert said in sandbox.answer(Request((Statement(sql, 1),))).error
 
 
 def test_after_all_attacks_nothing_was_written(assistant: Assistant, served: Served) -> None:

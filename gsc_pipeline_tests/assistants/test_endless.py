@@ -64,6 +64,16 @@ def test_a_query_without_end_is_stopped_and_the_server_answers_on(impatient: Ass
 
 
 @pytest.mark.soak
+def test_cancelled_queries_end_and_leave_room_for_others(served: Served) -> None:
+    with in_process(served, Limits(seconds=10 * HANG_SECONDS)) as assistant:
+        started = [assistant.later("query", sql=CROSS_JOIN) for _ in range(PROCESSES)]
+        wait_until(lambda: "running already" in assistant.query("SELECT 1").text, "the queries to run")
+        for endless in started:
+            endless.cancel()
+        wait_until(lambda: answers(assistant), "a normal query after the cancelled ones")
+
+
+@pytest.mark.soak
 def test_other_tools_and_queries_answer_while_a_query_runs(served: Served) -> None:
     with in_process(served, Limits()) as assistant:
         endless = assistant.later("query", sql=CROSS_JOIN)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
+from gsc_pipeline.assistants.messages import Limits, Request, Start, Statement
 from gsc_pipeline.assistants.query_pool import environment_of_query
+from gsc_pipeline.assistants.query_process import READY
 from gsc_pipeline.assistants.start import serve_assistants
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.assistants.served import GSC, Served
+from gsc_pipeline_tests.assistants.test_endless import CROSS_JOIN
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 HELLO = {
@@ -36,6 +41,41 @@ def test_nonsense_is_survived_and_standard_output_has_nothing_but_messages(serve
     messages = [json.loads(line) for line in out.splitlines()]
     assert [one["result"]["serverInfo"]["name"] for one in messages if one.get("id") == 8] == ["gsc_pipeline"]
     assert process.returncode == 0
+
+
+def test_ctrl_c_ends_the_server_although_it_waits_for_input(served: Served) -> None:
+    with subprocess.Popen(
+        [GSC, "mcp"], env=served.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
+        process.stdin.write(json.dumps(hello).encode() + b"\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == 1
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(HANG_SECONDS) == -signal.SIGINT
+        finally:
+            process.kill()
+
+
+def test_a_query_process_ends_with_its_server_in_the_middle_of_a_query(served: Served) -> None:
+    start = Start(served.world.lake.uri, ("acme",), Limits(seconds=10 * HANG_SECONDS))
+    command = [sys.executable, "-m", "gsc_pipeline.assistants.query_process"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(msgspec.json.encode(start) + b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == READY
+            endless = msgspec.json.encode(Request((Statement(CROSS_JOIN, 1),)))
+            process.stdin.write(endless + b"\n")
+            process.stdin.close()
+            assert process.wait(HANG_SECONDS) == 0
+        finally:
+            process.kill()
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,8 @@ def test_describe_tables_lists_tables_and_the_columns_of_the_named_ones(local: A
     assert not any(one["columns"] for one in every)
     (ledger,) = local.call("describe_tables", tables=["sync_ledger"]).data["tables"]
     assert ledger["columns"][0]["meaning"]
+    repeated = local.call("describe_tables", tables=["sync_ledger", "sync_runs"] * 1000).data["tables"]
+    assert [one["name"] for one in repeated] == ["sync_ledger", "sync_runs"]
 
 
 def test_a_query_returns_as_many_rows_as_asked_for_and_says_if_there_are_more(local: Assistant) -> None:
@@ -155,6 +157,7 @@ def test_texts_of_strangers_are_values_and_never_in_an_error(local: Assistant) -
         "SELECT error(query) FROM searchdata_site_impression WHERE query <> ''",
         "SELECT CAST(query || 'x' AS INTEGER) FROM searchdata_site_impression WHERE query <> ''",
         "SELECT strptime(query, '%Y') FROM searchdata_site_impression WHERE query <> ''",
+        "SELECT timezone(query, now()) FROM searchdata_site_impression WHERE query <> ''",
     ):
         reply = local.query(sql)
         assert reply.is_error

@@ -119,6 +119,21 @@ def test_a_statement_that_is_not_a_query_of_the_tables_is_refused_in_one_line(
     assert len(done.err.splitlines()) == 1
 
 
+def test_temporary_files_are_in_an_empty_folder_that_is_deleted(
+    live: World, gsc: Gsc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = tmp_path / ".tmp" / "kept.txt"
+    kept.parent.mkdir()
+    kept.write_text("of another query", encoding="utf-8")
+    env = live.environment()
+    for sql in ("SELECT content FROM read_text('.tmp/kept.txt')", "COPY (SELECT 1) TO '.tmp/new.csv'"):
+        assert gsc("query", sql, env=env).code == 2
+    assert list(kept.parent.iterdir()) == [kept]
+    (row,) = json.loads(gsc("query", "SELECT current_setting('temp_directory') AS a", "--json", env=env).out)
+    assert not Path(row["a"]).exists()
+
+
 def test_nan_and_infinity_are_null_in_json(live: World, gsc: Gsc) -> None:
     done = gsc("query", "SELECT 'nan'::DOUBLE AS n, 'inf'::DOUBLE AS i", "--json", env=live.environment())
     assert json.loads(done.out) == [{"n": None, "i": None}]
