@@ -54,6 +54,7 @@ NOT_ALWAYS_THERE = (
 )
 """Tables that a small, healthy lake has no rows in."""
 BIN = Path(sys.executable).parent
+PROPERTY = SyntheticProperty("sc-domain:acme.com", rows_a_day=30, plants=False)
 
 
 def blocks(language: str) -> list[str]:
@@ -73,19 +74,29 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a world with a small, synced lake, in which the docs' commands are run."""
-    properties = [SyntheticProperty("sc-domain:acme.com", rows_a_day=5, plants=False)]
-    with World.serving(tmp_path_factory.mktemp("docs"), properties, now=utc_now()) as world:
-        env = {**os.environ, **world.environment(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-        env.pop("DAGSTER_HOME", None)
-        run("gsc sync --days 40", env, world.folder)
-        assert not any(report.problems for report in world.sync_more(world.workspace()))
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A small lake with five weeks of final days, synced from the API, and all that is made of them."""
+    with World.serving(tmp_path_factory.mktemp("docs"), [PROPERTY], now=utc_now()) as world:
+        acme = world.workspace()
+        assert not world.sync(acme, weeks(world)).problems
+        assert not any(report.problems for report in world.sync_more(acme))
         bring_up_to_date(world.lake)
-        refresh_insights(world.lake, world.workspace(), now=world.now)
-        days = [world.today - 7 * ONE_DAY, world.today - 6 * ONE_DAY]
-        write_export(world.folder / "export", properties, days)
-        yield {**env, "HERE": str(world.folder)}
+        refresh_insights(world.lake, acme, now=world.now)
+        yield world
+
+
+def weeks(world: World) -> Window:
+    return Window(world.today - 40 * ONE_DAY, world.today - 5 * ONE_DAY)
+
+
+@pytest.fixture(scope="module")
+def synced(world: World) -> dict[str, str]:
+    """The environment in which the docs' commands are run."""
+    env = {**os.environ, **world.environment(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    env.pop("DAGSTER_HOME", None)
+    days = [world.today - 7 * ONE_DAY, world.today - 6 * ONE_DAY]
+    write_export(world.folder / "export", [PROPERTY], days)
+    return {**env, "HERE": str(world.folder)}
 
 
 def run(command: str, env: dict[str, str], folder: Path) -> str:
@@ -141,6 +152,7 @@ def test_links_between_the_pages_have_targets() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.soak
 def test_the_site_is_built_without_a_warning_and_can_be_searched(tmp_path: Path) -> None:
     """Sphinx warns of a page that no menu has, and of a link whose page or heading does not exist."""
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", ".", str(tmp_path)]
@@ -154,9 +166,9 @@ def test_the_site_is_built_without_a_warning_and_can_be_searched(tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def tables(synced: dict[str, str]) -> Iterator[DuckDBPyConnection]:
+def tables(world: World) -> Iterator[DuckDBPyConnection]:
     """One connection for all queries: looking for the tables takes longer than most of them."""
-    with connect(Lake(synced["GSC_LAKE"])) as connection:
+    with connect(world.lake) as connection:
         yield connection
 
 
@@ -170,20 +182,15 @@ def test_every_query_in_the_docs_runs(tables: DuckDBPyConnection, sql: str) -> N
 
 @pytest.fixture(scope="module")
 def two_sources(
-    tmp_path_factory: pytest.TempPathFactory,
+    world: World, tables: DuckDBPyConnection
 ) -> Iterator[tuple[DuckDBPyConnection, DuckDBPyConnection]]:
     """Connections to two lakes with the same days: synced from the API, and imported from the bulk export."""
-    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=30, plants=False)
-    with World.serving(tmp_path_factory.mktemp("sources"), [prop]) as world:
-        window = Window(world.today - 40 * ONE_DAY, world.today - 5 * ONE_DAY)
-        acme, imported = world.workspace(), Lake(str(world.folder / "imported"))
-        assert not world.sync(acme, window).problems
-        folder = write_export(world.folder / "export", [prop], list(window))
-        import_export([str(folder)], acme, imported, options=ImportOptions(), now=world.now, run_id="import")
-        for lake in (world.lake, imported):
-            refresh_insights(lake, acme, now=world.now)
-        with connect(world.lake) as synced, connect(imported) as exported:
-            yield synced, exported
+    acme, imported = world.workspace(), Lake(str(world.folder / "imported"))
+    folder = write_export(world.folder / "export of all", [PROPERTY], list(weeks(world)))
+    import_export([str(folder)], acme, imported, options=ImportOptions(), now=world.now, run_id="import")
+    refresh_insights(imported, acme, now=world.now)
+    with connect(imported) as exported:
+        yield tables, exported
 
 
 @pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", TEN_QUESTIONS, re.DOTALL))

@@ -67,14 +67,14 @@ class World:
         now: datetime = NOON,
         **habits: Any,
     ) -> Iterator[World]:
-        """A world whose simulator serves `properties`, by default two small synthetic ones.
+        """A world whose simulator serves `properties`, by default two synthetic ones of 100 rows a day.
 
         `now` is the simulator's time. Commands run in processes of their own know the real time only.
         `habits` are the simulator's: how it pages, what it refuses.
         """
         properties = properties or [
-            SyntheticProperty("sc-domain:acme.com"),
-            SyntheticProperty("https://shop.acme.com/"),
+            SyntheticProperty("sc-domain:acme.com", rows_a_day=100, plants=False),
+            SyntheticProperty("https://shop.acme.com/", rows_a_day=100, plants=False),
         ]
         worlds: list[World] = []
         simulator = Simulator(

@@ -136,8 +136,8 @@ class Exported:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     properties = [
-        SyntheticProperty(ACME, rows_a_day=300),
-        SyntheticProperty("https://shop.acme.com/", rows_a_day=50),
+        SyntheticProperty(ACME, rows_a_day=100, plants=False),
+        SyntheticProperty("https://shop.acme.com/", rows_a_day=5, plants=False),
     ]
     with World.serving(tmp_path, properties) as world:
         yield world
@@ -235,7 +235,7 @@ def test_a_dry_run_counts_the_days_and_writes_nothing(exported: Exported) -> Non
 
 def revised(tmp_path: Path, factor: float) -> Any:
     """A world in which the first day's numbers were revised after they were exported."""
-    original = SyntheticProperty(ACME, rows_a_day=300)
+    original = SyntheticProperty(ACME, rows_a_day=100, plants=False)
     day = NOON.date() - 7 * ONE_DAY
     moved = Revision(day, NOON - timedelta(hours=1), factor)
     return World.serving(tmp_path, [Revised(original, [moved])])
@@ -469,7 +469,7 @@ def test_a_ledger_that_is_rebuilt_knows_the_days_of_the_export_by_their_flags(ex
 
 def test_feeds_and_every_search_type_are_held_as_a_sync_holds_them(tmp_path: Path) -> None:
     kinds = [kind.value for kind in SEARCH_TYPES]
-    prop = SyntheticProperty(ACME, rows_a_day=200, search_types=kinds)
+    prop = SyntheticProperty(ACME, rows_a_day=50, plants=False, search_types=kinds)
     with World.serving(tmp_path, [prop]) as world:
         days = [world.today - 6 * ONE_DAY]
         workspace = world.workspace(search_types=SEARCH_TYPES)

@@ -9,13 +9,13 @@ from datetime import date
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsc_pipeline.lake.encoding import decoded
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.sync.folders import COLUMNS, Completed, completed
 from gsc_pipeline.sync.grains import DayOf, url_rows
+from gsc_pipeline_tests.soak import any_of
 
 DAY = date(2026, 11, 20)
 PREFIX = "https://acme.com/shop/"
@@ -325,8 +325,9 @@ def assert_sound(found: Completed, here: Held, there: Held) -> None:
     assert len(rows) + len(rests_before.keys() - rests(found.rows).keys()) == len(here.rows) + found.added
 
 
-@settings(max_examples=100, deadline=None)
-@given(facts=_facts, queries_cap=_caps, pages_cap=_caps, there_queries=_caps, there_pages=_caps)
+@any_of(
+    few=20, many=100, facts=_facts, queries_cap=_caps, pages_cap=_caps, there_queries=_caps, there_pages=_caps
+)
 def test_in_any_world_the_folders_rows_complete_the_parents(
     facts: list[Fact], queries_cap: int, pages_cap: int, there_queries: int, there_pages: int
 ) -> None:
@@ -351,8 +352,9 @@ def test_in_any_world_the_folders_rows_complete_the_parents(
     assert complete(Held(found.rows, here.lacks_pages), there).added == 0
 
 
-@settings(max_examples=100, deadline=None)
-@given(
+@any_of(
+    few=20,
+    many=100,
     facts=_facts,
     queries_cap=_caps,
     pages_cap=_caps,

@@ -209,7 +209,7 @@ def rows_by_day(lake: Lake, table: TableSpec) -> Mapping[date, Numbers]:
 
 
 class TestInterleaved(Interleaved.TestCase):  # type: ignore[misc]
-    settings = settings(max_examples=3, stateful_step_count=20)
+    settings = settings(max_examples=2, stateful_step_count=20)
 
 
 @pytest.mark.soak

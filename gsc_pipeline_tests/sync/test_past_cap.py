@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
@@ -24,6 +23,7 @@ from gsc_pipeline.sync.cut_days import CutDays, CutGrain, Earlier, PastCapOption
 from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice
+from gsc_pipeline_tests.soak import any_of
 from gsc_pipeline_tests.sync.capped import CappedConsole, Fact, changed, totals_of
 
 DAY = date(2026, 11, 20)
@@ -290,8 +290,9 @@ _facts = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
+@any_of(
+    few=30,
+    many=150,
     facts=_facts,
     cap=st.integers(3, 30),
     see=st.sampled_from(["every_row", "cut_rows"]),
@@ -363,8 +364,9 @@ class HeldDay(Lake):
         return decoded(self._rows[table]).filter(where).select(columns)
 
 
-@settings(max_examples=30, deadline=None)
-@given(
+@any_of(
+    few=8,
+    many=30,
     facts=_facts,
     cap=st.integers(3, 30),
     see=st.sampled_from(["every_row", "cut_rows"]),
@@ -402,8 +404,9 @@ def test_rows_of_an_earlier_try_that_contradict_the_answers_are_left_out(tmp_pat
     assert_whole(found, after)
 
 
-@settings(max_examples=100, deadline=None)
-@given(facts=_facts, cap=st.integers(3, 30), at=st.integers(1, 40), which=st.integers(0, 119))
+@any_of(
+    few=20, many=100, facts=_facts, cap=st.integers(3, 30), at=st.integers(1, 40), which=st.integers(0, 119)
+)
 def test_a_day_that_moves_at_any_call_never_gets_wrong_totals(
     facts: list[Fact], cap: int, at: int, which: int
 ) -> None:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsc_pipeline.days import Window
@@ -26,6 +25,7 @@ from gsc_pipeline.search_console.search_types import FeedType, QueryType, Search
 from gsc_pipeline.sync.ledger import DayTotals, Status
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, probe
 from gsc_pipeline_tests.doubles import Row, ScriptedConsole, answer
+from gsc_pipeline_tests.soak import any_of
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -118,8 +118,9 @@ def test_an_empty_page_after_a_full_one_ends_the_read() -> None:
     assert starts_asked(console) == [0, PAGE_ROWS]
 
 
-@settings(max_examples=20, deadline=None)
-@given(sizes=st.lists(st.integers(22_500, PAGE_ROWS), max_size=3), last=st.integers(0, 22_499))
+@any_of(
+    few=4, many=20, sizes=st.lists(st.integers(22_500, PAGE_ROWS), max_size=3), last=st.integers(0, 22_499)
+)
 def test_pages_of_any_size_are_read_completely_each_from_the_end_of_the_last(
     sizes: list[int], last: int
 ) -> None:

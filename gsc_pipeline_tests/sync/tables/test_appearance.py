@@ -244,7 +244,7 @@ def held_of_type(world: World, search_type: SearchType) -> list[dict[str, Any]]:
 def test_the_lake_holds_exactly_the_appearances_that_search_console_counts(
     tmp_path: Path, search_type: SearchType
 ) -> None:
-    prop = SyntheticProperty(SITE, rows_a_day=200, search_types=[search_type.value])
+    prop = SyntheticProperty(SITE, rows_a_day=100, plants=False, search_types=[search_type.value])
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync_table(sync_appearance, world.workspace(search_types=(search_type,)))
         assert not report.problems
@@ -257,7 +257,7 @@ def test_the_lake_holds_exactly_the_appearances_that_search_console_counts(
 def test_a_search_type_without_appearances_costs_a_call_a_day_and_leaves_no_row(
     tmp_path: Path, search_type: FeedType
 ) -> None:
-    prop = SyntheticProperty(SITE, rows_a_day=200, search_types=[search_type.value])
+    prop = SyntheticProperty(SITE, rows_a_day=100, plants=False, search_types=[search_type.value])
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync_table(sync_appearance, world.workspace(search_types=(search_type,)))
         assert (report.rows, report.problems) == (0, ())
@@ -266,7 +266,7 @@ def test_a_search_type_without_appearances_costs_a_call_a_day_and_leaves_no_row(
 
 
 def test_over_growing_days_the_lake_stays_true_and_settled_days_cost_nothing(tmp_path: Path) -> None:
-    prop = SyntheticProperty(SITE, rows_a_day=40)
+    prop = SyntheticProperty(SITE, rows_a_day=40, plants=False)
     with World.serving(tmp_path, [prop]) as world:
         workspace = world.workspace()
         first = world.sync_table(sync_appearance, workspace)

@@ -310,7 +310,7 @@ def held_of_type(world: World, search_type: SearchType) -> list[dict[str, Any]]:
 def test_the_lake_holds_exactly_the_hours_that_search_console_counts(
     tmp_path: Path, search_type: SearchType
 ) -> None:
-    prop = SyntheticProperty(SITE, rows_a_day=200, search_types=[search_type.value])
+    prop = SyntheticProperty(SITE, rows_a_day=100, plants=False, search_types=[search_type.value])
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync_table(sync_hourly, world.workspace(search_types=(search_type,)))
         assert not report.problems
@@ -320,7 +320,7 @@ def test_the_lake_holds_exactly_the_hours_that_search_console_counts(
 
 
 def test_over_days_of_growing_hours_the_lake_stays_true_and_older_days_stay(tmp_path: Path) -> None:
-    prop = SyntheticProperty(SITE, rows_a_day=40)
+    prop = SyntheticProperty(SITE, rows_a_day=40, plants=False)
     with World.serving(tmp_path, [prop]) as world:
         workspace = world.workspace()
         first_day = world.today - (DAYS - 1) * ONE_DAY

@@ -258,7 +258,7 @@ def sync_world(world: World, workspace: Workspace, per_day: int = 20) -> TableRe
 
 
 def test_the_lake_holds_exactly_the_inspections_that_search_console_returns(tmp_path: Path) -> None:
-    prop = SyntheticProperty(SITE, rows_a_day=100)
+    prop = SyntheticProperty(SITE, rows_a_day=100, plants=False)
     with World.serving(tmp_path, [prop]) as world:
         world.sync(world.workspace(), world.last(10))
         report = sync_world(world, world.workspace())
@@ -287,7 +287,7 @@ def _as_read(row: dict[str, Any]) -> Inspection:
 
 
 def test_the_most_clicked_pages_of_the_main_sync_are_inspected_first(tmp_path: Path) -> None:
-    with World.serving(tmp_path, [SyntheticProperty(SITE, rows_a_day=100)]) as world:
+    with World.serving(tmp_path, [SyntheticProperty(SITE, rows_a_day=100, plants=False)]) as world:
         world.sync(world.workspace(), world.last(10))
         sync_world(world, world.workspace(), per_day=5)
         days = world.lake.read(SYNC_LEDGER).to_pylist()
@@ -321,8 +321,8 @@ def test_googles_daily_quota_ends_the_inspections_and_keeps_earlier_ones(world: 
 def test_a_restricted_user_inspects_nothing_and_the_other_properties_are_inspected(tmp_path: Path) -> None:
     shop = "https://shop.acme.com/"
     properties = [
-        SyntheticProperty(SITE, rows_a_day=40, permission_level="siteRestrictedUser"),
-        SyntheticProperty(shop, rows_a_day=40),
+        SyntheticProperty(SITE, rows_a_day=40, plants=False, permission_level="siteRestrictedUser"),
+        SyntheticProperty(shop, rows_a_day=40, plants=False),
     ]
     with World.serving(tmp_path, properties) as world:
         workspace = world.workspace(properties=(SITE, shop))
