@@ -36,10 +36,11 @@ def covers_christmas(first: date, last: date) -> bool:
 
 def without_christmas(values: np.ndarray, first_day: date) -> np.ndarray:
     """A copy of the values of consecutive days with NaN at Christmas."""
-    days = np.datetime64(first_day, "D") + np.arange(len(values))
+    days = np.datetime64(first_day, "D") + np.arange(len(values), dtype="timedelta64[D]")
     # Of each year: 20 December to 31 December, and 1 January to 6 January.
-    to_new_year = ((days.astype("datetime64[Y]") + 1).astype("datetime64[D]") - days).astype("int64")
-    since_new_year = (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64")
+    years = days.astype("datetime64[Y]")
+    to_new_year = ((years + np.timedelta64(1, "Y")).astype("datetime64[D]") - days).astype("int64")
+    since_new_year = (days - years.astype("datetime64[D]")).astype("int64")
     result: np.ndarray = np.where((to_new_year <= 12) | (since_new_year < 6), np.nan, values)
     return result
 
