@@ -54,6 +54,9 @@ class _StandardError(logging.Handler):
 def configure_logging(log_format: str, level: str) -> None:
     """Log this project from `level` on, and libraries from WARNING on. A second call replaces the first.
 
+    Warnings about answers that are not quite HTTP are left out: for each answer they have a traceback, and if
+    it cannot be read, the call's own error says so.
+
     `log_format` is text or json, as in GSC_LOG_FORMAT. For the start of a program only.
     """
     root = logging.getLogger()
@@ -63,6 +66,8 @@ def configure_logging(log_format: str, level: str) -> None:
         root.removeHandler(earlier)
     root.addHandler(handler)
     logging.getLogger("gsc_pipeline").setLevel(level.upper())
+    for about_answers in ("urllib3.connection", "urllib3.response"):
+        logging.getLogger(about_answers).setLevel(logging.ERROR)
 
 
 def settings_with_log() -> Settings:

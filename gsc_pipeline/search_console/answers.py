@@ -140,13 +140,9 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
     if len(found) == 0:
         # Arrow accepts `null` as a list and ignores what follows the object.
         has_rows_key = decode_strictly(_WITHOUT_ROWS, body, "the answer").rows is not msgspec.UNSET
-    first_incomplete = incomplete.first_incomplete_date or incomplete.firstIncompleteDate
-    # The day after the window is allowed: then all days of the window are complete.
-    if first_incomplete is not None and first_incomplete > window.end:
-        raise WrongAnswerError(f"the first incomplete day {first_incomplete} is after {window}")
     return Answer(
         checked_rows(found, dimensions, search_type, window) if len(found) else empty_rows(dimensions),
-        first_incomplete,
+        incomplete.first_incomplete_date or incomplete.firstIncompleteDate,
         incomplete.first_incomplete_hour or incomplete.firstIncompleteHour,
         names_aggregation=bool(aggregation_type),
         is_bare=not has_rows_key and not aggregation_type,

@@ -6,7 +6,7 @@ A sync verifies its whole window and reads only the days that changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
@@ -92,6 +92,9 @@ def decide(
     ServiceUnavailableError if the probe shows none of several days that are known to have data: such an
     answer must not remove their rows.
     """
+    if probe.first_incomplete is not None and probe.first_incomplete > today:
+        # No day is complete before it has ended: such an answer says nothing about days without data.
+        probe = replace(probe, first_incomplete=None)
     newest_first = sorted(set(days), reverse=True)
     known = [day for day in newest_first if _has_data(ledger.get(day))]
     shown = [day for day in newest_first if day in probe.totals]

@@ -173,15 +173,20 @@ def _sums_by(rows: pa.Table, keys: Sequence[str], names: Sequence[str]) -> pa.Ta
     return sums.rename_columns([*keys, *names])
 
 
-def exceeds(rows: pa.Table, totals: pa.Table) -> bool:
-    """Whether the rows of some key of the totals have more clicks or impressions than the total."""
+def exceeds(rows: pa.Table, totals: pa.Table, *, is_complete: bool = False) -> bool:
+    """Whether the rows of some key of the totals have more clicks or impressions than the total.
+
+    If the totals are complete, a key that they lack has a total of zero.
+    """
     keys = [name for name in ("page", "country", "device") if name in totals.column_names]
     counts = ("clicks", "impressions")
     both = sums_by(rows, keys, counts).join(
-        totals.select([*keys, *counts]), keys, join_type="inner", right_suffix="_in_all"
+        totals.select([*keys, *counts]), keys, join_type="left outer", right_suffix="_in_all"
     )
-    over = [pc.any(pc.greater(both[name], both[f"{name}_in_all"])).as_py() for name in counts]
-    return any(over)
+    in_all = {name: both[f"{name}_in_all"] for name in counts}
+    if is_complete:
+        in_all = {name: pc.fill_null(column, 0) for name, column in in_all.items()}
+    return any(pc.any(pc.greater(both[name], in_all[name])).as_py() for name in counts)
 
 
 def whole(cells: Mapping[Cell, int], known: pa.Table) -> Part:

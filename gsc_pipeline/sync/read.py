@@ -32,13 +32,13 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
-from gsc_pipeline.sync.cut_days import QUERIES, TOTALS, CutDay, CutDays, Earlier
+from gsc_pipeline.sync.cut_days import CutDay, CutDays, Earlier
 from gsc_pipeline.sync.decide import Probe
 from gsc_pipeline.sync.grains import DayOf, site_rows, sums_without_a_query, url_rows
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
 from gsc_pipeline.sync.paging import GrainRows, each_key_once, read_grain
 from gsc_pipeline.sync.parts import MovedError
-from gsc_pipeline.sync.past_cap import exceeds
+from gsc_pipeline.sync.past_cap import exceeds, sums_by
 
 HadQueries = Callable[[date], bool]
 
@@ -347,22 +347,28 @@ def _add_up(grains: Sequence[GrainRows], expected: DayTotals) -> bool:
     """Whether the grains agree with the probe and with each other.
 
     They disagree if the day changed during the read, or if rows moved between pages: each row that was
-    received twice means that another was missed. By country and device, named queries are at most the total.
+    received twice means that another was missed. Named queries are a part of the totals.
     """
     if any(grain.repeats for grain in grains):
         return False
-    totals = _sums(grains[0])
-    if totals != (expected.clicks, expected.impressions):
-        return False
-    if len(grains) > QUERIES and exceeds(grains[QUERIES].rows, grains[TOTALS].rows):
+    if _sums(grains[0]) != (expected.clicks, expected.impressions):
         return False
     # The order is: totals by property and by page, then queries by property and by page.
     return all(
-        named <= total
-        for whole, part in zip(grains[:2], grains[2:], strict=False)
-        for named, total in zip(_sums(part), _sums(whole), strict=True)
-        if not whole.is_cut
+        whole.is_cut or _is_part(named, whole) for whole, named in zip(grains[:2], grains[2:], strict=False)
     )
+
+
+def _is_part(named: GrainRows, whole: GrainRows) -> bool:
+    """Whether the rows with a query can be a part of the totals, by country and device, and by page."""
+    cells = [name for name in ("country", "device") if name in whole.keys]
+    totals = sums_by(whole.rows, cells, ("clicks", "impressions"))
+    if exceeds(named.rows, totals, is_complete=True):
+        return False
+    if "page" not in whole.keys:
+        return True
+    pages = pc.unique(named.rows["page"])
+    return pc.all(pc.is_in(pages, value_set=pc.unique(whole.rows["page"]))).as_py() is not False
 
 
 def _sums(grain: GrainRows) -> tuple[int, int]:

@@ -15,7 +15,8 @@ log = logging.getLogger("gsc_pipeline.sync")
 log.debug("details")
 log.info("workspace %s: synced", "acme")
 logging.getLogger("urllib3").info("chatter")
-logging.getLogger("urllib3").warning("pool is full")
+logging.getLogger("urllib3.connectionpool").warning("pool is full")
+logging.getLogger("urllib3.connection").warning("Failed to parse headers")
 try:
     raise ValueError("two\\nlines")
 except ValueError:
@@ -43,7 +44,7 @@ def test_json_is_one_object_per_line_with_exceptions() -> None:
     records = [json.loads(line) for line in run("json", "info")]
     assert [(r["level"], r["logger"], r["message"]) for r in records] == [
         ("info", "gsc_pipeline.sync", "workspace acme: synced"),
-        ("warning", "urllib3", "pool is full"),
+        ("warning", "urllib3.connectionpool", "pool is full"),
         ("error", "gsc_pipeline.sync", "failed"),
     ]
     assert all(r["at"].endswith("+00:00") for r in records)
@@ -52,7 +53,7 @@ def test_json_is_one_object_per_line_with_exceptions() -> None:
 
 def test_text_starts_at_the_level() -> None:
     assert run("text", "warning")[:2] == [
-        "WARNING urllib3: pool is full",
+        "WARNING urllib3.connectionpool: pool is full",
         "ERROR gsc_pipeline.sync: failed",
     ]
     assert run("text", "debug")[0] == "DEBUG gsc_pipeline.sync: details"

@@ -309,16 +309,6 @@ def test_days_and_hours_at_both_ends_of_the_window_are_accepted_in_any_spelling(
         assert decode({"rows": [row(text) for text in texts]}, (dimension,)).rows.num_rows == 3
 
 
-def test_a_first_incomplete_day_after_the_window_is_a_wrong_answer() -> None:
-    def decoded(day: str) -> date | None:
-        document = {"rows": [row("2026-11-20")], "metadata": {"first_incomplete_date": day}}
-        return decode(document, ("date",)).first_incomplete_date
-
-    assert decoded("2026-11-21") == date(2026, 11, 21)
-    with pytest.raises(WrongAnswerError, match="2026-11-22 is after 2026-11-18 to 2026-11-20"):
-        decoded("2026-11-22")
-
-
 def test_an_error_quotes_the_keys_of_a_wrong_row_shortened_and_escaped() -> None:
     with pytest.raises(WrongAnswerError) as caught:
         decode({"rows": [row("\x1b[2J\n\u202e" + "shoe" * 100, "usa", clicks=-1)]})

@@ -128,6 +128,17 @@ def test_a_final_day_that_is_no_longer_shown_loses_its_rows() -> None:
     assert "no longer shown" in found.reason
 
 
+def test_a_first_incomplete_day_in_the_future_says_nothing_about_days_without_data() -> None:
+    yesterday = TODAY - ONE_DAY
+    for first_incomplete, is_known in ((TODAY, True), (TODAY + ONE_DAY, False), (date.max, False)):
+        found = decision(shown(first_incomplete=first_incomplete), day=yesterday)
+        assert (found is not None and found.status is Status.EMPTY) is is_known
+        # A window in the past may end long before that day.
+        past = decision(shown(first_incomplete=first_incomplete))
+        assert past is not None
+        assert past.status is Status.FINAL
+
+
 def test_the_first_incomplete_day_is_provisional_even_without_data() -> None:
     found = decision(Probe({}, DAY))
     assert found is not None

@@ -178,6 +178,33 @@ def test_a_day_that_still_does_not_add_up_is_marked() -> None:
     assert read(console_with(some(10), [10]), some(10)).adds_up
 
 
+PAGE = "https://acme.com/"
+
+
+@pytest.mark.parametrize(
+    ("by_query", "by_page", "is_part"),
+    [
+        (("shoes", "usa", "MOBILE"), (PAGE, "shoes", "usa", "MOBILE"), True),
+        (("shoes", "usa", "mobile"), (PAGE, "shoes", "usa", "MOBILE"), False),
+        (("shoes", "fra", "MOBILE"), (PAGE, "shoes", "usa", "MOBILE"), False),
+        (("shoes", "usa", "MOBILE"), ("shoes", PAGE, "usa", "MOBILE"), False),
+        (("shoes", "usa", "MOBILE"), (PAGE, "shoes", "usa", "mobile"), False),
+    ],
+    ids=["true", "device", "country", "page and query swapped", "device by page"],
+)
+def test_rows_with_a_query_that_are_no_part_of_the_totals_do_not_add_up(
+    by_query: tuple[str, ...], by_page: tuple[str, ...], is_part: bool
+) -> None:
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, PropertyTotals | PageTotals):
+            return totals(request, some(10))
+        keys = by_query if isinstance(request, PropertyQueries) else by_page
+        return answer(request.dimensions, [(*keys, 1, 2, 3.0)])
+
+    found = read(ScriptedConsole(script), some(10))
+    assert (found.adds_up, found.api_calls) == (is_part, 4 if is_part else 8)
+
+
 def test_an_answer_without_rows_of_a_day_with_data_is_a_failure_and_not_an_empty_day() -> None:
     console = ScriptedConsole(lambda site_url, request, start_row: answer(request.dimensions, []))
     with pytest.raises(ServiceUnavailableError, match=r"no rows of .*, which has 20 impressions"):
