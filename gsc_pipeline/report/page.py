@@ -306,7 +306,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     beside = " (except the warning at the top)" if data.dark else ""
     return {
         "finding": finding,
-        "columns": finding.shown(canonical=data.scope.canonical),
+        "columns": finding.shown(rows, canonical=data.scope.canonical),
         "meaning": meaning,
         "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),

@@ -304,6 +304,17 @@ def test_findings_without_rows_share_one_line(data: ReportData) -> None:
     assert "Unusual days (except the warning at the top), Index problems" in seen.text
 
 
+def test_rows_of_several_properties_or_search_types_name_theirs(data: ReportData) -> None:
+    found = data.findings[STRIKING_DISTANCE]
+    web = found[found["site_url"] == "sc-domain:acme.com"]
+    shop, images = web.assign(site_url="https://shop.acme.com/"), web.assign(search_type="IMAGE")
+    names = ('data-label="Property"><bdi>', 'data-label="Search type"><bdi>')
+    both = pd.concat([web, shop, images])
+    for rows, are_named in ((web, (0, 0)), (pd.concat([web, images]), (0, 1)), (both, (1, 1))):
+        html = page(replace(data, findings={STRIKING_DISTANCE: rows}))
+        assert tuple(int(name in html) for name in names) == are_named
+
+
 def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:
     state = {
         "source": "sitemaps",
