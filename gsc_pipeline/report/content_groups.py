@@ -39,16 +39,22 @@ class GroupRow:
 
 
 def group_rows(
-    days: pd.DataFrame, last: date, window_days: int, least_share: float, changes: Sequence[Change]
+    days: pd.DataFrame,
+    empty: pd.Series,
+    last: date,
+    window_days: int,
+    least_share: float,
+    changes: Sequence[Change],
 ) -> list[GroupRow]:
     """The groups of one property, by clicks in the window that ends on `last`.
 
-    `days` are its rows of content_group_days. The windows are equal: a day counts if its counterpart
-    `window_days` earlier is known too; with less than `least_share` of them there is no comparison.
+    `days` are its rows of content_group_days, `empty` its final days without impressions, which have none.
+    The windows are equal: a day counts if its counterpart `window_days` earlier is known too; with less than
+    `least_share` of them there is no comparison.
     """
     found = require(days, GROUP_DAYS_INPUT)
     age = (pd.Timestamp(last) - found["data_date"]).dt.days
-    known = set(age[age >= 0])
+    known = {day for day in (*age, *(pd.Timestamp(last) - empty).dt.days) if day >= 0}
     window = {day for day in known if day < window_days}
     pairs = {day for day in window if day + window_days in known}
     is_comparable = len(pairs) >= least_share * window_days
