@@ -10,6 +10,7 @@ import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES, require
 from gsc_pipeline.report.changes import Change, latest
+from gsc_pipeline.report.totals import LEAST_COMPARED
 
 GROUP_DAYS_INPUT = (*SERIES, "data_date", "content_group", "clicks", "impressions", "position")
 
@@ -34,8 +35,10 @@ class GroupRow:
 
     @property
     def change_share(self) -> float | None:
-        """The change against the earlier window, as a share of its clicks."""
-        return (self.clicks - self.before) / self.before if self.before else None
+        """The change against the earlier window, as a share of its clicks; None if these are too few."""
+        if self.before is None or self.before < LEAST_COMPARED:
+            return None
+        return (self.clicks - self.before) / self.before
 
 
 def group_rows(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from gsc_pipeline.days import pacific_today
 from gsc_pipeline.insights.annotated import titles
+from gsc_pipeline.insights.daily_performance import FEEDS
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.quality import DarkProperty
@@ -144,7 +145,7 @@ def _anonymised(data: ReportData) -> list[str]:
             f"Google does not name the queries behind {share_of(share, 0)} of the clicks, because few people "
             "searched for them. Totals include these clicks; lists of queries do not."
         )
-    if not has_brand_terms(data.workspace):
+    if data.search_type not in FEEDS and not has_brand_terms(data.workspace):
         found.append("Brand queries are not distinguished: every query counts as non-brand.")
     return found
 

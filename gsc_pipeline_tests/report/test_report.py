@@ -395,7 +395,7 @@ def test_a_report_on_a_feed_has_no_brand_split_and_no_devices(tmp_path: Path) ->
     assert "· Discover" in seen.text
     assert "Brand and non-brand" not in seen.words
     assert "Devices" not in seen.words
-    assert "Brand queries are not distinguished" in seen.text
+    assert "Brand queries" not in seen.text
 
 
 @pytest.mark.soak

@@ -180,6 +180,8 @@ def test_a_group_that_lost_all_its_clicks_is_a_row() -> None:
     new, old = rows_of_groups(*of_old, *of_new)
     assert (new.content_group, new.clicks, new.before, new.change_share) == ("/new/", 196, 0, None)
     assert (old.content_group, old.clicks, old.before, old.change_share) == ("/old/", 0, 140, -1.0)
+    few = [GroupRow("/few/", 0, before, 0.0, (), None).change_share for before in (1, 9, 10)]
+    assert few == [None, None, -1.0]
     (alone,) = rows_of_groups(*of_new)
     assert (alone.clicks, alone.before) == (196, None)
 
