@@ -294,7 +294,9 @@ class Tools:
             try:
                 data = report_data(self._lake, served, now=self._clock())
             except ReportError:
-                raise CallError("nothing to report yet, because no day is final: status has more") from None
+                raise CallError(
+                    "nothing to report yet, because no final day has impressions: status has more"
+                ) from None
             freshness = self._standing.freshness(served.id)
         return report_answer(data, freshness, self._limits)
 

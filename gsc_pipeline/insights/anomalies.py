@@ -13,14 +13,13 @@ from gsc_pipeline.insights.measures import GROUPED, first_shown, require
 from gsc_pipeline.insights.tables import ranked
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES
-from gsc_pipeline.workspaces.content_groups import ALL
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 MAD_TO_DEVIATION = 1.4826
 """Scales a median absolute deviation to a standard deviation, for normally distributed numbers."""
 
 _LEAST_POSITION_SPREAD = 0.25
-_LEAST_GROUP_IMPRESSIONS = 50
+_LEAST_IMPRESSIONS = 50
 
 
 def anomalies(
@@ -31,8 +30,8 @@ def anomalies(
     The expected value of a day is the median of the same weekday in the `anomaly_weeks` weeks before it; days
     that are not final are left out. The spread is 1.4826 times their median absolute deviation, but at least
     what chance alone causes: the square root of the expected count, or a quarter of a position. Days before
-    the first with impressions are no expectation, so the start of a site is not unusual. Of content groups
-    counts must also be beyond chance where few are expected, and positions need 50 impressions.
+    the first with impressions are no expectation, so the start of a site is not unusual. Counts must also be
+    beyond chance where few are expected, and positions need 50 impressions.
 
     `annotation` names what sets a day apart from the weekdays it is compared with; the day stays listed.
     """
@@ -81,7 +80,7 @@ def _of_metric(
     )
     far = (value - expected).abs() >= thresholds.anomaly_share * expected
     stands_out = result["robust_z"].abs() >= thresholds.anomaly_z
-    stands_out &= (recent["content_group"] == ALL) | _is_sure(result, recent["impressions"], thresholds)
+    stands_out &= _is_sure(result, recent["impressions"], thresholds)
     # The index remains that of `recent`.
     return result[far & stands_out & (result["weeks"] >= thresholds.anomaly_least_weeks)]
 
@@ -89,12 +88,12 @@ def _of_metric(
 def _is_sure(days: pd.DataFrame, impressions: pd.Series, thresholds: Thresholds) -> pd.Series:
     """Whether values are far from what is expected of few clicks or impressions too.
 
-    Content groups are many and may be small. The square roots of Poisson counts, twice, have a deviation of 1
+    Sites and content groups may be small. The square roots of Poisson counts, twice, have a deviation of 1
     even where few are expected (Anscombe); an average position needs impressions.
     """
     roots = 2 * ((days["value"] + 3 / 8) ** 0.5 - (days["expected"] + 3 / 8) ** 0.5).abs()
     is_position = days["metric"] == "position"
-    return (roots >= thresholds.anomaly_z).where(~is_position, impressions >= _LEAST_GROUP_IMPRESSIONS)
+    return (roots >= thresholds.anomaly_z).where(~is_position, impressions >= _LEAST_IMPRESSIONS)
 
 
 def _annotations(

@@ -27,6 +27,8 @@ _METRICS = ("impressions", "clicks", "position")
 _DAYS_OF_ROW = ("as_of", "first_day", "earliest_day", "latest_day")
 _LEVEL_DAYS = 28
 _LEAST_DAYS_BACK = 7
+_LEAST_SHOWN = 0.1
+"""Days with a smaller share of the usual impressions have no position."""
 
 
 def change_points(
@@ -61,8 +63,12 @@ def _rows_of_group(
     is_dark = np.zeros(len(impressions.values), dtype=bool)
     for period in dark:
         is_dark[period.first : period.end] = True
+    known = impressions.values[~is_dark & ~np.isnan(impressions.values)]
+    # The average position of few impressions is mostly chance.
+    is_seldom = impressions.values < _LEAST_SHOWN * (np.median(known) if len(known) else 0)
     for series in of_group:
-        shown = replace(series, values=np.where(is_dark, np.nan, series.values))
+        is_left_out = is_dark | is_seldom if series.metric == "position" else is_dark
+        shown = replace(series, values=np.where(is_left_out, np.nan, series.values))
         for change in changes_of(shown, least, thresholds.change_point_share):
             # A level that is another one after a dark period is in the row of its end.
             if series is impressions and any(one.first <= change.first <= one.end for one in dark):

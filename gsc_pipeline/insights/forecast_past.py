@@ -112,7 +112,8 @@ def _too_few(past: Past) -> str | None:
     total = int(past.values[np.isfinite(past.values)][-LEAST_DAYS:].sum())
     if total >= LEAST_SUM:
         return None
-    return f"{total} {past.series.metric} in the last {LEAST_DAYS} final days, {LEAST_SUM} are needed"
+    counted = past.series.metric.removesuffix("s") if total == 1 else past.series.metric
+    return f"{total} {counted} in the last {LEAST_DAYS} final days, {LEAST_SUM} are needed"
 
 
 def _only_christmas(learnt: np.ndarray) -> str | None:

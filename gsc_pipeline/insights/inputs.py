@@ -157,9 +157,14 @@ class Inputs:
         share = self._thresholds.compared_days_share
         return compared(self.final, self._thresholds.window_days, back, share)
 
-    def compared_parts(self) -> pd.DataFrame:
-        """Sums over two adjacent windows by device and country, counted by property."""
-        days = self.pairs(self._thresholds.window_days)
+    def parts(self, *, are_compared: bool) -> pd.DataFrame:
+        """Sums by device and country over two adjacent windows, counted by property.
+
+        Unless they are compared, all final days of the window count, and the sums of the earlier one are 0.
+        """
+        window_days = self._thresholds.window_days
+        alone = window(self.final, window_days, 0.0).assign(period="now")
+        days = self.pairs(window_days) if are_compared else alone
         columns = (*_OF_DAY, "device", "country", "sum_top_position")
         query = sql.COMPARED_PARTS.replace("{position}", "sum_top_position")
         return self._over(SITE_IMPRESSION, columns, query, days)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES, require
 from gsc_pipeline.report.changes import Change, latest
+from gsc_pipeline.report.totals import LEAST_COMPARED
 
 GROUP_DAYS_INPUT = (*SERIES, "data_date", "content_group", "clicks", "impressions", "position")
 
@@ -34,21 +35,29 @@ class GroupRow:
 
     @property
     def change_share(self) -> float | None:
-        """The change against the earlier window, as a share of its clicks."""
-        return (self.clicks - self.before) / self.before if self.before else None
+        """The change against the earlier window, as a share of its clicks; None if these are too few."""
+        if self.before is None or self.before < LEAST_COMPARED:
+            return None
+        return (self.clicks - self.before) / self.before
 
 
 def group_rows(
-    days: pd.DataFrame, last: date, window_days: int, least_share: float, changes: Sequence[Change]
+    days: pd.DataFrame,
+    empty: pd.Series,
+    last: date,
+    window_days: int,
+    least_share: float,
+    changes: Sequence[Change],
 ) -> list[GroupRow]:
     """The groups of one property, by clicks in the window that ends on `last`.
 
-    `days` are its rows of content_group_days. The windows are equal: a day counts if its counterpart
-    `window_days` earlier is known too; with less than `least_share` of them there is no comparison.
+    `days` are its rows of content_group_days, `empty` its final days without impressions, which have none.
+    The windows are equal: a day counts if its counterpart `window_days` earlier is known too; with less than
+    `least_share` of them there is no comparison.
     """
     found = require(days, GROUP_DAYS_INPUT)
     age = (pd.Timestamp(last) - found["data_date"]).dt.days
-    known = set(age[age >= 0])
+    known = {day for day in (*age, *(pd.Timestamp(last) - empty).dt.days) if day >= 0}
     window = {day for day in known if day < window_days}
     pairs = {day for day in window if day + window_days in known}
     is_comparable = len(pairs) >= least_share * window_days

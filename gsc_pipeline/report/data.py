@@ -132,7 +132,8 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     newest = max((one.figures.last for one in figures), default=None)
     if newest is None:
         raise NothingToReportError(
-            f"{workspace.id}: nothing to report, because no day is final in {lake.uri}. Run gsc sync first"
+            f"{workspace.id}: nothing to report, because no final day in {lake.uri} has impressions. Run gsc "
+            "sync, or wait until Search Console shows some"
         )
     # Leave out properties whose data ended before the current window.
     oldest = newest - timedelta(days=workspace.thresholds.window_days)
@@ -147,7 +148,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         """The rows of the properties and the search type of the headline."""
         return rows[(rows["search_type"] == main) & rows["site_url"].isin(outer)]
 
-    parts = counted(_parts(lake, workspace, scope))
+    parts = counted(_parts(lake, workspace, scope, are_compared=total.previous is not None))
     found = changes(scope.of(CHANGE_POINTS, counted(rows_of(CHANGE_POINTS))))
     data = ReportData(
         workspace=workspace,
@@ -186,6 +187,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         are_changes_sought=lake.dataset(CHANGE_POINTS) is not None,
     )
     of_main = group_days[(group_days["search_type"] == main) & (group_days["site_url"] == data.largest)]
+    is_empty = (data.daily["impressions"] == 0) & data.daily["is_final"]
     limits = workspace.thresholds
     return replace(
         data,
@@ -195,6 +197,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         groups=tuple(
             group_rows(
                 of_main,
+                data.daily.loc[is_empty & (data.daily["site_url"] == data.largest), "data_date"],
                 total.last,
                 limits.window_days,
                 limits.compared_days_share,
@@ -214,11 +217,11 @@ def _refuse_unknown(workspace: Workspace, scope: Scope, names: Sequence[str]) ->
     raise ReportError(f"{workspace.id}: no content group {scope.content_group} (known: {known})")
 
 
-def _parts(lake: Lake, workspace: Workspace, scope: Scope) -> pd.DataFrame:
+def _parts(lake: Lake, workspace: Workspace, scope: Scope, *, are_compared: bool) -> pd.DataFrame:
     """Sums by device and country, which are known of whole properties only."""
     tables = (SITE_IMPRESSION, SYNC_LEDGER)
     with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables) as inputs:
-        parts = inputs.compared_parts()
+        parts = inputs.parts(are_compared=are_compared)
     return parts.head(0) if scope.is_group else parts
 
 

@@ -49,14 +49,20 @@ class Finding:
         """The rows that the finding shows, in the order of the table."""
         return rows[rows[self.only].isin(self.values)] if self.only else rows
 
-    def shown(self, *, canonical: bool) -> tuple[Column, ...]:
-        """The columns; a canonical query is beside the number of queries that it stands for."""
-        if not canonical or _QUERY not in self.columns:
-            return self.columns
-        return tuple(new for one in self.columns for new in ((one, _SPELLINGS) if one == _QUERY else (one,)))
+    def shown(self, rows: pd.DataFrame, *, canonical: bool) -> tuple[Column, ...]:
+        """The columns for `rows`: rows of several properties or search types name theirs.
+
+        A canonical query is beside the number of queries that it stands for.
+        """
+        named = (one for one in _SERIES if one.name in rows and rows[one.name].nunique() > 1)
+        columns = (*self.columns, *named)
+        if not canonical or _QUERY not in columns:
+            return columns
+        return tuple(new for one in columns for new in ((one, _SPELLINGS) if one == _QUERY else (one,)))
 
 
 _QUERY, _URL = Column("query", "Query", "text"), Column("url", "Page", "url")
+_SERIES = (Column("site_url", "Property", "text"), Column("search_type", "Search type", "words"))
 _SPELLINGS = Column("queries", "Queries", "count")
 _IMPRESSIONS, _CLICKS = Column("impressions", "Impressions", "count"), Column("clicks", "Clicks", "count")
 _POSITION = Column("position", "Position", "decimal")
@@ -164,7 +170,6 @@ FINDINGS = (
         "set a day apart is named, which does not mean that it is the cause.",
         (
             Column("data_date", "Day", "day"),
-            Column("site_url", "Property", "text"),
             Column("metric", "Measure", "words"),
             Column("value", "Value", "number"),
             Column("expected", "Expected", "number"),

@@ -6,13 +6,18 @@ from datetime import timedelta
 
 import pandas as pd
 
+from gsc_pipeline.days import pacific_today
 from gsc_pipeline.insights.annotated import titles
+from gsc_pipeline.insights.daily_performance import FEEDS
 from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.quality import DarkProperty
 from gsc_pipeline.report.data import ReportData
 from gsc_pipeline.report.numbers import share as share_of
 from gsc_pipeline.report.words import words
+
+_USUAL_AGE = timedelta(days=7)
+"""The newest final day of a site that is synced is about three days old."""
 
 
 def warnings(data: ReportData) -> list[str]:
@@ -23,6 +28,7 @@ def warnings(data: ReportData) -> list[str]:
 def notes(data: ReportData) -> list[str]:
     """The notes that apply, the most important first."""
     return [
+        *_old(data),
         *_failing(data),
         *_annotations(data),
         *_unlike_windows(data),
@@ -43,6 +49,14 @@ def went_dark(one: DarkProperty) -> str:
         f"{one.impressions_before:,} impressions. Check that the site can be reached, and that Google may "
         "crawl and index it."
     )
+
+
+def _old(data: ReportData) -> list[str]:
+    """That the numbers end long ago, whatever the reason."""
+    age = pacific_today(data.made_at) - data.figures.last
+    if age <= _USUAL_AGE:
+        return []
+    return [f"The newest final day, {data.figures.last}, is {_days(age.days)} before this report was made."]
 
 
 def _failing(data: ReportData) -> list[str]:
@@ -131,7 +145,7 @@ def _anonymised(data: ReportData) -> list[str]:
             f"Google does not name the queries behind {share_of(share, 0)} of the clicks, because few people "
             "searched for them. Totals include these clicks; lists of queries do not."
         )
-    if not data.workspace.brand_terms:
+    if data.search_type not in FEEDS and not data.workspace.brand_terms:
         found.append("Brand queries are not distinguished: every query counts as non-brand.")
     return found
 

@@ -123,7 +123,12 @@ def coming_in_words(forecast: Forecast) -> str:
 
 
 def how_made(forecast: Forecast) -> str:
-    """How the range and the total are meant, the method, and what to know about it."""
+    """How the range and the total are meant, the method, and what to know about it.
+
+    Where nothing is expected there is no range, and no method but the reason.
+    """
+    if not forecast.days["high"].any():
+        return f"{forecast.reason[:1].upper()}{forecast.reason[1:].rstrip('.')}."
     known = f" Note: {forecast.reason.rstrip('.')}." if forecast.reason else ""
     return (
         "A single day is within its range with 80% probability. The totals add up the expected values of the "

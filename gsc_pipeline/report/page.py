@@ -38,6 +38,7 @@ from gsc_pipeline.report.outlook import (
 from gsc_pipeline.report.seo_test_page import VERDICTS
 from gsc_pipeline.report.sparkline import sparkline
 from gsc_pipeline.report.templates import document, environment
+from gsc_pipeline.report.totals import LEAST_COMPARED
 from gsc_pipeline.report.words import shortened, words
 from gsc_pipeline.workspaces.seo_tests import page_name
 from gsc_pipeline.workspaces.thresholds import Thresholds
@@ -286,7 +287,7 @@ def _part(title: str, frame: pd.DataFrame, word: Callable[[Any], str]) -> dict[s
             "name": word(row["item"]),
             "clicks": row["clicks"],
             "share": row["clicks"] / total if total else None,
-            "change": None if is_missing(row["change_share"]) else float(row["change_share"]),
+            "change": float(row["change_share"]) if row["clicks_before"] >= LEAST_COMPARED else None,
             "ctr": row["clicks"] / row["impressions"] if row["impressions"] else None,
         }
         for row in frame.head(ROWS_OF_PARTS).to_dict("records")
@@ -306,7 +307,7 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
     beside = " (except the warning at the top)" if data.dark else ""
     return {
         "finding": finding,
-        "columns": finding.shown(canonical=data.scope.canonical),
+        "columns": finding.shown(rows, canonical=data.scope.canonical),
         "meaning": meaning,
         "advice": advice,
         "rows": rows.head(SHOWN).to_dict("records"),

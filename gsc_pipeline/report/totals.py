@@ -13,6 +13,9 @@ from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
 from gsc_pipeline.workspaces.registry import holds
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
+LEAST_COMPARED = 10
+"""A change against fewer clicks or impressions has no percentage: the loss of one click would be −100%."""
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -36,9 +39,13 @@ class Comparison:
     before: Totals
 
     def change(self, measure: str) -> float | None:
-        """The change as a share of the earlier value (of a position, the difference); None if unknown."""
+        """The change as a share of the earlier value (of a position, the difference).
+
+        None if unknown, or if it is against fewer than LEAST_COMPARED clicks or impressions.
+        """
         now, before = getattr(self.now, measure), getattr(self.before, measure)
-        if now is None or before is None or (measure != "position" and not before):
+        counted = self.before.impressions if measure in ("impressions", "position") else self.before.clicks
+        if now is None or before is None or counted < LEAST_COMPARED:
             return None
         return float(now - before) if measure == "position" else float((now - before) / before)
 

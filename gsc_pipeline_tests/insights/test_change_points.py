@@ -130,6 +130,16 @@ def test_a_change_of_position_is_a_difference() -> None:
     assert abs((row["first_day"] - day(300)).days) <= 1
 
 
+@pytest.mark.parametrize("seed", [0, 3, 6])
+def test_positions_of_a_site_that_is_hardly_shown_any_more_are_no_changes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    impressions = rng.poisson(np.where(np.arange(DAYS) < DAYS - 70, 60, 1.5))
+    position = np.array([1 + rng.normal(4, 2.5, n).clip(0).mean() if n else np.nan for n in impressions])
+    days = frame(impressions // 10, impressions, position)
+    assert steps(days, metric="position") == []
+    assert steps(days, metric="impressions") == [DAYS - 70]
+
+
 def test_the_newest_changes_come_first() -> None:
     clicks = seen(with_step(with_step(site(3), 130, 1.0), 300, -0.5), 3)
     firsts = change_points(frame(clicks), DEFAULT)["first_day"]

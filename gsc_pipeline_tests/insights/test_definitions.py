@@ -301,15 +301,21 @@ def test_a_constant_level_is_no_anomaly(level: int) -> None:
     assert anomalies(days([level] * 70), DEFAULT).empty
 
 
-def test_each_content_group_is_compared_with_itself_and_beyond_the_chance_of_few_clicks() -> None:
+def test_each_content_group_is_compared_with_itself() -> None:
     usual, few = [100] * 70, [1] * 69
-    groups = {"all": [*few, 6], "/a/": [*few, 6], "/b/": [*few, 12], "/c/": usual}
+    groups = {"all": [*few, 12], "/a/": [*few, 6], "/b/": [*few, 12], "/c/": usual}
     frames = [days(values).assign(content_group=group) for group, values in groups.items()]
     assert list(anomalies(pd.concat(frames), DEFAULT)["content_group"]) == ["/b/", "all"]
 
 
-def test_the_position_of_a_content_group_needs_impressions() -> None:
-    positions = days([100] * 70).assign(content_group="/a/", position=[5.0] * 69 + [9.0])
+@pytest.mark.parametrize(("usual", "value"), [(0, 4), (0, 5), (1, 6), (2, 8)])
+def test_a_handful_of_clicks_on_a_small_site_is_no_anomaly(usual: int, value: int) -> None:
+    assert anomalies(days([usual] * 69 + [value]), DEFAULT).empty
+
+
+@pytest.mark.parametrize("group", ["all", "/a/"])
+def test_the_position_of_a_day_needs_impressions(group: str) -> None:
+    positions = days([100] * 70).assign(content_group=group, position=[5.0] * 69 + [9.0])
     assert list(anomalies(positions, DEFAULT)["metric"]) == ["position"]
     assert anomalies(positions.assign(impressions=49), DEFAULT).empty
 

@@ -142,6 +142,8 @@ def test_a_few_clicks_are_refused_and_their_impressions_are_not() -> None:
     rows = frame(values, impressions=usual(200))
     assert why(now(made(rows))) == "7 clicks in the last 56 final days, 56 are needed"
     assert len(now(made(rows, metric="impressions"))) == 28
+    values[-50:] = 0
+    assert why(now(made(frame(values)))) == "1 click in the last 56 final days, 56 are needed"
     assert why(now(made(frame(np.zeros(200))))) == "0 clicks in the last 56 final days, 56 are needed"
 
 

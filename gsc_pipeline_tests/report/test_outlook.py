@@ -56,6 +56,12 @@ def test_the_last_forecast_is_compared_with_what_came() -> None:
     )
 
 
+def test_where_nothing_is_expected_there_is_a_reason_and_no_method() -> None:
+    reason = "no clicks since 2026-11-10, so none are expected until they return"
+    found = made(*(row | {"reason": reason} for row in forecast("clicks", 0)))
+    assert how_made(found.coming["clicks"]) == f"N{reason[1:]}."
+
+
 def test_a_single_click_is_not_clicks() -> None:
     found = made(*forecast(level=1 / 25.6), *forecast(level=1 / 25.6, made_on=BEFORE, actual=1 / 28))
     assert coming_in_words(found.coming["clicks"]).endswith("we expect 1 click.")

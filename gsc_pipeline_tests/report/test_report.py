@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.scope import WHOLE
 from gsc_pipeline.insights.tables import read_ranked
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
@@ -304,6 +305,17 @@ def test_findings_without_rows_share_one_line(data: ReportData) -> None:
     assert "Unusual days (except the warning at the top), Index problems" in seen.text
 
 
+def test_rows_of_several_properties_or_search_types_name_theirs(data: ReportData) -> None:
+    found = data.findings[STRIKING_DISTANCE]
+    web = found[found["site_url"] == "sc-domain:acme.com"]
+    shop, images = web.assign(site_url="https://shop.acme.com/"), web.assign(search_type="IMAGE")
+    names = ('data-label="Property"><bdi>', 'data-label="Search type"><bdi>')
+    both = pd.concat([web, shop, images])
+    for rows, are_named in ((web, (0, 0)), (pd.concat([web, images]), (0, 1)), (both, (1, 1))):
+        html = page(replace(data, findings={STRIKING_DISTANCE: rows}))
+        assert tuple(int(name in html) for name in names) == are_named
+
+
 def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:
     state = {
         "source": "sitemaps",
@@ -383,7 +395,7 @@ def test_a_report_on_a_feed_has_no_brand_split_and_no_devices(tmp_path: Path) ->
     assert "· Discover" in seen.text
     assert "Brand and non-brand" not in seen.words
     assert "Devices" not in seen.words
-    assert "Brand queries are not distinguished" in seen.text
+    assert "Brand queries" not in seen.text
 
 
 @pytest.mark.soak
@@ -453,6 +465,24 @@ def test_a_site_whose_numbers_fell_to_nothing_is_the_first_line(tmp_path: Path, 
     assert not re.search(r"Nothing found [^.]*Unusual days(?! \(beside)", seen.text)
 
 
+def test_a_report_of_a_site_of_three_weeks_has_devices_and_countries_without_a_change(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    weeks = Window(date(2026, 10, 31), WINDOW.end)
+    fill(lake, "acme", SyntheticProperty("sc-domain:new.com", rows_a_day=60), weeks)
+    refresh_insights(lake, ACME, now=NOW)
+    data = report_data(lake, ACME, now=NOW)
+    for parts in (data.devices, data.countries):
+        assert parts["clicks"].sum() == data.figures.totals.clicks > 0
+        assert parts["change_share"].isna().all()
+
+
+def test_a_report_of_old_numbers_says_so(data: ReportData) -> None:
+    assert "before this report was made" not in Seen(page(data)).text
+    late = replace(data, made_at=NOW + timedelta(days=14))
+    expected = "The newest final day, 2026-11-18, is 17 days before this report was made."
+    assert expected in Seen(page(late)).words
+
+
 def test_days_before_a_site_began_are_zero_not_unknown(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"))
     empty = [day for day in WINDOW if day < date(2026, 10, 25)]
@@ -475,7 +505,7 @@ def test_a_workspace_without_a_final_day_has_no_report(tmp_path: Path) -> None:
         Window.last_complete(2, WINDOW.end),
         provisional=2,
     )
-    with pytest.raises(ReportError, match="no day is final"):
+    with pytest.raises(ReportError, match=r"no final day in .* has impressions"):
         written_files(lake, ACME, tmp_path, now=NOW)
 
 

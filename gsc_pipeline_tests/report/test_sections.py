@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ from gsc_pipeline.lake.schemas import (
     SEO_TESTS,
     STRIKING_DISTANCE,
 )
-from gsc_pipeline.report.content_groups import group_rows, of_group
+from gsc_pipeline.report.content_groups import GroupRow, group_rows, of_group
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.page import page
 from gsc_pipeline.report.seo_test_page import VERDICTS
@@ -167,19 +169,30 @@ def test_a_single_group_is_no_section(data: ReportData) -> None:
     assert "Content groups" not in Seen(page(replace(data, groups=data.groups[:1]))).words
 
 
+def rows_of_groups(*days: dict[str, Any], empty: Sequence[date] = ()) -> list[GroupRow]:
+    rows = pd.DataFrame(days).astype({"data_date": "datetime64[ns]"})
+    return group_rows(rows, pd.Series(empty, dtype="datetime64[ns]"), AS_OF, 28, 0.9, [])
+
+
 def test_a_group_that_lost_all_its_clicks_is_a_row() -> None:
-    rows = pd.DataFrame(
-        [
-            *group_days({"/old/": 5}, AS_OF - timedelta(28), 28),
-            *group_days({"/new/": 7}, AS_OF, 28),
-        ]
-    )
-    rows["data_date"] = pd.to_datetime(rows["data_date"])
-    new, old = group_rows(rows, AS_OF, 28, 0.9, [])
+    of_old = group_days({"/old/": 5}, AS_OF - timedelta(28), 28)
+    of_new = group_days({"/new/": 7}, AS_OF, 28)
+    new, old = rows_of_groups(*of_old, *of_new)
     assert (new.content_group, new.clicks, new.before, new.change_share) == ("/new/", 196, 0, None)
     assert (old.content_group, old.clicks, old.before, old.change_share) == ("/old/", 0, 140, -1.0)
-    (alone,) = group_rows(rows[rows["content_group"] == "/new/"], AS_OF, 28, 0.9, [])
+    few = [GroupRow("/few/", 0, before, 0.0, (), None).change_share for before in (1, 9, 10)]
+    assert few == [None, None, -1.0]
+    (alone,) = rows_of_groups(*of_new)
     assert (alone.clicks, alone.before) == (196, None)
+
+
+def test_groups_of_a_site_that_has_days_without_impressions_are_compared() -> None:
+    days = group_days({"/cakes/": 5}, AS_OF, 56)
+    sundays = [AS_OF - timedelta(age) for age in range(56) if (AS_OF - timedelta(age)).weekday() == 6]
+    (shop,) = rows_of_groups(*(day for day in days if day["data_date"] not in sundays), empty=sundays)
+    assert (shop.clicks, shop.before, shop.weeks[-8:]) == (120, 120, (30,) * 8)
+    (unread,) = rows_of_groups(*(day for day in days if day["data_date"] not in sundays))
+    assert (unread.before, unread.weeks[-1]) == (None, None)
 
 
 def test_tests_have_their_verdict_and_link_to_their_page_if_there_is_one(

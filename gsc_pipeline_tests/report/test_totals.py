@@ -7,7 +7,15 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from gsc_pipeline.report.totals import choose, current_clicks, headline, headlines, outermost
+from gsc_pipeline.report.totals import (
+    Comparison,
+    Totals,
+    choose,
+    current_clicks,
+    headline,
+    headlines,
+    outermost,
+)
 from gsc_pipeline.workspaces.thresholds import Thresholds
 
 LAST = pd.Timestamp("2026-11-17")
@@ -80,6 +88,15 @@ def test_the_change_from_zero_is_none() -> None:
     assert [found.previous.change(name) for name in ("clicks", "impressions", "ctr", "position")] == [
         None
     ] * 4
+
+
+@pytest.mark.parametrize(("clicks", "is_written"), [(1, False), (9, False), (10, True)])
+def test_a_change_against_few_clicks_has_no_percentage(clicks: int, is_written: bool) -> None:
+    compared = Comparison(Totals(0, 8, 8.5), Totals(clicks, 11, 7.3))
+    assert compared.change("clicks") == (-1.0 if is_written else None)
+    assert compared.change("ctr") == (-1.0 if is_written else None)
+    assert compared.change("impressions") == pytest.approx(-3 / 11)
+    assert Comparison(Totals(0, 8, 8.5), Totals(0, 9, 7.3)).change("position") is None
 
 
 def test_the_figures_of_many_workspaces_are_those_of_each_alone() -> None:
