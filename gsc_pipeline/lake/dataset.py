@@ -103,6 +103,17 @@ def dataset_of(
     return _filtered(dataset, {name: v for name, v in selected.items() if name not in partition_by})
 
 
+def filtered(dataset: ds.Dataset, columns: Sequence[str] | None, where: pc.Expression | None) -> pa.Table:
+    """The rows of the dataset that match `where`."""
+    try:
+        return dataset.to_table(columns=columns, filter=where)
+    except pa.ArrowNotImplementedError:
+        # Delta's own update, delete and merge write texts as views, which Arrow cannot compare with the
+        # statistics of the file.
+        rows = dataset.to_table()
+        return (rows if where is None else rows.filter(where)).select(columns or rows.column_names)
+
+
 def _selected(workspace: str | Collection[str] | None, months: Sequence[str] | None) -> dict[str, list[str]]:
     """The values of the columns that are selected by."""
     workspaces = [workspace] if isinstance(workspace, str) else workspace
@@ -112,7 +123,8 @@ def _selected(workspace: str | Collection[str] | None, months: Sequence[str] | N
 
 def _filtered(dataset: ds.Dataset, selected: Mapping[str, list[str]]) -> ds.Dataset:
     for name, values in selected.items():
-        dataset = dataset.filter(pc.field(name).isin(pa.array(values, pa.string())))
+        # Cast, because of files whose texts are views: see `filtered`.
+        dataset = dataset.filter(pc.field(name).cast(pa.string()).isin(pa.array(values, pa.string())))
     return dataset
 
 

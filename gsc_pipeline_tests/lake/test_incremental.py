@@ -190,6 +190,21 @@ def test_a_table_with_features_of_other_writers_is_read_by_deltas_own_reader(lak
     assert lake.read(SITE_IMPRESSION, months=["2026-10"]).num_rows == 3
 
 
+def test_rows_that_deltas_own_update_wrote_are_found_by_their_texts(lake: Lake) -> None:
+    with_two_workspaces(filled(lake))
+    for table, values in ((SITE_IMPRESSION, {"clicks": "clicks + 1"}), (SYNC_RUNS, {"calls": "calls + 1"})):
+        DeltaTable(lake.table_uri(table)).update(values)
+    of_property = pc.field("site_url") == "sc-domain:acme.com"
+    found = lake.read(SITE_IMPRESSION, columns=["clicks"], where=of_property, workspace="acme")
+    assert found["clicks"].to_pylist() == [2] * 9
+    snapshot = lake.open(SITE_IMPRESSION)
+    assert lake.read_snapshot(SITE_IMPRESSION, snapshot, workspace="acme", where=of_property).num_rows == 9
+    assert lake.read(SYNC_RUNS, workspace="007").num_rows == 2
+    with connect(lake) as connection:
+        sql = "SELECT sum(clicks) FROM searchdata_site_impression WHERE site_url = 'sc-domain:acme.com'"
+        assert connection.execute(sql).fetchall() == [(18,)]
+
+
 def with_two_workspaces(lake: Lake) -> Lake:
     for workspace in ("007", "o-brien"):
         lake.append(SYNC_RUNS, run_row(1, workspace))
