@@ -19,7 +19,7 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
 from gsc_pipeline.lake.columns import has_incomplete_files, in_actual_columns, schema_of, upgrade
 from gsc_pipeline.lake.damage import DamagedFile
-from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of, filtered
+from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of, filtered, with_row_counts
 from gsc_pipeline.lake.encoding import decoded_schema
 from gsc_pipeline.lake.errors import DamagedError, cannot, crowded_out
 from gsc_pipeline.lake.errors import LakeError as LakeError
@@ -330,10 +330,15 @@ class Lake:
         if known is not None and known[0] == version:
             return known[1]
         try:
-            files = data_files(delta)
-        except (DeltaError, OSError) as error:
-            raise unreadable(self.table_uri(table), error) from error
+            files = with_row_counts(delta, data_files(delta))
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            raise self.error_of("read", table, error) from error
         names = ["partition.workspace", "partition.month"]
+        if not {*names} <= {*files.column_names}:
+            raise LakeError(
+                f"{table.name} is partitioned by {delta.metadata().partition_columns} instead of "
+                f"{list(table.partition_by)}: another program changed it. Restore it from a backup"
+            )
         sums = files.group_by(names).aggregate([("num_records", "sum")])
         columns = (sums[name].to_pylist() for name in (*names, "num_records_sum"))
         counts: dict[str, dict[str, int]] = {}

@@ -14,6 +14,7 @@ from gsc_pipeline.days import month_of, months_before, pacific_today
 from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
     COMPARED,
     INSIGHT_REFRESHES,
     INSIGHTS,
@@ -32,6 +33,12 @@ from gsc_pipeline.sync.verify import BadDay, Verification, Wrong, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
+
+_READ_AGAIN = {
+    ANNOTATIONS.name: "`gsc annotations update` fetches again (Google's ranking updates), and the shipped "
+    "ones and your file's (GSC_ANNOTATIONS), which the next refresh of the insights stores"
+}
+"""How rows come back, of tables that the job `gsc_more` does not write."""
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -116,10 +123,8 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         remove_damaged(lake, table, files)
         done += [f"{name}: {file.path}, which {file.damage}, removed from the table" for file in files]
         if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
-            lost.append(
-                f"{name}: the rows of {len(files)} files are lost, except those that the next `gsc_more` run "
-                "reads again"
-            )
+            again = _READ_AGAIN.get(name, "the next `gsc_more` run reads again")
+            lost.append(f"{name}: the rows of {len(files)} files are lost, except those that {again}")
     made = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
     if made and lake.version_of(INSIGHT_REFRESHES) is not None:
         # A recorded refresh is not repeated, so the records of workspaces that lost rows are removed.

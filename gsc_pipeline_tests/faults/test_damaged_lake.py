@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -15,10 +15,14 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source, order
+from gsc_pipeline.lake.annotations.shipped import shipped
+from gsc_pipeline.lake.annotations.stored import bring_up_to_date, known
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.lake.rebuild import rebuild
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
     PROPERTIES,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
@@ -292,6 +296,25 @@ def test_a_ledger_lost_together_with_a_table_is_rebuilt_by_reading_the_days_agai
     after = state(copied.lake)
     assert after[URL_IMPRESSION.name] == before[URL_IMPRESSION.name]
     assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
+
+
+@pytest.mark.parametrize("part", ["data", "log"])
+def test_a_repair_keeps_googles_annotations_or_says_how_they_come_back(copied: Copied, part: str) -> None:
+    update = Annotation(
+        Kind.RANKING_UPDATE, "August 2027 core update", date(2027, 8, 1), url="u", source=Source.GOOGLE
+    )
+    bring_up_to_date(copied.lake, fetched=[update])
+    stored = known(copied.lake)
+    folder = copied.folder(ANNOTATIONS.name)
+    if part == "data":
+        for file in folder.glob("*.parquet"):
+            file.unlink()
+    else:
+        shutil.rmtree(folder / "_delta_log")
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert known(copied.lake) == (stored if part == "log" else tuple(sorted(shipped(), key=order)))
+    assert [("gsc annotations update" in line) for line in done.lost] == ([True] if part == "data" else [])
 
 
 def record_twice(lake: Lake, day: str) -> None:
