@@ -23,6 +23,7 @@ def warnings(data: ReportData) -> list[str]:
 def notes(data: ReportData) -> list[str]:
     """The notes that apply, the most important first."""
     return [
+        *_damaged(data),
         *_failing(data),
         *_annotations(data),
         *_unlike_windows(data),
@@ -43,6 +44,11 @@ def went_dark(one: DarkProperty) -> str:
         f"{one.impressions_before:,} impressions. Check that the site can be reached, and that Google may "
         "crawl and index it."
     )
+
+
+def _damaged(data: ReportData) -> list[str]:
+    note = "Some stored rows are missing: numbers by query, page, device and country may be too low."
+    return [note] if data.damaged else []
 
 
 def _failing(data: ReportData) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.scope import WHOLE
@@ -27,6 +28,7 @@ from gsc_pipeline.lake.schemas import (
     DAILY_PERFORMANCE,
     INDEX_COVERAGE,
     INSIGHTS,
+    SITE_IMPRESSION,
     STRIKING_DISTANCE,
     WINNERS_AND_LOSERS,
     TableSpec,
@@ -302,6 +304,18 @@ def test_findings_without_rows_share_one_line(data: ReportData) -> None:
     dark = DarkProperty("acme", "sc-domain:acme.com", "WEB", date(2026, 11, 10), 8, 40, 400)
     seen = Seen(page(replace(data, findings=empty, dark=(dark,))))
     assert "Unusual days (except the warning at the top), Index problems" in seen.text
+
+
+def test_a_report_of_a_lake_that_lacks_rows_says_so(data: ReportData, lake: Lake) -> None:
+    sentence = "Some stored rows are missing: numbers by query, page, device and country may be too low."
+    assert sentence not in Seen(page(data)).text
+    version = lake.version_of(SITE_IMPRESSION)
+    table = DeltaTable(lake.table_uri(SITE_IMPRESSION))
+    table.delete("data_date = DATE '2026-11-10'")
+    try:
+        assert sentence in Seen(page(report_data(lake, ACME, now=NOW))).text
+    finally:
+        table.restore(version)
 
 
 def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:
