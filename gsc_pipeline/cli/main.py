@@ -406,6 +406,7 @@ def query(
 
     from gsc_pipeline.cli.tables import print_csv, print_json, print_rows
     from gsc_pipeline.lake.lake import Lake
+    from gsc_pipeline.lake.schemas import TABLES
     from gsc_pipeline.lake.sql import connect, mistake_in_sql
 
     lake = Lake(load_settings().lake)
@@ -421,8 +422,13 @@ def query(
             columns = [column[0] for column in result.description]
             rows = result.fetchall()
     except duckdb.Error as error:
+        # DuckDB names the table whose files could not be read.
+        for table in TABLES:
+            if f"'{table.name}' failed" in str(error):
+                raise lake.error_of("read", table, error) from error
         raise ConfigurationError("query", [mistake_in_sql(str(error))]) from None
     _warn_if_empty(lake)
+    _warn_of_disagreement(lake)
     printer = print_csv if as_csv else print_json if as_json else print_rows
     printer(columns, rows)
 
@@ -467,6 +473,7 @@ def duckdb_file(
     lake = Lake(load_settings().lake)
     access = write_duckdb_file(lake, file).access
     _warn_if_empty(lake)
+    _warn_of_disagreement(lake)
     if access is None:
         typer.echo(f"{file}: open it read-only. It shows the lake as it is now: write it again after syncs")
     else:
@@ -521,6 +528,7 @@ def report(
     chosen = None if workspace is None else named(workspaces, workspace)
     place = _place("--output", output) if output else settings.reports
     bring_up_to_date(services.lake, yours=own_annotations(services))
+    _warn_of_disagreement(services.lake, None if chosen is None else chosen.id)
     if chosen is None:
         _report_all(services.lake, workspaces, Reports(place, as_csv, settings.reports_link_back), settings)
         return
@@ -580,6 +588,23 @@ def _warn_if_empty(lake: Lake) -> None:
 
     if lake.dataset(SYNC_LEDGER) is None:
         warn(f"{lake.uri} is empty: run gsc sync, or check GSC_LAKE")
+
+
+def _warn_of_disagreement(lake: Lake, workspace: str | None = None) -> None:
+    """Warn if the lake does not hold the rows that its ledger counts: the numbers shown may be wrong."""
+    from gsc_pipeline.cli.display import MOST_NAMED, warn
+    from gsc_pipeline.lake.agreement import disagreements
+    from gsc_pipeline.lake.lake import LakeError
+
+    try:
+        found = disagreements(lake, workspace)
+    except LakeError as error:
+        warn(f"tables and ledger cannot be compared: {error}")
+        return
+    for one in found[:MOST_NAMED]:
+        warn(f"{one}: numbers from it may be wrong. Run gsc verify {one.workspace}")
+    if len(found) > MOST_NAMED:
+        warn(f"{len(found) - MOST_NAMED} more months of tables disagree with the ledger: run gsc verify")
 
 
 def _usage(error: typer.exceptions.TyperException) -> str:

@@ -18,7 +18,7 @@ from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.reader import WorkspaceRows
 from gsc_pipeline.insights.seo_tests import TEST_DAYS_INPUT
 from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
-from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import (
     CONTENT_GROUP_DAYS,
     SITE_IMPRESSION,
@@ -70,6 +70,7 @@ class Inputs:
         self._rows.keep("known_forms", NO_FORMS)
         self._without = without
         self.ledger = self._kept(self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL"))
+        self._refuse_doubled(workspace)
         self.final = final_days(self.ledger, thresholds.window_days)
 
     def __enter__(self) -> Self:
@@ -83,6 +84,18 @@ class Inputs:
     def close(self) -> None:
         """Close the connection and free its memory."""
         self._rows.close()
+
+    def _refuse_doubled(self, workspace: str) -> None:
+        """Raise LakeError if the ledger has two records of a day: every sum over days would be wrong."""
+        doubled = self.ledger[self.ledger.duplicated([*SERIES, "data_date"])]
+        if len(doubled):
+            one = doubled.iloc[0]
+            self.close()
+            raise LakeError(
+                f"{SYNC_LEDGER.name} has more than one record of {one.site_url} ({one.search_type}) on "
+                f"{one.data_date.date()}: another program wrote to the lake. "
+                f"Run gsc verify {workspace} --repair"
+            )
 
     @property
     def newest(self) -> date | None:

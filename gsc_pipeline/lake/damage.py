@@ -25,6 +25,7 @@ from gsc_pipeline.lake.storage import storage_of
 LOG = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(\..+)?\.parquet")
+_CHECKPOINT_COLUMNS = frozenset({"add", "metaData", "protocol"})
 _LAST_CHECKPOINT = "_last_checkpoint"
 _STAGED = re.compile(r"#\d+$")
 """The end of a local file's name while it is being written."""
@@ -142,8 +143,11 @@ def _unreadable(storage: pa_fs.FileSystem, logged: Iterable[_LoggedFile]) -> Ite
             yield file.damaged(damage)
 
 
-def _parquet_damage(storage: pa_fs.FileSystem, path: str) -> str | None:
-    """What is wrong with a Parquet file, or None. Raises OSError if the storage fails."""
+def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str] = frozenset()) -> str | None:
+    """What is wrong with a Parquet file, or None. `needed`: the columns of a checkpoint.
+
+    Raises OSError if the storage fails.
+    """
     try:
         with storage.open_input_file(path) as file:
             content = file.read_buffer()
@@ -158,6 +162,8 @@ def _parquet_damage(storage: pa_fs.FileSystem, path: str) -> str | None:
         parquet = pq.ParquetFile(pa.BufferReader(content))
     except (OSError, pa.ArrowException):
         return "is not a Parquet file"
+    if not needed <= {*parquet.schema_arrow.names}:
+        return "is not a checkpoint"
     try:
         for group in range(parquet.num_row_groups):
             for column in parquet.schema_arrow.names:
@@ -208,7 +214,7 @@ def _log_damage(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
     if newest < 0 and _LAST_CHECKPOINT in sizes:
         return _LAST_CHECKPOINT, "names a checkpoint that is missing"
     for name in sorted(name for name, version in checkpoints.items() if version == newest):
-        damage = _parquet_damage(storage, f"{LOG}/{name}")
+        damage = _parquet_damage(storage, f"{LOG}/{name}", _CHECKPOINT_COLUMNS)
         if damage is not None:
             return name, damage
     for version in range(newest + 1, max(commits, default=-1) + 1):

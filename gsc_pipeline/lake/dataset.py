@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
@@ -57,6 +58,18 @@ def data_files(
     # The log has percent-encoded paths.
     paths = pa.array(map(unquote, files["path"].to_pylist()), pa.string())
     return files.set_column(files.column_names.index("path"), "path", paths)
+
+
+def with_row_counts(delta: DeltaTable, files: pa.Table) -> pa.Table:
+    """The files of `data_files`, with the number of rows also of those whose writer kept no statistics."""
+    counts = files["num_records"] if "num_records" in files.column_names else pa.nulls(files.num_rows)
+    if not counts.null_count:
+        return files
+    storage = storage_of(delta.table_uri)
+    known = zip(files["path"].to_pylist(), counts.to_pylist(), strict=True)
+    rows = [pq.read_metadata(path, filesystem=storage).num_rows if n is None else n for path, n in known]
+    others = files.drop_columns([name for name in ("num_records",) if name in files.column_names])
+    return others.append_column("num_records", pa.array(rows, pa.int64()))
 
 
 def dataset_of(
@@ -103,6 +116,17 @@ def dataset_of(
     return _filtered(dataset, {name: v for name, v in selected.items() if name not in partition_by})
 
 
+def filtered(dataset: ds.Dataset, columns: Sequence[str] | None, where: pc.Expression | None) -> pa.Table:
+    """The rows of the dataset that match `where`."""
+    try:
+        return dataset.to_table(columns=columns, filter=where)
+    except pa.ArrowNotImplementedError:
+        # Delta's own update, delete and merge write texts as views, which Arrow cannot compare with the
+        # statistics of the file.
+        rows = dataset.to_table()
+        return (rows if where is None else rows.filter(where)).select(columns or rows.column_names)
+
+
 def _selected(workspace: str | Collection[str] | None, months: Sequence[str] | None) -> dict[str, list[str]]:
     """The values of the columns that are selected by."""
     workspaces = [workspace] if isinstance(workspace, str) else workspace
@@ -112,7 +136,8 @@ def _selected(workspace: str | Collection[str] | None, months: Sequence[str] | N
 
 def _filtered(dataset: ds.Dataset, selected: Mapping[str, list[str]]) -> ds.Dataset:
     for name, values in selected.items():
-        dataset = dataset.filter(pc.field(name).isin(pa.array(values, pa.string())))
+        # Cast, because of files whose texts are views: see `filtered`.
+        dataset = dataset.filter(pc.field(name).cast(pa.string()).isin(pa.array(values, pa.string())))
     return dataset
 
 
@@ -166,7 +191,11 @@ class OpenTables:
         tables: dict[str, _OpenTable] = self._threads.__dict__
         storage = DeltaStorageHandler(uri)
         known = tables.pop(uri, None)
-        table = _updated(known, storage) or DeltaTable(uri)
+        try:
+            table = _updated(known, storage) or DeltaTable(uri)
+        except ValueError as error:
+            # A log that no table can have, such as a file without a value of a partition column.
+            raise DeltaError(str(error)) from error
         if (
             known is None
             or known.table is not table

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from deltalake.exceptions import DeltaProtocolError
+
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.text.secrets import masked
 
@@ -39,9 +41,10 @@ class NewerLakeError(LakeError):
 
 def cannot(action: str, uri: str, error: Exception) -> LakeError:
     """The error to raise if a table cannot be read or written. `action` is a verb, such as "write"."""
-    return LakeError(
-        f"cannot {action} {uri} ({cause_of(error)}): check GSC_LAKE, its permissions and the free space"
-    )
+    step = "check GSC_LAKE, its permissions and the free space"
+    if isinstance(error, DeltaProtocolError):
+        step = "another program changed the table: undo that with it, or restore the table from a backup"
+    return LakeError(f"cannot {action} {uri} ({cause_of(error)}): {step}")
 
 
 def crowded_out(uri: str, attempts: int, error: Exception) -> LakeError:

@@ -19,7 +19,7 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
 from gsc_pipeline.lake.columns import has_incomplete_files, in_actual_columns, schema_of, upgrade
 from gsc_pipeline.lake.damage import DamagedFile
-from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of
+from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of, filtered, with_row_counts
 from gsc_pipeline.lake.encoding import decoded_schema
 from gsc_pipeline.lake.errors import DamagedError, cannot, crowded_out
 from gsc_pipeline.lake.errors import LakeError as LakeError
@@ -72,9 +72,16 @@ class Target:
 
     def predicate(self) -> str:
         """The SQL condition for these rows, with partition columns first to read only their files."""
+        return self._predicate("IN")
+
+    def predicate_of_other_months(self) -> str:
+        """The SQL condition for rows of these days that are stored under another month than their day's."""
+        return self._predicate("NOT IN")
+
+    def _predicate(self, is_in: str) -> str:
         days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
         return (
-            f"workspace = {sql_text(self.workspace)} AND month IN ({sql_list(self.months)}) "
+            f"workspace = {sql_text(self.workspace)} AND month {is_in} ({sql_list(self.months)}) "
             f"AND site_url = {sql_text(self.site_url)} AND search_type = {sql_text(self.search_type)} "
             f"AND data_date IN ({days})"
         )
@@ -243,7 +250,7 @@ class Lake:
             schema = table.schema if columns is None else pa.schema([table.schema.field(c) for c in columns])
             return schema.empty_table()
         try:
-            return dataset.to_table(columns=columns, filter=where)
+            return filtered(dataset, columns, where)
         except (OSError, pa.ArrowException) as error:
             raise self.error_of("read", table, error, workspace, months) from error
 
@@ -263,7 +270,7 @@ class Lake:
     ) -> pa.Table:
         """The rows of one workspace in the snapshot `delta`, which a guard's check receives."""
         try:
-            return dataset_of(delta, table, workspace=workspace).to_table(filter=where)
+            return filtered(dataset_of(delta, table, workspace=workspace), None, where)
         except (OSError, pa.ArrowException) as error:
             raise self.error_of("read", table, error, workspace) from error
 
@@ -323,10 +330,15 @@ class Lake:
         if known is not None and known[0] == version:
             return known[1]
         try:
-            files = data_files(delta)
-        except (DeltaError, OSError) as error:
-            raise unreadable(self.table_uri(table), error) from error
+            files = with_row_counts(delta, data_files(delta))
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            raise self.error_of("read", table, error) from error
         names = ["partition.workspace", "partition.month"]
+        if not {*names} <= {*files.column_names}:
+            raise LakeError(
+                f"{table.name} is partitioned by {delta.metadata().partition_columns} instead of "
+                f"{list(table.partition_by)}: another program changed it. Restore it from a backup"
+            )
         sums = files.group_by(names).aggregate([("num_records", "sum")])
         columns = (sums[name].to_pylist() for name in (*names, "num_records_sum"))
         counts: dict[str, dict[str, int]] = {}

@@ -54,10 +54,11 @@ _REPLACED_TOGETHER: Mapping[str, tuple[str, ...]] = {
     ),
     MORE_LEDGER.name: ("table_name", *_DAY),
     SITEMAPS.name: ("workspace", "site_url", "observed_on"),
+    ANNOTATIONS.name: ("source",),
 }
 """The columns that identify rows which are replaced together. In other tables each row is separate."""
 
-RECREATED = (STANDING_FAILURES, INSIGHT_REFRESHES, ANNOTATIONS, *INSIGHTS)
+RECREATED = (STANDING_FAILURES, INSIGHT_REFRESHES, *INSIGHTS)
 """Tables that the next sync or refresh writes completely, so they are rebuilt without rows."""
 
 Counts = tuple[int, int | None, int | None]

@@ -60,7 +60,7 @@ _DAYS = f"""
            count(*) FILTER (status = 'final') AS final,
            count(*) FILTER (status IN ('provisional', '{WRITING}')) AS provisional,
            count(*) FILTER (status = 'empty') AS empty,
-           count(*) FILTER (status = 'failed') AS failed,
+           count(*) FILTER (status NOT IN ('final', 'provisional', '{WRITING}', 'empty')) AS failed,
            count(*) FILTER (truncated) AS truncated,
            min(data_date) FILTER (last_read_at IS NOT NULL) AS first_day,
            max(data_date) FILTER (last_read_at IS NOT NULL) AS last_day,

@@ -87,6 +87,8 @@ class ReportData:
     tests: pd.DataFrame | None = None
     are_changes_sought: bool = True
     """Whether change_points was ever written."""
+    damaged: tuple[str, ...] = ()
+    """Files that cannot be read, and months without the rows that the ledger counts, as in `gsc status`."""
 
     @property
     def largest(self) -> str:
@@ -185,6 +187,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         group_names=names,
         tests=rows_of(SEO_TESTS),
         are_changes_sought=lake.dataset(CHANGE_POINTS) is not None,
+        damaged=state.damaged,
     )
     of_main = group_days[(group_days["search_type"] == main) & (group_days["site_url"] == data.largest)]
     is_empty = (data.daily["impressions"] == 0) & data.daily["is_final"]

@@ -28,6 +28,7 @@ def warnings(data: ReportData) -> list[str]:
 def notes(data: ReportData) -> list[str]:
     """The notes that apply, the most important first."""
     return [
+        *_damaged(data),
         *_old(data),
         *_failing(data),
         *_annotations(data),
@@ -49,6 +50,11 @@ def went_dark(one: DarkProperty) -> str:
         f"{one.impressions_before:,} impressions. Check that the site can be reached, and that Google may "
         "crawl and index it."
     )
+
+
+def _damaged(data: ReportData) -> list[str]:
+    note = "Some stored rows are missing: numbers by query, page, device and country may be too low."
+    return [note] if data.damaged else []
 
 
 def _old(data: ReportData) -> list[str]:

@@ -118,10 +118,15 @@ def _claimed(lake: Lake, workspace: str, month: str) -> dict[_Key, dict[str, int
         where=pc.field("month") == month,
         workspace=workspace,
     )
-    return {
-        (row["site_url"], row["search_type"], row["data_date"]): {name: row[name] for name in LEDGER_COUNTS}
-        for row in rows.to_pylist()
-    }
+    claimed: dict[_Key, dict[str, int]] = {}
+    for row in rows.to_pylist():
+        # A day that another program recorded twice claims both, so that it differs and is read again.
+        counts = claimed.setdefault(
+            (row["site_url"], row["search_type"], row["data_date"]), dict.fromkeys(LEDGER_COUNTS, 0)
+        )
+        for name in LEDGER_COUNTS:
+            counts[name] += row[name]
+    return claimed
 
 
 def rows_by_day(lake: Lake, table: TableSpec, workspace: str, month: str) -> dict[_Key, int]:

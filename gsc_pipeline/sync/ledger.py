@@ -277,4 +277,6 @@ def _record(row: Mapping[str, object]) -> DayRecord:
     values = {name: row[name] for name in DayRecord.__dataclass_fields__ if name in row}
     known = row["clicks"] is not None
     totals = DayTotals(row["clicks"], row["impressions"], row["position"]) if known else None  # type: ignore[arg-type]
-    return DayRecord(**{**values, "status": Status(str(row["status"]))}, totals=totals)  # type: ignore[arg-type]
+    # A status that another program wrote is no reason to trust the day: it is read again.
+    status = Status(str(row["status"])) if row["status"] in set(Status) else Status.FAILED
+    return DayRecord(**{**values, "status": status}, totals=totals)  # type: ignore[arg-type]

@@ -14,6 +14,8 @@ from gsc_pipeline.days import month_of, months_before, pacific_today
 from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
+    COMPARED,
     INSIGHT_REFRESHES,
     INSIGHTS,
     SEARCH_APPEARANCE_FLAGS,
@@ -31,6 +33,12 @@ from gsc_pipeline.sync.verify import BadDay, Verification, Wrong, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
+
+_READ_AGAIN = {
+    ANNOTATIONS.name: "`gsc annotations update` fetches again (Google's ranking updates), and the shipped "
+    "ones and your file's (GSC_ANNOTATIONS), which the next refresh of the insights stores"
+}
+"""How rows come back, of tables that the job `gsc_more` does not write."""
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -62,6 +70,7 @@ def repair(
     lost: list[str] = []
     _rebuild_logs(lake, found, done)
     _remove_files(lake, found, done, lost)
+    _remove_of_other_months(lake, found.days, done)
     bad = verify(lake, workspaces).days
     if bad:
         _create_missing(lake, bad, done)
@@ -114,15 +123,32 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         remove_damaged(lake, table, files)
         done += [f"{name}: {file.path}, which {file.damage}, removed from the table" for file in files]
         if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
-            lost.append(
-                f"{name}: the rows of {len(files)} files are lost, except those that the next `gsc_more` run "
-                "reads again"
-            )
+            again = _READ_AGAIN.get(name, "the next `gsc_more` run reads again")
+            lost.append(f"{name}: the rows of {len(files)} files are lost, except those that {again}")
     made = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
     if made and lake.version_of(INSIGHT_REFRESHES) is not None:
         # A recorded refresh is not repeated, so the records of workspaces that lost rows are removed.
         for workspace in sorted(made):
             lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), INSIGHT_REFRESHES.schema.empty_table())
+
+
+def _remove_of_other_months(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
+    """Remove the rows and records that are stored under another month than their day's."""
+    for key, days in _by_series(day for day in bad if day.wrong is Wrong.MONTH):
+        target = _OfOtherMonths(Target(*key, tuple(sorted({day.day for day in days}))))
+        for table in COMPARED:
+            lake.replace(table, target, table.schema.empty_table())
+        done.append(f"{key[0]}, {key[1]} ({key[2]}): rows and records under another month removed")
+
+
+@dataclass(frozen=True, slots=True)
+class _OfOtherMonths:
+    """The rows of some days that are stored under another month."""
+
+    days: Target
+
+    def predicate(self) -> str:
+        return self.days.predicate_of_other_months()
 
 
 def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
@@ -157,11 +183,8 @@ def _write_records(
 
     Returns the number of records written.
     """
-    groups: dict[tuple[str, str, str], list[BadDay]] = {}
-    for day in bad:
-        groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
     written = 0
-    for key, days in sorted(groups.items()):
+    for key, days in _by_series(bad):
         known = read_records(lake, Target(*key, tuple(sorted({day.day for day in days}))))
         batch = Batch(lake, *key, run_id, known)
         made = {day.day: record_of(day, known.get(day.day)) for day in days}
@@ -171,12 +194,23 @@ def _write_records(
     return written
 
 
+def _by_series(bad: Iterable[BadDay]) -> list[tuple[tuple[str, str, str], list[BadDay]]]:
+    """The days of each workspace, property and search type."""
+    groups: dict[tuple[str, str, str], list[BadDay]] = {}
+    for day in bad:
+        groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
+    return sorted(groups.items())
+
+
 def _has_all_rows(day: BadDay) -> bool:
-    """Whether only the record of the day is missing. A day with data has rows in both tables."""
-    return day.wrong is Wrong.UNRECORDED and day.site_rows > 0 and day.url_rows > 0
+    """Whether only the record of the day is missing or wrong. A day with data has rows in both tables."""
+    is_record = day.wrong in (Wrong.UNRECORDED, Wrong.TWICE, Wrong.RECORD)
+    return is_record and day.site_rows > 0 and day.url_rows > 0
 
 
 def _record_of(lake: Lake, day: BadDay, known: DayRecord | None, now: datetime, run_id: str) -> DayRecord:
+    if day.wrong is Wrong.TWICE and known and known.status is Status.EMPTY and not day.site_rows:
+        return known
     if not _has_all_rows(day):
         held = DayRecord(day.day, Status.FAILED, site_rows=day.site_rows, url_rows=day.url_rows)
         return (known or held).failed(day.wrong.value, run_id)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.lake.damage import DamagedFile
 from gsc_pipeline.lake.errors import DamagedError, LakeError
@@ -16,6 +16,9 @@ from gsc_pipeline.lake.parquet_source import sql_list
 from gsc_pipeline.lake.schemas import (
     COMPARED,
     LEDGER_COUNTS,
+    MORE_LEDGER,
+    SEARCH_APPEARANCE,
+    SEARCHDATA_HOURLY,
     SITE_IMPRESSION,
     SYNC_LEDGER,
     TABLES,
@@ -25,7 +28,10 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.lake.sql import connect
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP
-from gsc_pipeline.sync.ledger import DayTotals
+from gsc_pipeline.sync.ledger import DayTotals, Status
+
+if TYPE_CHECKING:
+    import duckdb
 
 LARGE = tuple(LEDGER_COUNTS.values())
 """Tables of which only the compared columns are read."""
@@ -35,6 +41,9 @@ class Wrong(StrEnum):
     """What is wrong with a day."""
 
     UNRECORDED = "the tables hold rows, the ledger has no record"
+    TWICE = "the ledger has more than one record of the day"
+    RECORD = "the ledger's record has an unknown status, or says empty although there are rows"
+    MONTH = "rows or the record are stored under another month than the day's"
     WRITING = "a sync was interrupted, or is still running, while it replaced the rows"
     SITE_ROWS = f"{SITE_IMPRESSION.name} does not hold as many rows as the ledger records"
     URL_ROWS = f"{URL_IMPRESSION.name} does not hold as many rows as the ledger records"
@@ -91,18 +100,20 @@ class Finding:
 class Verification:
     """What is wrong with logs, files and days. `compared` counts days of a property and search type.
 
-    No day is compared if the log of a compared table is damaged.
+    No day is compared if the log of a compared table is damaged. `others` are the days of the tables that
+    `more_ledger` counts.
     """
 
     logs: tuple[DamagedError, ...]
     files: tuple[DamagedFile, ...]
     days: tuple[BadDay, ...]
     compared: int
+    others: tuple[Finding, ...] = ()
 
     @property
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
-        return not (self.logs or self.files or self.days)
+        return not (self.logs or self.files or self.days or self.others)
 
     def as_json(self) -> dict[str, Any]:
         """The findings as JSON types, dates in ISO form."""
@@ -133,7 +144,8 @@ class Verification:
         groups: dict[tuple[str, str, str, Wrong], list[BadDay]] = {}
         for day in self.days:
             groups.setdefault((day.workspace, day.site_url, day.search_type, day.wrong), []).append(day)
-        return [*logs, *files, *(_of_days(wrong, days) for (*_, wrong), days in sorted(groups.items()))]
+        days = [_of_days(wrong, found) for (*_, wrong), found in sorted(groups.items())]
+        return [*logs, *files, *days, *self.others]
 
 
 def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
@@ -154,11 +166,19 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
                 raise
             files += more
             days, compared = _compare(lake, files)
+    unopened = {error.table for error in logs}
+    others = [
+        finding
+        for table in (SEARCHDATA_HOURLY, SEARCH_APPEARANCE)
+        if not unopened & {table.name, MORE_LEDGER.name}
+        for finding in _compare_other(lake, table, files)
+    ]
     return Verification(
         tuple(logs),
         tuple(file for file in files if workspaces is None or file.workspace in {"", *workspaces}),
         tuple(day for day in days if workspaces is None or day.workspace in workspaces),
         compared,
+        tuple(finding for finding in others if workspaces is None or finding.workspace in workspaces),
     )
 
 
@@ -176,23 +196,39 @@ def _check_files(
     return logs, files
 
 
+_DAY = "workspace, site_url, search_type, data_date"
+_CLAIMS = (
+    "status", "reason", "clicks", "impressions", "site_rows", "url_rows", "url_clicks", "url_impressions"
+)  # fmt: skip
+_MONTH = "strftime(data_date, '%Y-%m')"
+_MONTHS = "min(month) AS first_month, max(month) AS last_month"
+
 _SQL = f"""
     WITH site AS (
-        SELECT workspace, site_url, search_type, data_date, count(*) AS rows, sum(clicks) AS clicks,
-               sum(impressions) AS impressions, sum(sum_top_position) AS positions
+        SELECT {_DAY}, count(*) AS rows, sum(clicks) AS clicks, sum(impressions) AS impressions,
+               sum(sum_top_position) AS positions, {_MONTHS}
         FROM {SITE_IMPRESSION.name} GROUP BY ALL
     ), url AS (
-        SELECT workspace, site_url, search_type, data_date, count(*) AS rows, sum(clicks) AS clicks,
-               sum(impressions) AS impressions
+        SELECT {_DAY}, count(*) AS rows, sum(clicks) AS clicks, sum(impressions) AS impressions, {_MONTHS}
         FROM {URL_IMPRESSION.name} GROUP BY ALL
+    ), records AS (
+        SELECT {_DAY}, count(*) AS times, {_MONTHS},
+               {", ".join(f"first({name}) AS {name}" for name in _CLAIMS)}
+        FROM {SYNC_LEDGER.name} GROUP BY ALL
     ), days AS (
-        SELECT workspace, site_url, search_type, data_date,
+        SELECT {_DAY},
                CASE
+                   WHEN least(ledger.first_month, site.first_month, url.first_month) < {_MONTH}
+                        OR greatest(ledger.last_month, site.last_month, url.last_month) > {_MONTH}
+                       THEN 'MONTH'
                    WHEN status IS NULL THEN 'UNRECORDED'
+                   WHEN times > 1 THEN 'TWICE'
                    WHEN status = '{WRITING}' THEN 'WRITING'
+                   WHEN status NOT IN ({sql_list(Status)}) THEN 'RECORD'
                    WHEN coalesce(site.rows, 0) <> site_rows THEN 'SITE_ROWS'
                    WHEN coalesce(url.rows, 0) <> url_rows THEN 'URL_ROWS'
                    WHEN site_rows > 0 AND ledger.clicks IS NULL THEN 'UNRECORDED'
+                   WHEN status = 'empty' AND site_rows > 0 THEN 'RECORD'
                    WHEN reason NOT IN ({sql_list([DOES_NOT_ADD_UP, DID_NOT_ADD_UP_ONCE])}) AND site_rows > 0
                         AND status IN ('final', 'provisional')
                         AND (site.clicks, site.impressions) <> (ledger.clicks, ledger.impressions)
@@ -206,26 +242,62 @@ _SQL = f"""
                coalesce(site.impressions, 0)::BIGINT, ledger.impressions,
                site.positions / nullif(site.impressions, 0) + 1,
                coalesce(url.clicks, 0)::BIGINT, coalesce(url.impressions, 0)::BIGINT
-        FROM {SYNC_LEDGER.name} AS ledger
-            FULL JOIN site USING (workspace, site_url, search_type, data_date)
-            FULL JOIN url USING (workspace, site_url, search_type, data_date)
+        FROM records AS ledger FULL JOIN site USING ({_DAY}) FULL JOIN url USING ({_DAY})
     )"""
 
 
 def _compare(lake: Lake, files: Sequence[DamagedFile]) -> tuple[list[BadDay], int]:
     """The days whose rows and record disagree, and how many were compared. Damaged files count as empty."""
+    with _comparing(lake, COMPARED, files) as connection:
+        connection.execute(f"CREATE TEMP TABLE found AS {_SQL} SELECT * FROM days")
+        found = connection.execute("SELECT * FROM found WHERE wrong IS NOT NULL ORDER BY ALL").fetchall()
+        ((compared,),) = connection.execute("SELECT count(*) FROM found").fetchall()
+    return [_bad_day(*row) for row in found], compared
+
+
+def _compare_other(lake: Lake, table: TableSpec, files: Sequence[DamagedFile]) -> list[Finding]:
+    """A finding for each property and search type whose days lack rows that `more_ledger` counts."""
+    with _comparing(lake, (MORE_LEDGER, table), files) as connection:
+        found = connection.execute(
+            f"""WITH held AS (SELECT {_DAY}, count(*) AS rows FROM {table.name} GROUP BY ALL)
+                SELECT workspace, site_url, search_type, count(*), min(data_date), max(data_date),
+                       arg_min(coalesce(rows, 0), data_date), arg_min(site_rows + url_rows, data_date)
+                FROM {MORE_LEDGER.name} LEFT JOIN held USING ({_DAY})
+                WHERE table_name = '{table.name}' AND status <> '{WRITING}'
+                  AND coalesce(rows, 0) <> site_rows + url_rows
+                GROUP BY ALL ORDER BY ALL"""
+        ).fetchall()
+    return [
+        Finding(
+            table.name,
+            f"{table.name} does not hold as many rows as {MORE_LEDGER.name} records ({first}: {held} instead "
+            f"of {recorded})",
+            f"gsc sync {workspace} --more reads these days again, if Search Console still shows them",
+            workspace=workspace,
+            site_url=site_url,
+            search_type=search_type,
+            days=days,
+            first_day=first,
+            last_day=last,
+        )
+        for workspace, site_url, search_type, days, first, last, held, recorded in found
+    ]
+
+
+@contextmanager
+def _comparing(
+    lake: Lake, tables: Sequence[TableSpec], files: Sequence[DamagedFile]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection over these tables without the damaged files. Its errors become LakeError."""
     import duckdb
 
     without = {f"{file.table}/{file.path}" for file in files}
     try:
-        with closing(connect(lake, (), whole=COMPARED, without=without)) as connection:
-            connection.execute(f"CREATE TEMP TABLE found AS {_SQL} SELECT * FROM days")
-            found = connection.execute("SELECT * FROM found WHERE wrong IS NOT NULL ORDER BY ALL").fetchall()
-            ((compared,),) = connection.execute("SELECT count(*) FROM found").fetchall()
+        with closing(connect(lake, (), whole=tables, without=without)) as connection:
+            yield connection
     except (duckdb.Error, OSError) as error:
         cause = " ".join(str(error).split())[:300]
         raise LakeError(f"the days of {lake.uri} cannot be compared ({cause})") from error
-    return [_bad_day(*row) for row in found], compared
 
 
 def _bad_day(*row: Any) -> BadDay:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from deltalake import DeltaTable
 
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline_tests.cli.conftest import Gsc
 from gsc_pipeline_tests.cli.test_display import at_a_terminal
 from gsc_pipeline_tests.world import World
@@ -52,6 +54,28 @@ def test_csv_disarms_formulas_and_escapes_on_a_terminal_only(live: World, gsc: G
     env = {**os.environ, **live.environment()}
     drawn = at_a_terminal([str(Path(sys.executable).with_name("gsc")), "query", HOSTILE, "--csv"], env)
     assert drawn.split()[-1] == r"'=1+1\x1b[2J\x9b\u202e,-5,x;'@y"
+
+
+def test_numbers_of_a_lake_that_lacks_rows_come_with_a_warning(live: World, gsc: Gsc) -> None:
+    env = live.environment()
+    gsc("sync", "--days", "3", env=env)
+    assert gsc("query", SQL, env=env).err == ""
+    DeltaTable(live.lake.table_uri(SITE_IMPRESSION)).delete("country = 'usa'")
+    for command in (["query", SQL], ["duckdb", str(live.folder / "s.duckdb")], ["report", "acme"]):
+        done = gsc(*command, env={**env, "GSC_REPORTS": str(live.folder / "reports")})
+        assert "gsc: warning: searchdata_site_impression has" in done.err
+        assert "the ledger counts" in done.err
+        assert "Run gsc verify acme" in done.err
+
+
+def test_a_file_that_a_query_cannot_read_is_named_with_the_next_step(live: World, gsc: Gsc) -> None:
+    env = live.environment()
+    gsc("sync", "--days", "3", env=env)
+    Path(live.lake.local_files(SITE_IMPRESSION).paths[0]).unlink()
+    done = gsc("query", SQL, env=env)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("gsc: searchdata_site_impression is damaged: workspace=acme/")
+    assert "is missing. Run gsc verify acme --repair" in done.err
 
 
 def test_the_tables_of_a_missing_lake_are_empty(live: World, gsc: Gsc) -> None:

@@ -7,16 +7,22 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source, order
+from gsc_pipeline.lake.annotations.shipped import shipped
+from gsc_pipeline.lake.annotations.stored import bring_up_to_date, known
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.lake.rebuild import rebuild
 from gsc_pipeline.lake.schemas import (
+    ANNOTATIONS,
     PROPERTIES,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
@@ -32,9 +38,9 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.repair import Repair, repair
-from gsc_pipeline.sync.verify import Verification, verify
+from gsc_pipeline.sync.verify import Verification, Wrong, verify
 from gsc_pipeline.workspaces.registry import Workspace
-from gsc_pipeline_tests.world import World, contents
+from gsc_pipeline_tests.world import World, contents, sorted_rows
 
 pytestmark = pytest.mark.soak
 
@@ -81,6 +87,10 @@ class Copied:
 
     def folder(self, table: str) -> Path:
         return Path(self.lake.uri) / table
+
+    def sync_more(self) -> None:
+        self.world.lake = self.lake
+        self.world.sync_more(workspace(self.world, "acme"))
 
     def repair(self) -> Repair:
         def sync(ids: Collection[str]) -> None:
@@ -137,8 +147,6 @@ def state(lake: Lake) -> dict[str, list[dict[str, object]]]:
 
 def data_file(folder: Path) -> Path:
     """A data file that the log names: the newest."""
-    from deltalake import DeltaTable
-
     return Path(sorted(DeltaTable(str(folder)).file_uris())[-1])
 
 
@@ -226,6 +234,12 @@ def test_damage_of_a_smaller_table_is_reported_and_the_table_is_usable_again(
     found = verify(copied.lake)
     assert names_it(found, table.name)
     done = copied.repair()
+    if (table, part) in ((SEARCHDATA_HOURLY, "data"), (SEARCH_APPEARANCE, "data")):
+        (finding,) = done.left.findings()
+        assert (finding.table, finding.workspace) == (table.name, "acme")
+        copied.sync_more()
+        assert verify(copied.lake).is_good
+        return
     assert done.left.is_good, done.left.findings()
     assert any(table.name in line for line in done.done)
     kept = copied.lake.read(table).num_rows
@@ -282,6 +296,90 @@ def test_a_ledger_lost_together_with_a_table_is_rebuilt_by_reading_the_days_agai
     after = state(copied.lake)
     assert after[URL_IMPRESSION.name] == before[URL_IMPRESSION.name]
     assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
+
+
+@pytest.mark.parametrize("part", ["data", "log"])
+def test_a_repair_keeps_googles_annotations_or_says_how_they_come_back(copied: Copied, part: str) -> None:
+    update = Annotation(
+        Kind.RANKING_UPDATE, "August 2027 core update", date(2027, 8, 1), url="u", source=Source.GOOGLE
+    )
+    bring_up_to_date(copied.lake, fetched=[update])
+    stored = known(copied.lake)
+    folder = copied.folder(ANNOTATIONS.name)
+    if part == "data":
+        for file in folder.glob("*.parquet"):
+            file.unlink()
+    else:
+        shutil.rmtree(folder / "_delta_log")
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert known(copied.lake) == (stored if part == "log" else tuple(sorted(shipped(), key=order)))
+    assert [("gsc annotations update" in line) for line in done.lost] == ([True] if part == "data" else [])
+
+
+def record_twice(lake: Lake, day: str) -> None:
+    rows = lake.read(SYNC_LEDGER, workspace="acme")
+    of_day = rows.filter(pc.equal(rows["data_date"].cast("string"), day))
+    write_deltalake(lake.table_uri(SYNC_LEDGER), of_day, mode="append")
+
+
+def update(table: TableSpec, **values: str) -> Callable[[Lake, str], None]:
+    def harm(lake: Lake, day: str) -> None:
+        updates = {name: f"'{value}'" for name, value in values.items()}
+        of_day = f"workspace = 'acme' AND data_date = DATE '{day}'"
+        DeltaTable(lake.table_uri(table)).update(updates, predicate=of_day)
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    ("harm", "wrong"),
+    [
+        (record_twice, Wrong.TWICE),
+        (update(SYNC_LEDGER, status="done"), Wrong.RECORD),
+        (update(SYNC_LEDGER, status="empty"), Wrong.RECORD),
+        (update(SYNC_LEDGER, month="2020-01"), Wrong.MONTH),
+        (update(SITE_IMPRESSION, month="2020-01"), Wrong.MONTH),
+        (update(URL_IMPRESSION, month="2020-01"), Wrong.MONTH),
+    ],
+)
+def test_what_another_program_wrote_to_records_and_months_is_reported_and_restored(
+    copied: Copied, harm: Callable[[Lake, str], None], wrong: Wrong
+) -> None:
+    before = state(copied.lake)
+    day = str(copied.world.last(4).start)
+    harm(copied.lake, day)
+    found = verify(copied.lake)
+    assert {(one.workspace, str(one.day), one.wrong) for one in found.days} == {("acme", day, wrong)}
+    assert any(wrong.value in finding.what for finding in found.findings())
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+    assert disagreements(copied.lake) == []
+
+
+def test_a_sync_reads_a_day_again_that_is_recorded_twice_or_with_an_unknown_status(copied: Copied) -> None:
+    before = state(copied.lake)
+    record_twice(copied.lake, str(copied.world.last(4).start))
+    update(SYNC_LEDGER, status="done")(copied.lake, str(copied.world.last(3).start))
+    copied.world.lake = copied.lake
+    copied.world.sync(workspace(copied.world, "acme"), copied.world.last(6))
+    assert verify(copied.lake).is_good
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize("table", [SEARCHDATA_HOURLY, SEARCH_APPEARANCE], ids=lambda table: table.name)
+def test_lost_rows_that_more_ledger_counts_are_reported_until_they_are_read_again(
+    copied: Copied, table: TableSpec
+) -> None:
+    rows = sorted_rows(copied.lake.read(table))
+    shutil.rmtree(copied.folder(table.name))
+    found = copied.repair().left
+    assert {(finding.table, finding.workspace) for finding in found.findings()} == {(table.name, "acme")}
+    assert all("gsc sync acme --more" in finding.next_step for finding in found.findings())
+    copied.sync_more()
+    assert verify(copied.lake).is_good
+    assert sorted_rows(copied.lake.read(table)) == rows
 
 
 def test_a_repair_deletes_no_file_of_the_lake(copied: Copied) -> None:

@@ -196,6 +196,13 @@ def damage_the_checkpoint(lake: Lake) -> str:
     return "0+3.checkpoint.parquet is not a Parquet file"
 
 
+def replace_the_checkpoint(lake: Lake) -> str:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).create_checkpoint()
+    (file,) = log_file(lake, 0).parent.glob("*.checkpoint.parquet")
+    shutil.copy(lake.local_files(SITE_IMPRESSION).paths[0], file)
+    return "0+3.checkpoint.parquet is not a checkpoint"
+
+
 def remove_the_checkpoint(lake: Lake) -> str:
     DeltaTable(lake.table_uri(SITE_IMPRESSION)).create_checkpoint()
     (file,) = log_file(lake, 0).parent.glob("*.checkpoint.parquet")
@@ -211,6 +218,7 @@ def remove_the_checkpoint(lake: Lake) -> str:
         cut_the_newest,
         empty_the_newest,
         damage_the_checkpoint,
+        replace_the_checkpoint,
         remove_the_checkpoint,
     ],
     ids=lambda harm: harm.__name__,

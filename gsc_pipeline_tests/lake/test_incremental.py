@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from datetime import UTC, date, datetime, timedelta
@@ -188,6 +189,60 @@ def test_a_table_with_features_of_other_writers_is_read_by_deltas_own_reader(lak
     assert lake.read(SITE_IMPRESSION).num_rows == 6
     assert lake.read(SITE_IMPRESSION, workspace="globex").num_rows == 3
     assert lake.read(SITE_IMPRESSION, months=["2026-10"]).num_rows == 3
+
+
+def test_rows_that_deltas_own_update_wrote_are_found_by_their_texts(lake: Lake) -> None:
+    with_two_workspaces(filled(lake))
+    for table, values in ((SITE_IMPRESSION, {"clicks": "clicks + 1"}), (SYNC_RUNS, {"calls": "calls + 1"})):
+        DeltaTable(lake.table_uri(table)).update(values)
+    of_property = pc.field("site_url") == "sc-domain:acme.com"
+    found = lake.read(SITE_IMPRESSION, columns=["clicks"], where=of_property, workspace="acme")
+    assert found["clicks"].to_pylist() == [2] * 9
+    snapshot = lake.open(SITE_IMPRESSION)
+    assert lake.read_snapshot(SITE_IMPRESSION, snapshot, workspace="acme", where=of_property).num_rows == 9
+    assert lake.read(SYNC_RUNS, workspace="007").num_rows == 2
+    with connect(lake) as connection:
+        sql = "SELECT sum(clicks) FROM searchdata_site_impression WHERE site_url = 'sc-domain:acme.com'"
+        assert connection.execute(sql).fetchall() == [(18,)]
+
+
+def test_rows_in_files_without_statistics_are_counted(lake: Lake) -> None:
+    filled(lake)
+    counts = lake.row_counts(SITE_IMPRESSION)
+    for commit in (Path(lake.table_uri(SITE_IMPRESSION)) / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
+        for action in actions:
+            action.get("add", {}).pop("stats", None)
+        commit.write_text("\n".join(map(json.dumps, actions)), encoding="utf-8")
+    assert Lake(lake.uri).row_counts(SITE_IMPRESSION) == counts == {"acme": {"2026-10": 3, "2026-11": 6}}
+
+
+def test_a_table_that_another_program_partitioned_otherwise_is_one_clear_error(lake: Lake) -> None:
+    write_deltalake(lake.table_uri(SITE_IMPRESSION), decoded(rows(DAYS[0], 1)))
+    with pytest.raises(LakeError, match=r"partitioned by .* another program changed it"):
+        lake.row_counts(SITE_IMPRESSION)
+
+
+def test_features_that_no_reader_here_has_are_named_as_another_programs(lake: Lake) -> None:
+    filled(lake)
+    features = ["deletionVectors"]
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features}
+    log = Path(lake.table_uri(SITE_IMPRESSION)) / "_delta_log"
+    commit = log / f"{lake.open(SITE_IMPRESSION).version() + 1:020d}.json"
+    commit.write_text(json.dumps({"protocol": {**protocol, "writerFeatures": features}}), encoding="utf-8")
+    with pytest.raises(LakeError, match=r"deletionVectors.*: another program changed the table"):
+        lake.read(SITE_IMPRESSION)
+
+
+def test_a_file_that_the_log_puts_into_no_workspace_is_one_clear_error(lake: Lake) -> None:
+    filled(lake)
+    log = Path(lake.table_uri(SITE_IMPRESSION)) / "_delta_log"
+    add = {"path": "x", "partitionValues": {"workspace": None, "month": None}, "size": 1, "dataChange": True}
+    commit = log / f"{lake.open(SITE_IMPRESSION).version() + 1:020d}.json"
+    commit.write_text(json.dumps({"add": {**add, "modificationTime": 0}}), encoding="utf-8")
+    for one in (lake, Lake(lake.uri)):
+        with pytest.raises(LakeError, match="cannot read"):
+            one.read(SITE_IMPRESSION)
 
 
 def with_two_workspaces(lake: Lake) -> Lake:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
@@ -28,6 +29,7 @@ from gsc_pipeline.lake.schemas import (
     DAILY_PERFORMANCE,
     INDEX_COVERAGE,
     INSIGHTS,
+    SITE_IMPRESSION,
     STRIKING_DISTANCE,
     WINNERS_AND_LOSERS,
     TableSpec,
@@ -314,6 +316,18 @@ def test_rows_of_several_properties_or_search_types_name_theirs(data: ReportData
     for rows, are_named in ((web, (0, 0)), (pd.concat([web, images]), (0, 1)), (both, (1, 1))):
         html = page(replace(data, findings={STRIKING_DISTANCE: rows}))
         assert tuple(int(name in html) for name in names) == are_named
+
+
+def test_a_report_of_a_lake_that_lacks_rows_says_so(data: ReportData, lake: Lake) -> None:
+    sentence = "Some stored rows are missing: numbers by query, page, device and country may be too low."
+    assert sentence not in Seen(page(data)).text
+    version = lake.version_of(SITE_IMPRESSION)
+    table = DeltaTable(lake.table_uri(SITE_IMPRESSION))
+    table.delete("data_date = DATE '2026-11-10'")
+    try:
+        assert sentence in Seen(page(report_data(lake, ACME, now=NOW))).text
+    finally:
+        table.restore(version)
 
 
 def test_a_missing_value_is_a_dash_with_its_heading(data: ReportData) -> None:

@@ -160,6 +160,8 @@ def _write_report(run: WorkspaceRun, lake: Lake, how: "Reports", now: datetime) 
         # A workspace without a final day has no report, which is not a failure.
         run.context.log.warning(str(error))
         return
+    for damage in data.damaged:
+        run.context.log.warning(f"{run.workspace.id}: numbers of the report may be wrong: {damage}")
     try:
         # Before the report, which links to the pages that exist.
         write_test_pages(lake, run.workspace, how, now=now)
