@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -18,7 +19,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gsc_pipeline.assistants.answers import Answer
@@ -78,15 +79,17 @@ def serve_stdio(server: MCPServer) -> None:
 def serve_http(server: MCPServer, *, port: int, token: str, on_ready: Callable[[str], None]) -> None:
     """Serve on loopback until SIGINT or SIGTERM, for requests with the token. Main thread only.
 
-    `on_ready` is called with the server's URL.
+    `on_ready` is called with the server's URL. The process ends here if a lake that hangs keeps a request.
     """
-    serve_until_stopped(
+    is_over = serve_until_stopped(
         http_app(server, token),
         host=HOST,
         port=port,
         on_ready=lambda url: on_ready(url + PATH),
         connection_seconds=CONNECTION_SECONDS,
     )
+    if not is_over:
+        os._exit(0)
 
 
 def http_app(server: MCPServer, token: str) -> Starlette:
@@ -105,7 +108,10 @@ def http_app(server: MCPServer, token: str) -> Starlette:
 
 
 class _RequireToken:
-    """Answers 401 to a request without the token."""
+    """Answers 401 to a request without the token, and 405 to one that is no POST.
+
+    There is nothing to listen to or to end, as each request is a session of its own.
+    """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token.encode()
@@ -122,6 +128,9 @@ class _RequireToken:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
                 await refusal(scope, receive, send)
+                return
+            if scope["method"] != "POST":
+                await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
