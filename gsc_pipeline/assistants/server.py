@@ -15,8 +15,10 @@ from typing import Annotated, Any
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resources import TextResource
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import create_model
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
@@ -50,12 +52,8 @@ def make_server(tools: Sequence[Callable[..., Answer]]) -> MCPServer:
         instructions=INSTRUCTIONS,
         version=version("gsc_pipeline"),
         log_level="WARNING",
+        tools=[_registered(tool) for tool in tools],
     )
-    reads = ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    )
-    for tool in tools:
-        server.add_tool(_answering(tool), annotations=reads)
     for name, page in _PAGES.items():
         server.add_resource(
             TextResource(
@@ -133,6 +131,22 @@ class _RequireToken:
                 await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _registered(tool: Callable[..., Answer]) -> Tool:
+    """The tool, which refuses arguments that it does not have.
+
+    Otherwise an assistant that gives `query` a workspace would take the numbers of all for its own.
+    """
+    reads = ToolAnnotations(
+        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+    )
+    made = Tool.from_function(_answering(tool), annotations=reads)
+    known = made.fn_metadata.arg_model
+    strict: Any = create_model(known.__name__, __base__=known, __cls_kwargs__={"extra": "forbid"})
+    made.fn_metadata.arg_model = strict
+    made.parameters = strict.model_json_schema(by_alias=True)
+    return made
 
 
 def _answering(tool: Callable[..., Answer]) -> Callable[..., CallToolResult]:
