@@ -211,8 +211,21 @@ class ReportFinding(Table):
     advice: str
 
 
+class ReportForecast(Table):
+    """A forecast of a metric of the largest property: a row for each day, none if it was refused."""
+
+    site_url: str
+    metric: str
+    made_on: Annotated[date, Field(description="The last day that it uses; the rows come after it")]
+    method: str
+    reason: Annotated[str, Field(description="Why there is no forecast, or what to know about it")]
+    expected: Annotated[float, Field(description="Sum of its days. Ranges of days cannot be added")]
+    known_days: Annotated[int, Field(description="Days with an actual value; 0 of the days to come")]
+    days_in_range: Annotated[int, Field(description="Known days between low and high: 80 % are expected")]
+
+
 class ReportAnswer(Answer):
-    """What the client's report says: headline figures, where they come from, findings, what is wrong."""
+    """What the client's report says: figures, what changed, what to expect, findings, what is wrong."""
 
     workspace: str
     name: str
@@ -223,6 +236,19 @@ class ReportAnswer(Answer):
     previous: Annotated[Figures | None, Field(description="The equal period before; null if incomplete")]
     year_before: Annotated[Figures | None, Field(description="The same 52 weeks earlier; null if incomplete")]
     provisional_from: Annotated[date | None, Field(description="Days from here on are not in the figures")]
+    changes: Annotated[
+        Table,
+        Field(
+            description="Recent changes of level, the most important first; `also` has those that repeat one"
+        ),
+    ]
+    changes_meaning: Annotated[
+        str, Field(description="How to read the confidence of changes, or what it means that there are none")
+    ]
+    forecasts: Annotated[
+        list[ReportForecast],
+        Field(description="Of the next days by metric, then those of four weeks ago, with what came of them"),
+    ]
     properties: Table
     devices: Table
     countries: Table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -14,11 +15,13 @@ from typing import Annotated, Any
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resources import TextResource
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import create_model
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gsc_pipeline.assistants.answers import Answer
@@ -49,12 +52,8 @@ def make_server(tools: Sequence[Callable[..., Answer]]) -> MCPServer:
         instructions=INSTRUCTIONS,
         version=version("gsc_pipeline"),
         log_level="WARNING",
+        tools=[_registered(tool) for tool in tools],
     )
-    reads = ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    )
-    for tool in tools:
-        server.add_tool(_answering(tool), annotations=reads)
     for name, page in _PAGES.items():
         server.add_resource(
             TextResource(
@@ -78,15 +77,17 @@ def serve_stdio(server: MCPServer) -> None:
 def serve_http(server: MCPServer, *, port: int, token: str, on_ready: Callable[[str], None]) -> None:
     """Serve on loopback until SIGINT or SIGTERM, for requests with the token. Main thread only.
 
-    `on_ready` is called with the server's URL.
+    `on_ready` is called with the server's URL. The process ends here if a lake that hangs keeps a request.
     """
-    serve_until_stopped(
+    is_over = serve_until_stopped(
         http_app(server, token),
         host=HOST,
         port=port,
         on_ready=lambda url: on_ready(url + PATH),
         connection_seconds=CONNECTION_SECONDS,
     )
+    if not is_over:
+        os._exit(0)
 
 
 def http_app(server: MCPServer, token: str) -> Starlette:
@@ -105,7 +106,10 @@ def http_app(server: MCPServer, token: str) -> Starlette:
 
 
 class _RequireToken:
-    """Answers 401 to a request without the token."""
+    """Answers 401 to a request without the token, and 405 to one that is no POST.
+
+    There is nothing to listen to or to end, as each request is a session of its own.
+    """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token.encode()
@@ -123,7 +127,26 @@ class _RequireToken:
                 )
                 await refusal(scope, receive, send)
                 return
+            if scope["method"] != "POST":
+                await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
+                return
         await self._app(scope, receive, send)
+
+
+def _registered(tool: Callable[..., Answer]) -> Tool:
+    """The tool, which refuses arguments that it does not have.
+
+    Otherwise an assistant that gives `query` a workspace would take the numbers of all for its own.
+    """
+    reads = ToolAnnotations(
+        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+    )
+    made = Tool.from_function(_answering(tool), annotations=reads)
+    known = made.fn_metadata.arg_model
+    strict: Any = create_model(known.__name__, __base__=known, __cls_kwargs__={"extra": "forbid"})
+    made.fn_metadata.arg_model = strict
+    made.parameters = strict.model_json_schema(by_alias=True)
+    return made
 
 
 def _answering(tool: Callable[..., Answer]) -> Callable[..., CallToolResult]:

@@ -284,7 +284,7 @@ class Tools:
         )
 
     def report(self, workspace: _Workspace) -> ReportAnswer:
-        """The report of a workspace: headline figures with comparisons, devices, countries, findings, advice.
+        """The report of a workspace: figures, changes, forecasts, devices, countries, findings, advice.
 
         The best start for "how is it going?". Each finding says what it means and what to do; its rows are
         the most important ones, `insight` has all. The figures are as last computed, up to `last_day`.

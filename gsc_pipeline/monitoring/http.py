@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
+import time
 from collections.abc import Callable
 from threading import Thread
 from types import FrameType
@@ -30,6 +32,9 @@ MOST_CONNECTIONS = 100
 
 GRACE_SECONDS = 1
 """How long open requests may take when the server is stopped."""
+
+END_SECONDS = 3.0
+"""How long stopping may take: a request that waits for a storage that hangs never ends."""
 
 _WAKE_SECONDS = 0.2
 """How often the main thread looks for signals."""
@@ -90,8 +95,10 @@ def serve_until_stopped(
     port: int,
     on_ready: Callable[[str], None],
     connection_seconds: float = CONNECTION_SECONDS,
-) -> None:
+) -> bool:
     """Serve until SIGINT or SIGTERM, answer the open requests, and return. Main thread only.
+
+    Returns whether all requests have ended. If not, their threads keep the process from its end.
 
     Port 0 takes a free port. `on_ready` is called with the base URL once connections are accepted. A
     connection is closed after `connection_seconds`. Raises PipelineError when the address cannot be bound.
@@ -105,21 +112,25 @@ def serve_until_stopped(
         server_header=False, headers=[("Connection", "close")], timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     server = uvicorn.Server(config)
+    ends_at = math.inf
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal ends_at
         server.should_exit = True
+        ends_at = min(ends_at, time.monotonic() + END_SECONDS)
 
     with _bound(host, port) as listening:
         previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         # In a thread, uvicorn does not install its signal handlers, which would end the process.
-        thread = Thread(target=server.run, args=([listening],), name="gsc-serve")
+        thread = Thread(target=server.run, args=([listening],), name="gsc-serve", daemon=True)
         try:
             thread.start()
             name = f"[{host}]" if ":" in host else host
             on_ready(f"http://{name}:{listening.getsockname()[1]}")
             # The kernel may give a signal to any thread; Python handles it once the main thread wakes up.
-            while thread.is_alive():
+            while thread.is_alive() and time.monotonic() < ends_at:
                 thread.join(_WAKE_SECONDS)
+            return not thread.is_alive()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)

@@ -183,10 +183,10 @@ def _changes(data: ReportData) -> dict[str, Any]:
         }
         for letter, one in zip(_LETTERS, data.changes, strict=False)
     ]
-    return {"listed": listed, "more": len(data.changes) - len(listed), "none": _without_changes(data)}
+    return {"listed": listed, "more": len(data.changes) - len(listed), "none": without_changes(data)}
 
 
-def _without_changes(data: ReportData) -> str:
+def without_changes(data: ReportData) -> str:
     """What an empty list of changes means."""
     final = data.daily[data.daily["is_final"]]
     if not data.are_changes_sought:

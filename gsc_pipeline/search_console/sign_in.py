@@ -127,9 +127,14 @@ class SignIn:
 
         Raises ForeignRedirectError for a wrong state or a second answer, SignInError if it was refused.
         """
-        query = parse_qs(urlsplit(redirected).query)
-        states, codes = query.get("state", []), query.get("code", [])
-        if len(states) != 1 or not hmac.compare_digest(states[0].encode(), self._state.encode()):
+        try:
+            query = parse_qs(urlsplit(redirected).query)
+            states, codes = query.get("state", []), query.get("code", [])
+            is_ours = len(states) == 1 and hmac.compare_digest(states[0].encode(), self._state.encode())
+        except ValueError:
+            # It is no URL, such as http://[, or a terminal's bytes are no text.
+            is_ours = False
+        if not is_ours:
             raise ForeignRedirectError("this address does not belong to this sign-in: its state differs")
         with self._lock:
             if self._is_answered:

@@ -16,6 +16,7 @@ import urllib3
 from mcp.client.streamable_http import streamable_http_client
 
 from gsc_pipeline_tests.assistants.served import DAYS, GSC, Served, connected
+from gsc_pipeline_tests.monitoring.hanging import hanging
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 TOKEN = "0123456789-of-the-test"
@@ -88,6 +89,12 @@ def test_without_the_token_nothing_is_answered(server: Running, headers: dict[st
     assert post(server, headers, method=method) == 401
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "HEAD", "PUT"])
+def test_only_post_is_answered_so_that_no_stream_stays_open(server: Running, method: str) -> None:
+    listening = {**BEARER, "Accept": "text/event-stream", "Last-Event-ID": "5"}
+    assert post(server, listening, method=method) == 405
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -127,3 +134,18 @@ def test_without_a_setting_a_token_is_printed_once_and_the_server_stops_on_a_sig
         _, rest = server.process.communicate(timeout=HANG_SECONDS)
         assert server.process.returncode == 0
         assert token not in rest
+
+
+@pytest.mark.soak
+def test_a_signal_ends_the_server_while_a_call_waits_for_a_lake_that_hangs(served: Served) -> None:
+    call = {"name": "status", "arguments": {"workspace": "acme"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
+    for server in running({**served.environment(), "GSC_MCP_TOKEN": TOKEN}):
+        with hanging(served.world.lake):
+            with pytest.raises(urllib3.exceptions.TimeoutError):
+                urllib3.request(
+                    "POST", server.url, body=body, headers={**HEADERS, **BEARER}, retries=False, timeout=1
+                )
+            server.process.send_signal(signal.SIGTERM)
+            server.process.communicate(timeout=HANG_SECONDS)
+        assert server.process.returncode == 0

@@ -12,6 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from gsc_pipeline.assistants.answers import ReportAnswer, Table
+from gsc_pipeline.assistants.messages import Limits
+from gsc_pipeline.assistants.reported import report_answer
+from gsc_pipeline.assistants.standing import Standing
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.scope import Scope
@@ -45,6 +49,7 @@ from gsc_pipeline_tests.report.test_report import ACME, HOSTILE, NOW, WINDOW, Se
 DAYS = Window(date(2026, 9, 20), WINDOW.end)
 FELL = date(2026, 10, 20)
 BLOG = Scope("/blog/")
+EMPTY = pd.DataFrame({name: [] for name in ("expected", "low", "high", "actual")}, dtype="float64")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +101,53 @@ def test_the_page_leads_with_what_changed(seen: Seen) -> None:
         "At the same time: /blog/ (−30%) . B Clicks of /guide/ rose by 125%" in seen.text
     )
     assert "from 900 to 400" not in seen.text
+
+
+def told(lake: Lake, data: ReportData) -> ReportAnswer:
+    """The report as an assistant gets it."""
+    return report_answer(data, Standing(lake, [ACME], lambda: NOW).freshness(), Limits())
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    names = [column.name for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.rows]
+
+
+def test_assistants_get_the_changes_of_the_page_in_its_order(lake: Lake, data: ReportData) -> None:
+    answer = told(lake, data)
+    whole, guide = rows_of(answer.changes)
+    assert (whole["first_day"], whole["content_group"], whole["metric"]) == ("2026-10-20", "all", "clicks")
+    assert (whole["level_before"], whole["level_after"], whole["confidence"]) == (410, 280, 0.974)
+    assert [one["content_group"] for one in whole["also"]] == ["/blog/"]
+    assert guide["content_group"] == "/guide/"
+    assert "chance" in answer.changes_meaning.lower()
+    none = told(lake, replace(data, changes=()))
+    assert (none.changes.rows, none.changes_meaning) == (
+        [],
+        "No change of level was found in the last 90 days.",
+    )
+
+
+def test_assistants_get_the_forecasts_of_the_page(lake: Lake, data: ReportData) -> None:
+    assert data.outlook is not None
+    clicks = data.outlook.coming["clicks"]
+    came_true = replace(clicks, days=clicks.days.assign(actual=clicks.days["expected"]))
+    outlook = replace(data.outlook, past={"clicks": came_true})
+    forecasts = told(lake, replace(data, outlook=outlook)).forecasts
+    assert [(one.metric, one.known_days, one.days_in_range) for one in forecasts] == [
+        ("clicks", 0, 0),
+        ("impressions", 0, 0),
+        ("clicks", 28, 28),
+    ]
+    assert forecasts[0].expected == clicks.expected
+    first = rows_of(forecasts[0])[0]
+    assert first["data_date"] == str(forecasts[0].made_on + timedelta(days=1))
+    assert first["low"] < first["expected"] < first["high"]
+    assert first["actual"] is None
+    outlook = replace(data.outlook, coming={"clicks": replace(clicks, days=EMPTY)})
+    (refused_one, *_) = told(lake, replace(data, outlook=outlook)).forecasts
+    assert (refused_one.rows, refused_one.expected) == ([], 0)
+    assert told(lake, replace(data, outlook=None)).forecasts == []
 
 
 def test_without_a_change_the_page_says_so(data: ReportData) -> None:

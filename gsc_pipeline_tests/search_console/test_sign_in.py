@@ -303,7 +303,9 @@ def test_no_secret_is_logged_or_shown(
 def test_by_hand_the_address_or_the_code_is_pasted(google: Google) -> None:
     attempt = google.sign_in()
     redirected = consent(attempt.address)
-    for text in ("", "   ", "two words", changed(redirected, state="guessed"), "https://example.com/"):
+    no_address = ("http://[", "http://127.0.0.1/?state=\udcff")
+    wrong = ("", "   ", "two words", changed(redirected, state="guessed"), "https://example.com/")
+    for text in (*wrong, *no_address):
         with pytest.raises(ForeignRedirectError):
             attempt.code_typed(text)
     assert google.exchange(attempt, attempt.code_typed(f"  {redirected}\n"))["refresh_token"]

@@ -134,6 +134,7 @@ def test_an_unticked_box_gives_tokens_that_read_nothing(visitor: Visitor) -> Non
         {"redirect_uri": "http://evil.example/"},
         {"redirect_uri": "https://127.0.0.1.evil.example/"},
         {"redirect_uri": "http://127.0.0.1@evil.example/"},
+        {"redirect_uri": "http://127.0.0.1:50123/\u20ac"},
     ],
 )
 def test_an_unknown_client_or_address_gets_an_error_page_and_no_redirect(

@@ -122,7 +122,7 @@ def test_the_old_name_of_the_search_type_field_is_accepted(wire: Wire) -> None:
     assert wire.query(ACME, **DAY, searchType="image") != wire.query(ACME, **DAY)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_not_a_json_object_is_refused(wire: Wire, body: bytes) -> None:
     path = "/webmasters/v3/sites/sc-domain%3Aacme.example/searchAnalytics/query"
     answer = wire.pool.request("POST", wire.url + path, headers=wire.headers, body=body)

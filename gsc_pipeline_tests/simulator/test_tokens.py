@@ -64,6 +64,13 @@ REFUSED = {
         "invalid_grant",
     ),
     "no JSON": ({"grant_type": JWT_BEARER, "assertion": "YQ.YQ.YQ"}, "invalid_grant"),
+    "too deep": (
+        {
+            "grant_type": JWT_BEARER,
+            "assertion": f"eyJhIjoxfQ.{base64.urlsafe_b64encode(b'[' * 9999).decode()}.YQ",
+        },
+        "invalid_grant",
+    ),
     "no base64": ({"grant_type": JWT_BEARER, "assertion": "é.é.é"}, "invalid_grant"),
     "no issuer": ({"grant_type": JWT_BEARER, "assertion": assertion(iss=None)}, "invalid_grant"),
     "another scope": (

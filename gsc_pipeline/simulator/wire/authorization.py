@@ -35,7 +35,7 @@ CONSENT_PATH = "/o/oauth2/consent"
 _ISSUED = "1//simulated-grant-"
 """How refresh tokens of this server begin. The token endpoint takes any other for one of the client."""
 
-_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?(/[^\s#]*)?")
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?(/[!\x22$-~]*)?")
 _CHALLENGE = re.compile(r"[\w-]{43}")
 _VERIFIER = re.compile(r"[\w.~-]{43,128}")
 _REVOKED = "Token has been expired or revoked."

@@ -139,7 +139,7 @@ class Simulator:
         elif body:
             try:
                 content = msgspec.json.decode(body)
-            except (msgspec.DecodeError, UnicodeError):
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 content = None
         if kind == "inspect" and isinstance(content, Mapping):
             site_url = str(content.get("siteUrl", "")) or None

@@ -107,6 +107,6 @@ def parse_form(body: bytes) -> dict[str, str]:
 def _json_object(part: str) -> dict[str, Any] | None:
     try:
         decoded = msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
+    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
         return None
     return decoded if isinstance(decoded, dict) else None
