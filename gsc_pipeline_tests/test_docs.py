@@ -261,6 +261,7 @@ def answers_200(address: str) -> bool:
     return urllib3.request("GET", address, retries=False, timeout=HANG_SECONDS).status == 200
 
 
+@pytest.mark.soak
 def test_the_pages_that_the_docs_request_answer_with_200(synced: dict[str, str]) -> None:
     (serve,) = [c for c in commands() if c.startswith("gsc serve")]
     asked = [c.split()[-1] for c in commands() if c.startswith("curl ")]

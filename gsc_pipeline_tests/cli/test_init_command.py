@@ -37,9 +37,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.chdir(folder)
     readers = ["acme@example.com", *ACCOUNTS]
     properties = [
-        SyntheticProperty(ACME, rows_a_day=20, readers=readers),
+        SyntheticProperty(ACME, rows_a_day=20, plants=False, readers=readers),
         SyntheticProperty("https://old.acme.com/", readers=readers, permission_level="siteUnverifiedUser"),
-        SyntheticProperty(SHOP, rows_a_day=20, readers=readers),
+        SyntheticProperty(SHOP, rows_a_day=20, plants=False, readers=readers),
         SyntheticProperty(OTHERS, readers=["globex@example.com"]),
     ]
     with World.serving(tmp_path, properties, now=utc_now()) as world:

@@ -36,7 +36,7 @@ from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World, contents, sorted_rows
 
-PROPERTY = SyntheticProperty("sc-domain:acme.com", rows_a_day=30)
+PROPERTY = SyntheticProperty("sc-domain:acme.com", rows_a_day=20, plants=False)
 VOLATILE = r'"(seconds|duration_ms|last_read_at|started_at)": [^,}]+'
 """What differs between two runs of one command."""
 

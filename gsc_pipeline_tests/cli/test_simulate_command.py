@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,11 +17,6 @@ from gsc_pipeline_tests.signals import send_to_another_thread
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 GSC = str(Path(sys.executable).with_name("gsc"))
-
-
-def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [GSC, *arguments]
-    return subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 
 @contextmanager
@@ -46,23 +40,18 @@ def simulating(*options: str) -> Iterator[list[str]]:
     assert "Traceback" not in errors
 
 
-def test_an_export_can_be_synced_with_the_command_that_is_printed(tmp_path: Path) -> None:
+def test_an_export_can_be_synced_with_the_command_that_is_printed(gsc: Gsc, tmp_path: Path) -> None:
     with simulating("--export", str(EXPORT), "--write", str(tmp_path / "home")) as lines:
         assert lines[1].strip() == "sc-domain:bluebirdcoffee.example"
         assignments = [word for word in lines[-1].split() if word.startswith("GSC_")]
-        env = {
-            **os.environ,
-            **dict(word.split("=", 1) for word in assignments),
-            "GSC_LAKE": str(tmp_path / "lake"),
-        }
-        env.pop("DAGSTER_HOME", None)
+        env = dict(word.split("=", 1) for word in assignments) | {"GSC_LAKE": str(tmp_path / "lake")}
         dates = (EXPORT / "Dates.csv").read_text(encoding="utf-8-sig").splitlines()[1:31]
         first, last = dates[-1].split(",")[0], dates[0].split(",")[0]
-        done = run("sync", "--start", first, "--end", last, env=env)
-        assert done.returncode == 0, done.stderr
+        done = gsc("sync", "--start", first, "--end", last, env=env)
+        assert done.code == 0, done.err
     sql = "SELECT data_date, sum(clicks), sum(impressions) FROM searchdata_site_impression GROUP BY 1"
-    held = run("query", sql, "--csv", env=env)
-    rows = {tuple(line.split(",")) for line in held.stdout.splitlines()[1:]}
+    held = gsc("query", sql, "--csv", env=env)
+    rows = {tuple(line.split(",")) for line in held.out.splitlines()[1:]}
     assert rows == {tuple(line.split(",")[:3]) for line in dates}
 
 

@@ -112,6 +112,7 @@ print([name for name in ("deltalake", "gsc_pipeline", "pyarrow") if name in sys.
 """
 
 
+@pytest.mark.soak
 def test_a_worker_reads_its_configuration_and_does_not_load_the_lake_before_it_forks() -> None:
     given = variables_of(DEPLOY / "gsc.env") | {"PYTHONPATH": str(DEPLOY)}
     command = [sys.executable, "-c", WORKER_PARENT]

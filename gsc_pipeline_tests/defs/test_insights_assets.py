@@ -173,6 +173,7 @@ def test_events_list_the_annotations_of_the_last_days(made: Made) -> None:
     assert made.world.lake.version_of(ANNOTATIONS) == 1
 
 
+@pytest.mark.soak
 def test_a_mistake_in_the_file_of_annotations_is_named_and_stops_no_workspace(orchestra: Orchestra) -> None:
     world = orchestra.world
     file, listed = world.folder / "annotations.yaml", world.environment()["GSC_WORKSPACES_FILE"]
@@ -217,6 +218,7 @@ def test_a_workspace_without_a_final_day_has_empty_insights_and_no_report(orches
     assert CLIENT_REPORT not in recorded(orchestra)
 
 
+@pytest.mark.soak
 def test_a_report_that_cannot_be_written_fails_its_step_and_names_the_folder(orchestra: Orchestra) -> None:
     fill(orchestra.world.lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=5), FEW)
     (orchestra.world.folder / "reports").write_text("in the way", encoding="utf-8")

@@ -115,6 +115,7 @@ def test_a_selection_that_no_run_can_make_is_refused_with_the_reason(
     assert not live.simulator.calls
 
 
+@pytest.mark.soak
 def test_dagster_asset_materialize_refuses_a_workspace_that_is_not_listed(live: World) -> None:
     env = environment(live)
     done = materialize(env, "--partition", f"{live.today - ONE_DAY}|nobody")

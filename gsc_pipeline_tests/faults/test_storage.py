@@ -17,6 +17,7 @@ from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSI
 from gsc_pipeline.monitoring.status import workspace_states
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World, contents
 
@@ -93,13 +94,14 @@ def fill(disk: Path, leaving: int) -> None:
         file.truncate(max(0, file.tell() - leaving))
 
 
-def test_a_full_disk_at_any_step_of_a_commit_loses_nothing(small: World, disk: Path) -> None:
+@pytest.mark.parametrize("every", rest_in_soak([24_000, 8_000]))
+def test_a_full_disk_at_any_step_of_a_commit_loses_nothing(small: World, disk: Path, every: int) -> None:
     sync(small)
     old = contents(small.lake)
     small.now += timedelta(hours=12)
     new = undisturbed(disk.parent / "undisturbed", small)
     stopped_at = set()
-    for leaving in range(0, 64_000, 8_000):
+    for leaving in range(0, 64_000, every):
         fill(disk, leaving)
         with pytest.raises(SyncFatalError, match=r"cannot write .*check GSC_LAKE, .*the free space") as told:
             sync(small)

@@ -11,6 +11,7 @@ import pytest
 import gsc_pipeline
 from gsc_pipeline.simulator import Simulator, SyntheticProperty
 from gsc_pipeline_tests.simulator.wire import Wire
+from gsc_pipeline_tests.soak import rest_in_soak
 
 NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
 """Noon of 2026-11-20 in California."""
@@ -37,9 +38,9 @@ def wire(acme: SyntheticProperty) -> Iterator[Wire]:
         yield wire
 
 
-@pytest.fixture(params=["example", "real"])
+@pytest.fixture(params=rest_in_soak(["example", "real"]))
 def export_folder(request: pytest.FixtureRequest) -> Path:
-    """The export of the demonstration, and a real one if this machine has it."""
+    """The export of the demonstration, and in `make soak` a real one if this machine has it."""
     folder = EXAMPLE_EXPORT if request.param == "example" else REAL_EXPORT
     if not folder.is_dir():
         pytest.skip("the real export is not on this machine (../shared/data/search-console-export)")

@@ -136,6 +136,7 @@ def test_a_replay_has_about_the_appearances_of_its_export(tmp_path: Path) -> Non
     assert others[0].impressions.tolist() == many[0].impressions.tolist()
 
 
+@pytest.mark.soak
 def test_the_real_export_has_appearances() -> None:
     if not REAL_EXPORT.is_dir():
         pytest.skip("the real export is not on this machine (../shared/data/search-console-export)")

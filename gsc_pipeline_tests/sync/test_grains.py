@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 import pyarrow as pa
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gsc_pipeline.lake.encoding import decoded_schema
@@ -14,6 +13,7 @@ from gsc_pipeline.search_console.requests import CellFilter, PageFilter
 from gsc_pipeline.search_console.search_types import FeedType, QueryType
 from gsc_pipeline.sync.grains import DayOf, site_rows, url_rows
 from gsc_pipeline_tests.doubles import Row, answer
+from gsc_pipeline_tests.soak import any_of
 
 DAY = DayOf("acme", "sc-domain:acme.com", QueryType.WEB, date(2026, 11, 20))
 SITE = ("country", "device")
@@ -137,7 +137,9 @@ _keys = st.tuples(st.sampled_from(["usa", "fra", "zzz"]), st.sampled_from(["MOBI
 _counts = st.tuples(st.integers(0, 50), st.integers(1, 500), st.integers(0, 5000))
 
 
-@given(
+@any_of(
+    few=25,
+    many=100,
     named=st.dictionaries(st.tuples(st.text(max_size=5), _keys), _counts, max_size=12),
     hidden=st.dictionaries(_keys, _counts, max_size=6),
 )

@@ -242,6 +242,7 @@ def test_without_limiter_and_breaker_no_state_is_needed(world: World) -> None:
     assert not (world.folder / "never.db").exists()
 
 
+@pytest.mark.soak
 def test_commands_share_their_state_beside_the_lake(tmp_path: Path) -> None:
     """Two processes in sequence: the first opens the circuit, the second sends one call as a probe."""
     with World.serving(tmp_path, [SyntheticProperty(DOMAIN, rows_a_day=20)], now=utc_now()) as world:

@@ -92,7 +92,7 @@ def test_a_second_sync_of_the_same_numbers_costs_one_call_per_property_and_write
 
 
 def test_days_that_grow_are_read_until_final_and_not_after(tmp_path: Path) -> None:
-    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=200)
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=100, plants=False)
     with World.serving(tmp_path, [prop]) as world:
         workspace = world.workspace()
         first_day = world.last(1).start
@@ -141,10 +141,10 @@ def test_small_commits_make_the_same_lake_as_one_large_commit(tmp_path: Path) ->
 
 
 def test_a_revision_of_a_final_day_is_seen_and_read(tmp_path: Path) -> None:
-    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=200)
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=100, plants=False)
     with World.serving(tmp_path, [prop]) as world:
         world.sync(world.workspace())
-        revised = SyntheticProperty("sc-domain:acme.com", rows_a_day=210)
+        revised = SyntheticProperty("sc-domain:acme.com", rows_a_day=110, plants=False)
         world.simulator.put(revised)
         report = world.sync(world.workspace())
         assert report.count(DayResult.READ) == 5
@@ -155,7 +155,7 @@ def test_a_revision_of_a_final_day_is_seen_and_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", rest_in_soak(SEARCH_TYPES), ids=lambda kind: kind.value)
 def test_every_search_type_arrives_exactly_as_counted(tmp_path: Path, kind: SearchType) -> None:
-    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=300, search_types=[kind.value])
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=100, plants=False, search_types=[kind.value])
     with World.serving(tmp_path, [prop]) as world:
         report = world.sync(world.workspace(search_types=[kind]))
         assert (report.count(DayResult.READ), report.problems) == (5, ())
@@ -164,7 +164,7 @@ def test_every_search_type_arrives_exactly_as_counted(tmp_path: Path, kind: Sear
 
 def test_all_search_types_of_a_property_live_side_by_side(tmp_path: Path) -> None:
     names = [kind.value for kind in SEARCH_TYPES]
-    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=60, search_types=names)
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=60, plants=False, search_types=names)
     with World.serving(tmp_path, [prop]) as world:
         workspace = world.workspace(search_types=SEARCH_TYPES)
         world.sync(workspace, world.last(2))
