@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.scope import Scope
 from gsc_pipeline.lake.lake import Lake
@@ -32,8 +33,8 @@ CANONICAL = Scope(canonical=True)
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A few days of two workspaces, with a content group."""
     lake = Lake(str(tmp_path_factory.mktemp("scopes") / "lake"))
-    for workspace in ("acme", "acme-test-a"):
-        fill(lake, workspace, SyntheticProperty(SITE, rows_a_day=10), WINDOW)
+    for workspace, days in (("acme", WINDOW), ("acme-test-a", Window.last_complete(9, WINDOW.end))):
+        fill(lake, workspace, SyntheticProperty(SITE, rows_a_day=10), days)
     refresh_insights(lake, ACME, now=NOW)
     write(lake, CONTENT_GROUP_DAYS, group_days({"/blog/": 30, "other": 0.0}, days=57))
     return lake
