@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,7 +23,7 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 
-LONG_FILES = ("sync", "defs", "report", "cli", "monitoring", "lake", "insights", "test_docs.py")
+LONG_FILES = ("assistants", "sync", "defs", "report", "cli", "monitoring", "lake", "insights", "test_docs.py")
 """The folders with files that take long, as measured; those of the others take some seconds each."""
 
 
@@ -37,12 +38,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+ONE_START = ("assistants",)
+"""The folders whose files share what takes long to start."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, give one process all files of a folder that share a start."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadStartScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            room = Path(file).parent
+            return str(room) if room.name in ONE_START else file
+
+    return LoadStartScheduling(config, log)
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def acme() -> Workspace:
     """A workspace with one property, for doubles: its credential is never read."""
     return Workspace(

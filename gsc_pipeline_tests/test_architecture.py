@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,22 @@ LOOSE = {"__init__", "bootstrap", "days", "definitions", "errors", "settings"}
 DAGSTER = {"defs", "definitions"}
 
 
-def imports(module: Path) -> set[str]:
+@cache
+def parsed(module: Path) -> ast.Module:
+    return ast.parse(module.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(module: Path) -> frozenset[str]:
     """Every module that the file imports, at its top and inside functions, by its whole name."""
-    found = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    found: set[str] = set()
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= (whole & NAMES) or {node.module}
-    return found
+    return frozenset(found)
 
 
 def dotted(module: Path) -> str:
@@ -79,7 +86,6 @@ def name(module: Path) -> str:
 
 
 NAMES = {dotted(module) for module in MODULES}
-IMPORTS = {module: imports(module) for module in MODULES}
 
 
 def test_every_module_stands_in_a_room() -> None:
@@ -95,17 +101,17 @@ def test_no_room_imports_one_that_stands_above_it() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=name)
 def test_a_module_imports_only_the_rooms_that_its_room_may(module: Path) -> None:
-    ours = {found.split(".")[1] for found in IMPORTS[module] if found.startswith("gsc_pipeline.")}
+    ours = {found.split(".")[1] for found in imports(module) if found.startswith("gsc_pipeline.")}
     assert ours - {room(module), "errors"} <= MAY_IMPORT[room(module)]
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m) not in DAGSTER], ids=name)
 def test_dagster_is_imported_in_its_room_alone(module: Path) -> None:
-    assert not [found for found in IMPORTS[module] if found.split(".")[0].startswith("dagster")]
+    assert not [found for found in imports(module) if found.split(".")[0].startswith("dagster")]
 
 
 def importers(prefix: str) -> set[str]:
-    return {name(m) for m in MODULES for found in IMPORTS[m] if found.startswith(prefix)}
+    return {name(m) for m in MODULES for found in imports(m) if found.startswith(prefix)}
 
 
 def test_what_dagster_does_not_promise_is_imported_in_one_place() -> None:
@@ -118,7 +124,7 @@ def test_dagsters_extras_are_imported_where_they_are_needed_alone() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    rest = {dotted(module): IMPORTS[module] & NAMES - {dotted(module)} for module in MODULES}
+    rest = {dotted(module): imports(module) & NAMES - {dotted(module)} for module in MODULES}
     while free := {module for module, needed in rest.items() if not needed & rest.keys()}:
         rest = {module: needed for module, needed in rest.items() if module not in free}
     assert not rest
@@ -126,7 +132,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=name)
 def test_every_module_says_what_it_is_for(module: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+    docstring = ast.get_docstring(parsed(module))
     assert docstring
     assert len(docstring.splitlines()[0]) > 20
 

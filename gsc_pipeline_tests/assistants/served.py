@@ -1,4 +1,8 @@
-"""A lake of two workspaces, and the official client of a server that serves one of them."""
+"""A lake of two workspaces, and the official client of a server that serves one of them.
+
+MCP's libraries are imported where they are used: each process of `make test` imports every module of tests,
+and these take most of a second.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio.from_thread import BlockingPortal, check_cancelled, start_blocking_portal
-from mcp import Client
-from mcp.client.stdio import StdioServerParameters
 
 from gsc_pipeline.assistants.messages import Limits, Start
 from gsc_pipeline.assistants.query_pool import QueryPool
-from gsc_pipeline.assistants.server import make_server
 from gsc_pipeline.assistants.tools import Tools
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
@@ -25,6 +26,10 @@ from gsc_pipeline.lake.annotations.stored import bring_up_to_date
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.world import World
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.client.stdio import StdioServerParameters
 
 GSC = str(Path(sys.executable).with_name("gsc"))
 SECRET = "hunter2-of-globex"
@@ -121,18 +126,24 @@ class Assistant:
 @contextmanager
 def connected(server: Any) -> Iterator[Assistant]:
     """A client of a server in this process, a command, or a URL's transport."""
+    from mcp import Client
+
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(Client(server)) as client:
         yield Assistant(portal, client)
 
 
 def command(environment: Mapping[str, str], *arguments: str) -> StdioServerParameters:
     """`gsc mcp` with these arguments, in an environment without anything else."""
+    from mcp.client.stdio import StdioServerParameters
+
     return StdioServerParameters(command=GSC, args=["mcp", *arguments], env=dict(environment))
 
 
 @contextmanager
 def in_process(served: Served, limits: Limits, *workspaces: Workspace) -> Iterator[Assistant]:
     """A client of a server in this process, which serves acme alone by default."""
+    from gsc_pipeline.assistants.server import make_server
+
     world = served.world
     shown = workspaces or (served.acme,)
     pool = QueryPool(Start.of(world.lake.uri, shown, limits), check_cancelled=check_cancelled)

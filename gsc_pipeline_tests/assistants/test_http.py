@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 import urllib3
-from mcp.client.streamable_http import streamable_http_client
 
 from gsc_pipeline_tests.assistants.served import DAYS, GSC, Served, connected
 from gsc_pipeline_tests.monitoring.hanging import hanging
@@ -61,6 +59,10 @@ def post(server: Running, headers: dict[str, str], body: str = BODY, method: str
 
 
 def test_the_client_with_the_token_gets_answers(server: Running) -> None:
+    # Imported here for the reason that `served.py` names.
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
     http_client = httpx2.AsyncClient(headers=BEARER, timeout=HANG_SECONDS)
     with connected(streamable_http_client(server.url, http_client=http_client)) as assistant:
         reply = assistant.query("SELECT count(*) FROM sync_ledger")

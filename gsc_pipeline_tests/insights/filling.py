@@ -12,7 +12,7 @@ from gsc_pipeline.days import ONE_DAY, Window, month_of
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.search_types import search_type_from_wire
-from gsc_pipeline.simulator import Facts, Property
+from gsc_pipeline.simulator import Property
 from gsc_pipeline_tests.truth import site_truth, url_truth
 
 READ_AT = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -43,23 +43,23 @@ def fill(
         for month in sorted({month_of(day) for day in days}):
             of_month = [day for day in days if month_of(day) == month]
             facts = {day: prop.facts(search_type, day) for day in of_month}
-            shown = {day: one for day, one in facts.items() if one is not None}
+            site = {day: site_truth(one) for day, one in facts.items() if one is not None}
+            url = {day: url_truth(one) for day, one in facts.items() if one is not None}
             name = search_type_from_wire(search_type).name
             target = Target(workspace, prop.site_url, name, tuple(of_month))
-            lake.replace(SITE_IMPRESSION, target, _rows(SITE_IMPRESSION, site_truth, target, shown))
-            lake.replace(URL_IMPRESSION, target, _rows(URL_IMPRESSION, url_truth, target, shown))
+            lake.replace(SITE_IMPRESSION, target, _rows(SITE_IMPRESSION, target, site))
+            lake.replace(URL_IMPRESSION, target, _rows(URL_IMPRESSION, target, url))
             records = []
             for day in of_month:
-                status = "provisional" if day >= first_provisional else "final" if day in shown else "empty"
+                status = "provisional" if day >= first_provisional else "final" if day in site else "empty"
                 status = "failed" if day in broken else status
-                records.append(_record(target, day, shown.get(day), status, read_at))
+                records.append(_record(target, day, site.get(day), url.get(day), status, read_at))
             lake.replace(SYNC_LEDGER, target, pa.Table.from_pylist(records, schema=SYNC_LEDGER.schema))
 
 
-def _rows(table: TableSpec, truth: object, target: Target, facts: dict[date, Facts]) -> pa.Table:
+def _rows(table: TableSpec, target: Target, rows_of: dict[date, pa.Table]) -> pa.Table:
     parts = []
-    for day, one in facts.items():
-        rows = truth(one)  # type: ignore[operator]
+    for day, rows in rows_of.items():
         known = {
             "data_date": pa.array([day] * len(rows), pa.date32()),
             "workspace": pa.array([target.workspace] * len(rows)),
@@ -83,9 +83,8 @@ def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def _record(
-    target: Target, day: date, facts: Facts | None, status: str, read_at: datetime
+    target: Target, day: date, rows: pa.Table | None, by_page: pa.Table | None, status: str, read_at: datetime
 ) -> dict[str, object]:
-    rows = None if facts is None else site_truth(facts)
     impressions = 0 if rows is None else pc.sum(rows["impressions"]).as_py()
     positions = None if rows is None else pc.sum(rows["sum_top_position"]).as_py()
     return {
@@ -99,7 +98,7 @@ def _record(
         "impressions": impressions,
         "position": positions / impressions + 1 if positions is not None and impressions else None,
         "site_rows": 0 if rows is None else len(rows),
-        "url_rows": 0 if facts is None else len(facts),
+        "url_rows": 0 if by_page is None else len(by_page),
         "truncated": False,
         "cut_clicks": 0,
         "cut_impressions": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,9 +52,16 @@ KEYS = ["site_url", "search_type", "data_date", "content_group"]
 LATER = READ_AT + timedelta(hours=6)
 
 
-@pytest.fixture
-def filled(lake: Lake) -> Lake:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(str(tmp_path_factory.mktemp("original") / "lake"))
     fill(lake, "acme", PROPERTY, WINDOW, provisional=2)
+    return lake
+
+
+@pytest.fixture
+def filled(original: Lake, lake: Lake) -> Lake:
+    shutil.copytree(original.uri, lake.uri)
     return lake
 
 

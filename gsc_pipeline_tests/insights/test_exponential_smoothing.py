@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from gsc_pipeline.insights.exponential_smoothing import Parameters, States, first_days, grid, smooth
 from gsc_pipeline.insights.rolling_origins import PARAMETERS
@@ -36,6 +35,9 @@ def next_week(states: States, week: int, series: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("at", range(0, len(PARAMETERS), 5))
 def test_states_are_those_of_statsmodels(at: int) -> None:
+    # Every process of `make test` imports this module, and statsmodels takes a second.
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
     series = logs(1)
     ours = smooth(weeks_of(series), PARAMETERS)
     season = ours.season[0, :, at]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from gsc_pipeline.days import Window, month_of
-from gsc_pipeline.insights.refresh import refresh_insights
+from gsc_pipeline.insights.refresh import InsightsReport, refresh_insights
 from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
@@ -41,24 +42,39 @@ def filled(lake: Lake) -> Lake:
     return lake
 
 
-def test_a_second_refresh_changes_nothing(filled: Lake, acme: Workspace) -> None:
-    first = refresh_insights(filled, acme, now=NOW)
-    second = refresh_insights(filled, acme, now=NOW + timedelta(hours=6))
-    assert (first.changed, second.changed) == (True, False)
-    assert first.rows == second.rows
-    (noted,) = filled.read(INSIGHT_REFRESHES).to_pylist()
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, acme: Workspace) -> tuple[Lake, InsightsReport]:
+    """A lake after its first refresh, and the report of that. Not to be changed."""
+    lake = Lake(str(tmp_path_factory.mktemp("refreshed") / "lake"))
+    fill(lake, "acme", PROPERTY, WINDOW, provisional=2)
+    return lake, refresh_insights(lake, acme, now=NOW)
+
+
+@pytest.fixture
+def refreshed(first: tuple[Lake, InsightsReport], tmp_path: Path) -> Lake:
+    """A copy of the lake after its first refresh."""
+    shutil.copytree(first[0].uri, tmp_path / "lake")
+    return Lake(str(tmp_path / "lake"))
+
+
+def test_a_second_refresh_changes_nothing(
+    first: tuple[Lake, InsightsReport], refreshed: Lake, acme: Workspace
+) -> None:
+    second = refresh_insights(refreshed, acme, now=NOW + timedelta(hours=6))
+    assert (first[1].changed, second.changed) == (True, False)
+    assert first[1].rows == second.rows
+    (noted,) = refreshed.read(INSIGHT_REFRESHES).to_pylist()
     assert (noted["refreshed_at"], noted["as_of"]) == (NOW, date(2026, 11, 18))
 
 
-def test_new_data_thresholds_or_brand_terms_cause_a_refresh(filled: Lake, acme: Workspace) -> None:
-    refresh_insights(filled, acme, now=NOW)
+def test_new_data_thresholds_or_brand_terms_cause_a_refresh(refreshed: Lake, acme: Workspace) -> None:
     stricter = Thresholds(striking_impressions=10_000)
-    assert refresh_insights(filled, acme, thresholds=stricter, now=NOW).changed
-    assert filled.read(STRIKING_DISTANCE).num_rows == 0
-    assert refresh_insights(filled, replace(acme, brand_terms=("acme",)), now=NOW).changed
-    assert filled.read(STRIKING_DISTANCE).num_rows > 0
-    fill(filled, "acme", PROPERTY, Window(date(2026, 11, 19), date(2026, 11, 21)), provisional=1)
-    report = refresh_insights(filled, replace(acme, brand_terms=("acme",)), now=NOW)
+    assert refresh_insights(refreshed, acme, thresholds=stricter, now=NOW).changed
+    assert refreshed.read(STRIKING_DISTANCE).num_rows == 0
+    assert refresh_insights(refreshed, replace(acme, brand_terms=("acme",)), now=NOW).changed
+    assert refreshed.read(STRIKING_DISTANCE).num_rows > 0
+    fill(refreshed, "acme", PROPERTY, Window(date(2026, 11, 19), date(2026, 11, 21)), provisional=1)
+    report = refresh_insights(refreshed, replace(acme, brand_terms=("acme",)), now=NOW)
     assert (report.changed, report.as_of) == (True, date(2026, 11, 19))
 
 
@@ -124,9 +140,8 @@ def test_insights_of_a_real_sync_match_the_ledger(world: World) -> None:
     assert not refresh_insights(world.lake, acme, now=world.now).changed
 
 
-def test_rows_that_do_not_fit_the_table_are_rejected(filled: Lake, acme: Workspace) -> None:
-    refresh_insights(filled, acme, now=NOW)
-    rows = filled.read(DAILY_PERFORMANCE).to_pandas()
+def test_rows_that_do_not_fit_the_table_are_rejected(refreshed: Lake) -> None:
+    rows = refreshed.read(DAILY_PERFORMANCE).to_pandas()
     twice = rows.iloc[[0, 0]]
     with pytest.raises(ValueError, match="two rows"):
         as_table(DAILY_PERFORMANCE, twice, "acme", month_of="data_date")
@@ -136,10 +151,9 @@ def test_rows_that_do_not_fit_the_table_are_rejected(filled: Lake, acme: Workspa
         as_table(DAILY_PERFORMANCE, rows.assign(clicks=None), "acme", month_of="data_date")
 
 
-def test_every_insight_has_the_schema_and_month_of_its_table(filled: Lake, acme: Workspace) -> None:
-    refresh_insights(filled, acme, now=NOW)
+def test_every_insight_has_the_schema_and_month_of_its_table(refreshed: Lake) -> None:
     for table in INSIGHTS:
-        rows = filled.read(table)
+        rows = refreshed.read(table)
         assert rows.schema.equals(table.schema)
         day = "data_date" if table in (DAILY_PERFORMANCE, CONTENT_GROUP_DAYS) else "as_of"
         assert rows["month"].to_pylist() == [month_of(one) for one in rows[day].to_pylist()]

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from gsc_pipeline.days import ONE_DAY, pacific_today
+from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.monitoring.health import ReasonKind
 from gsc_pipeline.monitoring.monitor import DAEMON_SILENT, OLDEST_SECONDS, PAGE_SECONDS, HealthMonitor
 from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.monitoring.hanging import hanging
 from gsc_pipeline_tests.waiting import HANG_SECONDS, wait_until
 from gsc_pipeline_tests.world import NOON, World
@@ -132,7 +133,9 @@ def test_a_property_that_went_dark_is_a_reason_until_it_is_shown_again(tmp_path:
     prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=5, days_without_data=dark)
     with World.serving(tmp_path, [prop]) as world:
         watched = monitor(world)
-        world.sync(world.workspace(), world.last(45))
+        newest = world.last(9)
+        fill(world.lake, "acme", prop, Window(world.last(45).start, newest.start))
+        world.sync(world.workspace(), newest)
         health = watched.observe_now().health
         assert health.kinds == {"dark"}
         assert health.reasons[0].text.startswith("1 property had impressions for four weeks and none on")
