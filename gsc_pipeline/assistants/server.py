@@ -10,13 +10,15 @@ import signal
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resources import TextResource
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
@@ -27,6 +29,8 @@ from gsc_pipeline.assistants.docs import INSTRUCTIONS, insights_page, rules_page
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.monitoring.http import serve_until_stopped
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +54,8 @@ def make_server(tools: Sequence[Callable[..., Answer]]) -> MCPServer:
         instructions=INSTRUCTIONS,
         version=version("gsc_pipeline"),
         log_level="WARNING",
+        tools=[_registered(tool) for tool in tools],
     )
-    reads = ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    )
-    for tool in tools:
-        server.add_tool(_answering(tool), annotations=reads)
     for name, page in _PAGES.items():
         server.add_resource(
             TextResource(
@@ -133,6 +133,24 @@ class _RequireToken:
                 await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _registered(tool: Callable[..., Answer]) -> Tool:
+    """The tool, which refuses arguments that it does not have.
+
+    Otherwise an assistant that gives `query` a workspace would take the numbers of all for its own.
+    """
+    reads = ToolAnnotations(
+        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+    )
+    made = Tool.from_function(_answering(tool), annotations=reads)
+    made.fn_metadata.arg_model = _strict(made.fn_metadata.arg_model)
+    made.parameters = made.fn_metadata.arg_model.model_json_schema(by_alias=True)
+    return made
+
+
+def _strict(arguments: type[_Model]) -> type[_Model]:
+    return create_model(arguments.__name__, __base__=arguments, __cls_kwargs__={"extra": "forbid"})
 
 
 def _answering(tool: Callable[..., Answer]) -> Callable[..., CallToolResult]:

@@ -38,6 +38,7 @@ def test_every_tool_only_reads_is_described_and_has_a_schema_of_its_answer(local
         assert tool.annotations is not None
         assert tool.annotations.read_only_hint
         assert tool.annotations.destructive_hint is False
+        assert tool.input_schema["additionalProperties"] is False
         assert len(tool.description or "") > 80
         assert "freshness" in (tool.output_schema or {})["properties"]
 
