@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -18,7 +18,7 @@ from mcp.server.mcpserver.resources import TextResource
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
@@ -29,6 +29,8 @@ from gsc_pipeline.assistants.docs import INSTRUCTIONS, insights_page, rules_page
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.monitoring.http import serve_until_stopped
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +144,13 @@ def _registered(tool: Callable[..., Answer]) -> Tool:
         read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
     )
     made = Tool.from_function(_answering(tool), annotations=reads)
-    known = made.fn_metadata.arg_model
-    strict: Any = create_model(known.__name__, __base__=known, __cls_kwargs__={"extra": "forbid"})
-    made.fn_metadata.arg_model = strict
-    made.parameters = strict.model_json_schema(by_alias=True)
+    made.fn_metadata.arg_model = _strict(made.fn_metadata.arg_model)
+    made.parameters = made.fn_metadata.arg_model.model_json_schema(by_alias=True)
     return made
+
+
+def _strict(arguments: type[_Model]) -> type[_Model]:
+    return create_model(arguments.__name__, __base__=arguments, __cls_kwargs__={"extra": "forbid"})
 
 
 def _answering(tool: Callable[..., Answer]) -> Callable[..., CallToolResult]:
