@@ -12,6 +12,7 @@ import pandas as pd
 from gsc_pipeline.insights.measures import SERIES, require
 from gsc_pipeline.report.charts import Fan, Panel, day_in_words
 from gsc_pipeline.report.numbers import amount, count, signed
+from gsc_pipeline.report.totals import LEAST_COMPARED
 from gsc_pipeline.report.words import words
 
 FORECASTS_INPUT = (
@@ -147,7 +148,7 @@ def past_in_words(forecast: Forecast) -> str:
         return ""
     expected, actual = float(known["expected"].sum()), float(known["actual"].sum())
     within = int(known["actual"].between(known["low"], known["high"]).sum())
-    difference = f" ({signed(actual / expected - 1)})" if expected else ""
+    difference = f" ({signed(actual / expected - 1)})" if expected >= LEAST_COMPARED else ""
     return (
         f"From the days up to {forecast.made_on:%-d %B}, this method expects "
         f"{amount(expected, forecast.metric)} in the {amount(len(known), 'days')} "

@@ -68,6 +68,12 @@ def test_a_single_click_is_not_clicks() -> None:
     assert "expects 1 click in the 28 days" in past_in_words(found.past["clicks"])
 
 
+def test_a_forecast_of_few_clicks_is_compared_without_a_percentage() -> None:
+    few, some = (forecast(level=level / 25.6, made_on=BEFORE, actual=1) for level in (9, 11))
+    assert "it came to 28. " in past_in_words(made(*forecast(), *few).past["clicks"])
+    assert "it came to 28 (+155%). " in past_in_words(made(*forecast(), *some).past["clicks"])
+
+
 def test_a_forecast_of_more_than_a_week_ago_is_not_one_of_the_next_days() -> None:
     rows = frame(forecast())
     assert len(not_stale(rows, pd.Timestamp(AS_OF + timedelta(7)))) == 28
