@@ -211,7 +211,7 @@ def _log_damage(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
     commits = {int(match[1]) for name in sizes if (match := _COMMIT.fullmatch(name))}
     checkpoints = {name: int(match[1]) for name in sizes if (match := _CHECKPOINT.fullmatch(name))}
     newest = max(checkpoints.values(), default=-1)
-    if newest < 0 and _LAST_CHECKPOINT in sizes:
+    if _LAST_CHECKPOINT in sizes and newest < _named_checkpoint(storage):
         return _LAST_CHECKPOINT, "names a checkpoint that is missing"
     for name in sorted(name for name, version in checkpoints.items() if version == newest):
         damage = _parquet_damage(storage, f"{LOG}/{name}", _CHECKPOINT_COLUMNS)
@@ -223,6 +223,16 @@ def _log_damage(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
         if damage is not None:
             return name, damage
     return None
+
+
+def _named_checkpoint(storage: pa_fs.FileSystem) -> int:
+    """The version of the checkpoint that the log's hint names; 0 if it cannot be read."""
+    try:
+        with storage.open_input_file(f"{LOG}/{_LAST_CHECKPOINT}") as file:
+            return int(json.loads(file.read())["version"])
+    except (ValueError, KeyError, TypeError):
+        # Delta ignores a hint that is not one.
+        return 0
 
 
 def _commit_damage(storage: pa_fs.FileSystem, name: str) -> str | None:

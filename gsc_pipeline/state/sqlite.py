@@ -106,10 +106,11 @@ class SqliteStore(Store):
     @override
     def _as_state_error(self, error: Exception) -> StateError:
         cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return StateError(
-            f"the shared state {self._path} cannot be used ({cause}): check GSC_STATE (by default a file "
-            "beside the lake) and that the file and its folder are writable"
-        )
+        step = " and that the file and its folder are writable"
+        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            step = "; if it names this file, stop the syncs and delete it: limits are then learnt again"
+        check = "check GSC_STATE (by default a file beside the lake)"
+        return StateError(f"the shared state {self._path} cannot be used ({cause}): {check}{step}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

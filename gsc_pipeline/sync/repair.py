@@ -9,8 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
 
 from gsc_pipeline.days import month_of, months_before, pacific_today
+from gsc_pipeline.lake.errors import cannot
 from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
 from gsc_pipeline.lake.schemas import (
@@ -159,7 +161,10 @@ def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
     if missing and URL_IMPRESSION not in missing and lake.dataset(URL_IMPRESSION) is None:
         missing.append(URL_IMPRESSION)
     for table in missing:
-        lake.create(table)
+        try:
+            lake.create(table)
+        except (DeltaError, OSError) as error:
+            raise cannot("create", lake.table_uri(table), error) from error
         done.append(f"{table.name}: created, as it was missing")
 
 

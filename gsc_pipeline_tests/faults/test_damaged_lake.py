@@ -18,7 +18,7 @@ from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source, order
 from gsc_pipeline.lake.annotations.shipped import shipped
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date, known
-from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.lake.rebuild import rebuild
 from gsc_pipeline.lake.schemas import (
@@ -315,6 +315,14 @@ def test_a_repair_keeps_googles_annotations_or_says_how_they_come_back(copied: C
     assert done.left.is_good, done.left.findings()
     assert known(copied.lake) == (stored if part == "log" else tuple(sorted(shipped(), key=order)))
     assert [("gsc annotations update" in line) for line in done.lost] == ([True] if part == "data" else [])
+
+
+def test_a_table_that_cannot_be_created_again_is_one_clear_error(copied: Copied) -> None:
+    folder = copied.folder(SITE_IMPRESSION.name)
+    shutil.rmtree(folder)
+    folder.symlink_to(folder.with_name("nowhere"))
+    with pytest.raises(LakeError, match=f"cannot create {folder}"):
+        copied.repair()
 
 
 def record_twice(lake: Lake, day: str) -> None:

@@ -210,9 +210,15 @@ def remove_the_checkpoint(lake: Lake) -> str:
     return "_last_checkpoint names a checkpoint that is missing"
 
 
+def name_a_checkpoint_to_come(lake: Lake) -> str:
+    log_file(lake, 0).with_name("_last_checkpoint").write_text('{"version": 9, "size": 3}', encoding="utf-8")
+    return "_last_checkpoint names a checkpoint that is missing"
+
+
 @pytest.mark.parametrize(
     "harm",
     [
+        name_a_checkpoint_to_come,
         remove_the_third,
         write_text,
         cut_the_newest,

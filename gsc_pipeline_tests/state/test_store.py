@@ -172,7 +172,10 @@ def test_an_unusable_path_is_reported_with_the_setting_to_check(tmp_path: Path) 
 def test_a_file_that_is_not_a_database_is_reported_and_not_changed(tmp_path: Path) -> None:
     file = tmp_path / "state.db"
     file.write_text("somebody's notes, longer than the header of a SQLite file" * 40, encoding="utf-8")
-    with closing(open_store(str(file))) as store, pytest.raises(StateError, match="file is not a database"):
+    with (
+        closing(open_store(str(file))) as store,
+        pytest.raises(StateError, match=r"not a database\): check .* delete it"),
+    ):
         store.execute(COUNT, key="k")
     assert file.read_text(encoding="utf-8").startswith("somebody's notes")
 
