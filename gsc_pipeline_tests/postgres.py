@@ -37,6 +37,8 @@ def serving_postgres() -> Iterator[Any]:
     # Directly in the temporary folder: the path of a Unix socket may have 107 characters.
     folder = tempfile.mkdtemp(prefix="gsc-postgres-")
     server = wheel.get_server(folder, cleanup_mode="stop")
+    # Without fsync it stops in a fourth of the time. A killed process loses nothing; only a machine would.
+    _execute(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     try:
         yield server
     finally:
@@ -54,13 +56,19 @@ def new_database(server: Any) -> str:
     """The URL of an empty database of a running server."""
     url = server.get_uri()
     name = f"test_{next(_NUMBERS)}"
+    _execute(url, f"CREATE DATABASE {name}")
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def _execute(url: str, *statements: str) -> None:
+    """Run the statements, each for itself."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
+        for statement in statements:
+            cursor.execute(statement)
     connection.close()
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=f"/{name}"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
