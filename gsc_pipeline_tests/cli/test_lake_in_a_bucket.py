@@ -238,6 +238,7 @@ def test_the_report_in_the_bucket_and_the_insights_are_those_of_the_folder(
         assert sorted_rows(own.copy.read(table)) == sorted_rows(own.folder.read(table))
 
 
+@pytest.mark.soak
 def test_a_report_that_cannot_be_written_to_a_bucket_is_one_line_with_its_cause(pair: Pair, gsc: Gsc) -> None:
     env = {**pair.environment(pair.folder), "GSC_REPORTS": "s3://nowhere/reports"}
     done = gsc("report", "acme", env=env)

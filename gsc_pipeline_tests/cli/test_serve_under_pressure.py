@@ -138,6 +138,7 @@ def test_a_wrong_alert_address_is_one_clear_error_before_anything_is_served(smal
     assert "s3cret" not in shown.err
 
 
+@pytest.mark.soak
 def test_a_database_of_dagster_that_cannot_be_opened_is_a_reason(small: World, tmp_path: Path) -> None:
     small.sync(small.workspace())
     home = tmp_path / "dagster"
