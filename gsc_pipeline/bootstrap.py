@@ -30,7 +30,6 @@ from gsc_pipeline.sync.cut_days import PastCapOptions
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.sync_all import OpenConsole, sync_isolated
-from gsc_pipeline.sync.tables.more import MoreOptions
 from gsc_pipeline.sync.telemetry import Telemetry
 from gsc_pipeline.sync.ticks import TickBook
 from gsc_pipeline.text.addresses import is_loopback
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from gsc_pipeline.monitoring.alerts import Alerts
     from gsc_pipeline.monitoring.monitor import HealthMonitor
     from gsc_pipeline.monitoring.status import OpenCircuit
+    from gsc_pipeline.sync.tables.more import MoreOptions
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +175,8 @@ class Services:
 
     def more_options(self, *, window: Window | None = None, full: bool = False) -> MoreOptions:
         """The options of a sync of the other tables, with the days of search appearances if any are given."""
+        from gsc_pipeline.sync.tables.more import MoreOptions
+
         return MoreOptions(
             window=window,
             full=full,

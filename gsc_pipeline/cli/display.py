@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 from gsc_pipeline.cli.tables import print_rows
 from gsc_pipeline.sync.report import DayResult, Progress, SyncReport, SyncSummary, WorkspaceReport
 from gsc_pipeline.text.printing import escaped
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
     from gsc_pipeline.lake.maintenance import TableHousekeeping
     from gsc_pipeline.monitoring.status import OpenCircuit, WorkspaceState
     from gsc_pipeline.sync.bulk_export.merge import ImportReport
@@ -40,15 +41,24 @@ class SyncDisplay:
 
     def __init__(self, *, quiet: bool, seconds: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._seconds = seconds
         self._started: dict[str, float] = {}
         self._last_line = seconds()
 
+    @cached_property
+    def _console(self) -> Console:
+        # Importing it takes 30 ms, and a sync with `--json` prints nothing where there is no terminal.
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if (sys.stderr.isatty() or not self._quiet) and self._console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bars
+
             self._bars = Bars(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
@@ -91,7 +101,7 @@ class SyncDisplay:
 
     def report(self, report: WorkspaceReport) -> None:
         """Print that a workspace is done, and its problems."""
-        if not self._console.is_terminal and not self._quiet:
+        if not self._quiet and not self._console.is_terminal:
             self._console.print(f"{report.workspace}: {report.in_words}", markup=False, soft_wrap=True)
         for problem in report.problems:
             text = escaped(f"warning: {report.workspace}: {problem}")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gsc_pipeline.cli.display import SyncDisplay
 from gsc_pipeline.sync.sync_all import sync_all
-from gsc_pipeline.sync.tables.more import sync_more
 
 if TYPE_CHECKING:
     from gsc_pipeline.bootstrap import Services
@@ -55,6 +54,8 @@ def run_more(
     quiet: bool = False,
 ) -> SyncSummary[MoreReport]:
     """The same for the other tables. Without a window, each table's own days and a part of the backfill."""
+    from gsc_pipeline.sync.tables.more import sync_more
+
     display = SyncDisplay(quiet=quiet)
     return _shown(
         lambda: sync_more(

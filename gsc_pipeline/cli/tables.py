@@ -7,15 +7,13 @@ import json
 import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.spreadsheets import csv_row
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Rows = Sequence[Sequence[Any]]
 
@@ -37,6 +35,8 @@ def print_rows(
     A terminal that is too narrow shows the `essential` columns only, or a line per cell. A cell that is a key
     of `colours` has that colour there.
     """
+    from rich.console import Console
+
     console = Console(highlight=False)
     if not console.is_terminal:
         _print_table(Console(highlight=False, width=100_000), columns, rows, {})
@@ -75,6 +75,10 @@ def _fits(width: int, columns: Sequence[str], rows: Rows) -> bool:
 
 
 def _print_table(console: Console, columns: Sequence[str], rows: Rows, colours: Mapping[str, str]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, padding=(0, BETWEEN, 0, 0), header_style="bold")
     for i, column in enumerate(columns):
         numeric = any(isinstance(row[i], int | float) for row in rows)

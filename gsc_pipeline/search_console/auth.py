@@ -31,7 +31,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth.credentials import DEFAULT_UNIVERSE_DOMAIN
 from google.auth.crypt import RSASigner
-from google.oauth2 import credentials as user_credentials
 from google.oauth2 import service_account
 
 from gsc_pipeline.days import Clock
@@ -169,6 +168,8 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
     """Read the credential. Raises CredentialUnusableError if it is missing or is not a key."""
     info = read_key(source)
     if isinstance(source, OAuthSource):
+        from google.oauth2 import credentials as user_credentials
+
         # Without scopes: Google refuses to narrow a refresh token that was granted only the wider scope.
         return user_credentials.Credentials(  # type: ignore[no-untyped-call]
             token=None,
@@ -351,10 +352,10 @@ class TokenSource:
 
 
 def _user(credentials: Any) -> str:
-    if isinstance(credentials, user_credentials.Credentials):
-        name = f"{credentials.client_id} {credentials.refresh_token}"
-    else:
+    if isinstance(credentials, service_account.Credentials):
         name = credentials.service_account_email
+    else:
+        name = f"{credentials.client_id} {credentials.refresh_token}"
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
