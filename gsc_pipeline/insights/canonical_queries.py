@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gsc_pipeline.insights.measures import SERIES
-from gsc_pipeline.lake.canonical import with_canonical_query_sql
+from gsc_pipeline.lake.canonical import letters_key_sql, with_canonical_query_sql
 
 BY_QUERY = "query"
 BY_CANONICAL_QUERY = "canonical_query"
@@ -20,36 +20,41 @@ NAMED_QUERY = [*SERIES, "dimension", "query", "canonical_query"]
 """Name a query, or a canonical query by its most shown spelling."""
 
 
-_NEW_QUERIES = "SELECT DISTINCT query FROM counted ANTI JOIN known_forms USING (query)"
-
-NO_FORMS = "SELECT ''::VARCHAR AS query, ''::VARCHAR AS canonical_query LIMIT 0"
-
-ALL_FORMS = """
-    SELECT query, canonical_query FROM known_forms
-    UNION ALL SELECT DISTINCT query, canonical_query FROM forms ANTI JOIN known_forms USING (query)"""
-"""What `known_forms` holds before the first table of forms, and after each."""
-
-
-def make_forms_sql(source: str, per: str = "", *, clicks: str = "clicks", shown: str = "impressions") -> str:
-    """Creates the table `forms`: each query of the table `source`, its canonical form, and that one's sums.
+def make_forms_sql(
+    source: str,
+    least: str,
+    per: str = "",
+    *,
+    clicks: str = "clicks",
+    shown: str = "impressions",
+    wanted: bool = False,
+) -> str:
+    """Creates the table `forms`: queries of the table `source`, their canonical forms, and those ones' sums.
 
     Queries are joined within a property, a search type, and the column `per` if given. Columns: these, query,
     canonical_query, spellings, spelling (the most shown), clicks and impressions of the query, all_clicks and
     all_impressions of the canonical query. `clicks` and `shown` are expressions of the source's columns.
-    Forms that the table `known_forms` has are not computed again.
+
+    It has all queries of each canonical query with `$least` of `least` (clicks or impressions), and if
+    `wanted` of those in the table `wanted`. Most queries are rare, and a form takes much longer than a key
+    of letters: so only those whose key has as much get one. Needs `create_letters_key`.
     """
     keys = ", ".join(("site_url", "search_type", *([per] if per else [])))
-    queries = f"""
-        SELECT {keys}, query, sum({clicks})::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
-        FROM {source} WHERE query IS NOT NULL GROUP BY ALL"""
+    also = f"UNION SELECT {keys}, {letters_key_sql('canonical_query')} FROM wanted" if wanted else ""
     return f"""
     CREATE OR REPLACE TEMP TABLE forms AS
-    WITH counted AS MATERIALIZED ({queries}
+    WITH counted AS MATERIALIZED (
+        SELECT *, {letters_key_sql("query")} AS letters_key FROM (
+            SELECT {keys}, query, sum({clicks})::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
+            FROM {source} WHERE query IS NOT NULL GROUP BY ALL)
+    ), candidates AS MATERIALIZED (
+        SELECT * EXCLUDE letters_key FROM counted SEMI JOIN (
+            SELECT {keys}, letters_key FROM counted GROUP BY ALL HAVING sum({least}) >= $least {also}
+        ) USING ({keys}, letters_key)
     ), formed AS MATERIALIZED (
-        SELECT query, canonical_query FROM known_forms
-        UNION ALL {with_canonical_query_sql(f"({_NEW_QUERIES})")}
+        {with_canonical_query_sql("(SELECT DISTINCT query FROM candidates)")}
     ), named AS MATERIALIZED (
-        SELECT * FROM counted JOIN formed USING (query)
+        SELECT * FROM candidates JOIN formed USING (query)
     ), joined AS (
         SELECT {keys}, canonical_query, count(*) AS spellings,
                arg_min(query, (-impressions, query)) AS spelling,

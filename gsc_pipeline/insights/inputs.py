@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gsc_pipeline.insights import sql
-from gsc_pipeline.insights.canonical_queries import ALL_FORMS, NAMED_QUERY, NO_FORMS
+from gsc_pipeline.insights.canonical_queries import NAMED_QUERY
 from gsc_pipeline.insights.content_group_days import GroupDays, group_days
 from gsc_pipeline.insights.content_groups import group_sql
 from gsc_pipeline.insights.measures import SERIES
@@ -67,7 +67,6 @@ class Inputs:
         self._content_groups = content_groups
         self._is_brand = sql.is_brand_sql(brand_terms)
         self._rows = WorkspaceRows(lake, workspace, tables)
-        self._rows.keep("known_forms", NO_FORMS)
         self._without = without
         self.ledger = self._kept(self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL"))
         self.final = final_days(self.ledger, thresholds.window_days)
@@ -105,7 +104,7 @@ class Inputs:
         days = self._window(self._thresholds.curve_days)
         deepest, least = self._thresholds.curve_positions - 1, self._thresholds.ctr_gap_impressions
         self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED, days, deepest=deepest)
-        self._make_forms(sql.MAKE_PLACED_FORMS)
+        self._frame(sql.MAKE_PLACED_FORMS, least=least)
         self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_PLACED_QUERIES, days, deepest=deepest, least=least)
         return self._frame(sql.POSITIONS), self._frame(sql.QUERY_POSITIONS)
 
@@ -114,7 +113,7 @@ class Inputs:
         self._rows.reset()
         days, least = self._window(self._thresholds.window_days), self._thresholds.striking_impressions
         self._over(SITE_IMPRESSION, _POSITIONS, sql.MAKE_QUERIES, days)
-        self._make_forms(sql.MAKE_QUERY_FORMS)
+        self._frame(sql.MAKE_QUERY_FORMS, least=least)
         self._frame(sql.MAKE_SHOWN_QUERIES, least=least)
         return self._frame(sql.QUERIES)
 
@@ -127,10 +126,10 @@ class Inputs:
         columns = (*_OF_DAY, "query", "url", "sum_position")
         days, least = self._window(self._thresholds.window_days), self._thresholds.cannibalisation_clicks
         self._over(URL_IMPRESSION, columns, sql.MAKE_QUERY_PAGES, days)
-        self._make_forms(sql.MAKE_PAGE_FORMS)
         wanted = queries[NAMED_QUERY].drop_duplicates()
         texts = {name: pa.array(wanted[name], pa.string(), from_pandas=True) for name in wanted}
         self._rows.register("wanted", pa.table(texts))
+        self._frame(sql.MAKE_PAGE_FORMS, least=least)
         self._frame(sql.MAKE_CLICKED_QUERIES, least=least)
         return self._frame(sql.SHARED_QUERIES), self._frame(sql.TOP_PAGES)
 
@@ -140,7 +139,7 @@ class Inputs:
         made = sql.MAKE_COMPARED_QUERIES.replace("{of}", "query").replace("{position}", "sum_top_position")
         days, least = self.pairs(self._thresholds.window_days), self._thresholds.change_impressions
         self._over(SITE_IMPRESSION, (*_OF_DAY, "query", "sum_top_position"), made, days)
-        self._make_forms(sql.MAKE_COMPARED_FORMS)
+        self._frame(sql.MAKE_COMPARED_FORMS, least=least)
         self._frame(sql.MAKE_COMPARED_FOUND, least=least)
         return self._frame(sql.COMPARED_QUERIES, least=least)
 
@@ -220,11 +219,6 @@ class Inputs:
         self._rows.register("urls", pa.table({"url": urls}))
         groups = self._rows.query(f"SELECT url, {group_sql(self._content_groups)} AS content_group FROM urls")
         return rows.assign(content_group=rows["url"].map(groups.set_index("url")["content_group"]))
-
-    def _make_forms(self, query: str) -> None:
-        """Create the table `forms`. The form of a query is computed once for all windows."""
-        self._frame(query)
-        self._rows.keep("known_forms", ALL_FORMS)
 
     def _kept(self, rows: pd.DataFrame) -> pd.DataFrame:
         return rows[~rows["site_url"].isin(self._without)].reset_index(drop=True)

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from gsc_pipeline.lake.canonical import create_letters_key
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import LocalFiles, sql_text
 from gsc_pipeline.lake.schemas import TableSpec
@@ -37,7 +38,6 @@ class WorkspaceRows:
             for table, files in self._files.items()
             if not files.paths
         }
-        self._kept: dict[str, pa.Table] = {}
         self._connection = _connect()
 
     def close(self) -> None:
@@ -45,24 +45,14 @@ class WorkspaceRows:
         self._connection.close()
 
     def reset(self) -> None:
-        """Drop all temporary tables, and free the memory that a connection keeps after a large query.
-
-        What was kept by `keep` stays.
-        """
+        """Drop all temporary tables, and free the memory that a connection keeps after a large query."""
         self._connection.close()
         self._connection = _connect()
-        for name, rows in self._kept.items():
-            self._connection.register(name, rows)
         _POOL.release_unused()
 
     def register(self, name: str, rows: pa.Table) -> None:
         """Make `rows` available to later queries as the table `name`."""
         self._connection.register(name, rows)
-
-    def keep(self, name: str, sql: str) -> None:
-        """Make the result of the query available to all later queries as the table `name`."""
-        self._kept[name] = self._connection.sql(sql).to_arrow_table()
-        self._connection.register(name, self._kept[name])
 
     def open_facts(self, table: TableSpec, columns: Sequence[str], days: pd.DataFrame | None = None) -> None:
         """Make the rows of the table (only of the months of `days`) available to one query as `facts`."""
@@ -100,6 +90,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    create_letters_key(connection)
     return connection
 
 

@@ -42,7 +42,7 @@ MAKE_PLACED = f"""
 
 POSITIONS = "SELECT * EXCLUDE (query, is_brand) FROM placed WHERE NOT is_brand"
 
-MAKE_PLACED_FORMS = make_forms_sql("placed", "device")
+MAKE_PLACED_FORMS = make_forms_sql("placed", "impressions", "device")
 
 _QUERY_POSITIONS = f"""
     (SELECT site_url, search_type, as_of, days, query, device, position,
@@ -67,7 +67,7 @@ MAKE_QUERIES = """
     FROM facts JOIN chosen USING (site_url, search_type, data_date)
     WHERE query <> '' GROUP BY ALL"""
 
-MAKE_QUERY_FORMS = make_forms_sql("queries")
+MAKE_QUERY_FORMS = make_forms_sql("queries", "impressions")
 
 MAKE_SHOWN_QUERIES = make_found_sql("queries", "impressions")
 
@@ -81,7 +81,7 @@ MAKE_QUERY_PAGES = """
     FROM facts JOIN chosen USING (site_url, search_type, data_date)
     WHERE query <> '' GROUP BY ALL"""
 
-MAKE_PAGE_FORMS = make_forms_sql("query_pages")
+MAKE_PAGE_FORMS = make_forms_sql("query_pages", "clicks", wanted=True)
 
 MAKE_CLICKED_QUERIES = make_found_sql("query_pages", "clicks")
 
@@ -127,7 +127,7 @@ MAKE_COMPARED_QUERIES = f"""
     CREATE OR REPLACE TEMP TABLE compared AS
     SELECT * RENAME (item AS query) FROM ({_COMPARED_ITEMS})"""
 
-MAKE_COMPARED_FORMS = make_forms_sql("compared", shown="impressions_before + impressions")
+MAKE_COMPARED_FORMS = make_forms_sql("compared", "impressions", shown="impressions_before + impressions")
 
 MAKE_COMPARED_FOUND = make_found_sql("compared", "impressions")
 

@@ -27,18 +27,26 @@ A query of which nothing is left is its own form. The form of a form is the form
 
 from __future__ import annotations
 
+import random
+import string
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from gsc_pipeline.lake.parquet_source import sql_text
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy.typing as npt
 
 CANONICAL_VERSION = 1
 """Raise it with every change of a rule: forms of different versions are not compared."""
 
 NAME = "canonical_query"
 """The macro's name."""
+
+_KEY = "letters_key"
 
 
 def _words_of(text: str) -> tuple[str, ...]:
@@ -110,7 +118,6 @@ _KEEPS_ACCENTS = (
 )
 _PLAIN = "(?:[a-z]+|[0-9]+)(?: (?:[a-z]+|[0-9]+))*"
 """Queries whose words are what stands between their spaces."""
-_NOT_ASCII = r"[^\x00-\x7F]"
 _LETTERS = (
     ("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("ø", "o"), ("ł", "l"),
     ("đ", "d"), ("ı", "i"), ("ς", "σ"), ("ё", "е"),
@@ -126,6 +133,50 @@ _PLURAL = (
 _ORDERED = rf"(?m)^(?:{'|'.join(ORDERED)})$|(?s:[0-9].*\n.*[0-9])"
 _COMPOUND = "|".join(rf"({first})\n({'|'.join(rest)})" for first, *rest in COMPOUNDS)
 _GROUPS = "".join(rf"\{number + 1}" for number in range(2 * len(COMPOUNDS)))
+
+_CHANGED = "ehinpstwxy"
+"""The letters that a rule may add or remove: of plurals, and of `www.` and `https://`."""
+
+
+def _byte_weights() -> npt.NDArray[np.uint64]:
+    """A random number for each byte of a letter or digit that every rule keeps; 0 for others."""
+    numbers = random.Random(1)
+    kept = {*string.ascii_lowercase, *string.digits} - {*_CHANGED}
+    weights = {byte: numbers.getrandbits(64) for byte in (*map(ord, sorted(kept)), *range(128, 256))}
+    return np.array([weights.get(byte, 0) for byte in bytes(range(256)).lower()], np.uint64)
+
+
+_BYTE_WEIGHTS = _byte_weights()
+
+
+def _letters_key(texts: pa.ChunkedArray) -> pa.Array:
+    """A number for each text (uint64): the sum of its bytes' weights, whatever their order.
+
+    Takes a thirtieth of the time of a form.
+    """
+    whole = texts.cast(pa.string()).combine_chunks()
+    _, ends, data = whole.buffers()
+    at = np.frombuffer(ends, np.int32, len(whole) + 1, 4 * whole.offset)
+    # A byte more, because `reduceat` wants a place for each text, also for an empty one at the end.
+    read = np.append(np.frombuffer(data or b"", np.uint8)[at[0] : at[-1]], np.uint8(0))
+    sums = np.add.reduceat(_BYTE_WEIGHTS[read], at[:-1] - at[0])
+    sums[at[:-1] == at[1:]] = 0
+    return pa.array(sums)
+
+
+def letters_key_sql(query: str) -> str:
+    """The key of the SQL expression `query`: queries with the same canonical form have the same key.
+
+    Few others do. It needs `create_letters_key`.
+    """
+    seen = _replaced(_bare(_letters(query)), rf"[{_SEPARATORS}]", "")
+    return f"{_KEY}(CASE WHEN {_is_other(query)} THEN {seen} ELSE {query} END)"
+
+
+def create_letters_key(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the function that `letters_key_sql` needs available in the connection."""
+    # DuckDB's annotations want an enumeration, whose module differs between its releases.
+    connection.create_function(_KEY, _letters_key, ["VARCHAR"], "UBIGINT", type="arrow")  # type: ignore[call-overload]
 
 
 def canonical_sql(query: str) -> str:
@@ -154,18 +205,27 @@ def _letters(query: str) -> str:
     seen = f"replace({_replaced(_replaced(seen, _HYPHENS, '-'), _APOSTROPHES, chr(39))}, '×', 'x')"
     for letter, plain in _LETTERS:
         seen = f"replace({seen}, '{letter}', '{plain}')"
-    return f"CASE WHEN regexp_matches({query}, {sql_text(_NOT_ASCII)}) THEN {seen} ELSE lower({query}) END"
+    return f"CASE WHEN {_is_other(query)} THEN {seen} ELSE lower({query}) END"
+
+
+def _is_other(query: str) -> str:
+    """Whether the query has other characters than those of ASCII: more bytes than characters."""
+    return f"strlen({query}) <> length({query})"
 
 
 def _words(query: str, letters: str) -> str:
     """The words of the query, one a line. Most queries are plain, which is cheap to see."""
-    keeps = f"regexp_matches({letters}, {sql_text(_KEEPS_ACCENTS)})"
-    bare = f"CASE WHEN {keeps} THEN nfc_normalize({letters}) ELSE strip_accents({letters}) END"
-    found = f"regexp_extract_all({_spaced(bare)}, {sql_text(_WORD)})"
+    found = f"regexp_extract_all({_spaced(_bare(letters))}, {sql_text(_WORD)})"
     return (
         f"CASE WHEN regexp_full_match({query}, '{_PLAIN}') THEN replace({query}, ' ', chr(10)) "
         f"ELSE array_to_string({found}, chr(10)) END"
     )
+
+
+def _bare(letters: str) -> str:
+    """Rule 2."""
+    keeps = f"regexp_matches({letters}, {sql_text(_KEEPS_ACCENTS)})"
+    return f"CASE WHEN {keeps} THEN nfc_normalize({letters}) ELSE strip_accents({letters}) END"
 
 
 def _form(words: str, query: str) -> str:

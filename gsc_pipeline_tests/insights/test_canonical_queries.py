@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +20,14 @@ from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.scope import WHOLE, Scope
 from gsc_pipeline.insights.tables import read_ranked
-from gsc_pipeline.lake.canonical import NO_PLURALS, ORDERED, canonical_sql, with_canonical_query_sql
+from gsc_pipeline.lake.canonical import (
+    NO_PLURALS,
+    ORDERED,
+    canonical_sql,
+    create_letters_key,
+    letters_key_sql,
+    with_canonical_query_sql,
+)
 from gsc_pipeline.lake.duckdb_file import write_duckdb_file
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
@@ -150,6 +157,31 @@ def test_a_form_is_its_own_form_and_never_empty(forms: Forms, queries: list[str]
     found = forms(queries)
     assert forms(found) == found
     assert all(found[at] or not query for at, query in enumerate(queries))
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[Callable[[Sequence[str]], list[int]]]:
+    """The keys of letters of queries."""
+    with duckdb.connect() as connection:
+        create_letters_key(connection)
+        sql = f"SELECT {letters_key_sql('query')} FROM (SELECT unnest($1::VARCHAR[]) AS query)"
+        yield lambda texts: [row[0] for row in connection.execute(sql, [list(texts)]).fetchall()]
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.one_of(QUERIES, st.text(max_size=12)), min_size=1, max_size=30))
+def test_queries_have_the_key_of_their_form(
+    forms: Forms, keys: Callable[[Sequence[str]], list[int]], queries: list[str]
+) -> None:
+    assert keys(queries) == keys(forms(queries))
+
+
+def test_known_queries_have_the_key_of_their_form(
+    forms: Forms, keys: Callable[[Sequence[str]], list[int]]
+) -> None:
+    known = [*GOLDEN, *(query for pair in [*SAME, *DIFFERENT] for query in pair)]
+    assert keys(known) == keys(forms(known))
+    assert len({*keys(known)}) > len(known) / 4
 
 
 def test_words_of_the_lists_are_left_as_they_are(forms: Forms) -> None:
