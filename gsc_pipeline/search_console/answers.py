@@ -182,7 +182,7 @@ def _log_once(level: str) -> None:
 def _read(body: bytes) -> pa.StructArray:
     """The answer as an array of one. Raises ArrowInvalid or ValueError if it is not such a JSON object."""
     # Wrapped in an object, because Arrow crashes if the document is null.
-    document = b'{"answer":' + body + b"}"
+    document = b"".join((b'{"answer":', body, b"}"))
     table = pyarrow.json.read_json(
         pa.BufferReader(document),
         # One block, because it is one document. One thread, because several answers are decoded in parallel.

@@ -23,8 +23,7 @@ MEGABYTE = 1_000_000
 REFUSAL_BYTES = 64 * 1024
 """The most bytes that are read of a refusal or of an answer of a token endpoint."""
 
-# Large enough to receive and unpack a usual answer at once, which is fastest.
-_CHUNK = 1024 * 1024
+# Large enough to receive and unpack a usual answer at once: joining pieces copies it into new memory.
 _PIECE = 8 * 1024 * 1024
 _GZIP_MEMBERS = 1_000
 
@@ -176,7 +175,7 @@ def _refusal(answer: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
 def _unpacked(answer: urllib3.BaseHTTPResponse, most: int) -> Iterator[bytes]:
     """The body in pieces of bounded size. Raises an error if it is incomplete or longer than `most` bytes."""
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    sent = _bounded(_chunks(answer, min(_CHUNK, most + 1)), most)
+    sent = _bounded(_chunks(answer, min(_PIECE, most + 1)), most)
     if encoding in ("", "identity"):
         return sent
     if encoding in ("gzip", "x-gzip"):
