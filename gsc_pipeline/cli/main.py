@@ -141,11 +141,13 @@ def status(
     """Show the days held of each workspace, which are final, and what fails."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.cli.display import print_status, warn, warn_of_damage
+    from gsc_pipeline.lake.arrow_process import prepare_arrow
     from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.monitoring.status import with_folders_worth_adding, workspace_states
     from gsc_pipeline.state.store import StateError
     from gsc_pipeline.workspaces.registry import load_workspaces
 
+    prepare_arrow()
     settings = load_settings()
     lake = Lake(settings.lake)
     workspaces = load_workspaces(settings.workspaces_file)
