@@ -82,7 +82,9 @@ def main() -> None:
         _fail(130, "interrupted")
     finally:
         # The interpreter would look for garbage twice at its end, for a fifth of an idle sync's CPU time.
-        gc.freeze()
+        # DuckDB has to be collected, because it prints what it finds left.
+        if "duckdb" not in sys.modules:
+            gc.freeze()
 
 
 @app.command()
@@ -140,10 +142,12 @@ def status(
     """Show the days held of each workspace, which are final, and what fails."""
     from gsc_pipeline.bootstrap import Services
     from gsc_pipeline.cli.display import print_status, warn, warn_of_damage
+    from gsc_pipeline.lake.arrow_process import prepare_arrow
     from gsc_pipeline.monitoring.status import with_folders_worth_adding, workspace_states
     from gsc_pipeline.state.store import StateError
     from gsc_pipeline.workspaces.registry import load_workspaces
 
+    prepare_arrow()
     settings = load_settings()
     services = Services(settings)
     lake = services.lake

@@ -41,3 +41,13 @@ def test_status_of_a_lake_with_standing_failures_always_ends_with_0(live: World,
 
     with ThreadPoolExecutor(2) as two:
         assert list(two.map(code, range(STARTS))) == [0] * STARTS
+
+
+def test_a_query_prints_nothing_but_its_rows(live: World, gsc: Gsc) -> None:
+    env = live.environment({"id": "acme", "properties": ["sc-domain:acme.com"]})
+    gsc("sync", "--days", "1", env=env)
+    command = [GSC, "query", "--csv", "SELECT count(*) AS days FROM sync_ledger"]
+    done = subprocess.run(
+        command, env={**os.environ, **env}, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert (done.stdout.split(), done.stderr) == (["days", "1"], "")
