@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
     """Load one of the names above; `gsc_pipeline` hands them on."""
     if name not in _PLACES:
         raise AttributeError(f"{__name__} has no attribute {name}")
-    return getattr(import_module(_PLACES[name]), name)
+    return vars(import_module(_PLACES[name]))[name]
 
 
 def __dir__() -> list[str]:

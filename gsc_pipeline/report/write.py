@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,8 +23,11 @@ from gsc_pipeline.report.portal import PortalData, portal_data
 from gsc_pipeline.report.portal_page import portal_page
 from gsc_pipeline.report.seo_test_page import TestPage, seo_test_page
 from gsc_pipeline.report.spreadsheets import csv_file
+from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.seo_tests import page_name
+
+log = logging.getLogger(__name__)
 
 PORTAL = "index.html"
 
@@ -86,7 +90,7 @@ def write_all(
 ) -> None:
     """Write the report of each active workspace, and then the portal.
 
-    A workspace without a report stops no other: `on_problem` gets its error. Raises ReportError if a file
+    A workspace whose report fails stops no other: `on_problem` gets its error. Raises ReportError if a file
     cannot be written, which would be so for the others too, and LakeError if the portal cannot be read.
     """
     active = [workspace for workspace in workspaces if workspace.active]
@@ -98,6 +102,12 @@ def write_all(
             on_problem(error)
         except LakeError as error:
             on_problem(ReportError(f"{workspace.id}: {error}"))
+        except ReportError:
+            raise
+        except Exception as error:
+            log.exception("workspace %s: unexpected error", workspace.id)
+            cause = Problem.of_fault(error).cause
+            on_problem(ReportError(f"{workspace.id}: {cause}; please report it with the log"))
         else:
             for file in files:
                 on_file(file)

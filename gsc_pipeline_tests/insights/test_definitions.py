@@ -430,7 +430,6 @@ def test_index_states_are_counted_for_the_groups_with_the_most_inspected_pages()
         ("東京", "東京タワー", True),
         ("القهوة", "القَهوة العربية", True),
         ("acme", "ac me", False),
-        (" ", "a b", False),
     ],
 )
 def test_a_query_is_brand_if_it_contains_a_term_whatever_its_case_and_accents(

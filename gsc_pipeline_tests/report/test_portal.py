@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
+from typing_extensions import override
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import CHANGE_POINTS, FORECASTS, SYNC_LEDGER
+from gsc_pipeline.lake.schemas import CHANGE_POINTS, FORECASTS, SYNC_LEDGER, TableSpec
 from gsc_pipeline.monitoring.freshness import FreshnessState
 from gsc_pipeline.report.data import NothingToReportError, ReportError, report_data
 from gsc_pipeline.report.portal import PortalData, PortalRow, portal_data
@@ -281,6 +284,35 @@ def test_every_report_and_the_portal_are_written_and_what_is_missing_is_reported
     seen = Seen((tmp_path / PORTAL).read_text(encoding="utf-8"))
     assert {link for link in seen.links if not link.startswith("#")} == {"feed.html", "late.html"}
     assert PORTAL in write(FEED, link_back=True)
+
+
+class FaultyLake(Lake):
+    """Raises an unexpected error for each read of the rows of one workspace alone."""
+
+    @override
+    def dataset(
+        self, table: TableSpec, *, workspace: str | Collection[str] | None = None, **how: Any
+    ) -> ds.Dataset | None:
+        if workspace == "faulty":
+            raise ValueError("rows of an unknown form")
+        return super().dataset(table, workspace=workspace, **how)
+
+
+def test_an_unexpected_error_of_one_workspace_stops_no_other(lake: Lake, tmp_path: Path) -> None:
+    problems: list[ReportError] = []
+    write_all(
+        FaultyLake(lake.uri),
+        [replace(ACME, id="faulty"), FEED],
+        Reports(str(tmp_path)),
+        stale_after=STALE_AFTER,
+        now=NOW,
+        on_file=print,
+        on_problem=problems.append,
+    )
+    assert {file.name for file in tmp_path.iterdir()} == {"feed.html", PORTAL}
+    assert [str(problem) for problem in problems] == [
+        "faulty: a fault of gsc_pipeline (ValueError: rows of an unknown form); please report it with the log"
+    ]
 
 
 def test_a_workspace_called_index_is_refused_before_anything_is_written(lake: Lake, tmp_path: Path) -> None:
