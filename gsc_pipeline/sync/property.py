@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from zlib import crc32
 
 import pyarrow.compute as pc
 
@@ -171,9 +172,8 @@ class PropertySync:
             device=self._context.device,
             cut_days=self._cut_days,
         )
-        # Days whose own call failed last time come last, so that they never keep the others from being read.
         due = [one for one in decisions if one.verdict is Verdict.READ]
-        self._read(sorted(due, key=lambda one: self._failed_when_asked(one.day)), reader)
+        self._read(sorted(due, key=lambda one: self._turn(one.day)), reader)
         self._go_on([one for one in decisions if one.verdict is Verdict.UNCHANGED], reader)
         if self._smaller:
             self._add_disagreement(self._smaller, "the API gives fewer rows or impressions")
@@ -384,6 +384,13 @@ class PropertySync:
         left = read.ended_by is not None or not read.adds_up
         self._batch.records[decision.day] = replace(before, parts_left=left)
 
+    def _turn(self, day: date) -> int:
+        """The place of a day among those to read: the days whose own call failed come last.
+
+        Each run has another order of those, so that none keeps the others from being read in every sync.
+        """
+        return 1 + crc32(f"{self._context.run_id} {day}".encode()) if self._failed_when_asked(day) else 0
+
     def _failed_when_asked(self, day: date) -> bool:
         record = self._records.get(day)
         if record is None or record.status is not Status.FAILED:
@@ -437,6 +444,9 @@ class PropertySync:
 
     def _failed(self, day: date, reason: str) -> DayRecord:
         before = self._records.get(day) or DayRecord(day, Status.FAILED)
+        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
+            # The failure of its own call remains the reason, so that the day still comes after the others.
+            reason = before.reason
         return before.failed(reason, self._context.run_id)
 
     def _commit(self) -> None:

@@ -21,7 +21,7 @@ from gsc_pipeline.lake.schemas import (
     WINNERS_AND_LOSERS,
     TableSpec,
 )
-from gsc_pipeline.workspaces.registry import ID_PATTERN
+from gsc_pipeline.workspaces.entries import ID_PATTERN
 from gsc_pipeline.workspaces.seo_tests import page_name
 
 BLOG = Scope("/blog/")

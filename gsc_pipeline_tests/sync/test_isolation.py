@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.bootstrap import Services
+from gsc_pipeline.days import ONE_DAY
 from gsc_pipeline.search_console.breakers import Circuit
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.settings import load_settings
@@ -238,13 +239,27 @@ def test_days_that_always_fail_keep_no_other_day_from_being_read(tmp_path: Path,
     with Tenants.of(tmp_path, [[BAD]]) as tenants:
         *good, first_bad, _, last_bad = tenants.world.last(DAYS)
         tenants.world.faults.append(Fault(reply, reads_of(BAD, first_bad, last_bad)))
-        # Days are read newest first, and the first sync stops after these. The second begins with the others.
-        for _ in range(2):
+        # A sync stops when one to three days have failed in a row, as many as had been sent for.
+        for _ in range(4):
             (report,) = tenants.process()()
+            tenants.world.now += timedelta(minutes=10)
         assert report.outcome is Outcome.PARTIAL
         assert_lake_is_true(tenants.world, good)
         failed = {day.day for day in report.days if day.result is DayResult.FAILED}
         assert failed == {*tenants.world.last(3)}
+
+
+@pytest.mark.soak
+def test_days_that_always_fail_keep_no_day_from_being_read_that_failed_with_them(tmp_path: Path) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        first, *_, last = tenants.world.last(DAYS)
+        tenants.world.faults.append(Fault(UNAVAILABLE, reads_of(BAD, first, last)))
+        for _ in range(DAYS):
+            tenants.process()()
+        tenants.world.faults[:] = [Fault(UNAVAILABLE, reads_of(BAD, first + ONE_DAY, last))]
+        reports = (tenants.process()()[0] for _ in range(200))
+        assert any(report.outcome is Outcome.PARTIAL for report in reports)
+        assert_lake_is_true(tenants.world, [first])
 
 
 @pytest.mark.soak
