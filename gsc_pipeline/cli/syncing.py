@@ -78,7 +78,7 @@ def _shown(
     display: SyncDisplay,
     print_summary: Callable[[SyncSummary[R]], None] | None,
 ) -> SyncSummary[R]:
-    with _interruptible(), display:
+    with interruptible("sync"), display:
         summary = sync()
     if print_summary:
         print_summary(summary)
@@ -86,8 +86,8 @@ def _shown(
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Say what an interrupted block keeps.
+def interruptible(what: str) -> Iterator[None]:
+    """Say what an interrupted sync or import keeps. `what` is the word for it.
 
     SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block.
     """
@@ -104,7 +104,7 @@ def _interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         typer.echo(
-            "gsc: interrupted; committed days are kept, and the next sync continues from there", err=True
+            f"gsc: interrupted; committed days are kept, and the next {what} continues from there", err=True
         )
         raise
     finally:

@@ -66,6 +66,7 @@ def test_numbers_of_a_lake_that_lacks_rows_come_with_a_warning(live: World, gsc:
         assert "gsc: warning: searchdata_site_impression has" in done.err
         assert "the ledger counts" in done.err
         assert "Run gsc verify acme" in done.err
+    assert gsc("query", "SELECT count(*) FROM sync_runs", env=env).err == ""
 
 
 def test_a_file_that_a_query_cannot_read_is_named_with_the_next_step(live: World, gsc: Gsc) -> None:
