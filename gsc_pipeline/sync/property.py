@@ -185,6 +185,8 @@ class PropertySync:
         Days without a record are recorded only if they are among the last STANDING_DAYS days of the window.
         These show the failure; more would leave a year of failed days after a mistake in the configuration.
         """
+        is_reason = isinstance(error, NOT_SENT)
+        reason = str(error) if is_reason else f"{WAS_NOT_SENT}the days' totals could not be read ({error})"
         newest = self._context.window.end - STANDING_DAYS * ONE_DAY
         days = tuple(
             day
@@ -196,7 +198,7 @@ class PropertySync:
             )
         )
         for day in days:
-            self._fail(day, str(error), is_refusal=isinstance(error, PropertyError))
+            self._fail(day, reason, is_refusal=isinstance(error, PropertyError))
         self._commit()
         return days
 

@@ -18,6 +18,7 @@ from gsc_pipeline.search_console.search_types import FeedType, QueryType, Search
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error
 from gsc_pipeline.sync.outcome import Outcome
+from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.workspaces.registry import Workspace
@@ -247,6 +248,24 @@ def test_days_that_always_fail_keep_no_other_day_from_being_read(tmp_path: Path,
         assert_lake_is_true(tenants.world, good)
         failed = {day.day for day in report.days if day.result is DayResult.FAILED}
         assert failed == {*tenants.world.last(3)}
+
+
+@pytest.mark.parametrize("reply", [FORBIDDEN, UNAVAILABLE], ids=lambda one: str(one.status))
+def test_after_a_first_sync_that_read_nothing_days_are_read_newest_first(
+    tmp_path: Path, reply: Reply
+) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        world, (workspace,), days = tenants.world, tenants.workspaces, tenants.world.last(DAYS)
+        one_call_at_a_time = SyncOptions(concurrency=1)
+        world.faults.append(all_queries(reply))
+        refused = world.sync(workspace, days, one_call_at_a_time)
+        assert all(str(reply.status) in day.record.reason for day in refused.days)
+        world.faults.clear()
+        before = len(world.queries())
+        assert not world.sync(workspace, days, one_call_at_a_time).problems
+        _probe, *reads = world.queries()[before:]
+        asked = dict.fromkeys(call.body["startDate"] for call in reads)
+        assert list(asked) == [str(day) for day in days][::-1]
 
 
 @pytest.mark.soak
