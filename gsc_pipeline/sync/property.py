@@ -440,15 +440,16 @@ class PropertySync:
             # A failed read of the API makes the rows of the export no worse.
             self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
             return
-        if known is None or (known.status, known.reason) != (failed.status, failed.reason):
-            self._batch.records[day] = failed
+        record = failed
+        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
+            # In the ledger the failure of its own call stays, so that the day still comes after the others.
+            record = replace(failed, reason=self._records[day].reason)
+        if known is None or (known.status, known.reason) != (record.status, record.reason):
+            self._batch.records[day] = record
         self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
 
     def _failed(self, day: date, reason: str) -> DayRecord:
         before = self._records.get(day) or DayRecord(day, Status.FAILED)
-        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
-            # The failure of its own call remains the reason, so that the day still comes after the others.
-            reason = before.reason
         return before.failed(reason, self._context.run_id)
 
     def _commit(self) -> None:

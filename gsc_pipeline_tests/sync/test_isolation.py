@@ -9,10 +9,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.days import ONE_DAY
+from gsc_pipeline.lake.schemas import SYNC_LEDGER
 from gsc_pipeline.search_console.breakers import Circuit
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.settings import load_settings
@@ -266,6 +268,20 @@ def test_after_a_first_sync_that_read_nothing_days_are_read_newest_first(
         _probe, *reads = world.queries()[before:]
         asked = dict.fromkeys(call.body["startDate"] for call in reads)
         assert list(asked) == [str(day) for day in days][::-1]
+
+
+def test_a_day_that_failed_earlier_is_reported_with_the_present_cause(tmp_path: Path) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        *_, bad = tenants.world.last(DAYS)
+        tenants.world.faults.append(Fault(UNAVAILABLE, reads_of(BAD, bad, bad)))
+        tenants.process()()
+        tenants.world.faults[:] = [all_queries(FORBIDDEN)]
+        (report,) = tenants.process()()
+        (failed,) = [day for day in report.days if day.day == bad]
+        assert failed.result is DayResult.FAILED
+        assert "403" in failed.record.reason
+        (record,) = tenants.world.lake.read(SYNC_LEDGER, where=pc.field("data_date") == bad).to_pylist()
+        assert "503" in record["reason"]
 
 
 @pytest.mark.soak
