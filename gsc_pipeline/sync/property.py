@@ -25,6 +25,7 @@ from gsc_pipeline.search_console.errors import (
     PropertyError,
     SearchConsoleError,
     WrongAnswerError,
+    forget_frames,
 )
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.commit import Batch
@@ -307,6 +308,7 @@ class PropertySync:
                 try:
                     read = pending.result()
                 except SearchConsoleError as error:
+                    forget_frames(error)
                     failed_in_a_row += 1
                     if not _may_continue(error, failed_in_a_row):
                         self._give_up(decisions[i:], error, asked=1)
@@ -358,6 +360,7 @@ class PropertySync:
                     earlier=EarlierRows(self._context.lake, target),
                 ).result()
             except (SearchConsoleError, DamagedError) as error:
+                forget_frames(error)
                 # The day stays as it is.
                 log.warning(
                     "%s (%s) %s: no more parts: %s", self.site_url, self.search_type, decision.day, error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from gsc_pipeline.search_console.search_types import FeedType, QueryType, Search
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error
 from gsc_pipeline.sync.outcome import Outcome
+from gsc_pipeline.sync.paging import GrainRows
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.workspaces.registry import Workspace
-from gsc_pipeline_tests.replies import FORBIDDEN, UNAVAILABLE, all_queries
+from gsc_pipeline_tests.replies import FORBIDDEN, LOAD_QUOTA, UNAVAILABLE, all_queries
 from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World
@@ -124,6 +126,24 @@ def reads_of(site_url: str, first: date, last: date) -> Callable[[Call], bool]:
 
 def sites(workspaces: int, properties: int = 1) -> list[list[str]]:
     return [[f"sc-domain:w{w}p{p}.com" for p in range(properties)] for w in range(workspaces)]
+
+
+@contextmanager
+def rows_in_cycles() -> Iterator[list[GrainRows]]:
+    """Collects the rows of the block's reads that only Python's garbage collector would free."""
+    found: list[GrainRows] = []
+    gc.disable()
+    gc.freeze()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found += [one for one in gc.garbage if isinstance(one, GrainRows)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.unfreeze()
+        gc.enable()
 
 
 THREE = [["sc-domain:a.com", BAD, "sc-domain:b.com"], ["sc-domain:c.com"], ["sc-domain:d.com"]]
@@ -282,6 +302,18 @@ def test_a_day_that_failed_earlier_is_reported_with_the_present_cause(tmp_path: 
         assert "403" in failed.record.reason
         (record,) = tenants.world.lake.read(SYNC_LEDGER, where=pc.field("data_date") == bad).to_pylist()
         assert "503" in record["reason"]
+
+
+@pytest.mark.parametrize(
+    "reply", rest_in_soak([UNAVAILABLE, FORBIDDEN, LOAD_QUOTA]), ids=lambda one: str(one.status)
+)
+def test_the_rows_of_a_failed_day_leave_the_memory_at_once(tmp_path: Path, reply: Reply) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        tenants.world.faults.append(Fault(reply, lambda call: "page" in call.body.get("dimensions", "")))
+        with rows_in_cycles() as found:
+            (report,) = tenants.process()()
+        assert report.count(DayResult.FAILED) == DAYS
+        assert not found
 
 
 @pytest.mark.soak

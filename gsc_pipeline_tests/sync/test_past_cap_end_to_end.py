@@ -25,6 +25,9 @@ from gsc_pipeline.sync.cut_days import PastCapOptions
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.repair import repair
 from gsc_pipeline.sync.verify import verify
+from gsc_pipeline_tests.replies import UNAVAILABLE
+from gsc_pipeline_tests.soak import rest_in_soak
+from gsc_pipeline_tests.sync.test_isolation import REFUSED, rows_in_cycles
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World, contents
 
@@ -124,6 +127,20 @@ def test_a_load_quota_ends_it_and_the_days_are_kept_as_they_were_read(tmp_path: 
         assert all(row["truncated"] for row in ledger)
         assert any(row["cut_impressions"] > 0 for row in ledger)
         assert_totals(world)
+
+
+@pytest.mark.parametrize(
+    "reply", rest_in_soak([UNAVAILABLE, REFUSED, LOAD_QUOTA]), ids=lambda one: str(one.status)
+)
+def test_the_answers_of_a_day_whose_parts_fail_leave_the_memory_at_once(tmp_path: Path, reply: Reply) -> None:
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
+        world.faults.append(lambda call: reply if asks(call) else None)
+        with rows_in_cycles() as found:
+            assert not world.sync(world.workspace(), final_days(world, 1), OPTIONS).problems
+        (row,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert row["truncated"]
+        assert row["part_calls"] > 0
+        assert not found
 
 
 def part_calls(world: World) -> list[int]:
