@@ -303,10 +303,14 @@ class PropertySync:
         ahead = 1 if is_backfill else context.options.concurrency
         failed_in_a_row = 0
         with closing(reader.start_all(wanted, self._had_queries, ahead=ahead)) as reads:
-            for i, (decision, pending) in enumerate(zip(decisions, reads, strict=True)):
-                self._report_progress(i, len(decisions))
+            for i, decision in enumerate(decisions):
+                ended_by = None
                 try:
-                    read = pending.result()
+                    self._report_progress(i, len(decisions))
+                    # Nothing but the batch holds the rows, which frees those of one table before it writes
+                    # the other.
+                    ended_by = self._take(decision, next(reads).result())
+                    failed_in_a_row = 0
                 except SearchConsoleError as error:
                     forget_frames(error)
                     failed_in_a_row += 1
@@ -316,17 +320,11 @@ class PropertySync:
                     self._fail(decision.day, str(error))
                     self._add_problem(error, (decision.day,), is_readable=True)
                 except Exception:
-                    # A fault of this project: the days that were read are reported as such, so write them.
+                    # Whatever stops the sync, the days that were read are reported as such, so write them.
                     self._commit()
                     raise
-                else:
-                    failed_in_a_row = 0
-                    self._take(decision, read)
-                    ended_by = read.ended_by
-                    # The rows are in the batch, which frees those of one table before it writes the other.
-                    del read, pending
-                    if isinstance(ended_by, STOPS_WORKSPACE):
-                        self._give_up(decisions[i + 1 :], ended_by)
+                if isinstance(ended_by, STOPS_WORKSPACE):
+                    self._give_up(decisions[i + 1 :], ended_by)
                 if self._batch.rows >= commit_rows:
                     self._commit()
         self._report_progress(len(decisions), len(decisions))
@@ -350,15 +348,20 @@ class PropertySync:
                 continue
             if not self._cut_days.may_go_on:
                 return
+            # An error of this day loses none that was read before.
+            self._commit()
             target = Target(self._context.workspace.id, self.site_url, self.search_type, (decision.day,))
             try:
-                read = reader.start(
-                    decision.day,
-                    decision.totals,
-                    self._had_queries,
-                    is_final=True,
-                    earlier=EarlierRows(self._context.lake, target),
-                ).result()
+                ended_by = self._take_more(
+                    decision,
+                    reader.start(
+                        decision.day,
+                        decision.totals,
+                        self._had_queries,
+                        is_final=True,
+                        earlier=EarlierRows(self._context.lake, target),
+                    ).result(),
+                )
             except (SearchConsoleError, DamagedError) as error:
                 forget_frames(error)
                 # The day stays as it is.
@@ -368,14 +371,10 @@ class PropertySync:
                 if isinstance(error, STOPS_WORKSPACE):
                     self._give_up([], error)
                 return
-            self._take_more(decision, read)
-            ended_by = read.ended_by
-            del read
-            self._commit()
             if isinstance(ended_by, STOPS_WORKSPACE):
                 self._give_up([], ended_by)
 
-    def _take_more(self, decision: Decision, read: DayRead) -> None:
+    def _take_more(self, decision: Decision, read: DayRead) -> SearchConsoleError | None:
         """Take a day after more of its parts were asked for, unless it has fewer rows than before.
 
         The totals of the day are the same, so fewer rows mean that a call failed which had brought rows
@@ -384,10 +383,10 @@ class PropertySync:
         before = self._records[decision.day]
         is_less = read.site_rows.num_rows < before.site_rows or read.url_rows.num_rows < before.url_rows
         if read.part_calls and read.adds_up and not is_less:
-            self._take(replace(decision, reason=MORE_PARTS), read)
-            return
+            return self._take(replace(decision, reason=MORE_PARTS), read)
         left = read.ended_by is not None or not read.adds_up
         self._batch.records[decision.day] = replace(before, parts_left=left)
+        return read.ended_by
 
     def _turn(self, day: date) -> int:
         """The place of a day among those to read: the days whose own call failed come last.
@@ -406,12 +405,13 @@ class PropertySync:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))
         return self._may_have_rows(day) and had_queries(self._context.lake, target)
 
-    def _take(self, decision: Decision, read: DayRead) -> None:
+    def _take(self, decision: Decision, read: DayRead) -> SearchConsoleError | None:
+        """Take a day that was read. Returns the failure after which no more of its parts were asked for."""
         before = self._records.get(decision.day)
         if before is not None and before.is_from_export and _is_smaller(read, before):
             self._smaller.append(decision)
             self._report(DayResult.UNCHANGED, before)
-            return
+            return read.ended_by
         status, reason = settled(decision, before, adds_up=read.adds_up, lost_queries=read.lost_queries)
         record = read.record(
             status,
@@ -424,6 +424,7 @@ class PropertySync:
         self._batch.reads[decision.day] = read
         self._batch.records[decision.day] = record
         self._report(DayResult.READ, record, read.seconds)
+        return read.ended_by
 
     def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError, *, asked: int = 0) -> None:
         """Fail the days that are left, of which the first `asked` were asked for, and the others were not."""

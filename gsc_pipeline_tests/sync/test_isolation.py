@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,8 +23,9 @@ from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.paging import GrainRows
 from gsc_pipeline.sync.property import SyncOptions
-from gsc_pipeline.sync.report import DayResult, SyncReport
+from gsc_pipeline.sync.report import DayResult, Progress, SyncReport
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.replies import FORBIDDEN, LOAD_QUOTA, UNAVAILABLE, all_queries
 from gsc_pipeline_tests.soak import rest_in_soak
@@ -314,6 +315,24 @@ def test_the_rows_of_a_failed_day_leave_the_memory_at_once(tmp_path: Path, reply
             (report,) = tenants.process()()
         assert report.count(DayResult.FAILED) == DAYS
         assert not found
+
+
+def test_an_unexpected_error_between_two_days_loses_none_that_were_read(tmp_path: Path) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        world, (workspace,), days = tenants.world, tenants.workspaces, tenants.world.last(DAYS)
+
+        def show(progress: Progress) -> None:
+            if progress.done == 2:
+                raise BrokenPipeError("the terminal is gone")
+
+        with closing(world.open_console(workspace)) as console:
+            report = sync_workspace(
+                workspace, days, console, world.lake, clock=lambda: world.now, on_progress=show
+            )
+        (problem,) = report.problems
+        assert "the terminal is gone" in problem.cause
+        assert report.count(DayResult.READ) == 2
+        assert_lake_is_true(world, [*days][-2:])
 
 
 @pytest.mark.soak
