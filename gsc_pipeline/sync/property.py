@@ -378,14 +378,14 @@ class PropertySync:
         """Take a day after more of its parts were asked for, unless it has fewer rows than before.
 
         The totals of the day are the same, so fewer rows mean that a call failed which had brought rows
-        before. Then only the record changes: whether a later sync asks again.
+        before. Then only the record changes: whether a later sync asks again. It does not if the answers do
+        not add up: a final day's answers are the same each time.
         """
         before = self._records[decision.day]
         is_less = read.site_rows.num_rows < before.site_rows or read.url_rows.num_rows < before.url_rows
         if read.part_calls and read.adds_up and not is_less:
             return self._take(replace(decision, reason=MORE_PARTS), read)
-        left = read.ended_by is not None or not read.adds_up
-        self._batch.records[decision.day] = replace(before, parts_left=left)
+        self._batch.records[decision.day] = replace(before, parts_left=read.ended_by is not None)
         return read.ended_by
 
     def _turn(self, day: date) -> int:

@@ -225,6 +225,27 @@ def test_all_syncs_of_a_day_share_the_calls_and_a_later_day_goes_on(tmp_path: Pa
         assert_totals(world)
 
 
+def test_a_cut_day_whose_answers_contradict_each_other_is_kept_and_not_read_in_every_sync(
+    tmp_path: Path,
+) -> None:
+    few, many = (SyncOptions(past_cap=PastCapOptions(calls=calls, cut_rows=100)) for calls in (8, 200))
+    site = SyntheticProperty("sc-domain:acme.com", rows_a_day=300, plants=False)
+    with World.serving(tmp_path, [site], most_rows_a_day=100) as world:
+        workspace, window = world.workspace(), final_days(world, 1)
+        world.sync(workspace, window, few)
+        (before,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert before["parts_left"]
+        row = {"keys": ["https://acme.com/", "usa", "MOBILE"], "clicks": 0, "impressions": 1, "position": 1.0}
+        wrong = Reply(body={"rows": [row], "responseAggregationType": "byPage"})
+        by_page = ["page", "country", "device"]
+        world.faults.append(lambda call: wrong if call.body.get("dimensions") == by_page else None)
+        calls = [world.sync(workspace, window, many).usage.calls for _ in range(2)]
+        assert calls[0] > calls[1] == 1
+        (after,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert after == before | {"parts_left": False}
+        assert_totals(world)
+
+
 def test_days_whose_filters_see_the_cut_rows_are_not_read_again(tmp_path: Path) -> None:
     with World.serving(tmp_path, [small("cut_rows")], most_rows_a_day=CAP) as world:
         workspace, window = world.workspace(), final_days(world)
