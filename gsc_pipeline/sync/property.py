@@ -393,7 +393,7 @@ class PropertySync:
 
         Each run has another order of those, so that none keeps the others from being read in every sync.
         """
-        return 1 + crc32(f"{self._context.run_id} {day}".encode()) if self._failed_when_asked(day) else 0
+        return 1 + place_in_run(day, self._context.run_id) if self._failed_when_asked(day) else 0
 
     def _failed_when_asked(self, day: date) -> bool:
         record = self._records.get(day)
@@ -496,6 +496,11 @@ class PropertySync:
         """
         problem = Problem.of(error, self.site_url, self.search_type, days)
         self.problems.append(replace(problem, is_refusal=problem.is_refusal and not is_readable))
+
+
+def place_in_run(day: date, run_id: str) -> int:
+    """A number by which days are in another order in each run."""
+    return crc32(f"{run_id} {day}".encode())
 
 
 def _days_in_question(
