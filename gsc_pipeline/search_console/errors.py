@@ -211,6 +211,15 @@ WAS_NOT_SENT = "not sent: "
 """How the texts of these errors begin, and the reasons of days for which nothing was sent."""
 
 
+def forget_frames(error: Exception) -> None:
+    """Drop the traceback of an error that was handled.
+
+    Its frames hold the futures of a day's calls, and one of these holds the error: a cycle, which would keep
+    the rows of each day that failed until Python's garbage collector runs.
+    """
+    error.__traceback__ = None
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A refusing answer: its status and what could be read of its body.

@@ -17,7 +17,12 @@ from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, sql_text
 from gsc_pipeline.lake.schemas import PAST_CAP
-from gsc_pipeline.search_console.errors import DEFERRED, SearchConsoleError, TransientError
+from gsc_pipeline.search_console.errors import (
+    DEFERRED,
+    SearchConsoleError,
+    TransientError,
+    forget_frames,
+)
 from gsc_pipeline.search_console.requests import (
     CUT_ROWS,
     CellFilter,
@@ -343,6 +348,7 @@ class CutDay:
                 if found.error:
                     raise found.error
         except SearchConsoleError as error:
+            forget_frames(error)
             self.error = error
             self._days.end(error)
         if self.calls:

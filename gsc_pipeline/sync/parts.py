@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.lake.encoding import encoded
-from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError
+from gsc_pipeline.search_console.errors import IllegalRequestError, SearchConsoleError, forget_frames
 from gsc_pipeline.search_console.requests import DAY_ROWS_CAP, PAGE_ROWS, PageFilters
 from gsc_pipeline.sync.paging import FULL_PAGE_SHARE, GrainRows, each_key_once
 from gsc_pipeline.sync.past_cap import (
@@ -174,11 +174,13 @@ class _Reading:
         part = queued.part
         try:
             found = answer.result()
-        except IllegalRequestError:
+        except IllegalRequestError as error:
+            forget_frames(error)
             self._calls += 1
             self._refuse(queued)
             return
         except SearchConsoleError as error:
+            forget_frames(error)
             self._error = self._error or error
             self._leave(queued)
             return

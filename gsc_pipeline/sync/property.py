@@ -25,6 +25,7 @@ from gsc_pipeline.search_console.errors import (
     PropertyError,
     SearchConsoleError,
     WrongAnswerError,
+    forget_frames,
 )
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.commit import Batch
@@ -185,6 +186,8 @@ class PropertySync:
         Days without a record are recorded only if they are among the last STANDING_DAYS days of the window.
         These show the failure; more would leave a year of failed days after a mistake in the configuration.
         """
+        is_reason = isinstance(error, NOT_SENT)
+        reason = str(error) if is_reason else f"{WAS_NOT_SENT}the days' totals could not be read ({error})"
         newest = self._context.window.end - STANDING_DAYS * ONE_DAY
         days = tuple(
             day
@@ -196,7 +199,7 @@ class PropertySync:
             )
         )
         for day in days:
-            self._fail(day, str(error), is_refusal=isinstance(error, PropertyError))
+            self._fail(day, reason, is_refusal=isinstance(error, PropertyError))
         self._commit()
         return days
 
@@ -300,11 +303,16 @@ class PropertySync:
         ahead = 1 if is_backfill else context.options.concurrency
         failed_in_a_row = 0
         with closing(reader.start_all(wanted, self._had_queries, ahead=ahead)) as reads:
-            for i, (decision, pending) in enumerate(zip(decisions, reads, strict=True)):
-                self._report_progress(i, len(decisions))
+            for i, decision in enumerate(decisions):
+                ended_by = None
                 try:
-                    read = pending.result()
+                    self._report_progress(i, len(decisions))
+                    # Nothing but the batch holds the rows, which frees those of one table before it writes
+                    # the other.
+                    ended_by = self._take(decision, next(reads).result())
+                    failed_in_a_row = 0
                 except SearchConsoleError as error:
+                    forget_frames(error)
                     failed_in_a_row += 1
                     if not _may_continue(error, failed_in_a_row):
                         self._give_up(decisions[i:], error, asked=1)
@@ -312,17 +320,11 @@ class PropertySync:
                     self._fail(decision.day, str(error))
                     self._add_problem(error, (decision.day,), is_readable=True)
                 except Exception:
-                    # A fault of this project: the days that were read are reported as such, so write them.
+                    # Whatever stops the sync, the days that were read are reported as such, so write them.
                     self._commit()
                     raise
-                else:
-                    failed_in_a_row = 0
-                    self._take(decision, read)
-                    ended_by = read.ended_by
-                    # The rows are in the batch, which frees those of one table before it writes the other.
-                    del read, pending
-                    if isinstance(ended_by, STOPS_WORKSPACE):
-                        self._give_up(decisions[i + 1 :], ended_by)
+                if isinstance(ended_by, STOPS_WORKSPACE):
+                    self._give_up(decisions[i + 1 :], ended_by)
                 if self._batch.rows >= commit_rows:
                     self._commit()
         self._report_progress(len(decisions), len(decisions))
@@ -346,16 +348,22 @@ class PropertySync:
                 continue
             if not self._cut_days.may_go_on:
                 return
+            # An error of this day loses none that was read before.
+            self._commit()
             target = Target(self._context.workspace.id, self.site_url, self.search_type, (decision.day,))
             try:
-                read = reader.start(
-                    decision.day,
-                    decision.totals,
-                    self._had_queries,
-                    is_final=True,
-                    earlier=EarlierRows(self._context.lake, target),
-                ).result()
+                ended_by = self._take_more(
+                    decision,
+                    reader.start(
+                        decision.day,
+                        decision.totals,
+                        self._had_queries,
+                        is_final=True,
+                        earlier=EarlierRows(self._context.lake, target),
+                    ).result(),
+                )
             except (SearchConsoleError, DamagedError) as error:
+                forget_frames(error)
                 # The day stays as it is.
                 log.warning(
                     "%s (%s) %s: no more parts: %s", self.site_url, self.search_type, decision.day, error
@@ -363,33 +371,29 @@ class PropertySync:
                 if isinstance(error, STOPS_WORKSPACE):
                     self._give_up([], error)
                 return
-            self._take_more(decision, read)
-            ended_by = read.ended_by
-            del read
-            self._commit()
             if isinstance(ended_by, STOPS_WORKSPACE):
                 self._give_up([], ended_by)
 
-    def _take_more(self, decision: Decision, read: DayRead) -> None:
+    def _take_more(self, decision: Decision, read: DayRead) -> SearchConsoleError | None:
         """Take a day after more of its parts were asked for, unless it has fewer rows than before.
 
         The totals of the day are the same, so fewer rows mean that a call failed which had brought rows
-        before. Then only the record changes: whether a later sync asks again.
+        before. Then only the record changes: whether a later sync asks again. It does not if the answers do
+        not add up: a final day's answers are the same each time.
         """
         before = self._records[decision.day]
         is_less = read.site_rows.num_rows < before.site_rows or read.url_rows.num_rows < before.url_rows
         if read.part_calls and read.adds_up and not is_less:
-            self._take(replace(decision, reason=MORE_PARTS), read)
-            return
-        left = read.ended_by is not None or not read.adds_up
-        self._batch.records[decision.day] = replace(before, parts_left=left)
+            return self._take(replace(decision, reason=MORE_PARTS), read)
+        self._batch.records[decision.day] = replace(before, parts_left=read.ended_by is not None)
+        return read.ended_by
 
     def _turn(self, day: date) -> int:
         """The place of a day among those to read: the days whose own call failed come last.
 
         Each run has another order of those, so that none keeps the others from being read in every sync.
         """
-        return 1 + crc32(f"{self._context.run_id} {day}".encode()) if self._failed_when_asked(day) else 0
+        return 1 + place_in_run(day, self._context.run_id) if self._failed_when_asked(day) else 0
 
     def _failed_when_asked(self, day: date) -> bool:
         record = self._records.get(day)
@@ -401,12 +405,13 @@ class PropertySync:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))
         return self._may_have_rows(day) and had_queries(self._context.lake, target)
 
-    def _take(self, decision: Decision, read: DayRead) -> None:
+    def _take(self, decision: Decision, read: DayRead) -> SearchConsoleError | None:
+        """Take a day that was read. Returns the failure after which no more of its parts were asked for."""
         before = self._records.get(decision.day)
         if before is not None and before.is_from_export and _is_smaller(read, before):
             self._smaller.append(decision)
             self._report(DayResult.UNCHANGED, before)
-            return
+            return read.ended_by
         status, reason = settled(decision, before, adds_up=read.adds_up, lost_queries=read.lost_queries)
         record = read.record(
             status,
@@ -419,6 +424,7 @@ class PropertySync:
         self._batch.reads[decision.day] = read
         self._batch.records[decision.day] = record
         self._report(DayResult.READ, record, read.seconds)
+        return read.ended_by
 
     def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError, *, asked: int = 0) -> None:
         """Fail the days that are left, of which the first `asked` were asked for, and the others were not."""
@@ -438,15 +444,16 @@ class PropertySync:
             # A failed read of the API makes the rows of the export no worse.
             self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
             return
-        if known is None or (known.status, known.reason) != (failed.status, failed.reason):
-            self._batch.records[day] = failed
+        record = failed
+        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
+            # In the ledger the failure of its own call stays, so that the day still comes after the others.
+            record = replace(failed, reason=self._records[day].reason)
+        if known is None or (known.status, known.reason) != (record.status, record.reason):
+            self._batch.records[day] = record
         self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
 
     def _failed(self, day: date, reason: str) -> DayRecord:
         before = self._records.get(day) or DayRecord(day, Status.FAILED)
-        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
-            # The failure of its own call remains the reason, so that the day still comes after the others.
-            reason = before.reason
         return before.failed(reason, self._context.run_id)
 
     def _commit(self) -> None:
@@ -489,6 +496,11 @@ class PropertySync:
         """
         problem = Problem.of(error, self.site_url, self.search_type, days)
         self.problems.append(replace(problem, is_refusal=problem.is_refusal and not is_readable))
+
+
+def place_in_run(day: date, run_id: str) -> int:
+    """A number by which days are in another order in each run."""
+    return crc32(f"{run_id} {day}".encode())
 
 
 def _days_in_question(

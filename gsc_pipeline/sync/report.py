@@ -33,6 +33,7 @@ class DayResult(StrEnum):
 class SyncedDay:
     """One day of one property and search type in a sync: what was done, and the ledger's record after it.
 
+    The record of a failed day has the reason of this sync; that in the ledger may have an earlier one.
     `seconds` is the time that reading the day took. `is_refusal`: the day failed because the credential may
     not read the property.
     """

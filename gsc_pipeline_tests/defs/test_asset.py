@@ -156,7 +156,8 @@ def test_a_forbidden_property_leaves_the_run_green_and_the_check_names_it(orches
     # The day is green for the other property: its event says which one it lacks, and why.
     for numbers in orchestra.materialized().values():
         assert numbers["status"] in ("final", "provisional")
-        assert numbers["not_read"].startswith("sc-domain:other.com (WEB): Search Console answered 403")
+        assert numbers["not_read"].startswith("sc-domain:other.com (WEB): not sent: ")
+        assert "Search Console answered 403" in numbers["not_read"]
     assert "add the credential as a user" in row.data["next step"]
 
 

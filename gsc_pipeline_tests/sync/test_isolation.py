@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from gsc_pipeline.bootstrap import Services
 from gsc_pipeline.days import ONE_DAY
+from gsc_pipeline.lake.schemas import SYNC_LEDGER
 from gsc_pipeline.search_console.breakers import Circuit
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.report import DayResult, SyncReport
+from gsc_pipeline.sync.paging import GrainRows
+from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.report import DayResult, Progress, SyncReport
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
+from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace
-from gsc_pipeline_tests.replies import FORBIDDEN, UNAVAILABLE, all_queries
+from gsc_pipeline_tests.replies import FORBIDDEN, LOAD_QUOTA, UNAVAILABLE, all_queries
 from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World
@@ -121,6 +127,24 @@ def reads_of(site_url: str, first: date, last: date) -> Callable[[Call], bool]:
 
 def sites(workspaces: int, properties: int = 1) -> list[list[str]]:
     return [[f"sc-domain:w{w}p{p}.com" for p in range(properties)] for w in range(workspaces)]
+
+
+@contextmanager
+def rows_in_cycles() -> Iterator[list[GrainRows]]:
+    """Collects the rows of the block's reads that only Python's garbage collector would free."""
+    found: list[GrainRows] = []
+    gc.disable()
+    gc.freeze()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found += [one for one in gc.garbage if isinstance(one, GrainRows)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.unfreeze()
+        gc.enable()
 
 
 THREE = [["sc-domain:a.com", BAD, "sc-domain:b.com"], ["sc-domain:c.com"], ["sc-domain:d.com"]]
@@ -247,6 +271,68 @@ def test_days_that_always_fail_keep_no_other_day_from_being_read(tmp_path: Path,
         assert_lake_is_true(tenants.world, good)
         failed = {day.day for day in report.days if day.result is DayResult.FAILED}
         assert failed == {*tenants.world.last(3)}
+
+
+@pytest.mark.parametrize("reply", [FORBIDDEN, UNAVAILABLE], ids=lambda one: str(one.status))
+def test_after_a_first_sync_that_read_nothing_days_are_read_newest_first(
+    tmp_path: Path, reply: Reply
+) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        world, (workspace,), days = tenants.world, tenants.workspaces, tenants.world.last(DAYS)
+        one_call_at_a_time = SyncOptions(concurrency=1)
+        world.faults.append(all_queries(reply))
+        refused = world.sync(workspace, days, one_call_at_a_time)
+        assert all(str(reply.status) in day.record.reason for day in refused.days)
+        world.faults.clear()
+        before = len(world.queries())
+        assert not world.sync(workspace, days, one_call_at_a_time).problems
+        _probe, *reads = world.queries()[before:]
+        asked = dict.fromkeys(call.body["startDate"] for call in reads)
+        assert list(asked) == [str(day) for day in days][::-1]
+
+
+def test_a_day_that_failed_earlier_is_reported_with_the_present_cause(tmp_path: Path) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        *_, bad = tenants.world.last(DAYS)
+        tenants.world.faults.append(Fault(UNAVAILABLE, reads_of(BAD, bad, bad)))
+        tenants.process()()
+        tenants.world.faults[:] = [all_queries(FORBIDDEN)]
+        (report,) = tenants.process()()
+        (failed,) = [day for day in report.days if day.day == bad]
+        assert failed.result is DayResult.FAILED
+        assert "403" in failed.record.reason
+        (record,) = tenants.world.lake.read(SYNC_LEDGER, where=pc.field("data_date") == bad).to_pylist()
+        assert "503" in record["reason"]
+
+
+@pytest.mark.parametrize(
+    "reply", rest_in_soak([UNAVAILABLE, FORBIDDEN, LOAD_QUOTA]), ids=lambda one: str(one.status)
+)
+def test_the_rows_of_a_failed_day_leave_the_memory_at_once(tmp_path: Path, reply: Reply) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        tenants.world.faults.append(Fault(reply, lambda call: "page" in call.body.get("dimensions", "")))
+        with rows_in_cycles() as found:
+            (report,) = tenants.process()()
+        assert report.count(DayResult.FAILED) == DAYS
+        assert not found
+
+
+def test_an_unexpected_error_between_two_days_loses_none_that_were_read(tmp_path: Path) -> None:
+    with Tenants.of(tmp_path, [[BAD]]) as tenants:
+        world, (workspace,), days = tenants.world, tenants.workspaces, tenants.world.last(DAYS)
+
+        def show(progress: Progress) -> None:
+            if progress.done == 2:
+                raise BrokenPipeError("the terminal is gone")
+
+        with closing(world.open_console(workspace)) as console:
+            report = sync_workspace(
+                workspace, days, console, world.lake, clock=lambda: world.now, on_progress=show
+            )
+        (problem,) = report.problems
+        assert "the terminal is gone" in problem.cause
+        assert report.count(DayResult.READ) == 2
+        assert_lake_is_true(world, [*days][-2:])
 
 
 @pytest.mark.soak

@@ -25,6 +25,9 @@ from gsc_pipeline.sync.cut_days import PastCapOptions
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.repair import repair
 from gsc_pipeline.sync.verify import verify
+from gsc_pipeline_tests.replies import UNAVAILABLE
+from gsc_pipeline_tests.soak import rest_in_soak
+from gsc_pipeline_tests.sync.test_isolation import REFUSED, rows_in_cycles
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World, contents
 
@@ -126,6 +129,20 @@ def test_a_load_quota_ends_it_and_the_days_are_kept_as_they_were_read(tmp_path: 
         assert_totals(world)
 
 
+@pytest.mark.parametrize(
+    "reply", rest_in_soak([UNAVAILABLE, REFUSED, LOAD_QUOTA]), ids=lambda one: str(one.status)
+)
+def test_the_answers_of_a_day_whose_parts_fail_leave_the_memory_at_once(tmp_path: Path, reply: Reply) -> None:
+    with World.serving(tmp_path, [small("every_row")], most_rows_a_day=CAP) as world:
+        world.faults.append(lambda call: reply if asks(call) else None)
+        with rows_in_cycles() as found:
+            assert not world.sync(world.workspace(), final_days(world, 1), OPTIONS).problems
+        (row,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert row["truncated"]
+        assert row["part_calls"] > 0
+        assert not found
+
+
 def part_calls(world: World) -> list[int]:
     rows = world.lake.read(SYNC_LEDGER).sort_by("data_date").to_pylist()
     return [row["part_calls"] for row in rows]
@@ -205,6 +222,27 @@ def test_all_syncs_of_a_day_share_the_calls_and_a_later_day_goes_on(tmp_path: Pa
         rows = world.lake.read(SYNC_LEDGER, where=pc.field("data_date") < window.end).to_pylist()
         assert not any(row["parts_left"] or row["truncated"] for row in rows)
         assert_lake_is_true(world, list(window))
+        assert_totals(world)
+
+
+def test_a_cut_day_whose_answers_contradict_each_other_is_kept_and_not_read_in_every_sync(
+    tmp_path: Path,
+) -> None:
+    few, many = (SyncOptions(past_cap=PastCapOptions(calls=calls, cut_rows=100)) for calls in (8, 200))
+    site = SyntheticProperty("sc-domain:acme.com", rows_a_day=300, plants=False)
+    with World.serving(tmp_path, [site], most_rows_a_day=100) as world:
+        workspace, window = world.workspace(), final_days(world, 1)
+        world.sync(workspace, window, few)
+        (before,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert before["parts_left"]
+        row = {"keys": ["https://acme.com/", "usa", "MOBILE"], "clicks": 0, "impressions": 1, "position": 1.0}
+        wrong = Reply(body={"rows": [row], "responseAggregationType": "byPage"})
+        by_page = ["page", "country", "device"]
+        world.faults.append(lambda call: wrong if call.body.get("dimensions") == by_page else None)
+        calls = [world.sync(workspace, window, many).usage.calls for _ in range(2)]
+        assert calls[0] > calls[1] == 1
+        (after,) = world.lake.read(SYNC_LEDGER).to_pylist()
+        assert after == before | {"parts_left": False}
         assert_totals(world)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,14 +14,14 @@ from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.agreement import compare
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.schemas import TableSpec
-from gsc_pipeline.search_console.errors import FAILED_ANSWERS, SearchConsoleError
+from gsc_pipeline.search_console.errors import DEFERRED, SearchConsoleError
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.damage import rows_by_day
 from gsc_pipeline.sync.decide import Decision
 from gsc_pipeline.sync.grains import Grain
 from gsc_pipeline.sync.ledger import DayRecord, Ledger, LedgerKey, Source, Status, all_records, read_rows
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.property import GIVE_UP_AFTER
+from gsc_pipeline.sync.property import GIVE_UP_AFTER, STOPS_WORKSPACE, place_in_run
 from gsc_pipeline.sync.report import Progress
 from gsc_pipeline.sync.tables.runner import TableContext, TaskResult
 
@@ -125,21 +126,21 @@ class TableDays:
         read: Callable[[Decision], TableDay | None],
         *,
         may_continue: Callable[[], bool] = lambda: True,
-    ) -> bool:
+    ) -> None:
         """Read and commit days in this order. `read` returns None for a day whose rows stay as they are.
 
-        A day whose call fails with one of FAILED_ANSWERS is reported, and the next sync reads it. After
-        GIVE_UP_AFTER such days in a row the remaining days are skipped, and False is returned. Raises any
-        other SearchConsoleError; the days read before it are committed. The days that `may_continue` does
-        not allow are left.
+        A day whose call fails is reported, and the next sync reads it. The days after it follow in an order
+        that differs from run to run, so that days that always fail keep no other from being read for ever.
+        After GIVE_UP_AFTER days that failed in a row the remaining days are skipped. The days that
+        `may_continue` does not allow are left. Raises the errors of DEFERRED and STOPS_WORKSPACE; the days
+        read before them are committed.
         """
         try:
-            is_done = self._read(decisions, read, may_continue)
+            self._read(decisions, read, may_continue)
         except SearchConsoleError:
             self.commit()
             raise
         self.commit()
-        return is_done
 
     def clear(self, decisions: Sequence[Decision], held: frozenset[date]) -> None:
         """Record days without data, and remove the rows of those that are `held`."""
@@ -172,25 +173,29 @@ class TableDays:
         decisions: Sequence[Decision],
         read: Callable[[Decision], TableDay | None],
         may_continue: Callable[[], bool],
-    ) -> bool:
+    ) -> None:
         failed_in_a_row = 0
-        for done, decision in enumerate(decisions):
+        left = deque(decisions)
+        while left:
             if not may_continue():
-                self._result.left += len(decisions) - done
-                return True
-            self._report_progress(done, len(decisions))
+                self._result.left += len(left)
+                return
+            self._report_progress(len(decisions) - len(left), len(decisions))
+            decision = left.popleft()
             try:
                 self._take(decision, read(decision))
                 failed_in_a_row = 0
-            except FAILED_ANSWERS as error:
+            except (*DEFERRED, *STOPS_WORKSPACE):
+                raise
+            except SearchConsoleError as error:
                 failed_in_a_row += 1
                 self._result.add_problem(error, (decision.day,))
                 if failed_in_a_row == GIVE_UP_AFTER:
-                    return False
+                    return
+                left = deque(sorted(left, key=lambda one: place_in_run(one.day, self._context.run_id)))
             if len(self._batch.reads) >= COMMIT_DAYS or self._batch.rows >= self._context.commit_rows:
                 self.commit()
         self._report_progress(len(decisions), len(decisions))
-        return True
 
     def _take(self, decision: Decision, read: TableDay | None) -> None:
         if read is None:

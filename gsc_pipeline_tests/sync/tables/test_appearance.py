@@ -292,8 +292,7 @@ def test_a_property_refused_in_the_middle_does_not_stop_the_others_or_touch_its_
     world.faults.append(refuse)
     world.now += ONE_DAY
     report = world.sync_table(sync_appearance, workspace)
-    (problem,) = report.problems
-    assert (problem.site_url, problem.transient) == (SITE, False)
+    assert {(problem.site_url, problem.transient) for problem in report.problems} == {(SITE, False)}
     assert report.read > 0
     assert [row for row in held(world.lake) if row["site_url"] == SITE] == [
         row for row in before if row["site_url"] == SITE

@@ -20,6 +20,8 @@ from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCHDATA_HOURLY
 from gsc_pipeline.monitoring.status import TruncatedDays, workspace_state
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import (
+    CredentialUnusableError,
+    LoadQuotaError,
     PropertyForbiddenError,
     SearchConsoleError,
     ServiceUnavailableError,
@@ -216,14 +218,40 @@ def test_after_several_failed_days_in_a_row_the_rest_is_skipped(lake: Lake, acme
     assert report.read == 0
 
 
-def test_a_refusal_during_a_sync_keeps_the_days_before_it(lake: Lake, acme: Workspace) -> None:
+@pytest.mark.parametrize("error", [ServiceUnavailableError("503"), PropertyForbiddenError("403")], ids=str)
+def test_days_that_always_fail_keep_no_other_day_from_being_read(
+    lake: Lake, acme: Workspace, error: SearchConsoleError
+) -> None:
+    days = [TODAY - n * ONE_DAY for n in range(DAYS)]
+    hours = Hours({hour_of(day, 7): 1 for day in days}, None, dict.fromkeys(days[:3], error))
+    for _ in range(200):
+        report, _read = sync(hours, lake, acme)
+        if {row["data_date"] for row in held(lake)} == {*days[3:]}:
+            break
+    assert {row["data_date"] for row in held(lake)} == {*days[3:]}
+    assert {problem.days for problem in report.problems} <= {(day,) for day in days[:3]}
+
+
+def test_a_refusal_of_a_day_fails_the_day_and_no_other(lake: Lake, acme: Workspace) -> None:
     hours = three_days()
     hours.failing[TODAY - ONE_DAY] = PropertyForbiddenError("403")
     report, read = sync(hours, lake, acme)
-    assert read == [TODAY, TODAY - ONE_DAY]
-    assert report.read == 1
+    assert read == [TODAY - n * ONE_DAY for n in range(3)]
+    assert report.read == 2
     assert not report.is_worth_retrying
     assert not is_stopped(report)
+
+
+@pytest.mark.parametrize("error", [LoadQuotaError("429"), CredentialUnusableError("revoked")], ids=str)
+def test_an_error_of_all_days_during_a_sync_keeps_the_days_before_it(
+    lake: Lake, acme: Workspace, error: SearchConsoleError
+) -> None:
+    hours = three_days()
+    hours.failing[TODAY - ONE_DAY] = error
+    report, read = sync(hours, lake, acme)
+    assert read == [TODAY, TODAY - ONE_DAY]
+    assert report.read == 1
+    assert len(report.problems) == 1
 
 
 class ManyPages(Hours):
