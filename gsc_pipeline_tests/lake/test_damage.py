@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pa_fs
 import pytest
 from deltalake import DeltaTable
 
 from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.damage import damage_in_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.incremental import FileByFile
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
@@ -243,6 +246,27 @@ def test_an_error_names_the_damaged_file_of_a_log(lake: Lake, harm: Callable[[La
         with pytest.raises(DamagedError, match=expected) as raised:
             attempt(Lake(lake.uri))
         assert raised.value.path.startswith("_delta_log/")
+
+
+class CheckpointedMeanwhile(pa_fs.SubTreeFileSystem):
+    """The files of a table of which another process writes a checkpoint right after each listing."""
+
+    def get_file_info(self, paths_or_selector: Any) -> Any:
+        found = super().get_file_info(paths_or_selector)
+        if isinstance(paths_or_selector, pa_fs.FileSelector):
+            DeltaTable(self.base_path).create_checkpoint()
+        return found
+
+
+def test_a_checkpoint_that_is_written_during_the_search_for_damage_is_not_missing(lake: Lake) -> None:
+    table = filled(lake).table_uri(SITE_IMPRESSION)
+    storage = CheckpointedMeanwhile(table, pa_fs.LocalFileSystem())
+    assert damage_in_log(storage) is None
+    lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
+    assert damage_in_log(storage) is None
+    assert {file.name for file in log_file(lake, 0).parent.glob("*.checkpoint.parquet")} == {
+        f"{version:020d}.checkpoint.parquet" for version in (3, 4)
+    }
 
 
 def test_an_empty_commit_is_noticed_while_the_table_is_open(lake: Lake) -> None:
