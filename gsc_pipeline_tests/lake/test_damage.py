@@ -14,7 +14,7 @@ import pyarrow.fs as pa_fs
 import pytest
 from deltalake import DeltaTable
 
-from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.agreement import confirmed, disagreements
 from gsc_pipeline.lake.damage import damage_in_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.incremental import FileByFile
@@ -329,6 +329,29 @@ def test_the_ledger_is_not_created_again_while_its_tables_have_rows(lake: Lake) 
     for day in DAYS:
         lake.replace(SITE_IMPRESSION, target(day), SITE_IMPRESSION.schema.empty_table())
     lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "final", None))
+
+
+class Difference:
+    """A difference that counts how often one is compared with another."""
+
+    compared = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+    def __eq__(self, other: object) -> bool:
+        Difference.compared += 1
+        return isinstance(other, Difference) and self.number == other.number
+
+
+def test_differences_are_confirmed_in_linear_time() -> None:
+    found = [Difference(number) for number in range(1000)]
+    again = [Difference(number) for number in range(500, 1500)]
+    assert [one.number for one in confirmed(found, lambda: again)] == list(range(500, 1000))
+    assert Difference.compared <= 2000
 
 
 READS_AND_ENDS = """
