@@ -77,7 +77,7 @@ def compare(
     sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in counted])
     found = []
     for name, table in counted.items():
-        in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].to_pylist(), strict=True))
+        in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].fill_null(0).to_pylist(), strict=True))
         counts = lake.row_counts(table)
         in_table = {
             (id_, month): rows

@@ -225,8 +225,8 @@ _SQL = f"""
                    WHEN times > 1 THEN 'TWICE'
                    WHEN status = '{WRITING}' THEN 'WRITING'
                    WHEN status NOT IN ({sql_list(Status)}) THEN 'RECORD'
-                   WHEN coalesce(site.rows, 0) <> site_rows THEN 'SITE_ROWS'
-                   WHEN coalesce(url.rows, 0) <> url_rows THEN 'URL_ROWS'
+                   WHEN coalesce(site.rows, 0) IS DISTINCT FROM site_rows THEN 'SITE_ROWS'
+                   WHEN coalesce(url.rows, 0) IS DISTINCT FROM url_rows THEN 'URL_ROWS'
                    WHEN site_rows > 0 AND ledger.clicks IS NULL THEN 'UNRECORDED'
                    WHEN status = 'empty' AND site_rows > 0 THEN 'RECORD'
                    WHEN reason NOT IN ({sql_list([DOES_NOT_ADD_UP, DID_NOT_ADD_UP_ONCE])}) AND site_rows > 0
