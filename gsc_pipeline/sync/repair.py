@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
-from gsc_pipeline.days import month_of, months_before, pacific_today
+from gsc_pipeline.days import ONE_DAY, month_of, months_before, pacific_today
 from gsc_pipeline.lake.errors import cannot
 from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
@@ -20,7 +20,9 @@ from gsc_pipeline.lake.schemas import (
     COMPARED,
     INSIGHT_REFRESHES,
     INSIGHTS,
+    SEARCH_APPEARANCE,
     SEARCH_APPEARANCE_FLAGS,
+    SEARCHDATA_HOURLY,
     SITE_IMPRESSION,
     SYNC_LEDGER,
     TABLES,
@@ -30,8 +32,9 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.decide import HISTORY_MONTHS, REBUILT
 from gsc_pipeline.sync.grains import sums_without_a_query
-from gsc_pipeline.sync.ledger import DayRecord, Source, Status, read_records
-from gsc_pipeline.sync.verify import BadDay, Verification, Wrong, verify
+from gsc_pipeline.sync.ledger import DayRecord, Ledger, Source, Status, read_records
+from gsc_pipeline.sync.tables import hourly
+from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
@@ -41,6 +44,8 @@ _READ_AGAIN = {
     "ones and your file's (GSC_ANNOTATIONS), which the next refresh of the insights stores"
 }
 """How rows come back, of tables that the job `gsc_more` does not write."""
+
+_Day = TypeVar("_Day", BadDay, OtherDay)
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -73,7 +78,8 @@ def repair(
     _rebuild_logs(lake, found, done)
     _remove_files(lake, found, done, lost)
     _remove_of_other_months(lake, found.days, done)
-    bad = verify(lake, workspaces).days
+    unrepaired = verify(lake, workspaces)
+    bad = unrepaired.days
     if bad:
         _create_missing(lake, bad, done)
         _record(lake, bad, now, run_id, done)
@@ -81,6 +87,7 @@ def repair(
     if affected:
         sync(affected)
         _settle_beyond_history(lake, bad, now, run_id, done)
+    _record_lost(lake, unrepaired.others, pacific_today(now), run_id, done, lost)
     return Repair(tuple(done), tuple(lost), verify(lake, workspaces))
 
 
@@ -199,9 +206,9 @@ def _write_records(
     return written
 
 
-def _by_series(bad: Iterable[BadDay]) -> list[tuple[tuple[str, str, str], list[BadDay]]]:
+def _by_series(bad: Iterable[_Day]) -> list[tuple[tuple[str, str, str], list[_Day]]]:
     """The days of each workspace, property and search type."""
-    groups: dict[tuple[str, str, str], list[BadDay]] = {}
+    groups: dict[tuple[str, str, str], list[_Day]] = {}
     for day in bad:
         groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
     return sorted(groups.items())
@@ -281,3 +288,39 @@ def _settle_beyond_history(
     if count := _write_records(lake, old, run_id, settled):
         old_days = f"{count} days older than {HISTORY_MONTHS} months"
         done.append(f"{SYNC_LEDGER.name}: {old_days} recorded as final from their rows")
+
+
+def _record_lost(
+    lake: Lake, others: Iterable[OtherDay], today: date, run_id: str, done: list[str], lost: list[str]
+) -> None:
+    """Record the rows that are left of days that `gsc sync --more` does not read again.
+
+    Days with more rows than recorded stay as they are: which of the rows are true is not known.
+    """
+    first_shown = {
+        SEARCHDATA_HOURLY.name: today - (hourly.DAYS - 1) * ONE_DAY,
+        SEARCH_APPEARANCE.name: months_before(today, HISTORY_MONTHS),
+    }
+    gone = [day for day in others if day.rows < day.recorded and day.day < first_shown[day.table]]
+    for name in sorted({day.table for day in gone}):
+        ledger = Ledger.of(_BY_NAME[name])
+        for key, days in _by_series(day for day in gone if day.table == name):
+            known = read_records(lake, Target(*key, tuple(day.day for day in days)), ledger=ledger)
+            batch = Batch(lake, *key, run_id, known, ledger=ledger)
+            batch.records.update(
+                {
+                    day.day: replace(
+                        known[day.day],
+                        site_rows=day.property_rows,
+                        url_rows=day.page_rows,
+                        reason=f"{day.recorded - day.rows} rows lost; Search Console no longer shows them",
+                        run_id=run_id,
+                    )
+                    for day in days
+                }
+            )
+            batch.commit()
+            rows = sum(day.recorded - day.rows for day in days)
+            span = f"{len(days)} days from {min(day.day for day in days)} to {max(day.day for day in days)}"
+            lost.append(f"{name}: {rows} rows of {key[0]}, {key[1]} ({key[2]}), of {span}")
+            done.append(f"{ledger.table.name}: {span} of {name} recorded with the rows that are left")

@@ -354,9 +354,10 @@ def _of_other_days(days: Sequence[OtherDay]) -> Finding:
     one = min(days, key=lambda day: day.day)
     return Finding(
         one.table,
-        f"{one.table} does not hold as many rows as {MORE_LEDGER.name} records ({one.day}: {one.rows} instead "
-        f"of {one.recorded})",
-        f"gsc sync {one.workspace} --more reads these days again, if Search Console still shows them",
+        f"{one.table} does not hold as many rows as {MORE_LEDGER.name} records ({one.day}: {one.rows} "
+        f"instead of {one.recorded})",
+        f"gsc sync {one.workspace} --more reads these days again, if Search Console still shows them; then "
+        "gsc verify --repair records that the rows of the others are lost",
         workspace=one.workspace,
         site_url=one.site_url,
         search_type=one.search_type,

@@ -410,6 +410,25 @@ def test_lost_rows_that_more_ledger_counts_are_reported_until_they_are_read_agai
     assert sorted_rows(copied.lake.read(table)) == rows
 
 
+@pytest.mark.parametrize("table", [SEARCHDATA_HOURLY, SEARCH_APPEARANCE], ids=lambda table: table.name)
+def test_lost_rows_that_search_console_no_longer_shows_are_named_once(
+    copied: Copied, table: TableSpec
+) -> None:
+    now = copied.world.now
+    copied.world.now += timedelta(days=30 if table is SEARCHDATA_HOURLY else 600)
+    try:
+        lost = copied.lake.read(table, where=pc.field("grain") == "page").num_rows
+        DeltaTable(copied.lake.table_uri(table)).delete("grain = 'page'")
+        done = copied.repair()
+        assert done.left.is_good, done.left.findings()
+        named = [re.fullmatch(rf"{table.name}: (\d+) rows of acme, .*", line) for line in done.lost]
+        assert sum(int(match[1]) for match in named if match) == lost
+        again = copied.repair()
+        assert (again.done, again.lost) == ((), ())
+    finally:
+        copied.world.now = now
+
+
 def test_a_repair_deletes_no_file_of_the_lake(copied: Copied) -> None:
     shutil.rmtree(copied.folder(SITE_IMPRESSION.name) / "_delta_log")
     data_file(copied.folder(URL_IMPRESSION.name)).write_bytes(b"nonsense")
