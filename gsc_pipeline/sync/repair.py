@@ -77,9 +77,15 @@ def repair(
     lost: list[str] = []
     _rebuild_logs(lake, found, done)
     _remove_files(lake, found, done, lost)
-    _remove_of_other_months(lake, found.days, done)
+    removed = _move_to_own_months(lake, found.days, done)
     unrepaired = verify(lake, workspaces)
     bad = unrepaired.days
+    first_shown = months_before(pacific_today(now), HISTORY_MONTHS)
+    lost += [
+        f"{one.workspace}, {one.site_url} ({one.search_type}), {one.day}: rows under another month"
+        for one in bad
+        if one.day < first_shown and (one.workspace, one.site_url, one.search_type, one.day) in removed
+    ]
     if bad:
         _create_missing(lake, bad, done)
         _record(lake, bad, now, run_id, done)
@@ -141,23 +147,64 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
             lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), INSIGHT_REFRESHES.schema.empty_table())
 
 
-def _remove_of_other_months(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
-    """Remove the rows and records that are stored under another month than their day's."""
+def _move_to_own_months(
+    lake: Lake, bad: Iterable[BadDay], done: list[str]
+) -> set[tuple[str, str, str, date]]:
+    """Store the rows and records under another month than their day's under that month.
+
+    Returns the days of which rows were removed.
+    """
+    removed: set[tuple[str, str, str, date]] = set()
     for key, days in _by_series(day for day in bad if day.wrong is Wrong.MONTH):
-        target = _OfOtherMonths(Target(*key, tuple(sorted({day.day for day in days}))))
-        for table in COMPARED:
-            lake.replace(table, target, table.schema.empty_table())
-        done.append(f"{key[0]}, {key[1]} ({key[2]}): rows and records under another month removed")
+        # A replacement of several months holds the rows of all their days in memory.
+        for month in sorted({month_of(day.day) for day in days}):
+            of_month = tuple(sorted({day.day for day in days if month_of(day.day) == month}))
+            for table in COMPARED:
+                removed |= {(*key, day) for day in _move(lake, table, Target(*key, of_month), month)}
+        done.append(f"{key[0]}, {key[1]} ({key[2]}): rows and records under another month moved to their own")
+    return removed
+
+
+def _move(lake: Lake, table: TableSpec, target: Target, month: str) -> set[date]:
+    """Store the target's rows under `month`. Returns the days of which rows were removed.
+
+    Of a day with the same keys under several months, the rows under `month` are kept, or else those of the
+    month with the most.
+    """
+    where = (
+        (pc.field("site_url") == target.site_url)
+        & (pc.field("search_type") == target.search_type)
+        & pc.field("data_date").isin(list(target.days))
+    )
+    rows = lake.read(table, where=where, workspace=target.workspace)
+    counts = rows.group_by(["data_date", "month"]).aggregate([([], "count_all")]).to_pylist()
+    if all(one["month"] == month for one in counts):
+        return set()
+    best = sorted(counts, key=lambda one: (one["month"] == month, one["count_all"]))
+    parts, removed = [], set()
+    for day, of in {one["data_date"]: one["month"] for one in best}.items():
+        part = rows.filter(pc.field("data_date") == day)
+        if part.group_by(list(table.keys)).aggregate([]).num_rows < part.num_rows:
+            kept = part.filter(pc.field("month") == of)
+            removed |= {day} if kept.num_rows < part.num_rows else set()
+            part = kept
+        parts.append(part)
+    moved = pa.concat_tables(parts)
+    column = table.schema.field("month")
+    months = pa.repeat(month, moved.num_rows).cast(column.type)
+    index = moved.schema.get_field_index("month")
+    lake.replace(table, _InAnyMonth(target), moved.set_column(index, column, months))
+    return removed
 
 
 @dataclass(frozen=True, slots=True)
-class _OfOtherMonths:
-    """The rows of some days that are stored under another month."""
+class _InAnyMonth:
+    """The rows of some days, under whatever month they are stored."""
 
     days: Target
 
     def predicate(self) -> str:
-        return self.days.predicate_of_other_months()
+        return self.days.predicate_in_any_month()
 
 
 def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:

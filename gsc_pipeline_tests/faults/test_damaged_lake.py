@@ -7,13 +7,15 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source, order
 from gsc_pipeline.lake.annotations.shipped import shipped
@@ -41,6 +43,7 @@ from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.repair import Repair, repair
 from gsc_pipeline.sync.verify import Verification, Wrong, verify
 from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import World, contents, sorted_rows
 
 pytestmark = pytest.mark.soak
@@ -383,6 +386,75 @@ def test_what_another_program_wrote_to_records_and_months_is_reported_and_restor
     assert done.left.is_good, done.left.findings()
     assert state(copied.lake) == before
     assert disagreements(copied.lake) == []
+
+
+OCTOBER, NOVEMBER = date(2026, 10, 31), date(2026, 11, 1)
+
+
+def lake_of_two_months(folder: Path) -> Lake:
+    lake = Lake(str(folder))
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=12, plants=False)
+    fill(lake, "acme", prop, Window.inclusive(OCTOBER, NOVEMBER))
+    return lake
+
+
+def repaired_without_a_sync(lake: Lake) -> Repair:
+    """A repair long after Search Console has shown the days."""
+    now = datetime(2028, 11, 21, tzinfo=UTC)
+    return repair(lake, verify(lake), lambda ids: None, now=now, run_id="repair")
+
+
+@pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
+def test_rows_under_each_others_months_are_moved_to_their_own(tmp_path: Path, table: TableSpec) -> None:
+    lake = lake_of_two_months(tmp_path)
+    before = contents(lake)
+    update(table, month="2026-09")(lake, str(OCTOBER))
+    update(table, month="2026-10")(lake, str(NOVEMBER))
+    update(table, month="2026-11")(lake, str(OCTOBER))
+    assert {one.wrong for one in verify(lake).days} == {Wrong.MONTH}
+    done = repaired_without_a_sync(lake)
+    assert done.left.is_good, done.left.findings()
+    assert done.lost == ()
+    assert contents(lake) == before
+
+
+def copy_to_another_month(lake: Lake) -> None:
+    of_day = lake.read(SITE_IMPRESSION, where=pc.field("data_date") == OCTOBER)
+    months = pa.array(["2020-01"] * of_day.num_rows)
+    copy = of_day.set_column(of_day.schema.get_field_index("month"), "month", months)
+    write_deltalake(lake.table_uri(SITE_IMPRESSION), copy, mode="append")
+
+
+def of_phones(lake: Lake) -> str:
+    assert "MOBILE" in lake.read(SITE_IMPRESSION)["device"].to_pylist()
+    return f"data_date = DATE '{OCTOBER}' AND device = 'MOBILE' AND month = '2026-10'"
+
+
+def move_some(lake: Lake) -> None:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).update({"month": "'2026-11'"}, predicate=of_phones(lake))
+
+
+@pytest.mark.parametrize("harm", [copy_to_another_month, move_some], ids=lambda harm: harm.__name__)
+def test_a_day_under_two_months_has_each_row_once_after_a_repair(
+    tmp_path: Path, harm: Callable[[Lake], None]
+) -> None:
+    lake = lake_of_two_months(tmp_path)
+    before = contents(lake)
+    harm(lake)
+    done = repaired_without_a_sync(lake)
+    assert done.left.is_good, done.left.findings()
+    assert done.lost == ()
+    assert contents(lake) == before
+
+
+def test_removed_rows_under_another_month_are_named_as_lost_if_their_own_lacks_some(tmp_path: Path) -> None:
+    lake = lake_of_two_months(tmp_path)
+    copy_to_another_month(lake)
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).delete(of_phones(lake))
+    done = repaired_without_a_sync(lake)
+    assert [one.day for one in done.left.days] == [OCTOBER]
+    assert done.lost == (f"acme, sc-domain:acme.com (WEB), {OCTOBER}: rows under another month",)
+    assert repaired_without_a_sync(lake).lost == ()
 
 
 def test_a_sync_reads_a_day_again_that_is_recorded_wrongly(copied: Copied) -> None:
