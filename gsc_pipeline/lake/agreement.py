@@ -5,8 +5,9 @@ It opens no data file of the two large tables, so every sync can afford it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,7 +50,16 @@ def disagreements(
         return lake.read(SYNC_LEDGER, columns=list(COMPARED_COLUMNS), workspace=workspace)
 
     found = compare(lake, read() if ledger is None else ledger, workspace)
-    return [one for one in compare(lake, read(), workspace) if one in found] if found else []
+    return confirmed(found, lambda: compare(lake, read(), workspace))
+
+
+_T = TypeVar("_T", bound=Hashable)
+
+
+def confirmed(found: Iterable[_T], compare_again: Callable[[], Iterable[_T]]) -> list[_T]:
+    """Those of `found` that a second comparison finds too. Without any, there is no second one."""
+    before = set(found)
+    return [one for one in compare_again() if one in before] if before else []
 
 
 def compare(
@@ -67,7 +77,7 @@ def compare(
     sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in counted])
     found = []
     for name, table in counted.items():
-        in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].to_pylist(), strict=True))
+        in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].fill_null(0).to_pylist(), strict=True))
         counts = lake.row_counts(table)
         in_table = {
             (id_, month): rows

@@ -190,7 +190,7 @@ def missing_log(table: TableSpec, uri: str) -> DamagedError:
 
 def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
     """The error to raise if the table's log is damaged, or None. Raises an error of the storage."""
-    found = _log_damage(storage_of(uri))
+    found = damage_in_log(storage_of(uri))
     if found is None:
         return None
     name, damage = found
@@ -202,16 +202,21 @@ def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
     )
 
 
-def _log_damage(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
-    """The first damaged file of the log, and what is wrong with it."""
+def damage_in_log(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
+    """The first damaged file of the log in a table's folder, and what is wrong with it; None if it is whole.
+
+    Raises OSError if the storage fails.
+    """
     (info,) = storage.get_file_info([LOG])
     if info.type is pa_fs.FileType.File:
         return None
+    # Read before the log is listed: a checkpoint that is written meanwhile is in the list.
+    named = _named_checkpoint(storage)
     sizes = {posixpath.basename(path): size for path, size in _files(storage, LOG).items()}
     commits = {int(match[1]) for name in sizes if (match := _COMMIT.fullmatch(name))}
     checkpoints = {name: int(match[1]) for name in sizes if (match := _CHECKPOINT.fullmatch(name))}
     newest = max(checkpoints.values(), default=-1)
-    if _LAST_CHECKPOINT in sizes and newest < _named_checkpoint(storage):
+    if newest < named:
         return _LAST_CHECKPOINT, "names a checkpoint that is missing"
     for name in sorted(name for name, version in checkpoints.items() if version == newest):
         damage = _parquet_damage(storage, f"{LOG}/{name}", _CHECKPOINT_COLUMNS)
@@ -226,10 +231,12 @@ def _log_damage(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
 
 
 def _named_checkpoint(storage: pa_fs.FileSystem) -> int:
-    """The version of the checkpoint that the log's hint names; 0 if it cannot be read."""
+    """The version of the checkpoint that the log's hint names; 0 if it cannot be read, -1 without a hint."""
     try:
         with storage.open_input_file(f"{LOG}/{_LAST_CHECKPOINT}") as file:
             return int(json.loads(file.read())["version"])
+    except FileNotFoundError:
+        return -1
     except (ValueError, KeyError, TypeError):
         # Delta ignores a hint that is not one.
         return 0

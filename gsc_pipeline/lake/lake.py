@@ -72,18 +72,14 @@ class Target:
 
     def predicate(self) -> str:
         """The SQL condition for these rows, with partition columns first to read only their files."""
-        return self._predicate("IN")
+        return f"month IN ({sql_list(self.months)}) AND {self.predicate_in_any_month()}"
 
-    def predicate_of_other_months(self) -> str:
-        """The SQL condition for rows of these days that are stored under another month than their day's."""
-        return self._predicate("NOT IN")
-
-    def _predicate(self, is_in: str) -> str:
+    def predicate_in_any_month(self) -> str:
+        """The SQL condition for the rows of these days, also those stored under another month than theirs."""
         days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
         return (
-            f"workspace = {sql_text(self.workspace)} AND month {is_in} ({sql_list(self.months)}) "
-            f"AND site_url = {sql_text(self.site_url)} AND search_type = {sql_text(self.search_type)} "
-            f"AND data_date IN ({days})"
+            f"workspace = {sql_text(self.workspace)} AND site_url = {sql_text(self.site_url)} "
+            f"AND search_type = {sql_text(self.search_type)} AND data_date IN ({days})"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gsc_pipeline.lake.agreement import COMPARED_COLUMNS, compare
+from gsc_pipeline.lake.agreement import COMPARED_COLUMNS, compare, confirmed
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.incremental import FILE, FileByFile
 from gsc_pipeline.lake.lake import Lake
@@ -310,14 +310,15 @@ class StateReader:
         if "" in unknown:
             return [], []
         try:
-            found = compare(self._lake, days, self._workspace)
-            if found:
-                # A sync that commits during the comparison makes them differ briefly, so compare twice.
-                again = compare(self._lake, self._days.read(), self._workspace)
-                found = [one for one in again if one in found and one.workspace not in unknown]
+            # A sync that commits during the comparison makes them differ briefly, so compare twice.
+            found = confirmed(
+                compare(self._lake, days, self._workspace),
+                lambda: compare(self._lake, self._days.read(), self._workspace),
+            )
         except DamagedError as error:
             return [], [error]
-        return [(one.workspace, f"{one}: run gsc verify {one.workspace}") for one in found], []
+        known = [one for one in found if one.workspace not in unknown]
+        return [(one.workspace, f"{one}: run gsc verify {one.workspace}") for one in known], []
 
 
 def workspace_states(workspaces: Sequence[Workspace], lake: Lake) -> list[WorkspaceState]:

@@ -88,7 +88,8 @@ class ReportData:
     are_changes_sought: bool = True
     """Whether change_points was ever written."""
     damaged: tuple[str, ...] = ()
-    """Files that cannot be read, and months without the rows that the ledger counts, as in `gsc status`."""
+    """Files that cannot be read, and months with other numbers of rows than the ledger counts, as in
+    `gsc status`."""
 
     @property
     def largest(self) -> str:

@@ -53,7 +53,10 @@ def went_dark(one: DarkProperty) -> str:
 
 
 def _damaged(data: ReportData) -> list[str]:
-    note = "Some stored rows are missing: numbers by query, page, device and country may be too low."
+    note = (
+        "Stored rows are not those that were counted: numbers by query, page, device and country may be "
+        "wrong."
+    )
     return [note] if data.damaged else []
 
 

@@ -125,7 +125,8 @@ def _claimed(lake: Lake, workspace: str, month: str) -> dict[_Key, dict[str, int
             (row["site_url"], row["search_type"], row["data_date"]), dict.fromkeys(LEDGER_COUNTS, 0)
         )
         for name in LEDGER_COUNTS:
-            counts[name] += row[name]
+            # Another program can write none.
+            counts[name] += row[name] or 0
     return claimed
 
 

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from gsc_pipeline.days import Window, month_of, pacific_today
 from gsc_pipeline.lake.lake import CommitGuard, Lake, RowSelection, Target, days_between, sql_text
 from gsc_pipeline.lake.schemas import (
+    LEDGER_COUNTS,
     MORE_LEDGER,
     SITE_IMPRESSION,
     SYNC_LEDGER,
@@ -277,6 +278,8 @@ def _record(row: Mapping[str, object]) -> DayRecord:
     values = {name: row[name] for name in DayRecord.__dataclass_fields__ if name in row}
     known = row["clicks"] is not None
     totals = DayTotals(row["clicks"], row["impressions"], row["position"]) if known else None  # type: ignore[arg-type]
-    # A status that another program wrote is no reason to trust the day: it is read again.
-    status = Status(str(row["status"])) if row["status"] in set(Status) else Status.FAILED
-    return DayRecord(**{**values, "status": status}, totals=totals)  # type: ignore[arg-type]
+    counts = {name: row[name] or 0 for name in LEDGER_COUNTS}
+    # A status that another program wrote, or no count, is no reason to trust the day: it is read again.
+    is_known = row["status"] in set(Status) and None not in (row[name] for name in LEDGER_COUNTS)
+    status = Status(str(row["status"])) if is_known else Status.FAILED
+    return DayRecord(**{**values, **counts, "status": status}, totals=totals)  # type: ignore[arg-type]

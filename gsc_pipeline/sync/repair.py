@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
-from gsc_pipeline.days import month_of, months_before, pacific_today
+from gsc_pipeline.days import ONE_DAY, month_of, months_before, pacific_today
 from gsc_pipeline.lake.errors import cannot
 from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
@@ -20,7 +20,9 @@ from gsc_pipeline.lake.schemas import (
     COMPARED,
     INSIGHT_REFRESHES,
     INSIGHTS,
+    SEARCH_APPEARANCE,
     SEARCH_APPEARANCE_FLAGS,
+    SEARCHDATA_HOURLY,
     SITE_IMPRESSION,
     SYNC_LEDGER,
     TABLES,
@@ -30,8 +32,9 @@ from gsc_pipeline.lake.schemas import (
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.decide import HISTORY_MONTHS, REBUILT
 from gsc_pipeline.sync.grains import sums_without_a_query
-from gsc_pipeline.sync.ledger import DayRecord, Source, Status, read_records
-from gsc_pipeline.sync.verify import BadDay, Verification, Wrong, verify
+from gsc_pipeline.sync.ledger import DayRecord, Ledger, Source, Status, read_records
+from gsc_pipeline.sync.tables import hourly
+from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
@@ -41,6 +44,8 @@ _READ_AGAIN = {
     "ones and your file's (GSC_ANNOTATIONS), which the next refresh of the insights stores"
 }
 """How rows come back, of tables that the job `gsc_more` does not write."""
+
+_Day = TypeVar("_Day", BadDay, OtherDay)
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -72,8 +77,15 @@ def repair(
     lost: list[str] = []
     _rebuild_logs(lake, found, done)
     _remove_files(lake, found, done, lost)
-    _remove_of_other_months(lake, found.days, done)
-    bad = verify(lake, workspaces).days
+    removed = _move_to_own_months(lake, found.days, done)
+    unrepaired = verify(lake, workspaces)
+    bad = unrepaired.days
+    first_shown = months_before(pacific_today(now), HISTORY_MONTHS)
+    lost += [
+        f"{one.workspace}, {one.site_url} ({one.search_type}), {one.day}: rows under another month"
+        for one in bad
+        if one.day < first_shown and (one.workspace, one.site_url, one.search_type, one.day) in removed
+    ]
     if bad:
         _create_missing(lake, bad, done)
         _record(lake, bad, now, run_id, done)
@@ -81,6 +93,7 @@ def repair(
     if affected:
         sync(affected)
         _settle_beyond_history(lake, bad, now, run_id, done)
+    _record_lost(lake, unrepaired.others, pacific_today(now), run_id, done, lost)
     return Repair(tuple(done), tuple(lost), verify(lake, workspaces))
 
 
@@ -134,23 +147,64 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
             lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), INSIGHT_REFRESHES.schema.empty_table())
 
 
-def _remove_of_other_months(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
-    """Remove the rows and records that are stored under another month than their day's."""
+def _move_to_own_months(
+    lake: Lake, bad: Iterable[BadDay], done: list[str]
+) -> set[tuple[str, str, str, date]]:
+    """Store the rows and records under another month than their day's under that month.
+
+    Returns the days of which rows were removed.
+    """
+    removed: set[tuple[str, str, str, date]] = set()
     for key, days in _by_series(day for day in bad if day.wrong is Wrong.MONTH):
-        target = _OfOtherMonths(Target(*key, tuple(sorted({day.day for day in days}))))
-        for table in COMPARED:
-            lake.replace(table, target, table.schema.empty_table())
-        done.append(f"{key[0]}, {key[1]} ({key[2]}): rows and records under another month removed")
+        # A replacement of several months holds the rows of all their days in memory.
+        for month in sorted({month_of(day.day) for day in days}):
+            of_month = tuple(sorted({day.day for day in days if month_of(day.day) == month}))
+            for table in COMPARED:
+                removed |= {(*key, day) for day in _move(lake, table, Target(*key, of_month), month)}
+        done.append(f"{key[0]}, {key[1]} ({key[2]}): rows and records under another month moved to their own")
+    return removed
+
+
+def _move(lake: Lake, table: TableSpec, target: Target, month: str) -> set[date]:
+    """Store the target's rows under `month`. Returns the days of which rows were removed.
+
+    Of a day with the same keys under several months, the rows under `month` are kept, or else those of the
+    month with the most.
+    """
+    where = (
+        (pc.field("site_url") == target.site_url)
+        & (pc.field("search_type") == target.search_type)
+        & pc.field("data_date").isin(list(target.days))
+    )
+    rows = lake.read(table, where=where, workspace=target.workspace)
+    counts = rows.group_by(["data_date", "month"]).aggregate([([], "count_all")]).to_pylist()
+    if all(one["month"] == month for one in counts):
+        return set()
+    best = sorted(counts, key=lambda one: (one["month"] == month, one["count_all"]))
+    parts, removed = [], set()
+    for day, of in {one["data_date"]: one["month"] for one in best}.items():
+        part = rows.filter(pc.field("data_date") == day)
+        if part.group_by(list(table.keys)).aggregate([]).num_rows < part.num_rows:
+            kept = part.filter(pc.field("month") == of)
+            removed |= {day} if kept.num_rows < part.num_rows else set()
+            part = kept
+        parts.append(part)
+    moved = pa.concat_tables(parts)
+    column = table.schema.field("month")
+    months = pa.repeat(month, moved.num_rows).cast(column.type)
+    index = moved.schema.get_field_index("month")
+    lake.replace(table, _InAnyMonth(target), moved.set_column(index, column, months))
+    return removed
 
 
 @dataclass(frozen=True, slots=True)
-class _OfOtherMonths:
-    """The rows of some days that are stored under another month."""
+class _InAnyMonth:
+    """The rows of some days, under whatever month they are stored."""
 
     days: Target
 
     def predicate(self) -> str:
-        return self.days.predicate_of_other_months()
+        return self.days.predicate_in_any_month()
 
 
 def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
@@ -199,9 +253,9 @@ def _write_records(
     return written
 
 
-def _by_series(bad: Iterable[BadDay]) -> list[tuple[tuple[str, str, str], list[BadDay]]]:
+def _by_series(bad: Iterable[_Day]) -> list[tuple[tuple[str, str, str], list[_Day]]]:
     """The days of each workspace, property and search type."""
-    groups: dict[tuple[str, str, str], list[BadDay]] = {}
+    groups: dict[tuple[str, str, str], list[_Day]] = {}
     for day in bad:
         groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
     return sorted(groups.items())
@@ -281,3 +335,39 @@ def _settle_beyond_history(
     if count := _write_records(lake, old, run_id, settled):
         old_days = f"{count} days older than {HISTORY_MONTHS} months"
         done.append(f"{SYNC_LEDGER.name}: {old_days} recorded as final from their rows")
+
+
+def _record_lost(
+    lake: Lake, others: Iterable[OtherDay], today: date, run_id: str, done: list[str], lost: list[str]
+) -> None:
+    """Record the rows that are left of days that `gsc sync --more` does not read again.
+
+    Days with more rows than recorded stay as they are: which of the rows are true is not known.
+    """
+    first_shown = {
+        SEARCHDATA_HOURLY.name: today - (hourly.DAYS - 1) * ONE_DAY,
+        SEARCH_APPEARANCE.name: months_before(today, HISTORY_MONTHS),
+    }
+    gone = [day for day in others if day.rows < day.recorded and day.day < first_shown[day.table]]
+    for name in sorted({day.table for day in gone}):
+        ledger = Ledger.of(_BY_NAME[name])
+        for key, days in _by_series(day for day in gone if day.table == name):
+            known = read_records(lake, Target(*key, tuple(day.day for day in days)), ledger=ledger)
+            batch = Batch(lake, *key, run_id, known, ledger=ledger)
+            batch.records.update(
+                {
+                    day.day: replace(
+                        known[day.day],
+                        site_rows=day.property_rows,
+                        url_rows=day.page_rows,
+                        reason=f"{day.recorded - day.rows} rows lost; Search Console no longer shows them",
+                        run_id=run_id,
+                    )
+                    for day in days
+                }
+            )
+            batch.commit()
+            rows = sum(day.recorded - day.rows for day in days)
+            span = f"{len(days)} days from {min(day.day for day in days)} to {max(day.day for day in days)}"
+            lost.append(f"{name}: {rows} rows of {key[0]}, {key[1]} ({key[2]}), of {span}")
+            done.append(f"{ledger.table.name}: {span} of {name} recorded with the rows that are left")

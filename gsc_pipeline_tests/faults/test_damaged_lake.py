@@ -7,13 +7,15 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gsc_pipeline.days import Window
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source, order
 from gsc_pipeline.lake.annotations.shipped import shipped
@@ -23,6 +25,7 @@ from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.lake.rebuild import rebuild
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
+    LEDGER_COUNTS,
     PROPERTIES,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
@@ -40,6 +43,7 @@ from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.repair import Repair, repair
 from gsc_pipeline.sync.verify import Verification, Wrong, verify
 from gsc_pipeline.workspaces.registry import Workspace
+from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import World, contents, sorted_rows
 
 pytestmark = pytest.mark.soak
@@ -331,6 +335,23 @@ def record_twice(lake: Lake, day: str) -> None:
     write_deltalake(lake.table_uri(SYNC_LEDGER), of_day, mode="append")
 
 
+def remove_counts(lake: Lake, day: str) -> None:
+    rows = lake.read(SYNC_LEDGER)
+    is_other = pc.or_(
+        pc.not_equal(rows["workspace"], "acme"), pc.not_equal(rows["data_date"].cast("string"), day)
+    )
+    counts = [pc.if_else(is_other, rows[name], None) for name in LEDGER_COUNTS]
+    for name, values in zip(LEDGER_COUNTS, counts, strict=True):
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+    write_deltalake(
+        lake.table_uri(SYNC_LEDGER),
+        rows,
+        mode="overwrite",
+        schema_mode="overwrite",
+        partition_by=list(SYNC_LEDGER.partition_by),
+    )
+
+
 def update(table: TableSpec, **values: str) -> Callable[[Lake, str], None]:
     def harm(lake: Lake, day: str) -> None:
         updates = {name: f"'{value}'" for name, value in values.items()}
@@ -344,6 +365,7 @@ def update(table: TableSpec, **values: str) -> Callable[[Lake, str], None]:
     ("harm", "wrong"),
     [
         (record_twice, Wrong.TWICE),
+        (remove_counts, Wrong.SITE_ROWS),
         (update(SYNC_LEDGER, status="done"), Wrong.RECORD),
         (update(SYNC_LEDGER, status="empty"), Wrong.RECORD),
         (update(SYNC_LEDGER, month="2020-01"), Wrong.MONTH),
@@ -366,8 +388,78 @@ def test_what_another_program_wrote_to_records_and_months_is_reported_and_restor
     assert disagreements(copied.lake) == []
 
 
-def test_a_sync_reads_a_day_again_that_is_recorded_twice_or_with_an_unknown_status(copied: Copied) -> None:
+OCTOBER, NOVEMBER = date(2026, 10, 31), date(2026, 11, 1)
+
+
+def lake_of_two_months(folder: Path) -> Lake:
+    lake = Lake(str(folder))
+    prop = SyntheticProperty("sc-domain:acme.com", rows_a_day=12, plants=False)
+    fill(lake, "acme", prop, Window.inclusive(OCTOBER, NOVEMBER))
+    return lake
+
+
+def repaired_without_a_sync(lake: Lake) -> Repair:
+    """A repair long after Search Console has shown the days."""
+    now = datetime(2028, 11, 21, tzinfo=UTC)
+    return repair(lake, verify(lake), lambda ids: None, now=now, run_id="repair")
+
+
+@pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
+def test_rows_under_each_others_months_are_moved_to_their_own(tmp_path: Path, table: TableSpec) -> None:
+    lake = lake_of_two_months(tmp_path)
+    before = contents(lake)
+    update(table, month="2026-09")(lake, str(OCTOBER))
+    update(table, month="2026-10")(lake, str(NOVEMBER))
+    update(table, month="2026-11")(lake, str(OCTOBER))
+    assert {one.wrong for one in verify(lake).days} == {Wrong.MONTH}
+    done = repaired_without_a_sync(lake)
+    assert done.left.is_good, done.left.findings()
+    assert done.lost == ()
+    assert contents(lake) == before
+
+
+def copy_to_another_month(lake: Lake) -> None:
+    of_day = lake.read(SITE_IMPRESSION, where=pc.field("data_date") == OCTOBER)
+    months = pa.array(["2020-01"] * of_day.num_rows)
+    copy = of_day.set_column(of_day.schema.get_field_index("month"), "month", months)
+    write_deltalake(lake.table_uri(SITE_IMPRESSION), copy, mode="append")
+
+
+def of_phones(lake: Lake) -> str:
+    assert "MOBILE" in lake.read(SITE_IMPRESSION)["device"].to_pylist()
+    return f"data_date = DATE '{OCTOBER}' AND device = 'MOBILE' AND month = '2026-10'"
+
+
+def move_some(lake: Lake) -> None:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).update({"month": "'2026-11'"}, predicate=of_phones(lake))
+
+
+@pytest.mark.parametrize("harm", [copy_to_another_month, move_some], ids=lambda harm: harm.__name__)
+def test_a_day_under_two_months_has_each_row_once_after_a_repair(
+    tmp_path: Path, harm: Callable[[Lake], None]
+) -> None:
+    lake = lake_of_two_months(tmp_path)
+    before = contents(lake)
+    harm(lake)
+    done = repaired_without_a_sync(lake)
+    assert done.left.is_good, done.left.findings()
+    assert done.lost == ()
+    assert contents(lake) == before
+
+
+def test_removed_rows_under_another_month_are_named_as_lost_if_their_own_lacks_some(tmp_path: Path) -> None:
+    lake = lake_of_two_months(tmp_path)
+    copy_to_another_month(lake)
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).delete(of_phones(lake))
+    done = repaired_without_a_sync(lake)
+    assert [one.day for one in done.left.days] == [OCTOBER]
+    assert done.lost == (f"acme, sc-domain:acme.com (WEB), {OCTOBER}: rows under another month",)
+    assert repaired_without_a_sync(lake).lost == ()
+
+
+def test_a_sync_reads_a_day_again_that_is_recorded_wrongly(copied: Copied) -> None:
     before = state(copied.lake)
+    remove_counts(copied.lake, str(copied.world.last(5).start))
     record_twice(copied.lake, str(copied.world.last(4).start))
     update(SYNC_LEDGER, status="done")(copied.lake, str(copied.world.last(3).start))
     copied.world.lake = copied.lake
@@ -388,6 +480,25 @@ def test_lost_rows_that_more_ledger_counts_are_reported_until_they_are_read_agai
     copied.sync_more()
     assert verify(copied.lake).is_good
     assert sorted_rows(copied.lake.read(table)) == rows
+
+
+@pytest.mark.parametrize("table", [SEARCHDATA_HOURLY, SEARCH_APPEARANCE], ids=lambda table: table.name)
+def test_lost_rows_that_search_console_no_longer_shows_are_named_once(
+    copied: Copied, table: TableSpec
+) -> None:
+    now = copied.world.now
+    copied.world.now += timedelta(days=30 if table is SEARCHDATA_HOURLY else 600)
+    try:
+        lost = copied.lake.read(table, where=pc.field("grain") == "page").num_rows
+        DeltaTable(copied.lake.table_uri(table)).delete("grain = 'page'")
+        done = copied.repair()
+        assert done.left.is_good, done.left.findings()
+        named = [re.fullmatch(rf"{table.name}: (\d+) rows of acme, .*", line) for line in done.lost]
+        assert sum(int(match[1]) for match in named if match) == lost
+        again = copied.repair()
+        assert (again.done, again.lost) == ((), ())
+    finally:
+        copied.world.now = now
 
 
 def test_a_repair_deletes_no_file_of_the_lake(copied: Copied) -> None:

@@ -53,6 +53,20 @@ def test_local_files_are_those_of_the_workspace(tmp_path: Path) -> None:
     assert lake.local_files(SITE_IMPRESSION, workspace="nobody").paths == ()
 
 
+def test_a_day_that_is_recorded_twice_ends_the_insights_of_its_workspace_with_the_next_step(
+    lake: Lake, acme: Workspace
+) -> None:
+    day = WINDOW.last
+    fill(lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=4), Window(day, WINDOW.end))
+    lake.append(SYNC_LEDGER, lake.read(SYNC_LEDGER, workspace="acme"))
+    expected = (
+        rf"^sync_ledger has more than one record of sc-domain:acme\.com \(WEB\) on {day}: another program "
+        "wrote to the lake. Run gsc verify acme --repair$"
+    )
+    with pytest.raises(LakeError, match=expected):
+        refresh_insights(lake, acme, now=NOW)
+
+
 @pytest.mark.parametrize("folder", ["lake", "lake*"])
 @pytest.mark.parametrize("end", ["gone", "damaged"])
 @pytest.mark.soak

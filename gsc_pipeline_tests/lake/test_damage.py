@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pa_fs
 import pytest
 from deltalake import DeltaTable
 
-from gsc_pipeline.lake.agreement import disagreements
+from gsc_pipeline.lake.agreement import confirmed, disagreements
+from gsc_pipeline.lake.damage import damage_in_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.incremental import FileByFile
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
@@ -245,6 +248,27 @@ def test_an_error_names_the_damaged_file_of_a_log(lake: Lake, harm: Callable[[La
         assert raised.value.path.startswith("_delta_log/")
 
 
+class CheckpointedMeanwhile(pa_fs.SubTreeFileSystem):
+    """The files of a table of which another process writes a checkpoint right after each listing."""
+
+    def get_file_info(self, paths_or_selector: Any) -> Any:
+        found = super().get_file_info(paths_or_selector)
+        if isinstance(paths_or_selector, pa_fs.FileSelector):
+            DeltaTable(self.base_path).create_checkpoint()
+        return found
+
+
+def test_a_checkpoint_that_is_written_during_the_search_for_damage_is_not_missing(lake: Lake) -> None:
+    table = filled(lake).table_uri(SITE_IMPRESSION)
+    storage = CheckpointedMeanwhile(table, pa_fs.LocalFileSystem())
+    assert damage_in_log(storage) is None
+    lake.replace(SITE_IMPRESSION, target(DAYS[0]), rows(DAYS[0], 5))
+    assert damage_in_log(storage) is None
+    assert {file.name for file in log_file(lake, 0).parent.glob("*.checkpoint.parquet")} == {
+        f"{version:020d}.checkpoint.parquet" for version in (3, 4)
+    }
+
+
 def test_an_empty_commit_is_noticed_while_the_table_is_open(lake: Lake) -> None:
     other = Lake(lake.uri)
     filled(lake)
@@ -305,6 +329,29 @@ def test_the_ledger_is_not_created_again_while_its_tables_have_rows(lake: Lake) 
     for day in DAYS:
         lake.replace(SITE_IMPRESSION, target(day), SITE_IMPRESSION.schema.empty_table())
     lake.append(SYNC_LEDGER, ledger_row(DAYS[0], "final", None))
+
+
+class Difference:
+    """A difference that counts how often one is compared with another."""
+
+    compared = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+    def __eq__(self, other: object) -> bool:
+        Difference.compared += 1
+        return isinstance(other, Difference) and self.number == other.number
+
+
+def test_differences_are_confirmed_in_linear_time() -> None:
+    found = [Difference(number) for number in range(1000)]
+    again = [Difference(number) for number in range(500, 1500)]
+    assert [one.number for one in confirmed(found, lambda: again)] == list(range(500, 1000))
+    assert Difference.compared <= 2000
 
 
 READS_AND_ENDS = """

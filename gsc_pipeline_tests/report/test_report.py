@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
@@ -318,12 +319,27 @@ def test_rows_of_several_properties_or_search_types_name_theirs(data: ReportData
         assert tuple(int(name in html) for name in names) == are_named
 
 
-def test_a_report_of_a_lake_that_lacks_rows_says_so(data: ReportData, lake: Lake) -> None:
-    sentence = "Some stored rows are missing: numbers by query, page, device and country may be too low."
+def remove_a_day(lake: Lake) -> None:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).delete("data_date = DATE '2026-11-10'")
+
+
+def add_a_day_again(lake: Lake) -> None:
+    of_day = lake.read(SITE_IMPRESSION, where=pc.field("data_date") == date(2026, 11, 10))
+    lake.append(SITE_IMPRESSION, of_day)
+
+
+@pytest.mark.parametrize("harm", [remove_a_day, add_a_day_again], ids=lambda harm: harm.__name__)
+def test_a_report_of_a_lake_with_fewer_or_more_rows_than_counted_says_so(
+    data: ReportData, lake: Lake, harm: Callable[[Lake], None]
+) -> None:
+    sentence = (
+        "Stored rows are not those that were counted: numbers by query, page, device and country may be "
+        "wrong."
+    )
     assert sentence not in Seen(page(data)).text
     version = lake.version_of(SITE_IMPRESSION)
+    harm(lake)
     table = DeltaTable(lake.table_uri(SITE_IMPRESSION))
-    table.delete("data_date = DATE '2026-11-10'")
     try:
         assert sentence in Seen(page(report_data(lake, ACME, now=NOW))).text
     finally:
