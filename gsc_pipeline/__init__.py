@@ -7,12 +7,15 @@ For other Dagster projects, `SearchConsole` is a component and `build_defs` retu
 loaded when they are first used, so that importing the package does not load Dagster.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gsc_pipeline.defs import __dir__ as __dir__
-from gsc_pipeline.defs import __getattr__ as __getattr__
+from gsc_pipeline.defs import loaded
 
 if TYPE_CHECKING:
     from gsc_pipeline.defs import SearchConsole, build_defs
 
 __all__ = ["SearchConsole", "build_defs"]
+
+__getattr__ = partial(loaded, __name__)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import gsc_pipeline
+import gsc_pipeline.defs
 
 ROOT = Path(gsc_pipeline.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -143,7 +145,19 @@ import sys, gsc_pipeline
 assert {"SearchConsole", "build_defs"} <= set(dir(gsc_pipeline))
 assert not [name for name in sys.modules if name.split(".")[0].startswith("dagster")]
 from gsc_pipeline import SearchConsole, build_defs
-print(SearchConsole.__module__, build_defs.__module__, hasattr(gsc_pipeline, "anything"))
+print(SearchConsole.__module__, build_defs.__module__)
+try:
+    gsc_pipeline.anything
+except AttributeError as error:
+    print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["gsc_pipeline.defs.component", "gsc_pipeline.defs.build", "False"]
+    assert done.stdout.splitlines() == [
+        "gsc_pipeline.defs.component gsc_pipeline.defs.build",
+        "module gsc_pipeline has no attribute anything",
+    ]
+
+
+@pytest.mark.parametrize("module", [gsc_pipeline, gsc_pipeline.defs])
+def test_every_name_that_a_module_lists_can_be_had(module: ModuleType) -> None:
+    assert [name for name in dir(module) if not hasattr(module, name)] == []

@@ -36,7 +36,7 @@ workspaces, the state's address and addresses for alerts are not among them."""
 
 
 _LOOK_SECONDS = 0.2
-"""How often a call that waits for an answer looks whether it was cancelled."""
+"""How often a call that waits for an answer checks whether it was cancelled."""
 
 CheckCancelled = Callable[[], None]
 """Raises in the thread of a call that was cancelled, or whose client is gone."""

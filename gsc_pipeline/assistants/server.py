@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from importlib.metadata import version
 from typing import Annotated, Any, TypeVar
@@ -18,17 +18,19 @@ from mcp.server.mcpserver.resources import TextResource
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, ValidationError, create_model
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
 
 from gsc_pipeline.assistants.answers import Answer
 from gsc_pipeline.assistants.docs import INSTRUCTIONS, insights_page, rules_page, tables_page
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.monitoring.http import serve_until_stopped
+from gsc_pipeline.text.printing import escaped
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -135,6 +137,38 @@ class _RequireToken:
         await self._app(scope, receive, send)
 
 
+class _Tool(Tool):
+    """A tool whose errors of arguments are one line."""
+
+    @override
+    async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
+        """Run the tool; null for an argument that may be left out is its default.
+
+        A tool without arguments ignores those that it is given: some clients send one in any case.
+        """
+        fields = self.fn_metadata.arg_model.model_fields
+        given = {
+            name: value
+            for name, value in arguments.items()
+            if fields and (value is not None or name not in fields or fields[name].is_required())
+        }
+        try:
+            return await super().run(given, context, convert_result)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = error.__cause__.errors(include_url=False, include_context=False, include_input=False)
+            lines = [_wrong_argument(one["type"], one["loc"], one["msg"], fields) for one in wrong]
+            raise ToolError(f"Error executing tool {self.name}: {'; '.join(lines)}") from None
+
+
+def _wrong_argument(kind: str, place: Iterable[int | str], message: str, known: Iterable[str]) -> str:
+    name = escaped(".".join(map(str, place)))
+    if kind == "extra_forbidden":
+        return f"unknown argument {name}: expected {', '.join(known)}"
+    return f"argument {name}: {message}"
+
+
 def _registered(tool: Callable[..., Answer]) -> Tool:
     """The tool, which refuses arguments that it does not have.
 
@@ -143,7 +177,7 @@ def _registered(tool: Callable[..., Answer]) -> Tool:
     reads = ToolAnnotations(
         read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
     )
-    made = Tool.from_function(_answering(tool), annotations=reads)
+    made = _Tool.from_function(_answering(tool), annotations=reads)
     made.fn_metadata.arg_model = _strict(made.fn_metadata.arg_model)
     made.parameters = made.fn_metadata.arg_model.model_json_schema(by_alias=True)
     return made

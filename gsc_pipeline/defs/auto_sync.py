@@ -81,8 +81,8 @@ def auto_sync_check(keys: AssetKeys = PLAIN) -> dg.AssetChecksDefinition:
 def tick_summary_sensor(settings: Settings, keys: AssetKeys = PLAIN) -> dg.SensorDefinition:
     """Reports each tick when all its runs have ended: event, check, telemetry, alerts, heartbeat.
 
-    Then starts `gsc_insights` for the workspaces whose data has changed. The next
-    evaluation marks the tick as reported, so an interrupted one is repeated. Reporting it twice does no harm.
+    Then starts `gsc_insights` for the workspaces whose data has changed. The next evaluation marks the tick
+    as reported, so an interrupted one is repeated. Reporting it twice does no harm.
     """
 
     @dg.sensor(

@@ -18,7 +18,8 @@ _SHOWN = (SYNC_JOB, INSIGHTS_JOB)
 """The jobs whose results the portal shows."""
 
 REPORTS_FOLLOW_WITHIN = timedelta(minutes=2)
-"""`gsc_tick_summary`, evaluated every 30 s, requests the reports of a tick so soon after its last sync."""
+"""Within this time after a tick's last sync, `gsc_tick_summary` requests its reports: it is evaluated every
+30 s."""
 
 
 def portal_after_runs_sensor() -> dg.SensorDefinition:

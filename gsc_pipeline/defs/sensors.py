@@ -11,7 +11,7 @@ from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.auto_sync import tick_summary_sensor
 from gsc_pipeline.defs.checks import as_evaluation, no_partial_failures
 from gsc_pipeline.defs.deferred import deferred_sensor
-from gsc_pipeline.defs.events import DayEvent, day_events, unrecorded, worth_recording
+from gsc_pipeline.defs.events import ASSETS, DayEvent, day_events, unrecorded, worth_recording
 from gsc_pipeline.defs.insights_after_more import insights_after_more_sensor
 from gsc_pipeline.defs.jobs import workspaces_in_progress
 from gsc_pipeline.defs.keys import PLAIN, AssetKeys
@@ -32,9 +32,9 @@ LATE = timedelta(minutes=15)
 """How long after the end of a sync its row in `sync_runs` may appear: the clocks of machines differ, and
 commits are retried."""
 
-DAYS_PER_EVALUATION = 200
-"""The most days that one evaluation reports. Each day has two events, which take about 20 ms each, so longer
-syncs are reported over several evaluations."""
+EVENTS_PER_EVALUATION = 400
+"""The most events that one evaluation reports: two of each day, or one of each table of `gsc sync --more`. An
+event takes about 20 ms, so more are reported over several evaluations."""
 
 
 def all_sensors(settings: Settings, keys: AssetKeys = PLAIN) -> list[dg.SensorDefinition]:
@@ -104,13 +104,13 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 def report_syncs_sensor(
-    first_partition: date, days_per_evaluation: int = DAYS_PER_EVALUATION, keys: AssetKeys = PLAIN
+    first_partition: date, events_per_evaluation: int = EVENTS_PER_EVALUATION, keys: AssetKeys = PLAIN
 ) -> dg.SensorDefinition:
     """Reports syncs that were not runs of this instance: what they brought up to date, and what fails.
 
     The sensor reads the syncs from the lake's table `sync_runs`, so they may run on any machine. Dagster
     stores the cursor after the events, so an interrupted evaluation is repeated. A day that is reported twice
-    does no harm.
+    does no harm. `events_per_evaluation` is at least the number of tables of `gsc sync --more`.
     """
 
     @dg.sensor(
@@ -137,18 +137,22 @@ def report_syncs_sensor(
         outside = _outside_runs(context.instance, unknown)
         days: list[DayEvent] = []
         more: list[FinishedSync] = []
+        room = events_per_evaluation
         for sync in outside:
             if sync.tables is not None:
+                if len(sync.tables) > room:
+                    break
                 more.append(sync)
-                cursor = replace(cursor, keys=(*cursor.keys, sync.key))
-                continue
-            due = _due(context.instance, tables, listed[sync.workspace], sync, cursor, keys)
-            due = [day for day in due if day.day >= first_partition]
-            room = days_per_evaluation - len(days)
-            days += due[:room]
-            if len(due) > room:
-                cursor = replace(cursor, partial=sync.key, next_day=due[room].day)
-                break
+                room -= len(sync.tables)
+            else:
+                due = _due(context.instance, tables, listed[sync.workspace], sync, cursor, keys)
+                due = [day for day in due if day.day >= first_partition]
+                fit = room // len(ASSETS)
+                days += due[:fit]
+                room -= len(due[:fit]) * len(ASSETS)
+                if len(due) > fit:
+                    cursor = replace(cursor, partial=sync.key, next_day=due[fit].day)
+                    break
             cursor = replace(cursor, keys=(*cursor.keys, sync.key))
         else:
             cursor = _caught_up(cursor, found, version)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gsc_pipeline.insights.annotated import of_day
 from gsc_pipeline.insights.daily_series import GROUPED_INPUT
-from gsc_pipeline.insights.measures import GROUPED, first_shown, require
+from gsc_pipeline.insights.measures import GROUPED, LEAST_SHOWN, first_shown, require
 from gsc_pipeline.insights.tables import ranked
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES
@@ -19,7 +19,6 @@ MAD_TO_DEVIATION = 1.4826
 """Scales a median absolute deviation to a standard deviation, for normally distributed numbers."""
 
 _LEAST_POSITION_SPREAD = 0.25
-_LEAST_IMPRESSIONS = 50
 
 
 def anomalies(
@@ -93,7 +92,7 @@ def _is_sure(days: pd.DataFrame, impressions: pd.Series, thresholds: Thresholds)
     """
     roots = 2 * ((days["value"] + 3 / 8) ** 0.5 - (days["expected"] + 3 / 8) ** 0.5).abs()
     is_position = days["metric"] == "position"
-    return (roots >= thresholds.anomaly_z).where(~is_position, impressions >= _LEAST_IMPRESSIONS)
+    return (roots >= thresholds.anomaly_z).where(~is_position, impressions >= LEAST_SHOWN)
 
 
 def _annotations(

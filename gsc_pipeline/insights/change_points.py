@@ -14,7 +14,7 @@ from gsc_pipeline.insights.annotated import beginnings
 from gsc_pipeline.insights.changes_of_series import Change, changes_of
 from gsc_pipeline.insights.daily_series import GROUPED_INPUT, DailySeries, daily_series
 from gsc_pipeline.insights.dark_periods import DarkPeriod, dark_periods
-from gsc_pipeline.insights.measures import GROUPED, require
+from gsc_pipeline.insights.measures import GROUPED, LEAST_SHOWN, require
 from gsc_pipeline.insights.tables import no_rows, ranked
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import CHANGE_POINTS
@@ -27,8 +27,8 @@ _METRICS = ("impressions", "clicks", "position")
 _DAYS_OF_ROW = ("as_of", "first_day", "earliest_day", "latest_day")
 _LEVEL_DAYS = 28
 _LEAST_DAYS_BACK = 7
-_LEAST_SHOWN = 0.1
-"""Days with a smaller share of the usual impressions have no position."""
+_LEAST_SHARE_SHOWN = 0.1
+"""Days with a smaller share of the median impressions, and with fewer than LEAST_SHOWN, have no position."""
 
 
 def change_points(
@@ -64,8 +64,10 @@ def _rows_of_group(
     for period in dark:
         is_dark[period.first : period.end] = True
     known = impressions.values[~is_dark & ~np.isnan(impressions.values)]
-    # The average position of few impressions is mostly chance.
-    is_seldom = impressions.values < _LEAST_SHOWN * (np.median(known) if len(known) else 0)
+    # Those of a small site stay: few impressions are usual there.
+    is_seldom = impressions.values < min(
+        LEAST_SHOWN, _LEAST_SHARE_SHOWN * (np.median(known) if len(known) else 0)
+    )
     for series in of_group:
         is_left_out = is_dark | is_seldom if series.metric == "position" else is_dark
         shown = replace(series, values=np.where(is_left_out, np.nan, series.values))

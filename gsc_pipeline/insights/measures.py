@@ -12,6 +12,9 @@ SERIES = ["site_url", "search_type"]
 GROUPED = [*SERIES, "content_group"]
 """A series by content group; the group `all` is the whole property."""
 
+LEAST_SHOWN = 50
+"""Impressions of a day from which its average position says something: that of fewer is mostly chance."""
+
 COMPARED_INPUT = (
     "clicks_before",
     "clicks",

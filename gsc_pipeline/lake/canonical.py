@@ -3,7 +3,8 @@ r"""The canonical form of a query, as DuckDB SQL: queries that ask the same ques
 The rules, in their order:
 
 1. Characters. Invisible ones are removed, full-width ones become ASCII, composed ones are used (NFC), case
-   is ignored, and ä ö ü ß æ œ ø ł đ ı ς ё become ae oe ue ss ae oe o l d i σ е.
+   is ignored, and ä ö ü ß æ œ ø ł đ ı ς ё become ae oe ue ss ae oe o l d i σ е, without further accents: so
+   does ǿ become o, and ǽ and ǣ become ae.
 2. Other accents are removed if the query has Latin and Greek letters only. Letters that only Vietnamese
    has, and any other script, keep all accents of the query: there they distinguish words.
 3. Words are split at spaces, punctuation and hyphens, and between a digit and two or more letters: `ps5`
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import duckdb
     import numpy.typing as npt
 
-CANONICAL_VERSION = 1
+CANONICAL_VERSION = 2
 """Raise it with every change of a rule: forms of different versions are not compared."""
 
 NAME = "canonical_query"
@@ -120,8 +121,10 @@ _PLAIN = "(?:[a-z]+|[0-9]+)(?: (?:[a-z]+|[0-9]+))*"
 """Queries whose words are what stands between their spaces."""
 _LETTERS = (
     ("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("ø", "o"), ("ł", "l"),
-    ("đ", "d"), ("ı", "i"), ("ς", "σ"), ("ё", "е"),
+    ("đ", "d"), ("ı", "i"), ("ς", "σ"), ("ё", "е"), ("ǽ", "ae"), ("ǣ", "ae"), ("ǿ", "o"),
 )  # fmt: skip
+_ACCENTED_LETTER = rf"([{''.join(letter for letter, _ in _LETTERS)}])\p{{M}}+"
+"""An accent that is left would make another of these letters of what one becomes, as of ё and two dots."""
 
 _PLURAL = (
     rf"(?m)^(?:({'|'.join(sorted({*NO_PLURALS}))})"
@@ -203,6 +206,7 @@ def _letters(query: str) -> str:
     seen = f"replace({_replaced(query, _INVISIBLE, '')}, chr(0), ' ')"
     seen = f"lower(nfc_normalize(translate({seen}, {sql_text(wide)}, {sql_text(narrow)})))"
     seen = f"replace({_replaced(_replaced(seen, _HYPHENS, '-'), _APOSTROPHES, chr(39))}, '×', 'x')"
+    seen = _replaced(seen, _ACCENTED_LETTER, r"\1")
     for letter, plain in _LETTERS:
         seen = f"replace({seen}, '{letter}', '{plain}')"
     return f"CASE WHEN {_is_other(query)} THEN {seen} ELSE lower({query}) END"

@@ -42,7 +42,7 @@ class ReportError(PipelineError):
 
 
 class NothingToReportError(ReportError):
-    """The workspace has no final day yet."""
+    """The workspace has no final day with impressions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,8 +113,8 @@ class ReportData:
 def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: datetime) -> ReportData:
     """Read the data of the workspace's report. Insights are read as they are, without a refresh.
 
-    Raises NothingToReportError if the workspace has no final day yet, ReportError if it has no such content
-    group, LakeError if the lake cannot be read.
+    Raises NothingToReportError if no final day of the workspace has impressions, ReportError if it has no
+    such content group, LakeError if the lake cannot be read.
     """
 
     def rows_of(table: TableSpec) -> pd.DataFrame:

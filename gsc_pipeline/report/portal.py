@@ -67,7 +67,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class PortalRow:
-    """One workspace. `figures` is None without a final day; `attention` is what needs a person.
+    """One workspace. `figures` is None if no final day has impressions; `attention` is what needs a person.
 
     `changes` are those of level that began lately, the most important first; `latest` is the newest of the
     clicks, at any time.

@@ -108,7 +108,10 @@ class SqliteStore(Store):
         cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
         step = " and that the file and its folder are writable"
         if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            step = "; if it names this file, stop the syncs and delete it: limits are then learnt again"
+            step = (
+                "; if it names this file, stop Dagster and every other command, and delete it: limits are "
+                "then learnt again, and alerts may be sent again"
+            )
         check = "check GSC_STATE (by default a file beside the lake)"
         return StateError(f"the shared state {self._path} cannot be used ({cause}): {check}{step}")
 

@@ -40,10 +40,10 @@ SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
 
 _READ_AGAIN = {
-    ANNOTATIONS.name: "`gsc annotations update` fetches again (Google's ranking updates), and the shipped "
-    "ones and your file's (GSC_ANNOTATIONS), which the next refresh of the insights stores"
+    ANNOTATIONS.name: "Google's ranking updates, which `gsc annotations update` fetches again, and the rows "
+    "that are shipped or in your file (GSC_ANNOTATIONS), which the next refresh of the insights stores again"
 }
-"""How rows come back, of tables that the job `gsc_more` does not write."""
+"""Which rows come back, and how. Those of other tables are read by the job `gsc_more`."""
 
 _Day = TypeVar("_Day", BadDay, OtherDay)
 
@@ -138,8 +138,8 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         remove_damaged(lake, table, files)
         done += [f"{name}: {file.path}, which {file.damage}, removed from the table" for file in files]
         if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
-            again = _READ_AGAIN.get(name, "the next `gsc_more` run reads again")
-            lost.append(f"{name}: the rows of {len(files)} files are lost, except those that {again}")
+            again = _READ_AGAIN.get(name, "those that the next `gsc_more` run reads again")
+            lost.append(f"{name}: the rows of {len(files)} files are lost, except {again}")
     made = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
     if made and lake.version_of(INSIGHT_REFRESHES) is not None:
         # A recorded refresh is not repeated, so the records of workspaces that lost rows are removed.

@@ -274,7 +274,6 @@ WRONG: tuple[tuple[str, dict[str, Any]], ...] = (
     ("query", {"sql": "SELECT 1", "limit": -1}),
     ("query", {"sql": "SELECT 1", "limit": "all"}),
     ("query", {"sql": "SELECT 1", "workspace": "acme"}),
-    ("list_workspaces", {"workspace": "acme"}),
     ("status", {"workspace": "globex"}),
     ("status", {"workspace": "acme' OR '1' = '1"}),
     ("status", {"workspace": "../globex"}),

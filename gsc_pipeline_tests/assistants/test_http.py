@@ -7,12 +7,14 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
 import urllib3
 
+from gsc_pipeline.assistants.tools import READERS
 from gsc_pipeline_tests.assistants.served import DAYS, GSC, Served, connected
 from gsc_pipeline_tests.monitoring.hanging import hanging
 from gsc_pipeline_tests.waiting import HANG_SECONDS
@@ -51,11 +53,16 @@ def server(served: Served) -> Iterator[Running]:
     yield from running({**served.environment(), "GSC_MCP_TOKEN": TOKEN})
 
 
-def post(server: Running, headers: dict[str, str], body: str = BODY, method: str = "POST") -> int:
-    answer = urllib3.request(
+def answer(
+    server: Running, headers: dict[str, str], body: str = BODY, method: str = "POST"
+) -> urllib3.BaseHTTPResponse:
+    return urllib3.request(
         method, server.url, body=body, headers={**HEADERS, **headers}, retries=False, timeout=HANG_SECONDS
     )
-    return answer.status
+
+
+def post(server: Running, headers: dict[str, str], body: str = BODY, method: str = "POST") -> int:
+    return answer(server, headers, body, method).status
 
 
 def test_the_client_with_the_token_gets_answers(server: Running) -> None:
@@ -143,11 +150,12 @@ def test_a_signal_ends_the_server_while_a_call_waits_for_a_lake_that_hangs(serve
     call = {"name": "status", "arguments": {"workspace": "acme"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
     for server in running({**served.environment(), "GSC_MCP_TOKEN": TOKEN}):
-        with hanging(served.world.lake):
-            with pytest.raises(urllib3.exceptions.TimeoutError):
-                urllib3.request(
-                    "POST", server.url, body=body, headers={**HEADERS, **BEARER}, retries=False, timeout=1
-                )
+        with hanging(served.world.lake), ThreadPoolExecutor() as threads:
+            calls = [threads.submit(answer, server, BEARER, body) for _ in range(READERS + 1)]
+            # The first that is answered is refused, because the others are in the lake.
+            done, _ = wait(calls, timeout=HANG_SECONDS, return_when=FIRST_COMPLETED)
+            (refused,) = done
+            assert f"{READERS} calls are reading the lake" in refused.result().data.decode()
             server.process.send_signal(signal.SIGTERM)
             server.process.communicate(timeout=HANG_SECONDS)
         assert server.process.returncode == 0

@@ -43,6 +43,34 @@ def test_every_tool_only_reads_is_described_and_has_a_schema_of_its_answer(local
         assert "freshness" in (tool.output_schema or {})["properties"]
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "error"),
+    [
+        ("status", {"workspace": "acme", "site": 1}, "unknown argument site: expected workspace"),
+        ("query", {"name": "acme"}, "argument sql: Field required; unknown argument name: expected sql"),
+        ("query", {"sql": "SELECT 1", "a\nb": None}, r"unknown argument a\nb: expected sql, limit"),
+        ("query", {"sql": None}, "argument sql: Input should be a valid string"),
+        ("query", {"sql": "SELECT 1", "limit": 0}, "argument limit: Input should be greater than"),
+    ],
+)
+def test_a_wrong_argument_is_named_in_one_line(
+    local: Assistant, tool: str, arguments: dict[str, Any], error: str
+) -> None:
+    reply = local.call(tool, **arguments)
+    assert reply.is_error
+    assert reply.text.startswith(f"Error executing tool {tool}: {error}")
+    assert "\n" not in reply.text
+    assert "http" not in reply.text
+
+
+def test_a_client_may_send_null_for_what_it_leaves_out_and_an_argument_where_none_is_known(
+    local: Assistant,
+) -> None:
+    assert local.call("list_workspaces", random_string="").data == local.call("list_workspaces").data
+    assert local.call("query", sql="SELECT 1", limit=None).data["rows"] == [[1]]
+    assert not local.call("describe_tables", tables=None).is_error
+
+
 def test_resources_document_every_table_and_column(local: Assistant) -> None:
     listed = local.portal.call(local.client.list_resources).resources
     assert [str(one.uri) for one in listed] == [f"gsc://docs/{n}" for n in ("rules", "tables", "insights")]

@@ -290,6 +290,7 @@ def test_a_foreign_project_passes_dg_check_and_materializes_a_partition(tmp_path
         listed = run([DG, "list", "defs", "--json"], tmp_path, env)
         assert '"google/searchdata_site_impression"' in listed
         assert '"own"' in listed
+        assert "gsc_pipeline.SearchConsole" in run([DG, "list", "components", "--json"], tmp_path, env)
         day = world.last(3).start
         run([DG, "launch", "--job", "gsc_sync", "--partition", f"{day}|acme"], tmp_path, env)
         rows = Lake(str(tmp_path / "lake")).read(SYNC_LEDGER).to_pylist()

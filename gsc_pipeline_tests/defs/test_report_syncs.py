@@ -32,9 +32,9 @@ BOTH = ("sc-domain:acme.com", SHOP)
 class Daemon:
     """Evaluates the sensor and applies its results, as Dagster's daemon does."""
 
-    def __init__(self, orchestra: Orchestra, days_per_evaluation: int = 200) -> None:
+    def __init__(self, orchestra: Orchestra, events_per_evaluation: int = 400) -> None:
         self._orchestra = orchestra
-        self._sensor = report_syncs_sensor(orchestra.start, days_per_evaluation)
+        self._sensor = report_syncs_sensor(orchestra.start, events_per_evaluation)
         self.cursor: str | None = None
 
     def evaluate(self, *, dies: bool = False) -> list[str]:
@@ -165,7 +165,7 @@ def test_a_row_that_appears_late_is_still_reported(orchestra: Orchestra) -> None
 
 
 def test_a_long_sync_is_reported_over_several_evaluations(orchestra: Orchestra) -> None:
-    world, daemon = orchestra.world, Daemon(orchestra, days_per_evaluation=4)
+    world, daemon = orchestra.world, Daemon(orchestra, events_per_evaluation=8)
     world.sync(world.workspace(), world.last(10))
     world.now += timedelta(minutes=5)
     world.sync(world.workspace("globex"), world.last(2))
@@ -175,6 +175,19 @@ def test_a_long_sync_is_reported_over_several_evaluations(orchestra: Orchestra) 
         *keys("acme", world.last(10)),
         *keys("globex", world.last(2)),
     ]
+
+
+def test_a_sync_of_the_other_tables_waits_for_an_evaluation_with_room_for_all(orchestra: Orchestra) -> None:
+    world, daemon = orchestra.world, Daemon(orchestra, events_per_evaluation=8)
+    world.sync(world.workspace(), world.last(2))
+    world.now += timedelta(minutes=5)
+    sync_more([world.workspace()], world.open_console, world.lake, clock=lambda: world.now, run_id="by hand")
+    assert daemon.evaluate() == keys("acme", world.last(2))
+    assert not orchestra.materialized(PROPERTIES.name)
+    assert daemon.evaluate() == daemon.evaluate() == []
+    for table in MORE_TABLES:
+        key = dg.AssetKey(table.table.name)
+        assert len(orchestra.instance.fetch_materializations(key, limit=10).records) == 1
 
 
 def test_a_failed_day_is_not_reported_and_a_refused_property_does_not_hold_days_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from gsc_pipeline.lake.canonical import COMPOUNDS, NO_PLURALS, ORDERED
 
@@ -11,7 +12,7 @@ _SIGNS = "=<>*^~&|+"
 _CURRENCIES = "$£¥₩€₹₺₽"
 _PLAIN = {
     "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i",
-    "ς": "σ", "ё": "е", "×": "x",
+    "ς": "σ", "ё": "е", "ǽ": "ae", "ǣ": "ae", "ǿ": "o",
 }  # fmt: skip
 _SEPARATING = (
     (0xA0, 0xA9), (0xAB, 0xAC), (0xAE, 0xB1), (0xB4, 0xB4), (0xB6, 0xB8), (0xBB, 0xBB), (0xBF, 0xBF),
@@ -74,11 +75,21 @@ def _letters(query: str) -> str:
     )  # fmt: skip
     seen = "".join(map(_lower, unicodedata.normalize("NFC", seen)))
     seen = "".join("-" if _within(one, ((0x2010, 0x2015),)) or one in "−﹘﹣" else one for one in seen)
-    seen = "".join("'" if one in "`´ʼ‘’‛′" else _PLAIN.get(one, one) for one in seen)
+    seen = "".join("'" if one in "`´ʼ‘’‛′" else "x" if one == "×" else one for one in seen)
+    seen = "".join(_plain(seen))
     if not all(_within(one, _BARE) for one in seen):
         return unicodedata.normalize("NFC", seen)
     apart = unicodedata.normalize("NFD", seen)
     return unicodedata.normalize("NFC", "".join(one for one in apart if unicodedata.category(one)[0] != "M"))
+
+
+def _plain(text: str) -> Iterator[str]:
+    """The text with the letters of _PLAIN replaced, and without the accents that follow these."""
+    is_replaced = False
+    for one in text:
+        is_replaced = one in _PLAIN or (is_replaced and unicodedata.category(one)[0] == "M")
+        if one in _PLAIN or not is_replaced:
+            yield _PLAIN.get(one, one)
 
 
 def _spaced(text: str) -> str:

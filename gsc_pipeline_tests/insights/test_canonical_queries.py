@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gsc_pipeline.days import Window
@@ -103,6 +103,9 @@ GOLDEN = {
     "İZMİR": "izmir",
     "ΑΘΉΝΑΣ": "αθηνασ",
     "Ёлка мой": "елка мой",
+    "Bjǿrn Ǽ": "ae bjorn",
+    "ё\u0308": "е",
+    "ế ø\u0308": "o ế",
     "がっこう": "がっこう",
     "ＡＢＣ　東京": "abc 東京",
     "한국 여행": "여행 한국",
@@ -145,14 +148,25 @@ PARTS = st.sampled_from([*WORDS.split(), *SPACES])
 QUERIES = st.lists(st.one_of(PARTS, LETTERS), max_size=8).map("".join)
 
 
+# Letters that become others, with more accents, in words that keep accents and in words that do not.
+ACCENTED = [
+    "".join((before, letter, *marks))
+    for letter in "äöüßæœøłđıςёǽǣǿǖǻеo"
+    for before in ("", "ế")
+    for marks in ("", "\u0301", "\u0308", "\u0304", "\u0323\u0308", "\u05b0\u0308", "\u0301\u0308\u0308")
+]
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.lists(QUERIES, min_size=1, max_size=30))
+@example(ACCENTED)
 def test_duckdb_follows_the_rules(forms: Forms, queries: list[str]) -> None:
     assert forms(queries) == [canonical(query) for query in queries]
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.one_of(QUERIES, st.text(max_size=12)), min_size=1, max_size=30))
+@example(ACCENTED)
 def test_a_form_is_its_own_form_and_never_empty(forms: Forms, queries: list[str]) -> None:
     found = forms(queries)
     assert forms(found) == found
@@ -170,6 +184,7 @@ def keys() -> Iterator[Callable[[Sequence[str]], list[int]]]:
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.one_of(QUERIES, st.text(max_size=12)), min_size=1, max_size=30))
+@example(ACCENTED)
 def test_queries_have_the_key_of_their_form(
     forms: Forms, keys: Callable[[Sequence[str]], list[int]], queries: list[str]
 ) -> None:

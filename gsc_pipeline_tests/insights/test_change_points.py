@@ -140,6 +140,15 @@ def test_positions_of_a_site_that_is_hardly_shown_any_more_are_no_changes(seed: 
     assert steps(days, metric="impressions") == [DAYS - 70]
 
 
+def test_a_position_that_falls_with_nearly_all_impressions_is_a_change_where_many_are_left() -> None:
+    rng = np.random.default_rng(4)
+    is_after = np.arange(DAYS) >= DAYS - 70
+    impressions = rng.poisson(np.where(is_after, 9_000, 100_000))
+    position = np.where(is_after, 15, 5) + rng.normal(0, 0.3, DAYS)
+    days = frame(impressions // 30, impressions, position)
+    assert steps(days, metric="position") == [DAYS - 70]
+
+
 def test_the_newest_changes_come_first() -> None:
     clicks = seen(with_step(with_step(site(3), 130, 1.0), 300, -0.5), 3)
     firsts = change_points(frame(clicks), DEFAULT)["first_day"]

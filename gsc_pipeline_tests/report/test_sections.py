@@ -103,7 +103,7 @@ def test_the_page_leads_with_what_changed(seen: Seen) -> None:
     assert "from 900 to 400" not in seen.text
 
 
-def told(lake: Lake, data: ReportData) -> ReportAnswer:
+def assistants_report(lake: Lake, data: ReportData) -> ReportAnswer:
     """The report as an assistant gets it."""
     return report_answer(data, Standing(lake, [ACME], lambda: NOW).freshness(), Limits())
 
@@ -114,14 +114,14 @@ def rows_of(table: Table) -> list[dict[str, Any]]:
 
 
 def test_assistants_get_the_changes_of_the_page_in_its_order(lake: Lake, data: ReportData) -> None:
-    answer = told(lake, data)
+    answer = assistants_report(lake, data)
     whole, guide = rows_of(answer.changes)
     assert (whole["first_day"], whole["content_group"], whole["metric"]) == ("2026-10-20", "all", "clicks")
     assert (whole["level_before"], whole["level_after"], whole["confidence"]) == (410, 280, 0.974)
     assert [one["content_group"] for one in whole["also"]] == ["/blog/"]
     assert guide["content_group"] == "/guide/"
     assert "chance" in answer.changes_meaning.lower()
-    none = told(lake, replace(data, changes=()))
+    none = assistants_report(lake, replace(data, changes=()))
     assert (none.changes.rows, none.changes_meaning) == (
         [],
         "No change of level was found in the last 90 days.",
@@ -133,7 +133,7 @@ def test_assistants_get_the_forecasts_of_the_page(lake: Lake, data: ReportData) 
     clicks = data.outlook.coming["clicks"]
     came_true = replace(clicks, days=clicks.days.assign(actual=clicks.days["expected"]))
     outlook = replace(data.outlook, past={"clicks": came_true})
-    forecasts = told(lake, replace(data, outlook=outlook)).forecasts
+    forecasts = assistants_report(lake, replace(data, outlook=outlook)).forecasts
     assert [(one.metric, one.known_days, one.days_in_range) for one in forecasts] == [
         ("clicks", 0, 0),
         ("impressions", 0, 0),
@@ -145,9 +145,9 @@ def test_assistants_get_the_forecasts_of_the_page(lake: Lake, data: ReportData) 
     assert first["low"] < first["expected"] < first["high"]
     assert first["actual"] is None
     outlook = replace(data.outlook, coming={"clicks": replace(clicks, days=EMPTY)})
-    (refused_one, *_) = told(lake, replace(data, outlook=outlook)).forecasts
+    (refused_one, *_) = assistants_report(lake, replace(data, outlook=outlook)).forecasts
     assert (refused_one.rows, refused_one.expected) == ([], 0)
-    assert told(lake, replace(data, outlook=None)).forecasts == []
+    assert assistants_report(lake, replace(data, outlook=None)).forecasts == []
 
 
 def test_without_a_change_the_page_says_so(data: ReportData) -> None:

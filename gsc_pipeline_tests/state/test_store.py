@@ -174,7 +174,9 @@ def test_a_file_that_is_not_a_database_is_reported_and_not_changed(tmp_path: Pat
     file.write_text("somebody's notes, longer than the header of a SQLite file" * 40, encoding="utf-8")
     with (
         closing(open_store(str(file))) as store,
-        pytest.raises(StateError, match=r"not a database\): check .* delete it"),
+        pytest.raises(
+            StateError, match=r"not a database\): .* stop Dagster .* delete it: .* alerts may be sent again"
+        ),
     ):
         store.execute(COUNT, key="k")
     assert file.read_text(encoding="utf-8").startswith("somebody's notes")

@@ -157,7 +157,7 @@ def _write_report(run: WorkspaceRun, lake: Lake, how: "Reports", now: datetime) 
     try:
         data = report_data(lake, run.workspace, now=now)
     except ReportError as error:
-        # A workspace without a final day has no report, which is not a failure.
+        # A workspace without a final day with impressions has no report, which is not a failure.
         run.context.log.warning(str(error))
         return
     for damage in data.damaged:
@@ -211,8 +211,8 @@ def _report_spec(keys: AssetKeys) -> dg.AssetSpec:
             "GSC_REPORTS names, with `<workspace>.test-<name>.html` beside it for each SEO test.",
             made_by="the job `gsc_insights`, after the insights; also by `gsc report acme`.",
             partition="one workspace. Green: the report is written; the event names the file. Red: the "
-            "report could not be written. Missing: the workspace has no final day yet, or no run has made "
-            "the report.",
+            "report could not be written. Missing: no final day of the workspace has impressions, or no run "
+            "has made the report.",
         ),
         deps=[keys.of(table.name) for table in REPORTED],
         group_name="report",
