@@ -122,9 +122,11 @@ def filtered(dataset: ds.Dataset, columns: Sequence[str] | None, where: pc.Expre
         return dataset.to_table(columns=columns, filter=where)
     except pa.ArrowNotImplementedError:
         # Delta's own update, delete and merge write texts as views, which Arrow cannot compare with the
-        # statistics of the file.
-        rows = dataset.to_table()
-        return (rows if where is None else rows.filter(where)).select(columns or rows.column_names)
+        # statistics of the file. Rows are filtered after they are read, some of a file at a time.
+        names = columns or dataset.schema.names
+        some = map(pa.table, dataset.to_batches(batch_readahead=1, fragment_readahead=1))
+        found = [(rows if where is None else rows.filter(where)).select(names) for rows in some]
+        return pa.concat_tables([dataset.schema.empty_table().select(names), *found])
 
 
 def _selected(workspace: str | Collection[str] | None, months: Sequence[str] | None) -> dict[str, list[str]]:

@@ -206,6 +206,27 @@ def test_rows_that_deltas_own_update_wrote_are_found_by_their_texts(lake: Lake) 
         assert connection.execute(sql).fetchall() == [(18,)]
 
 
+COUNTED = pa.proxy_memory_pool(pa.default_memory_pool())
+"""Counts memory. It outlives all that is read into it, as Arrow requires."""
+
+
+def test_few_rows_among_many_that_deltas_own_update_wrote_take_little_memory(lake: Lake) -> None:
+    one_a_month = pa.concat_tables(decoded(rows(date(2026, n, 1), 1)).slice(0, 1) for n in range(1, 13))
+    many = pa.concat_tables([one_a_month] * 10_000).combine_chunks()
+    place, name = many.schema.get_field_index("site_url"), many.schema.field("site_url")
+    few = one_a_month.set_column(place, name, [["sc-domain:other.com"] * 12])
+    lake.append(SITE_IMPRESSION, pa.concat_tables([many, few]))
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).update({"clicks": "clicks + 1"})
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(COUNTED)
+    try:
+        found = lake.read(SITE_IMPRESSION, where=pc.field("site_url") == "sc-domain:other.com")
+    finally:
+        pa.set_memory_pool(pool)
+    assert found["clicks"].to_pylist() == [2] * 12
+    assert COUNTED.max_memory() < many.nbytes / 3
+
+
 def test_rows_in_files_without_statistics_are_counted(lake: Lake) -> None:
     filled(lake)
     counts = lake.row_counts(SITE_IMPRESSION)

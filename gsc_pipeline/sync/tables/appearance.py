@@ -155,8 +155,8 @@ class _Appearances:
         ]
         days.clear(empty, self._known.held)
         due = [one for one in decisions if one.verdict is Verdict.READ]
-        days.read([one for one in due if one.day in self._plan.current], self._read)
-        if self._plan.backfill.is_on:
+        is_done = days.read([one for one in due if one.day in self._plan.current], self._read)
+        if is_done and self._plan.backfill.is_on:
             earlier = [one for one in due if one.day not in self._plan.current]
             with self._plan.backfill.spent() as may_continue:
                 days.read(earlier, self._read, may_continue=may_continue)

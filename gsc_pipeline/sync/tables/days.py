@@ -126,21 +126,22 @@ class TableDays:
         read: Callable[[Decision], TableDay | None],
         *,
         may_continue: Callable[[], bool] = lambda: True,
-    ) -> None:
+    ) -> bool:
         """Read and commit days in this order. `read` returns None for a day whose rows stay as they are.
 
         A day whose call fails is reported, and the next sync reads it. The days after it follow in an order
         that differs from run to run, so that days that always fail keep no other from being read for ever.
-        After GIVE_UP_AFTER days that failed in a row the remaining days are skipped. The days that
-        `may_continue` does not allow are left. Raises the errors of DEFERRED and STOPS_WORKSPACE; the days
-        read before them are committed.
+        After GIVE_UP_AFTER days that failed in a row the remaining days are skipped, and False is returned.
+        The days that `may_continue` does not allow are left. Raises the errors of DEFERRED and
+        STOPS_WORKSPACE; the days read before them are committed.
         """
         try:
-            self._read(decisions, read, may_continue)
+            is_done = self._read(decisions, read, may_continue)
         except SearchConsoleError:
             self.commit()
             raise
         self.commit()
+        return is_done
 
     def clear(self, decisions: Sequence[Decision], held: frozenset[date]) -> None:
         """Record days without data, and remove the rows of those that are `held`."""
@@ -173,13 +174,13 @@ class TableDays:
         decisions: Sequence[Decision],
         read: Callable[[Decision], TableDay | None],
         may_continue: Callable[[], bool],
-    ) -> None:
+    ) -> bool:
         failed_in_a_row = 0
         left = deque(decisions)
         while left:
             if not may_continue():
                 self._result.left += len(left)
-                return
+                return True
             self._report_progress(len(decisions) - len(left), len(decisions))
             decision = left.popleft()
             try:
@@ -191,11 +192,12 @@ class TableDays:
                 failed_in_a_row += 1
                 self._result.add_problem(error, (decision.day,))
                 if failed_in_a_row == GIVE_UP_AFTER:
-                    return
+                    return False
                 left = deque(sorted(left, key=lambda one: place_in_run(one.day, self._context.run_id)))
             if len(self._batch.reads) >= COMMIT_DAYS or self._batch.rows >= self._context.commit_rows:
                 self.commit()
         self._report_progress(len(decisions), len(decisions))
+        return True
 
     def _take(self, decision: Decision, read: TableDay | None) -> None:
         if read is None:
