@@ -274,12 +274,15 @@ def write_ledger(
     return lake.replace(ledger.table, ledger.selection(target), table, guard)
 
 
+_STATUSES = frozenset(Status)
+
+
 def _record(row: Mapping[str, object]) -> DayRecord:
     values = {name: row[name] for name in DayRecord.__dataclass_fields__ if name in row}
     known = row["clicks"] is not None
     totals = DayTotals(row["clicks"], row["impressions"], row["position"]) if known else None  # type: ignore[arg-type]
     counts = {name: row[name] or 0 for name in LEDGER_COUNTS}
     # A status that another program wrote, or no count, is no reason to trust the day: it is read again.
-    is_known = row["status"] in set(Status) and None not in (row[name] for name in LEDGER_COUNTS)
+    is_known = row["status"] in _STATUSES and None not in (row[name] for name in LEDGER_COUNTS)
     status = Status(str(row["status"])) if is_known else Status.FAILED
     return DayRecord(**{**values, **counts, "status": status}, totals=totals)  # type: ignore[arg-type]
