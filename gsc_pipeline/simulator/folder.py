@@ -7,8 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from gsc_pipeline.days import Window
-from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, FiltersSee, Property
+from gsc_pipeline.simulator.facts import ANONYMIZED, Facts, Property
 
 
 class FolderProperty:
@@ -21,27 +20,12 @@ class FolderProperty:
 
     def __init__(self, parent: Property, site_url: str, *, least_impressions: int = 0) -> None:
         self.site_url = site_url
+        self.readers = parent.readers
+        self.permission_level = parent.permission_level
+        self.filters_see = parent.filters_see
+        self.days_shown = parent.days_shown
         self._parent = parent
         self._least = least_impressions
-
-    @property
-    def readers(self) -> frozenset[str] | None:
-        """Those of the parent."""
-        return self._parent.readers
-
-    @property
-    def permission_level(self) -> str:
-        """The parent's."""
-        return self._parent.permission_level
-
-    @property
-    def filters_see(self) -> FiltersSee:
-        """What filters of the parent see."""
-        return self._parent.filters_see
-
-    def days_shown(self, today: date) -> Window | None:
-        """The parent's days."""
-        return self._parent.days_shown(today)
 
     def facts(self, search_type: str, day: date) -> Facts | None:
         """The parent's facts of the folder's pages; None when there are none."""
@@ -50,10 +34,9 @@ class FolderProperty:
             return None
         is_below = np.array([page.startswith(self.site_url) for page in facts.labels.page.tolist()])
         own = facts.take(is_below[facts.page])
-        named = own.query[own.query != ANONYMIZED]
-        shown = np.bincount(
-            named, own.impressions[own.query != ANONYMIZED], minlength=len(facts.labels.query)
-        )
-        is_rare = (own.query != ANONYMIZED) & (shown[own.query] < self._least)
+        is_named = own.query != ANONYMIZED
+        queries = len(facts.labels.query)
+        shown = np.bincount(own.query[is_named], own.impressions[is_named], minlength=queries)
+        is_rare = is_named & (shown[own.query] < self._least)
         own = replace(own, query=np.where(is_rare, ANONYMIZED, own.query).astype(own.query.dtype))
         return own if len(own) else None

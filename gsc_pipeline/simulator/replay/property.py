@@ -115,19 +115,10 @@ class ReplayedProperty:
         *,
         until: date | None = None,
         readers: Iterable[str] | None = None,
-        permission_level: str = "siteOwner",
         filters_see: FiltersSee = "every_row",
-        pieces: int = 300,
     ) -> Self:
         """The property of the export in `directory`. Raises ExportError if the export is not usable."""
-        return cls(
-            read_export(directory),
-            until=until,
-            readers=readers,
-            permission_level=permission_level,
-            filters_see=filters_see,
-            pieces=pieces,
-        )
+        return cls(read_export(directory), until=until, readers=readers, filters_see=filters_see)
 
     def __repr__(self) -> str:
         return f"ReplayedProperty({self.site_url!r}, {Window.inclusive(min(self._index), max(self._index))})"

@@ -72,7 +72,7 @@ class _Result:
 class Answers:
     """Answers requests about any property, with a cache of recent results."""
 
-    def __init__(self, metadata_style: MetadataStyle, most_rows_a_day: int = MOST_ROWS_A_DAY) -> None:
+    def __init__(self, metadata_style: MetadataStyle, most_rows_a_day: int) -> None:
         self._style = metadata_style
         self._most_rows_a_day = most_rows_a_day
         self._facts: Recent[Facts | None] = Recent(_CACHED_FACTS, lambda facts: len(facts or ()) + 1)

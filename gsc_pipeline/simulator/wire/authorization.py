@@ -65,7 +65,7 @@ class Grant:
 class AuthorizationServer:
     """Asks one of `accounts` for consent and issues codes and refresh tokens. Thread-safe."""
 
-    def __init__(self, clock: Clock, accounts: Sequence[str] = ACCOUNTS) -> None:
+    def __init__(self, clock: Clock, accounts: Sequence[str]) -> None:
         self._clock = clock
         self._accounts = tuple(accounts)
         self._lock = Lock()

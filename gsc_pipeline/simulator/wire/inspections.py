@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from gsc_pipeline.simulator.facts import Property
 from gsc_pipeline.simulator.hashing import hashed, seed_of, uniform
 from gsc_pipeline.simulator.wire.cycles import last_time, wire_time
 from gsc_pipeline.simulator.wire.pages import known_pages
-from gsc_pipeline.simulator.wire.queries import Refusal
+from gsc_pipeline.simulator.wire.queries import Refusal, known_fields
 from gsc_pipeline.simulator.wire.sitemaps import PAGES_FILE
 
 _DAYS_BETWEEN_CHANGES = 45
@@ -95,13 +94,8 @@ class QuotaUsed:
 
 def inspected_url(body: object) -> str:
     """The address to inspect. Raises Refusal if the request is not valid."""
-    if not isinstance(body, Mapping):
-        raise Refusal("Invalid JSON payload received. An object was expected.", "body")
+    body = known_fields(body, _FIELDS)
     for name, value in body.items():
-        if name not in _FIELDS:
-            raise Refusal(
-                f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.', str(name)
-            )
         if not isinstance(value, str):
             raise Refusal(f"Invalid value at '{name}': a text was expected.", name)
     for name in ("inspectionUrl", "siteUrl"):

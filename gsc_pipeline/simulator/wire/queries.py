@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -99,13 +99,7 @@ def parse_query(body: object, *, google_news_device: bool = True) -> Query:
 
     Google's pages disagree whether googleNews has the device dimension: `google_news_device` decides.
     """
-    if not isinstance(body, Mapping):
-        raise Refusal("Invalid JSON payload received. An object was expected.", "body")
-    for name in body:
-        if name not in _FIELDS:
-            raise Refusal(
-                f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.', str(name)
-            )
+    body = known_fields(body, _FIELDS)
     query = Query(
         first=_day(body, "startDate"),
         last=_day(body, "endDate"),
@@ -119,6 +113,18 @@ def parse_query(body: object, *, google_news_device: bool = True) -> Query:
     )
     _refuse_contradictions(query)
     return query
+
+
+def known_fields(body: object, known: Collection[str]) -> Mapping[str, Any]:
+    """The decoded JSON `body`. Raises Refusal if it is not an object, or has a field that is not `known`."""
+    if not isinstance(body, Mapping):
+        raise Refusal("Invalid JSON payload received. An object was expected.", "body")
+    for name in body:
+        if name not in known:
+            raise Refusal(
+                f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.', str(name)
+            )
+    return body
 
 
 def counts_by_page(query: Query) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from gsc_pipeline.days import Window
 from gsc_pipeline.simulator.errors import SimulatorError
-from gsc_pipeline.simulator.facts import Facts, FiltersSee, Property
+from gsc_pipeline.simulator.facts import Facts, Property
 from gsc_pipeline.simulator.hashing import seed_of
 from gsc_pipeline.simulator.scaling import scaled
 
@@ -40,39 +39,17 @@ class Revised:
     """
 
     def __init__(self, original: Property, revisions: Iterable[Revision]) -> None:
-        self.original = original
+        self.site_url = original.site_url
+        self.readers = original.readers
+        self.permission_level = original.permission_level
+        self.filters_see = original.filters_see
+        self.days_shown = original.days_shown
+        self.facts = original.facts
         self.revisions = tuple(sorted(revisions, key=lambda revision: revision.at))
+        self._name = f"Revised({original!r}, {len(self.revisions)} revisions)"
 
     def __repr__(self) -> str:
-        return f"Revised({self.original!r}, {len(self.revisions)} revisions)"
-
-    @property
-    def site_url(self) -> str:
-        """That of the original."""
-        return self.original.site_url
-
-    @property
-    def readers(self) -> frozenset[str] | None:
-        """That of the original."""
-        return self.original.readers
-
-    @property
-    def permission_level(self) -> str:
-        """That of the original."""
-        return self.original.permission_level
-
-    @property
-    def filters_see(self) -> FiltersSee:
-        """That of the original."""
-        return self.original.filters_see
-
-    def days_shown(self, today: date) -> Window | None:
-        """That of the original."""
-        return self.original.days_shown(today)
-
-    def facts(self, search_type: str, day: date) -> Facts | None:
-        """The day's final numbers before any revision."""
-        return self.original.facts(search_type, day)
+        return self._name
 
 
 def factor_at(prop: Property, day: date, now: datetime) -> float:

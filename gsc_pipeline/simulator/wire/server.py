@@ -19,7 +19,7 @@ import msgspec
 from gsc_pipeline.days import Clock, utc_now
 from gsc_pipeline.simulator.facts import Property
 from gsc_pipeline.simulator.wire.answers import MOST_ROWS_A_DAY, Answers, MetadataStyle
-from gsc_pipeline.simulator.wire.authorization import ACCOUNTS, CONSENT_PATH
+from gsc_pipeline.simulator.wire.authorization import ACCOUNTS
 from gsc_pipeline.simulator.wire.incidents import INCIDENTS
 from gsc_pipeline.simulator.wire.inspections import (
     DEFAULT_QUOTA,
@@ -39,8 +39,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MOST_CALLS_KEPT = 100_000
-_TOKEN_PATHS = frozenset({"/token", "/oauth2/v4/token", "/o/oauth2/token"})
-_AUTHORIZATION_PATHS = frozenset({"/o/oauth2/auth", "/o/oauth2/v2/auth"})
 _FORMS = frozenset({"token", "consent", "revoke"})
 _MAY_INSPECT = frozenset({"siteOwner", "siteFullUser"})
 _LEAST_COMPRESSED_BYTES = 1_000
@@ -223,16 +221,15 @@ class Simulator:
 
 def _parse_path(method: str, raw_path: str) -> tuple[str, str | None]:
     """The kind of a request, and the property in its path."""
-    path = raw_path.split("?")[0]
-    if method == "POST" and path in _TOKEN_PATHS:
-        return "token", None
-    if method == "GET" and path in _AUTHORIZATION_PATHS:
-        return "authorize", None
-    if method == "POST" and path == CONSENT_PATH:
-        return "consent", None
-    if method == "POST" and path == "/revoke":
-        return "revoke", None
-    match (method, path.strip("/").split("/")):
+    match (method, raw_path.split("?")[0].strip("/").split("/")):
+        case ("POST", ["token"] | ["oauth2", "v4", "token"] | ["o", "oauth2", "token"]):
+            return "token", None
+        case ("GET", ["o", "oauth2", "auth"] | ["o", "oauth2", "v2", "auth"]):
+            return "authorize", None
+        case ("POST", ["o", "oauth2", "consent"]):
+            return "consent", None
+        case ("POST", ["revoke"]):
+            return "revoke", None
         case ("GET", ["incidents.json"]):
             return "incidents", None
         case ("GET", ["webmasters", "v3", "sites"]):

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from gsc_pipeline.days import Clock, utc_now
-from gsc_pipeline.simulator.wire.authorization import ACCOUNTS, AuthorizationServer, Grant
+from gsc_pipeline.simulator.wire.authorization import AuthorizationServer, Grant
 from gsc_pipeline.simulator.wire.replies import Reply, token_error
 
 LIFETIME = timedelta(seconds=3599)
@@ -31,7 +31,7 @@ _MOST_TOKENS = 10_000
 class Tokens:
     """Grants access tokens, and knows their subjects until they expire or are revoked."""
 
-    def __init__(self, clock: Clock, accounts: Sequence[str] = ACCOUNTS) -> None:
+    def __init__(self, clock: Clock, accounts: Sequence[str]) -> None:
         self.authorization = AuthorizationServer(clock, accounts)
         self._clock = clock
         self._granted: dict[str, tuple[str, datetime, Grant | None]] = {}
