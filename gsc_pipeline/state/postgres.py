@@ -6,7 +6,6 @@ Assumes that the machines' clocks agree to about a second, as with NTP.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -32,16 +31,12 @@ class PostgresStore(Store):
     # Long enough for a restart of the server.
     waits: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 4.0)
 
-    def __init__(
-        self, url: str, sleep: Callable[[float], None] = time.sleep, *, reads_only: bool = False
-    ) -> None:
-        super().__init__(sleep)
-        self._reads_only = reads_only
+    def __init__(self, url: str, sleep: Callable[[float], None], *, reads_only: bool) -> None:
+        super().__init__(sleep, reads_only=reads_only)
         if reads_only:
             # Without retries: a reader shows whether the server answers now.
             self.waits = ()
         self._url = url
-        self._connection: Any = None
 
     @override
     def _execute(self, sql: str, **values: object) -> list[Row]:
@@ -72,12 +67,6 @@ class PostgresStore(Store):
             connection.close()
             raise
         return connection
-
-    @override
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     @override
     def _errors(self) -> tuple[type[Exception], ...]:

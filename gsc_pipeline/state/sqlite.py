@@ -29,13 +29,9 @@ class SqliteStore(Store):
     # Lock for writing at the start: a transaction that starts by reading may fail at its first write.
     _begin: ClassVar[str] = "BEGIN IMMEDIATE"
 
-    def __init__(
-        self, path: str, sleep: Callable[[float], None] = time.sleep, *, reads_only: bool = False
-    ) -> None:
-        super().__init__(sleep)
-        self._reads_only = reads_only
+    def __init__(self, path: str, sleep: Callable[[float], None], *, reads_only: bool) -> None:
+        super().__init__(sleep, reads_only=reads_only)
         self._path = Path(path).absolute()
-        self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
     def __del__(self) -> None:
@@ -49,7 +45,8 @@ class SqliteStore(Store):
         if self._connection is None:
             self._connection = self._open_to_read() if self._reads_only else self._open()
             self._inode = self._path.stat().st_ino if self._path.exists() else 0
-        return self._connection.execute(sql, values).fetchall()
+        rows: list[Row] = self._connection.execute(sql, values).fetchall()
+        return rows
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,12 +89,6 @@ class SqliteStore(Store):
             return self._path.stat().st_ino != self._inode
         except FileNotFoundError:
             return not self._reads_only
-
-    @override
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     @override
     def _errors(self) -> tuple[type[Exception], ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -36,8 +35,10 @@ class Store(ABC):
 
     waits: Sequence[float] = ()
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, sleep: Callable[[float], None], *, reads_only: bool) -> None:
         self._sleep = sleep
+        self._reads_only = reads_only
+        self._connection: Any = None
         self._lock = threading.Lock()
 
     def execute(self, sql: str, **values: object) -> list[Row]:
@@ -95,9 +96,11 @@ class Store(ABC):
     def _execute(self, sql: str, **values: object) -> list[Row]:
         """Execute one statement. Connect and create missing tables first if there is no connection."""
 
-    @abstractmethod
     def _drop(self) -> None:
         """Close the connection, if any, in any state."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @abstractmethod
     def _errors(self) -> tuple[type[Exception], ...]:
