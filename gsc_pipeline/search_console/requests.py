@@ -1,14 +1,14 @@
 """The searchAnalytics requests that the API accepts, as types that cannot express an illegal combination.
 
-A request says what it is for: a window's daily totals, or one day's rows at a grain. Its dimensions,
-aggregation and data state follow from its type and its search type.
+A request says what it is for: a window's daily totals, or one day's rows at a grain. Its dimensions (in the
+order of the rows' keys), aggregation and data state follow from its type and its search type.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
@@ -65,13 +65,10 @@ PageFilters = tuple[CellFilter | PageFilter, ...]
 class DailyTotals:
     """The probe: each day's totals of the property over a window, incomplete days included."""
 
+    dimensions: ClassVar[tuple[str, ...]] = ("date",)
+
     search_type: SearchType
     window: Window
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The dimensions of the rows, in the order of their keys."""
-        return ("date",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,39 +148,30 @@ class CellTotals:
 class HourlyTotals:
     """Each hour's totals of the property over a window within the last ten days, today included."""
 
+    dimensions: ClassVar[tuple[str, ...]] = ("hour",)
+
     search_type: SearchType
     window: Window
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The dimensions of the rows, in the order of their keys."""
-        return ("hour",)
 
 
 @dataclass(frozen=True, slots=True)
 class HourlyPages:
     """One of the last ten days by hour and page, aggregated by page."""
 
+    dimensions: ClassVar[tuple[str, ...]] = ("hour", "page")
+
     search_type: SearchType
     day: date
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The dimensions of the rows, in the order of their keys."""
-        return ("hour", "page")
 
 
 @dataclass(frozen=True, slots=True)
 class AppearanceTotals:
     """One day by search appearance. The API accepts no other dimension beside it."""
 
+    dimensions: ClassVar[tuple[str, ...]] = ("searchAppearance",)
+
     search_type: SearchType
     day: date
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The dimensions of the rows, in the order of their keys."""
-        return ("searchAppearance",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +181,11 @@ class AppearancePages:
     `appearance` is a value from the answer to AppearanceTotals.
     """
 
+    dimensions: ClassVar[tuple[str, ...]] = ("page",)
+
     search_type: SearchType
     appearance: str
     day: date
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The dimensions of the rows, in the order of their keys."""
-        return ("page",)
 
 
 DayRequest = PropertyTotals | PropertyQueries | PageTotals | PageQueries | CellTotals
