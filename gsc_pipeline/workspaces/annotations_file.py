@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
@@ -17,7 +17,7 @@ from gsc_pipeline.search_console.search_types import search_type_from_wire
 from gsc_pipeline.settings import ConfigurationError, describe, shown
 from gsc_pipeline.text.addresses import host_of
 from gsc_pipeline.text.secrets import masked
-from gsc_pipeline.workspaces.entries import day_of, property_of, slug
+from gsc_pipeline.workspaces.entries import SearchTypeName, Strict, day_of, property_of, slug
 from gsc_pipeline.workspaces.strict_yaml import read_yaml
 
 
@@ -77,20 +77,16 @@ def _url(value: str) -> str:
     return value
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 _Day = Annotated[date, BeforeValidator(day_of)]
 
 
-class _Entry(_Strict):
+class _Entry(Strict):
     title: str
     first_day: _Day
     last_day: _Day | None = None
     kind: Literal["data_fault", "counting_change", "ranking_update", "note"] = "note"
-    search_types: list[Literal["web", "image", "video", "news", "discover", "googleNews"]] = []
-    metrics: list[Literal["clicks", "impressions", "ctr", "position"]] = []
+    search_types: list[SearchTypeName] = Field(default_factory=list)
+    metrics: list[Literal["clicks", "impressions", "ctr", "position"]] = Field(default_factory=list)
     workspace: Annotated[str, AfterValidator(slug)] | None = None
     property: Annotated[str, AfterValidator(property_of)] | None = None
     description: str = ""
@@ -127,11 +123,11 @@ class _Entry(_Strict):
         )
 
 
-class _File(_Strict):
+class _File(Strict):
     annotations: list[Any]
 
 
-def _problem(details: ErrorDetails, of: type[_Strict], number: int | None = None) -> str:
+def _problem(details: ErrorDetails, of: type[Strict], number: int | None = None) -> str:
     """A validation error in one line; `number` is the place of the entry that it is about."""
     place = () if number is None else ("annotations", number)
     return describe({**details, "loc": (*place, *details["loc"])}, keys=tuple(of.model_fields))

@@ -39,6 +39,8 @@ ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 """A workspace's id is a slug: Dagster drops partition keys with a "|" and splits them at "..." on its
 command line, and paths and predicates contain the id."""
 
+SearchTypeName = Literal["web", "image", "video", "news", "discover", "googleNews"]
+
 PROPERTY = re.compile(r"sc-domain:[^/\s]+|https?://[^/\s?#]+/([^\s?#]*/)?")
 
 
@@ -121,11 +123,13 @@ def _thresholds(value: Any) -> Thresholds:
     return Thresholds.of(value)
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A mapping without unknown keys, whose values are not converted."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class _Credentials(_Strict):
+class _Credentials(Strict):
     service_account_file: Annotated[str, AfterValidator(_key_file)] | None = None
     service_account_env: Annotated[str, AfterValidator(_variable)] | None = None
     oauth_file: Annotated[str, AfterValidator(_key_file)] | None = None
@@ -148,12 +152,12 @@ class _Credentials(_Strict):
         return OAuthEnvironment(str(self.oauth_env))
 
 
-class _Property(_Strict):
+class _Property(Strict):
     site_url: Annotated[str, AfterValidator(property_of)]
     folders_of: Annotated[str, AfterValidator(property_of)]
 
 
-class _ContentGroup(_Strict):
+class _ContentGroup(Strict):
     name: Annotated[str, AfterValidator(group_name)]
     path: Annotated[str, AfterValidator(group_path)] | None = None
     regex: Annotated[str, AfterValidator(group_regex)] | None = None
@@ -175,7 +179,7 @@ def _form_of(value: object) -> str:
     return _PROPERTY_FORMS[is_folder]
 
 
-class _PageSet(_Strict):
+class _PageSet(Strict):
     pages: Annotated[list[Annotated[str, AfterValidator(_page)]], Field(min_length=1)] | None = None
     group: Annotated[str, AfterValidator(_group)] | None = None
     regex: Annotated[str, AfterValidator(group_regex)] | None = None
@@ -190,10 +194,10 @@ class _PageSet(_Strict):
         return PageSet(tuple(self.pages or ()), self.group or "", self.regex or "")
 
 
-class _SeoTest(_Strict):
+class _SeoTest(Strict):
     name: Annotated[str, AfterValidator(slug)]
     property: Annotated[str, AfterValidator(property_of)]
-    search_type: Literal["web", "image", "video", "news", "discover", "googleNews"] = "web"
+    search_type: SearchTypeName = "web"
     start: Annotated[date, BeforeValidator(_day_of_test)]
     end: Annotated[date, BeforeValidator(_day_of_test)] | None = None
     variant: _PageSet
@@ -211,7 +215,7 @@ class _SeoTest(_Strict):
         )
 
 
-class Entry(_Strict):
+class Entry(Strict):
     """One workspace, as the file has it."""
 
     id: Annotated[str, AfterValidator(slug)]
@@ -231,10 +235,7 @@ class Entry(_Strict):
         | None,
         BeforeValidator(_none_for_all),
     ]
-    search_types: Annotated[
-        list[Literal["web", "image", "video", "news", "discover", "googleNews"]],
-        Field(min_length=1),
-    ] = ["web"]
+    search_types: Annotated[list[SearchTypeName], Field(min_length=1)] = ["web"]
     credentials: _Credentials
     brand_terms: list[Annotated[str, AfterValidator(_brand_term)]] = []
     thresholds: Annotated[Thresholds, BeforeValidator(_thresholds)] = Field(default_factory=Thresholds)
@@ -242,7 +243,7 @@ class Entry(_Strict):
     seo_tests: Annotated[list[_SeoTest], Field(max_length=MOST_TESTS)] = []
 
 
-class File(_Strict):
+class File(Strict):
     """The whole file."""
 
     workspaces: Annotated[list[Entry], Field(min_length=1)]
