@@ -14,15 +14,13 @@ from gsc_pipeline.defs.jobs import (
     FORGOTTEN_AFTER,
     IN_FLIGHT,
     INSIGHTS_JOB,
-    INSIGHTS_MINUTES,
-    INSIGHTS_WORKSPACE_TAG,
     SYNC_JOB,
     TICK_TAG,
     groups,
-    shared_run_tags,
+    insights_run_tags,
     workspaces_of,
 )
-from gsc_pipeline.defs.keys import PLAIN, AssetKeys
+from gsc_pipeline.defs.keys import AUTO_SYNC, PLAIN, AssetKeys
 from gsc_pipeline.defs.metadata import about, table_metadata
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.defs.resources import Notifications, SharedState, TelemetryLog
@@ -30,8 +28,6 @@ from gsc_pipeline.settings import Settings
 from gsc_pipeline.sync.outcome import tally
 from gsc_pipeline.sync.telemetry import AutoSyncComplete, AutoSyncFailure, WorkspaceSyncComplete
 from gsc_pipeline.sync.ticks import Tick, TickBook
-
-AUTO_SYNC = "auto_sync"
 
 ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -144,10 +140,7 @@ def _insights_requests(ticks: TickBook, tick: Tick, runs: Sequence[Sequence[str]
     return [
         dg.RunRequest(
             run_key=f"{tick.name}|{group[0]}",
-            tags={
-                TICK_TAG: tick.name,
-                **shared_run_tags(group, minutes=INSIGHTS_MINUTES, tag=INSIGHTS_WORKSPACE_TAG),
-            },
+            tags={TICK_TAG: tick.name, **insights_run_tags(group)},
         )
         for group in ticks.request(INSIGHTS_JOB, tick.name, 0, at, runs)
     ]

@@ -6,13 +6,12 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.defs.assets.bookkeeping import bookkeeping_specs
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT, insights_asset
-from gsc_pipeline.defs.assets.portal import PORTAL, portal_asset
+from gsc_pipeline.defs.assets.insights import insights_asset
+from gsc_pipeline.defs.assets.portal import portal_asset
 from gsc_pipeline.defs.assets.searchdata import searchdata_asset
 from gsc_pipeline.defs.assets.workspace_tables import workspace_table_assets
 from gsc_pipeline.defs.auto_sync import auto_sync_check, auto_sync_spec
 from gsc_pipeline.defs.checks import data_checks
-from gsc_pipeline.defs.events import ASSETS
 from gsc_pipeline.defs.freshness_checks import up_to_date_checks
 from gsc_pipeline.defs.housekeeping import housekeeping_job
 from gsc_pipeline.defs.jobs import checks_job, insights_job, more_job, portal_job, sync_job
@@ -23,11 +22,8 @@ from gsc_pipeline.defs.resources import WorkspacesFile, all_resources
 from gsc_pipeline.defs.schedules import all_schedules
 from gsc_pipeline.defs.sensors import all_sensors
 from gsc_pipeline.defs.workspace_runs import RETRIES
-from gsc_pipeline.lake.schemas import INSIGHTS, TABLES
+from gsc_pipeline.lake.schemas import TABLES
 from gsc_pipeline.settings import Settings, load_settings
-from gsc_pipeline.sync.tables.more import MORE_TABLES
-
-_MORE = [one.table for one in MORE_TABLES]
 
 
 def build_defs(
@@ -49,18 +45,15 @@ def build_defs(
     settings = settings or load_settings()
     keys = AssetKeys(tuple(asset_key_prefix))
     chosen = all_resources(settings, resources or {})
-    checks = [
-        *data_checks(keys),
-        up_to_date_checks(settings, ASSETS, _MORE, INSIGHTS, CLIENT_REPORT, keys),
-    ]
+    checks = [*data_checks(keys), up_to_date_checks(settings, keys)]
     return dg.Definitions(
         assets=_all_assets(settings, chosen["workspaces"], retries, keys, group_name),
         asset_checks=[*checks, auto_sync_check(keys)],
         jobs=[
             sync_job(settings, keys),
-            more_job(_MORE, keys),
-            insights_job(INSIGHTS, CLIENT_REPORT, keys),
-            portal_job(PORTAL, keys),
+            more_job(keys),
+            insights_job(keys),
+            portal_job(keys),
             checks_job(checks),
             housekeeping_job(settings, owns_instance=not shared),
         ],

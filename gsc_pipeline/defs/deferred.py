@@ -40,29 +40,29 @@ KEPT_FOR = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenCircuit:
+class Deferral:
     """Why a workspace cannot be synced at the moment, and when it may be tried again."""
 
     reason: str
     retry_at: datetime
 
 
-def open_circuits(search_console: SearchConsoleApi, active: Sequence[Workspace]) -> dict[str, OpenCircuit]:
-    """The open circuit that defers each workspace, by the workspaces' ids."""
+def deferrals(search_console: SearchConsoleApi, active: Sequence[Workspace]) -> dict[str, Deferral]:
+    """Why and until when an open circuit defers workspaces, by their ids."""
     breaker = search_console.breaker_state()
     if breaker and breaker.state is Circuit.OPEN:
-        return {one.id: _open_circuit("the circuit breaker", breaker) for one in active}
+        return {one.id: _deferral("the circuit breaker", breaker) for one in active}
     endpoints = search_console.token_breaker_states(active)
     return {
-        id_: _open_circuit("the circuit breaker of the token endpoint", endpoint)
+        id_: _deferral("the circuit breaker of the token endpoint", endpoint)
         for id_, endpoint in endpoints.items()
         if endpoint.state is Circuit.OPEN
     }
 
 
-def _open_circuit(what: str, state: BreakerState) -> OpenCircuit:
+def _deferral(what: str, state: BreakerState) -> Deferral:
     assert state.retry_at is not None
-    return OpenCircuit(f"{what} is open until {state.retry_at:%H:%M:%S} UTC: {state.cause}", state.retry_at)
+    return Deferral(f"{what} is open until {state.retry_at:%H:%M:%S} UTC: {state.cause}", state.retry_at)
 
 
 def retry_times(
@@ -157,7 +157,7 @@ def deferred_sensor(settings: Settings) -> dg.SensorDefinition:
             requested = book.requested(SYNC_JOB, tick.name)
             times = retry_times(tick, book.outcomes(tick), requested, now, settings.auto_sync_cron)
             due = [id_ for id_, at in times.items() if at <= now]
-            ready = _unhindered(context.instance, workspaces, search_console, due, now) if due else []
+            ready = _ready(context.instance, workspaces, search_console, due, now) if due else []
             if ready:
                 number = max((one.number for one in requested), default=0) + 1
                 book.request(SYNC_JOB, tick.name, number, now, groups(ready, settings.workspaces_per_run))
@@ -171,7 +171,7 @@ def deferred_sensor(settings: Settings) -> dg.SensorDefinition:
     return gsc_auto_sync_deferred
 
 
-def _unhindered(
+def _ready(
     instance: dg.DagsterInstance,
     workspaces: WorkspacesFile,
     search_console: SearchConsoleApi,
@@ -180,10 +180,10 @@ def _unhindered(
 ) -> list[str]:
     """Those of the workspaces that are active, have no open circuit and no run in progress."""
     active = [one for one in select(workspaces.load(), []) if one.id in ids]
-    hindered = open_circuits(search_console, active).keys() | workspaces_in_progress(
+    blocked = deferrals(search_console, active).keys() | workspaces_in_progress(
         instance, SYNC_JOB, now - FORGOTTEN_AFTER
     )
-    return [one.id for one in active if one.id not in hindered]
+    return [one.id for one in active if one.id not in blocked]
 
 
 def _unlaunched(

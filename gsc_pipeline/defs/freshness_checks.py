@@ -7,10 +7,11 @@ from functools import cache
 import dagster as dg
 
 from gsc_pipeline.days import Clock
-from gsc_pipeline.defs.keys import PLAIN, AssetKeys, name_of
+from gsc_pipeline.defs.events import ASSETS
+from gsc_pipeline.defs.keys import CLIENT_REPORT, PLAIN, AssetKeys, name_of
 from gsc_pipeline.defs.metadata import table_metadata
 from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile
-from gsc_pipeline.lake.schemas import INSIGHT_REFRESHES, TableSpec
+from gsc_pipeline.lake.schemas import INSIGHT_REFRESHES, INSIGHTS
 from gsc_pipeline.monitoring import freshness
 from gsc_pipeline.monitoring.freshness import (
     AssetFreshness,
@@ -20,6 +21,7 @@ from gsc_pipeline.monitoring.freshness import (
 )
 from gsc_pipeline.monitoring.status import workspace_states
 from gsc_pipeline.settings import Settings
+from gsc_pipeline.sync.tables.more import MORE_TABLES
 from gsc_pipeline.workspaces.registry import select
 
 UP_TO_DATE = "up_to_date"
@@ -30,26 +32,19 @@ _AT_ONCE = 500
 """The most events fetched by one query. Databases limit the length of a query."""
 
 
-def up_to_date_checks(
-    settings: Settings,
-    search_data: Iterable[str],
-    more: Iterable[TableSpec],
-    insights: Iterable[TableSpec],
-    report: str,
-    keys: AssetKeys = PLAIN,
-) -> dg.AssetChecksDefinition:
+def up_to_date_checks(settings: Settings, keys: AssetKeys = PLAIN) -> dg.AssetChecksDefinition:
     """The check of every asset, in one step of `gsc_checks`."""
     hours = settings.stale_after_hours
     updated = f"was updated within {hours:g} hours after its data changed"
     families: list[tuple[Iterable[str], EvaluateAsset, str]] = [
-        (search_data, freshness.search_data, f"had a complete sync in the last {hours:g} hours"),
+        (ASSETS, freshness.search_data, f"had a complete sync in the last {hours:g} hours"),
         (
-            [table.name for table in more],
+            [one.table.name for one in MORE_TABLES],
             freshness.daily,
             f"was read in the last 24 + {hours:g} hours",
         ),
-        ([table.name for table in insights], freshness.insights, updated),
-        ([report], freshness.report, updated),
+        ([table.name for table in INSIGHTS], freshness.insights, updated),
+        ([CLIENT_REPORT], freshness.report, updated),
     ]
     evaluations = {name: evaluate for names, evaluate, _ in families for name in names}
     specs = [

@@ -6,16 +6,13 @@ import dagster as dg
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.dagster_private import delete_check_results
-from gsc_pipeline.defs.jobs import BACKGROUND, HOUSEKEEPING_JOB, MAX_RUNTIME_TAG
+from gsc_pipeline.defs.jobs import HOUSEKEEPING_JOB, background
 from gsc_pipeline.defs.resources import LakeTables, SharedState, TelemetryLog
 from gsc_pipeline.defs.retention import forget_ticks, prune_runs
 from gsc_pipeline.defs.startup import refuse_unshared_storage
 from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.settings import Settings
 from gsc_pipeline.sync.telemetry import HousekeepingComplete
-
-HOUSEKEEPING_RUN_TAGS = {**BACKGROUND, "dagster/priority": "-1", MAX_RUNTIME_TAG: "7200"}
-"""After every other run."""
 
 RUNS_LOOKED_AT = 10_000
 """The most old runs that one day's housekeeping examines. 1,000 workspaces add fewer runs in a day."""
@@ -80,7 +77,8 @@ def housekeeping_job(settings: Settings, *, owns_instance: bool = True) -> dg.Jo
 
     @dg.job(
         name=HOUSEKEEPING_JOB,
-        tags=HOUSEKEEPING_RUN_TAGS,
+        # After every other run.
+        tags=background(120, priority=-1),
         executor_def=dg.in_process_executor,
         description="Cleans up the Dagster instance and the lake. Deletes old runs that no asset's status "
         "needs, and old results of checks. Compacts the lake's small files, and deletes files that no table "

@@ -1,4 +1,4 @@
-"""The sensor that starts `gsc_insights` where a run of `gsc_more` has changed what insights are made of."""
+"""The sensor that starts `gsc_insights` when a run of `gsc_more` has changed tables that insights read."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,11 +8,9 @@ import pyarrow.compute as pc
 from gsc_pipeline.days import Clock, month_of
 from gsc_pipeline.defs.jobs import (
     INSIGHTS_JOB,
-    INSIGHTS_MINUTES,
-    INSIGHTS_WORKSPACE_TAG,
     MORE_JOB,
     ended_runs,
-    shared_run_tags,
+    insights_run_tags,
     workspaces_of,
 )
 from gsc_pipeline.defs.partitions import WORKSPACES
@@ -51,7 +49,9 @@ def insights_after_more_sensor() -> dg.SensorDefinition:
                 workspace for workspace in sorted(named) if _has_written(record, lake.open(), workspace)
             ]
             if changed:
-                requests.append(_request(record.dagster_run.run_id, changed))
+                # A repeated evaluation requests the same run, which Dagster starts once.
+                run_key = record.dagster_run.run_id
+                requests.append(dg.RunRequest(run_key=run_key, tags=insights_run_tags(changed)))
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("nothing has changed")
 
     return gsc_insights_after_more
@@ -72,11 +72,3 @@ def _has_written(record: dg.RunRecord, lake: Lake, workspace: str) -> bool:
     except DamagedError:
         # The run that is requested names the damage, which stops no other workspace.
         return True
-
-
-def _request(run_id: str, workspaces: list[str]) -> dg.RunRequest:
-    return dg.RunRequest(
-        # An evaluation that is repeated requests the same run, which Dagster starts once.
-        run_key=run_id,
-        tags=shared_run_tags(workspaces, minutes=INSIGHTS_MINUTES, tag=INSIGHTS_WORKSPACE_TAG),
-    )

@@ -1,6 +1,6 @@
 """The jobs, and the tags of their runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,10 +9,11 @@ import dagster as dg
 from gsc_pipeline.days import Window
 from gsc_pipeline.defs.checks import no_partial_failures_spec
 from gsc_pipeline.defs.events import ASSETS
-from gsc_pipeline.defs.keys import PLAIN, AssetKeys
+from gsc_pipeline.defs.keys import CLIENT_REPORT, PLAIN, PORTAL, AssetKeys
 from gsc_pipeline.defs.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, WORKSPACES
-from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.schemas import INSIGHTS
 from gsc_pipeline.settings import Settings
+from gsc_pipeline.sync.tables.more import MORE_TABLES
 
 SYNC_JOB = "gsc_sync"
 MORE_JOB = "gsc_more"
@@ -37,7 +38,6 @@ TRY_TAG = "gsc/try"
 """The number of the later try of a tick's deferred workspaces; runs of the schedule have no such tag."""
 QUEUE_TAG = "gsc/queue"
 """`background` for the runs of every job but `gsc_sync`: dagster.yaml limits how many run at a time."""
-BACKGROUND = {QUEUE_TAG: "background"}
 WINDOW_TAG = "gsc/window"
 """The days of a scheduled run, as `first/last`."""
 MAX_RUNTIME_TAG = "dagster/max_runtime"
@@ -58,15 +58,21 @@ LONGEST_MINUTES = 350
 
 MORE_MINUTES = 120
 """For each workspace of a run of `gsc_more`: URL inspections are slow, and what they read is kept."""
-MORE_RUN_TAGS = {**BACKGROUND, "dagster/priority": "0", MAX_RUNTIME_TAG: str(60 * MORE_MINUTES)}
 
 INSIGHTS_MINUTES = 30
 """For each workspace of a run of `gsc_insights`. Insights and report of a large one take a minute."""
-INSIGHTS_RUN_TAGS = {**BACKGROUND, "dagster/priority": "0", MAX_RUNTIME_TAG: str(60 * INSIGHTS_MINUTES)}
 
-
-PORTAL_RUN_TAGS = {**BACKGROUND, "dagster/priority": "0", MAX_RUNTIME_TAG: "1800"}
+PORTAL_MINUTES = 30
 """The portal of 1,000 workspaces takes less than a minute."""
+
+
+def background(minutes: int, *, priority: int = 0) -> dict[str, str]:
+    """The tags of the runs of a job that leaves slots to syncs, and may take so long."""
+    return {
+        QUEUE_TAG: "background",
+        "dagster/priority": str(priority),
+        MAX_RUNTIME_TAG: str(60 * minutes),
+    }
 
 
 def sync_job(settings: Settings, keys: AssetKeys = PLAIN) -> Any:
@@ -87,12 +93,14 @@ def sync_job(settings: Settings, keys: AssetKeys = PLAIN) -> Any:
     )
 
 
-def more_job(tables: Iterable[TableSpec], keys: AssetKeys = PLAIN) -> Any:
+def more_job(keys: AssetKeys = PLAIN) -> Any:
     """`gsc_more`: the tables that are partitioned by workspace only."""
     return dg.define_asset_job(
         MORE_JOB,
-        selection=dg.AssetSelection.assets(*(keys.of(table.name) for table in tables)).without_checks(),
-        tags=MORE_RUN_TAGS,
+        selection=dg.AssetSelection.assets(
+            *(keys.of(one.table.name) for one in MORE_TABLES)
+        ).without_checks(),
+        tags=background(MORE_MINUTES),
         executor_def=dg.in_process_executor,
         description="Syncs properties, sitemaps, hours, search appearances and URL inspections for the "
         "workspaces in the tag `gsc/workspaces`, one step per table. Green: every table is up to date. Red: "
@@ -100,14 +108,14 @@ def more_job(tables: Iterable[TableSpec], keys: AssetKeys = PLAIN) -> Any:
     )
 
 
-def insights_job(tables: Iterable[TableSpec], report: str, keys: AssetKeys = PLAIN) -> Any:
+def insights_job(keys: AssetKeys = PLAIN) -> Any:
     """`gsc_insights`: the insights and the report, from what the lake holds."""
     return dg.define_asset_job(
         INSIGHTS_JOB,
         selection=dg.AssetSelection.assets(
-            *(keys.of(table.name) for table in tables), keys.of(report)
+            *(keys.of(table.name) for table in INSIGHTS), keys.of(CLIENT_REPORT)
         ).without_checks(),
-        tags=INSIGHTS_RUN_TAGS,
+        tags=background(INSIGHTS_MINUTES),
         executor_def=dg.in_process_executor,
         description="Updates the insights and reports of the workspaces in the tag `gsc/workspaces` from the "
         "lake, without calls to Google. Insights whose data has not changed are not updated. Green: all "
@@ -115,12 +123,12 @@ def insights_job(tables: Iterable[TableSpec], report: str, keys: AssetKeys = PLA
     )
 
 
-def portal_job(portal: str, keys: AssetKeys = PLAIN) -> Any:
+def portal_job(keys: AssetKeys = PLAIN) -> Any:
     """`gsc_portal`: the page of all workspaces."""
     return dg.define_asset_job(
         PORTAL_JOB,
-        selection=dg.AssetSelection.assets(keys.of(portal)).without_checks(),
-        tags=PORTAL_RUN_TAGS,
+        selection=dg.AssetSelection.assets(keys.of(PORTAL)).without_checks(),
+        tags=background(PORTAL_MINUTES),
         executor_def=dg.in_process_executor,
         description="Writes the portal, `index.html`, from the lake, without calls to Google. Green: it is "
         "written. Red: it could not be written; the failure's text says what to do.",
@@ -132,7 +140,7 @@ def checks_job(checks: Sequence[dg.AssetChecksDefinition]) -> Any:
     return dg.define_asset_job(
         CHECKS_JOB,
         selection=dg.AssetSelection.checks(*checks),
-        tags=BACKGROUND,
+        tags={QUEUE_TAG: "background"},
         executor_def=dg.in_process_executor,
         description="Runs the data checks over the lake's rows of all active workspaces, and `up_to_date` on "
         "every asset. Green: the checks ran; each asset's *Checks* page shows their results. Red: a check "
@@ -197,6 +205,11 @@ def shared_run_tags(workspaces: Sequence[str], *, minutes: int, tag: str = WORKS
         WORKSPACES_TAG: " ".join(workspaces),
         MAX_RUNTIME_TAG: str(60 * min(minutes * len(workspaces), LONGEST_MINUTES)),
     }
+
+
+def insights_run_tags(workspaces: Sequence[str]) -> dict[str, str]:
+    """The tags of a run of `gsc_insights` that a sensor requests."""
+    return shared_run_tags(workspaces, minutes=INSIGHTS_MINUTES, tag=INSIGHTS_WORKSPACE_TAG)
 
 
 def run_tags(workspaces: Sequence[str], window: Window, minutes: int = 10) -> dict[str, str]:

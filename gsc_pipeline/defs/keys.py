@@ -18,6 +18,9 @@ class AssetKeys:
         return dg.AssetKey([*self.prefix, name])
 
 
+AUTO_SYNC, CLIENT_REPORT, PORTAL = "auto_sync", "client_report", "portal"
+"""The names of the assets that are not tables. The others have the names of their tables."""
+
 PLAIN = AssetKeys()
 """The keys of the project's own code location: no prefix."""
 

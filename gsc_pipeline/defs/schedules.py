@@ -5,7 +5,7 @@ from datetime import datetime
 import dagster as dg
 
 from gsc_pipeline.days import Clock
-from gsc_pipeline.defs.deferred import OpenCircuit, open_circuits, sync_requests, sync_window
+from gsc_pipeline.defs.deferred import Deferral, deferrals, sync_requests, sync_window
 from gsc_pipeline.defs.jobs import (
     CHECKS_JOB,
     FORGOTTEN_AFTER,
@@ -92,8 +92,8 @@ def auto_sync_schedule(settings: Settings) -> dg.ScheduleDefinition:
                 runs = groups(ids, settings.workspaces_per_run)
                 tick = Tick(name, clock(), (*ids, *deferred), len(runs))
                 untried = [
-                    WorkspaceSyncComplete.untried(id_, name, circuit.reason, circuit.retry_at)
-                    for id_, circuit in deferred.items()
+                    WorkspaceSyncComplete.untried(id_, name, deferral.reason, deferral.retry_at)
+                    for id_, deferral in deferred.items()
                 ]
                 if ticks.begin(tick, untried):
                     telemetry.emit_event(AutoSyncStarted(name, len(tick.workspaces)))
@@ -199,7 +199,7 @@ def _due(
     settings: Settings,
     job: str,
     now: datetime,
-) -> tuple[list[str], dict[str, OpenCircuit]] | dg.SkipReason:
+) -> tuple[list[str], dict[str, Deferral]] | dg.SkipReason:
     """The workspaces to request runs for, and those that an open circuit defers, or why there are none.
 
     Registers the workspaces that are new in the file. Runs of the tick itself do not make a workspace busy:
@@ -223,7 +223,7 @@ def _due(
         return dg.SkipReason(f"still running: {running}")
     if running:
         context.log.info(f"skipped, as still running: {running}")
-    deferred = open_circuits(search_console, free)
-    for id_, circuit in deferred.items():
-        context.log.info(f"{id_} is deferred: {circuit.reason}")
+    deferred = deferrals(search_console, free)
+    for id_, deferral in deferred.items():
+        context.log.info(f"{id_} is deferred: {deferral.reason}")
     return [one.id for one in free if one.id not in deferred], deferred

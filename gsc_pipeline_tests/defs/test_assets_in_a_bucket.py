@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.build import build_defs
+from gsc_pipeline.defs.keys import CLIENT_REPORT
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.defs.resources import ReportsFolder
 from gsc_pipeline.lake.lake import Lake

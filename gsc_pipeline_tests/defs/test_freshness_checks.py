@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
+from gsc_pipeline.defs.keys import CLIENT_REPORT
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.lake.schemas import INSIGHTS, PROPERTIES, SITE_IMPRESSION, SITEMAPS, URL_IMPRESSION
 from gsc_pipeline.settings import load_settings

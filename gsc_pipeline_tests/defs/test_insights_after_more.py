@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.jobs import (
     INSIGHTS_WORKSPACE_TAG,
     MORE_MINUTES,
@@ -17,6 +16,7 @@ from gsc_pipeline.defs.jobs import (
     shared_run_tags,
     workspaces_of,
 )
+from gsc_pipeline.defs.keys import CLIENT_REPORT
 from gsc_pipeline.lake.schemas import INDEX_COVERAGE, URL_INSPECTIONS
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import token_error

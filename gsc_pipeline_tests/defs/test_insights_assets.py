@@ -15,8 +15,8 @@ import pytest
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
 from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, workspaces_of
+from gsc_pipeline.defs.keys import CLIENT_REPORT
 from gsc_pipeline.defs.partitions import WORKSPACES
 from gsc_pipeline.defs.resources import AnnotationsFile
 from gsc_pipeline.insights.scope import WHOLE

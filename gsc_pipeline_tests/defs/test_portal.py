@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.defs.assets.portal import PORTAL
 from gsc_pipeline.defs.jobs import INSIGHTS_WORKSPACE_TAG, PORTAL_JOB, run_tags, shared_run_tags
+from gsc_pipeline.defs.keys import PORTAL
 from gsc_pipeline.defs.portal_after_runs import REPORTS_FOLLOW_WITHIN
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.defs.conftest import Orchestra

@@ -12,10 +12,9 @@ from typing_extensions import override
 
 from gsc_pipeline.days import Window
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
-from gsc_pipeline.defs.assets.portal import PORTAL
 from gsc_pipeline.defs.checks import no_partial_failures_spec
 from gsc_pipeline.defs.events import ASSETS
+from gsc_pipeline.defs.keys import CLIENT_REPORT, PORTAL
 from gsc_pipeline.defs.partitions import WORKSPACES, partition_key
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (

@@ -13,7 +13,7 @@ import pytest
 
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
+from gsc_pipeline.defs.keys import CLIENT_REPORT
 from gsc_pipeline.defs.partitions import RANGE_END_TAG, RANGE_START_TAG, WORKSPACES, partition_key
 from gsc_pipeline.lake.schemas import INDEX_COVERAGE, INSIGHTS, SITEMAPS, URL_INSPECTIONS
 from gsc_pipeline.settings import load_settings

@@ -1,1 +1,1 @@
-"""The assets. `sync` reads and commits, `insights` computes the findings, `report` writes the report."""
+"""The assets, one module for each family. `sync`, `insights` and `report`, which they call, do the work."""

@@ -12,7 +12,7 @@ import dagster as dg
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.defs.assets.lineage import column_lineage, sources
-from gsc_pipeline.defs.keys import PLAIN, AssetKeys, name_of
+from gsc_pipeline.defs.keys import CLIENT_REPORT, PLAIN, AssetKeys, name_of
 from gsc_pipeline.defs.metadata import about, column_schema, table_metadata
 from gsc_pipeline.defs.partitions import ListedWorkspaces
 from gsc_pipeline.defs.resources import AnnotationsFile, LakeTables, ReportsFolder, WorkspacesFile
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from gsc_pipeline.insights.refresh import InsightsReport
     from gsc_pipeline.report.data import ReportData
     from gsc_pipeline.report.write import Reports
-
-CLIENT_REPORT = "client_report"
 
 REPORTED = (
     *(table for table in INSIGHTS if table is not CTR_CURVE),

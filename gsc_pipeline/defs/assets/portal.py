@@ -9,8 +9,7 @@ from typing import Any
 import dagster as dg
 
 from gsc_pipeline.days import Clock
-from gsc_pipeline.defs.assets.insights import CLIENT_REPORT
-from gsc_pipeline.defs.keys import PLAIN, AssetKeys
+from gsc_pipeline.defs.keys import CLIENT_REPORT, PLAIN, PORTAL, AssetKeys
 from gsc_pipeline.defs.metadata import about
 from gsc_pipeline.defs.resources import LakeTables, ReportsFolder, WorkspacesFile
 from gsc_pipeline.defs.workspace_runs import RETRIES, read_workspaces
@@ -24,8 +23,6 @@ from gsc_pipeline.lake.schemas import (
     SYNC_LEDGER,
     SYNC_RUNS,
 )
-
-PORTAL = "portal"
 
 READ = (
     SYNC_LEDGER,
