@@ -18,7 +18,7 @@ from gsc_pipeline.monitoring.audit import AuditLog
 from gsc_pipeline.search_console.auth import CredentialSource, TokenEndpoints
 from gsc_pipeline.search_console.breakers import BreakerState, SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
-from gsc_pipeline.search_console.guards import Guards
+from gsc_pipeline.search_console.guards import NO_GUARDS, Guards
 from gsc_pipeline.search_console.limits import SharedLimiter
 from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.token_breakers import TokenBreakers
@@ -109,7 +109,7 @@ class Services:
             }
             breaker = SharedBreaker(self.store, settings.api_url, **options)
             endpoints = TokenBreakers(self.store, **options)
-        return Guards(self.store, limiter, breaker, endpoints)
+        return Guards(limiter, breaker, endpoints)
 
     @cached_property
     def telemetry(self) -> Telemetry:
@@ -146,7 +146,6 @@ class Services:
 
     def health_monitor_with(self, *, probe_instance: Callable[[], datetime | None] | None) -> HealthMonitor:
         """A health monitor that also evaluates a Dagster instance, as `HealthMonitor` describes it."""
-        from gsc_pipeline.monitoring.health import ClosedBreaker
         from gsc_pipeline.monitoring.monitor import HealthMonitor
         from gsc_pipeline.monitoring.ticks import TickView
 
@@ -155,7 +154,7 @@ class Services:
             self.lake,
             lambda: load_workspaces(self.settings.workspaces_file),
             stale_after=timedelta(hours=self.settings.stale_after_hours),
-            breaker_state=breaker.state if breaker else ClosedBreaker,
+            breaker_state=breaker.state if breaker else BreakerState,
             token_circuits=self.token_breaker_states,
             view_ticks=lambda ended: TickView.of(TickBook(self.store), self.clock(), ended),
             probe_instance=probe_instance,
@@ -197,7 +196,7 @@ class Services:
 
     def open_unguarded(self, workspace: Workspace) -> HttpSearchConsole:
         """A client whose calls are sent at once, are not repeated, and leave no trace in the shared state."""
-        return self._console(Guards(self.store), workspace.credentials, TRY_ONCE)
+        return self._console(NO_GUARDS, workspace.credentials, TRY_ONCE)
 
     def call_without_token(self) -> Response:
         """The API's answer to a call that it refuses. Raises ServiceUnavailableError."""
@@ -217,11 +216,11 @@ class Services:
 
     def plain_console(self, credentials: CredentialSource) -> HttpSearchConsole:
         """A client for a few calls of a setup, to be closed by the caller. Writes no state of limits."""
-        return self._console(None, credentials)
+        return self._console(NO_GUARDS, credentials)
 
     def _console(
         self,
-        guards: Guards | None,
+        guards: Guards,
         credentials: CredentialSource,
         limits: TransportLimits | None = None,
     ) -> HttpSearchConsole:

@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from gsc_pipeline.monitoring.status import WorkspaceState
 from gsc_pipeline.monitoring.ticks import TickView
+from gsc_pipeline.search_console.breakers import BreakerState, Circuit
 
 FAILED_SYNCS = 2
 """After so many failed syncs in a row a workspace is a reason, where others are synced."""
@@ -25,26 +26,6 @@ INCOMPLETE_SYNCS = 3
 def is_lasting(state: WorkspaceState) -> bool:
     """Whether a workspace's syncs have failed, or have not been complete, for so long that it is a reason."""
     return state.failed_in_a_row >= FAILED_SYNCS or state.incomplete_in_a_row >= INCOMPLETE_SYNCS
-
-
-class BreakerView(Protocol):
-    """The state of a circuit breaker: closed, open or half_open."""
-
-    @property
-    def state(self) -> str:
-        """closed, open or half_open."""
-
-    @property
-    def retry_at(self) -> datetime | None:
-        """When an open breaker allows the next call."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedBreaker:
-    """The state that is reported if there is no breaker."""
-
-    state: str = "closed"
-    retry_at: datetime | None = None
 
 
 class ReasonKind(StrEnum):
@@ -93,7 +74,8 @@ class Health:
     partial or failed as its last sync was, without ticks in progress; one that was never synced is none of
     these. `workspaces_failing` counts those with standing failures, `workspaces_stale` those without a
     complete sync for long, `workspaces_held_back` those whose token endpoint's circuit is open. `breaker` is
-    the state of the API's circuit breaker. `unknown` are the kinds of reasons that may be incomplete.
+    the state of the API's circuit breaker: closed, open, half_open or unknown. `unknown` are the kinds of
+    reasons that may be incomplete.
     """
 
     ok: bool
@@ -131,17 +113,17 @@ class Health:
 
 def evaluate_health(
     states: Sequence[WorkspaceState],
-    breaker: BreakerView,
+    breaker: BreakerState | None,
     *,
     now: datetime,
     stale_after: timedelta,
     found: Sequence[HealthReason] = (),
     unknown: Collection[ReasonKind] = (),
-    open_token_circuits: Sequence[BreakerView] = (),
+    open_token_circuits: Sequence[BreakerState] = (),
     ticks: TickView | None = None,
     daemon_heartbeat_at: datetime | None = None,
 ) -> Health:
-    """Evaluate the states of the active workspaces.
+    """Evaluate the states of the active workspaces. `breaker` is that of the API, None if it is unknown.
 
     `found` has the reasons that do not follow from the states, such as inputs that could not be read, and
     `unknown` the kinds that could not be evaluated for them. `open_token_circuits` has one breaker for each
@@ -174,7 +156,7 @@ def evaluate_health(
         workspaces_failing=sum(bool(state.failures) for state in states),
         workspaces_damaged=sum(bool(state.damaged) for state in states),
         workspaces_held_back=len(open_token_circuits),
-        breaker=breaker.state,
+        breaker=breaker.state.value if breaker else "unknown",
         lake_ok=kinds.isdisjoint({ReasonKind.LAKE, ReasonKind.NO_LAKE}),
         database_ok=ReasonKind.DATABASE not in kinds,
         unknown=frozenset(unknown) | (OF_SYNCS if ticks.is_in_progress else frozenset()),
@@ -182,10 +164,10 @@ def evaluate_health(
 
 
 def _circuits(
-    breaker: BreakerView, open_token_circuits: Sequence[BreakerView], total: int
+    breaker: BreakerState | None, open_token_circuits: Sequence[BreakerState], total: int
 ) -> list[HealthReason]:
     reasons = []
-    if breaker.state in ("open", "half_open"):
+    if breaker and breaker.state is not Circuit.CLOSED:
         text = f"the API does not answer, so no calls are sent{_next_try(breaker.retry_at)}"
         reasons.append(HealthReason(ReasonKind.BREAKER, text))
     if open_token_circuits and 2 * len(open_token_circuits) >= total:

@@ -18,8 +18,6 @@ from gsc_pipeline.lake.quality import DarkProperty, dark_properties
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
 from gsc_pipeline.monitoring.health import (
     OF_LAKE,
-    BreakerView,
-    ClosedBreaker,
     Health,
     HealthReason,
     ReasonKind,
@@ -27,6 +25,7 @@ from gsc_pipeline.monitoring.health import (
 )
 from gsc_pipeline.monitoring.status import StateReader, SyncTotals, WorkspaceState
 from gsc_pipeline.monitoring.ticks import TickView
+from gsc_pipeline.search_console.breakers import BreakerState
 from gsc_pipeline.sync.failures import of_configured
 from gsc_pipeline.workspaces.registry import Workspace
 
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_Shared = tuple[TickView, BreakerView, Mapping[str, BreakerView]]
+_Shared = tuple[TickView, BreakerState | None, Mapping[str, BreakerState]]
 """What is read from the shared state: ticks, the API's breaker, breakers of token endpoints by workspace."""
 _Read = tuple[Sequence[WorkspaceState], SyncTotals | None]
 """What is read from the lake."""
@@ -134,8 +133,8 @@ class HealthMonitor:
         list_workspaces: Callable[[], Sequence[Workspace]],
         *,
         stale_after: timedelta,
-        breaker_state: Callable[[], BreakerView] = ClosedBreaker,
-        token_circuits: Callable[[Sequence[Workspace]], Mapping[str, BreakerView]] = lambda workspaces: {},
+        breaker_state: Callable[[], BreakerState] = BreakerState,
+        token_circuits: Callable[[Sequence[Workspace]], Mapping[str, BreakerState]] = lambda workspaces: {},
         view_ticks: Callable[[str], TickView] = lambda ended: TickView(),
         probe_instance: Callable[[], datetime | None] | None = None,
         cache_seconds: float = 15.0,
@@ -235,7 +234,7 @@ class HealthMonitor:
         """The observation without any result but one reason."""
         health = evaluate_health(
             [],
-            ClosedBreaker("unknown"),
+            None,
             now=self._clock(),
             stale_after=self._stale_after,
             found=[reason],
@@ -248,7 +247,7 @@ class HealthMonitor:
         heartbeat = self._instance(progress, now)
         listed = progress.read(_FILE, self._list_workspaces, None)
         active = [workspace for workspace in listed or () if workspace.active]
-        nothing: _Shared = (TickView(), ClosedBreaker("unknown"), {})
+        nothing: _Shared = (TickView(), None, {})
         ticks, breaker, circuits = progress.read(_STATE, lambda: self._shared(active, ended_tick), nothing)
         read: _Read = ((), None)
         if listed is not None:

@@ -33,7 +33,7 @@ from gsc_pipeline.search_console.errors import (
     classify,
     read_refusal,
 )
-from gsc_pipeline.search_console.guards import Guards
+from gsc_pipeline.search_console.guards import NO_GUARDS, Guards
 from gsc_pipeline.search_console.inspections import Inspection, decode_inspection
 from gsc_pipeline.search_console.limits import QuotaGroup
 from gsc_pipeline.search_console.requests import (
@@ -124,8 +124,8 @@ class HttpSearchConsole(SearchConsole):
 
     Every attempt, retries included, waits for the limiter of `guards` and passes their breaker; every
     request for a token passes the breaker of its endpoint. Without `guards`, calls are sent at once.
-    Closing the client does not close `guards`, which other clients share. Credentials are sent only to token
-    endpoints of Google, to `token_uris`, and if the API is on this machine to those there.
+    Credentials are sent only to token endpoints of Google, to `token_uris`, and if the API is on this machine
+    to those there.
 
     The calls for one day of a property share their retries: a day that is never answered costs at most six
     attempts, of all search types together.
@@ -137,7 +137,7 @@ class HttpSearchConsole(SearchConsole):
         *,
         base_url: str,
         retry: RetryPolicy | None = None,
-        guards: Guards | None = None,
+        guards: Guards = NO_GUARDS,
         limits: TransportLimits | None = None,
         most_pages: int = 4,
         token_uris: Collection[str] = (),
@@ -145,16 +145,15 @@ class HttpSearchConsole(SearchConsole):
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._retry = retry or RetryPolicy()
-        self._limiter = guards.limiter if guards else None
-        self._breaker = guards.breaker if guards else None
+        self._limiter = guards.limiter
+        self._breaker = guards.breaker
         self._clock = clock
         self._transport = Transport(limits)
-        token_breakers = guards and guards.token_breakers
         self._tokens = TokenSource(
             credentials,
             self._transport,
             clock,
-            token_breakers.at if token_breakers else None,
+            guards.token_breakers.at if guards.token_breakers else None,
             TokenEndpoints(token_uris, loopback=is_loopback(base_url)),
         )
         self.most_pages = most_pages

@@ -30,7 +30,6 @@ from gsc_pipeline_tests.world import World
 def guards_of(world: World, store: Store) -> Guards:
     """The default limiter and breakers of a process; the world records how long they would have waited."""
     return Guards(
-        store,
         SharedLimiter(store, clock=lambda: world.now, sleep=world.waits.append),
         SharedBreaker(store, world.url, clock=lambda: world.now),
         TokenBreakers(store, clock=lambda: world.now),

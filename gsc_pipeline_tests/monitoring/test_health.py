@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, SYNC_RUNS
-from gsc_pipeline.monitoring.health import ClosedBreaker, Health, ReasonKind
+from gsc_pipeline.monitoring.health import Health, ReasonKind
 from gsc_pipeline.monitoring.monitor import HealthMonitor
+from gsc_pipeline.search_console.breakers import BreakerState, Circuit
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.workspaces.registry import Workspace
@@ -115,20 +116,17 @@ def test_a_property_that_may_not_be_read_is_counted_and_is_no_reason(world: Worl
     assert health(world, other_type).workspaces_failing == 0
 
 
-@dataclass
-class Breaker:
-    state: str = "open"
-    retry_at: datetime | None = NOON + timedelta(minutes=5)
+OPEN = BreakerState(Circuit.OPEN, retry_at=NOON + timedelta(minutes=5))
 
 
-@pytest.mark.parametrize("state", ["open", "half_open"])
-def test_an_open_breaker_is_a_reason_until_it_is_closed(world: World, state: str) -> None:
+@pytest.mark.parametrize("state", [Circuit.OPEN, Circuit.HALF_OPEN])
+def test_an_open_breaker_is_a_reason_until_it_is_closed(world: World, state: Circuit) -> None:
     acme = world.workspace()
     world.sync(acme)
-    found = health(world, acme, breaker_state=lambda: Breaker(state))
+    found = health(world, acme, breaker_state=lambda: replace(OPEN, state=state))
     assert (found.ok, found.kinds, found.breaker) == (False, {"breaker"}, state)
     assert "20:05:00 UTC" in found.reasons[0].text
-    assert health(world, acme, breaker_state=ClosedBreaker).ok
+    assert health(world, acme, breaker_state=BreakerState).ok
 
 
 @pytest.mark.parametrize(("held", "ok"), [(1, True), (2, False), (4, False)])
@@ -144,7 +142,7 @@ def test_a_token_endpoint_is_a_reason_when_at_least_half_of_the_workspaces_need_
         world,
         *four,
         inactive,
-        token_circuits=lambda listed: {one.id: Breaker() for one in list(listed)[:held]},
+        token_circuits=lambda listed: {one.id: OPEN for one in list(listed)[:held]},
     )
     assert (found.ok, found.workspaces_held_back, found.breaker) == (ok, held, "closed")
     assert found.kinds == (set() if ok else {"breaker"})
@@ -161,7 +159,7 @@ def test_whatever_cannot_be_read_is_a_reason_of_its_own(
     def no_database() -> None:
         raise ConnectionError("connection refused")
 
-    def no_state() -> ClosedBreaker:
+    def no_state() -> BreakerState:
         raise PipelineError("GSC_STATE cannot be opened")
 
     def no_file() -> list[Workspace]:
@@ -189,7 +187,7 @@ def test_the_answer_names_no_workspace_and_no_property(world: World) -> None:
     acme = world.workspace()
     world.faults.append(all_queries(FORBIDDEN))
     world.sync(acme)
-    text = json.dumps(health(world, acme, breaker_state=Breaker).as_json())
+    text = json.dumps(health(world, acme, breaker_state=lambda: OPEN).as_json())
     assert "acme" not in text
     assert json.loads(text)["workspaces_failing"] == 1
 

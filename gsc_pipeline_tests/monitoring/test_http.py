@@ -20,12 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_RUNS
-from gsc_pipeline.monitoring.health import ClosedBreaker
 from gsc_pipeline.monitoring.http import make_app, serve_until_stopped
 from gsc_pipeline.monitoring.metrics import metrics_text
 from gsc_pipeline.monitoring.monitor import HealthMonitor
 from gsc_pipeline.monitoring.status import BUCKETS
 from gsc_pipeline.monitoring.ticks import TickView
+from gsc_pipeline.search_console.breakers import BreakerState, Circuit
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.replies import FORBIDDEN, all_queries
@@ -197,7 +197,7 @@ def test_without_a_lake_the_metrics_say_so_and_no_counter_falls(world: World, tm
         [world.workspace()],
         lambda get: found.append(get("/metrics").data.decode()),
         lake=broken,
-        breaker_state=lambda: ClosedBreaker("open"),
+        breaker_state=lambda: BreakerState(Circuit.OPEN),
     )
     assert samples(found[0]) == {
         "gsc_healthy": 0,

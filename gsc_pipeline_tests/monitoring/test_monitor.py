@@ -93,7 +93,7 @@ def test_an_unexpected_error_in_any_part_is_a_reason(world: World, caplog: pytes
     ):
         assert monitor(world, **{option: broken}).observe(HANG_SECONDS).health.kinds == {kind}
     assert "a mistake" in caplog.text
-    (reason,) = monitor(world, breaker_state=lambda: None).observe(HANG_SECONDS).health.reasons
+    (reason,) = monitor(world, breaker_state=lambda: "open").observe(HANG_SECONDS).health.reasons
     assert reason.text == "the health could not be evaluated: the log has the cause"
 
 

@@ -61,7 +61,6 @@ class Guarded:
         return self.wire.console(
             retry=RetryPolicy(attempts=attempts, sleep=self.wire.waits.append),
             guards=Guards(
-                self.store,
                 SharedLimiter(self.store, factor=factor, clock=lambda: self.now, sleep=self.waits.append),
                 self.breaker(),
             ),
@@ -204,7 +203,7 @@ def test_a_refused_connection_is_a_failure_of_the_api(guarded: Guarded, refusing
     breaker = SharedBreaker(guarded.store, refusing_address)
     console = guarded.wire.console(
         base_url=refusing_address,
-        guards=Guards(guarded.store, breaker=breaker),
+        guards=Guards(breaker=breaker),
         retry=RetryPolicy(attempts=9, sleep=guarded.waits.append),
     )
     with pytest.raises(ServiceUnavailableError, match="Connection refused"):

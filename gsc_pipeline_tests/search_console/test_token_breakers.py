@@ -50,7 +50,7 @@ class Guarded:
         return self.wire.console(
             key,
             retry=RetryPolicy(attempts=attempts, sleep=self.wire.waits.append),
-            guards=Guards(self.store, token_breakers=self.endpoints()),
+            guards=Guards(token_breakers=self.endpoints()),
             clock=lambda: self.now,
         )
 
@@ -115,7 +115,7 @@ def test_five_credentials_without_a_token_open_the_circuit_for_five_minutes(
 def test_one_credential_gets_six_requests_and_does_not_open_the_circuit(guarded: Guarded) -> None:
     wire = guarded.wire
     wire.answer_instead("token", *[DOWN] * 100)
-    guards = Guards(guarded.store, token_breakers=guarded.endpoints())
+    guards = Guards(token_breakers=guarded.endpoints())
     retry = RetryPolicy(attempts=9, sleep=wire.waits.append)
     for _ in range(20):
         with pytest.raises(ServiceUnavailableError):
@@ -135,7 +135,7 @@ def test_every_way_to_get_no_token_counts_as_a_failure(
     console = guarded.wire.console(
         key,
         retry=RetryPolicy(attempts=9, sleep=guarded.wire.waits.append),
-        guards=Guards(guarded.store, token_breakers=guarded.endpoints()),
+        guards=Guards(token_breakers=guarded.endpoints()),
         limits=TransportLimits(silent_seconds=0.05),
     )
     with pytest.raises(ServiceUnavailableError, match=f"the token endpoint {address}/token"):

@@ -61,7 +61,6 @@ def guarded(world: World, store: Store, workspace: Workspace) -> HttpSearchConso
         base_url=world.url,
         retry=RetryPolicy(attempts=3, sleep=world.waits.append),
         guards=Guards(
-            store,
             SharedLimiter(store, clock=lambda: world.now, sleep=world.waits.append),
             SharedBreaker(store, world.url, clock=lambda: world.now),
         ),

@@ -380,7 +380,7 @@ def guarded(world: World, store: Store) -> Callable[[Workspace], HttpSearchConso
         workspace.credentials,
         base_url=world.url,
         retry=RetryPolicy(attempts=3, sleep=world.waits.append),
-        guards=Guards(store, breaker=SharedBreaker(store, world.url, clock=lambda: world.now)),
+        guards=Guards(breaker=SharedBreaker(store, world.url, clock=lambda: world.now)),
         clock=lambda: world.now,
     )
 
