@@ -17,7 +17,7 @@ from gsc_pipeline.monitoring.doctor import configuration, google, instance, mach
 from gsc_pipeline.monitoring.doctor.checks import Check, Diagnosis, Result, run_checks
 from gsc_pipeline.settings import Settings, load_settings, state_address, unshared_storage
 from gsc_pipeline.text.secrets import keep_passwords
-from gsc_pipeline.workspaces.registry import Workspace, load_workspaces
+from gsc_pipeline.workspaces.registry import Workspace, credential_users, first_and_count, load_workspaces
 
 if TYPE_CHECKING:
     from gsc_pipeline.defs.instance import OpenedInstance
@@ -121,8 +121,8 @@ def _of_google(services: Services, listed: Sequence[Workspace] | None, probes: P
     if listed is None:
         unknown = Result.unknown("credentials", "the workspaces are unknown")
         checks.append(Check("credentials", lambda: unknown))
-    for users in google.credential_users(listed or ()).values():
-        name = google.credential_name(users)
+    for users in credential_users(listed or ()).values():
+        name = f"credential of {first_and_count(users)}"
         checks.append(Check(name, partial(google.credential, name, users, services.open_unguarded)))
     return [
         *checks,
@@ -160,14 +160,14 @@ def _of_dagster(settings: Settings, probes: Probes) -> list[Check]:
         return instance.code_location(lambda: loaded_definitions(settings))
 
     def schedule() -> Result:
-        from gsc_pipeline.defs.instance import why_on_or_off
+        from gsc_pipeline.defs.schedules import why_on_or_off
 
         return instance.schedule(view(), enabled=enabled, why=why_on_or_off(settings))
 
     def last_tick() -> Result:
-        from gsc_pipeline.defs.instance import next_tick
+        from gsc_pipeline.defs.dagster_private import next_due
 
-        due_after = partial(next_tick, settings)
+        due_after = partial(next_due, settings.auto_sync_cron)
         return instance.last_tick(view(), probes.clock(), enabled=enabled, due_after=due_after)
 
     code = Check("code location", code_location)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from gsc_pipeline.defs.dagster_private import next_due, remote_launcher, schedule_state
+from gsc_pipeline.defs.dagster_private import remote_launcher, schedule_state
 from gsc_pipeline.monitoring.doctor.instance import InstanceError, ScheduleView
 from gsc_pipeline.settings import Settings
 
@@ -113,15 +113,3 @@ def loaded_definitions(settings: Settings) -> str:
         f"{len(repository.asset_graph.get_all_asset_keys())} assets, {len(repository.schedule_defs)} "
         f"schedules and {len(repository.sensor_defs)} sensors load"
     )
-
-
-def why_on_or_off(settings: Settings) -> str:
-    """Whether the settings switch the schedule on, and why."""
-    from gsc_pipeline.defs import schedules
-
-    return schedules.why_on_or_off(settings)
-
-
-def next_tick(settings: Settings, after: datetime) -> datetime:
-    """When the schedule is next due after a moment."""
-    return next_due(settings.auto_sync_cron, after)

@@ -75,17 +75,20 @@ def check_access(workspaces: Sequence[Workspace], list_sites: ListSites) -> list
 
 
 def _access(workspace: Workspace, answer: Sequence[Site] | SearchConsoleError) -> WorkspaceAccess:
-    source = workspace.credentials
     if isinstance(answer, SearchConsoleError):
-        return WorkspaceAccess(workspace.id, source, error=str(answer))
-    seen = {site.site_url: site for site in answer}
+        return WorkspaceAccess(workspace.id, workspace.credentials, error=str(answer))
+    return access_of(workspace, answer)
+
+
+def access_of(workspace: Workspace, sites: Sequence[Site]) -> WorkspaceAccess:
+    """What a workspace may read, whose credential can see these properties."""
+    source = workspace.credentials
     if workspace.properties is None:
-        readable = [site for site in answer if site.is_readable]
-        if not readable:
-            return WorkspaceAccess(workspace.id, source, error=f"may read no property; {how_to_add(source)}")
-        found = [PropertyAccess(site.site_url, site.permission) for site in readable]
-    else:
-        found = [_property(one, seen, source) for one in workspace.properties]
+        found = [PropertyAccess(site.site_url, site.permission) for site in sites if site.is_readable]
+        error = "" if found else f"may read no property; {how_to_add(source)}"
+        return WorkspaceAccess(workspace.id, source, tuple(found), error)
+    seen = {site.site_url: site for site in sites}
+    found = [_property(one, seen, source) for one in workspace.properties]
     return WorkspaceAccess(workspace.id, source, tuple(found))
 
 

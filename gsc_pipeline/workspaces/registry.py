@@ -130,20 +130,30 @@ def named(workspaces: Sequence[Workspace], workspace_id: str) -> Workspace:
     raise _unknown(workspaces, [workspace_id])
 
 
-def credential_problems(workspaces: Iterable[Workspace]) -> list[str]:
-    """A line for each credential of an active workspace that is missing or no key. Calls no server."""
-    users: dict[CredentialSource, list[str]] = {}
+def credential_users(workspaces: Iterable[Workspace]) -> dict[CredentialSource, list[Workspace]]:
+    """The active workspaces of each credential."""
+    users: dict[CredentialSource, list[Workspace]] = {}
     for workspace in workspaces:
         if workspace.active:
-            users.setdefault(workspace.credentials, []).append(workspace.id)
+            users.setdefault(workspace.credentials, []).append(workspace)
+    return users
+
+
+def credential_problems(workspaces: Iterable[Workspace]) -> list[str]:
+    """A line for each credential of an active workspace that cannot be read as a key. Calls no server."""
     found = []
-    for source, ids in users.items():
+    for source, users in credential_users(workspaces).items():
         try:
             read_key(source)
         except CredentialUnusableError as error:
-            more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-            found.append(f"workspace {ids[0]}{more}: {error}")
+            found.append(f"workspace {first_and_count(users)}: {error}")
     return found
+
+
+def first_and_count(workspaces: Sequence[Workspace]) -> str:
+    """The id of the first workspace, and how many more there are."""
+    more = f" and {len(workspaces) - 1} more" if len(workspaces) > 1 else ""
+    return f"{workspaces[0].id}{more}"
 
 
 def holds(outer: str, inner: str) -> bool:

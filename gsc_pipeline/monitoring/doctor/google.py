@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
-from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 
 from gsc_pipeline.days import Clock
 from gsc_pipeline.monitoring.doctor.checks import Result, State
 from gsc_pipeline.monitoring.status import OpenCircuit
 from gsc_pipeline.search_console.answers import Site
-from gsc_pipeline.search_console.auth import CredentialSource, ServiceAccountFile, other_readers
+from gsc_pipeline.search_console.auth import ServiceAccountFile, other_readers
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError, ServiceUnavailableError, TransientError
 from gsc_pipeline.search_console.limits import SlowedLimit
 from gsc_pipeline.search_console.transport import Response
+from gsc_pipeline.workspaces.access import WorkspaceAccess, access_of, how_to_add
 from gsc_pipeline.workspaces.registry import Workspace
 
 LITTLE_SKEW, LARGE_SKEW = 30.0, 300.0
@@ -61,21 +61,6 @@ def _clock(date: str | None, now: datetime) -> Result:
     return Result("clock", State.FAIL if abs(skew) >= LARGE_SKEW else State.WARN, text, _CLOCK_STEP)
 
 
-def credential_users(workspaces: Iterable[Workspace]) -> dict[CredentialSource, list[Workspace]]:
-    """The active workspaces of each credential."""
-    users: dict[CredentialSource, list[Workspace]] = {}
-    for workspace in workspaces:
-        if workspace.active:
-            users.setdefault(workspace.credentials, []).append(workspace)
-    return users
-
-
-def credential_name(users: Sequence[Workspace]) -> str:
-    """The name of the check of a credential: that of its first workspace."""
-    more = f" and {len(users) - 1} more" if len(users) > 1 else ""
-    return f"credential of {users[0].id}{more}"
-
-
 def credential(
     name: str, users: Sequence[Workspace], open_console: Callable[[Workspace], SearchConsole]
 ) -> Result:
@@ -88,18 +73,16 @@ def credential(
         return Result(name, State.WARN, f"{source}: {error.cause}", error.remedy)
     except SearchConsoleError as error:
         return Result(name, State.FAIL, error.cause, error.remedy)
-    levels = {site.site_url: site.permission_level for site in sites}
-    readable = {site.site_url for site in sites if site.is_readable}
-    problems = [text for one in users for text in _unreadable(one, levels, readable)]
-    if problems:
+    found = [access_of(one, sites) for one in users]
+    if not all(one.is_good for one in found):
         # A property that may not be read stops no other; a workspace without any cannot be synced.
-        is_whole = any(not readable & set(_wanted(one, readable)) for one in users)
+        is_whole = any(all(each.next_step for each in one.properties) for one in found)
+        steps = [each.next_step for one in found for each in one.properties if each.next_step]
         return Result(
             name,
             State.FAIL if is_whole else State.WARN,
-            f"{source}: {'; '.join(problems)}",
-            "add the credential as a user of the property in Search Console (Settings, Users and "
-            "permissions), and check the property's exact spelling in the workspaces file",
+            f"{source}: {'; '.join(text for one in found for text in _unreadable(one))}",
+            "; ".join(dict.fromkeys(steps)) or how_to_add(source),
         )
     if isinstance(source, ServiceAccountFile) and (mode := other_readers(source.path)):
         text = f"{source} can be read by other users (mode {mode:03o})"
@@ -107,23 +90,14 @@ def credential(
     return Result.ok(name, f"{source}: {_levels(sites)}")
 
 
-def _wanted(workspace: Workspace, readable: Iterable[str]) -> Iterable[str]:
-    return readable if workspace.properties is None else workspace.properties
-
-
-def _unreadable(workspace: Workspace, levels: dict[str, str], readable: set[str]) -> list[str]:
-    if workspace.properties is None:
-        return [] if readable else [f"{workspace.id}: the credential may read no property"]
+def _unreadable(found: WorkspaceAccess) -> list[str]:
+    if found.error:
+        return [f"{found.workspace}: the credential may read no property"]
     return [
-        f"{workspace.id}: {one} {_why(one, levels)}" for one in workspace.properties if one not in readable
+        f"{found.workspace}: {one.site_url} cannot be read (permission: {one.permission or 'none'})"
+        for one in found.properties
+        if one.next_step
     ]
-
-
-def _why(site_url: str, levels: dict[str, str]) -> str:
-    if site_url in levels:
-        return f"may not be read (permission level {levels[site_url]})"
-    near = get_close_matches(site_url, levels, n=1)
-    return "is not among those that the credential can see" + (f": {near[0]} is" if near else "")
 
 
 def _levels(sites: Sequence[Site]) -> str:

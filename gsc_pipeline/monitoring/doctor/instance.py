@@ -64,9 +64,9 @@ def home(folder: str) -> Result | None:
     name, path = "dagster instance", Path(folder)
     step = "set DAGSTER_HOME to the absolute path of a folder that holds dagster.yaml"
     if not path.is_absolute():
-        return Result(name, State.FAIL, f"DAGSTER_HOME={folder} is no absolute path", step)
+        return Result(name, State.FAIL, f"DAGSTER_HOME={folder} is not an absolute path", step)
     if not path.is_dir():
-        return Result(name, State.FAIL, f"DAGSTER_HOME={folder} is no folder", step)
+        return Result(name, State.FAIL, f"DAGSTER_HOME={folder} is not a folder", step)
     file = path / "dagster.yaml"
     if not file.exists():
         text = f"{file} is missing: no limits on runs at once, no end for runs whose process died"

@@ -27,7 +27,7 @@ _SHOWN = 3
 SYNC_KINDS = OF_SYNCS | {ReasonKind.NO_LAKE, ReasonKind.STALE, ReasonKind.DARK}
 """The reasons of the health that this shows as the state of the syncs."""
 _WARNINGS = {ReasonKind.NO_LAKE, ReasonKind.DARK}
-"""Of these, the reasons that are no failure of the installation."""
+"""Of these, the reasons that are warnings: the installation may work all the same."""
 
 
 def lake_tables(lake: Lake) -> Result:
@@ -63,11 +63,9 @@ def lake_writes(lake: Lake, variables: Mapping[str, str]) -> Result:
         return Result(name, State.FAIL, problems[0], "remove the variable")
     folder = folder_of(lake.uri)
     if folder is not None and not folder.exists():
-        above = nearest(folder)
-        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-            text = f"{folder} cannot be created: {above} is no folder that may be written"
-            return Result(name, State.FAIL, text, "check GSC_LAKE, and the owner and mode of that folder")
-        return Result.ok(name, f"{above} may be written; the first sync creates the lake")
+        if problem := _uncreatable(folder):
+            return Result(name, State.FAIL, problem, "check GSC_LAKE, and the owner and mode of that folder")
+        return Result.ok(name, f"{nearest(folder)} can be written to; the first sync creates the lake")
     try:
         is_safe = probe_store(lake.uri)
     except LakeError as error:
@@ -92,15 +90,21 @@ def shared_state(store: Store, address: str) -> Result:
         return Result.ok(name, "PostgreSQL answers")
     path = Path(address).absolute()
     if not path.exists():
-        above = nearest(path)
-        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-            text = f"{path} cannot be created: {above} is no folder that may be written"
-            return Result(name, State.FAIL, text, "check GSC_STATE (by default a file beside the lake)")
+        if problem := _uncreatable(path):
+            return Result(name, State.FAIL, problem, "check GSC_STATE (by default a file beside the lake)")
         return Result.ok(name, f"{path} is created by the first sync")
     if not os.access(path, os.W_OK):
-        text = f"{path} may not be written by this user"
+        text = f"this user cannot write to {path}"
         return Result(name, State.FAIL, text, f"correct the owner and mode of {path}")
     return Result.ok(name, f"{path} answers")
+
+
+def _uncreatable(path: Path) -> str:
+    """Why a file or folder cannot be created; empty if it can."""
+    above = nearest(path)
+    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+        return ""
+    return f"{path} cannot be created: {above} is not a folder that can be written to"
 
 
 def syncs(observe: Callable[[], Observation]) -> list[Result]:
