@@ -13,10 +13,11 @@ from typing_extensions import override
 
 from gsc_pipeline.lake.lake import CommitGuard, Lake, LakeError
 from gsc_pipeline.lake.schemas import SYNC_RUNS, TableSpec
-from gsc_pipeline.search_console.answers import METRICS, Answer, Site
+from gsc_pipeline.search_console.answers import Answer, Site
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.search_console.inspections import Inspection
 from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals, HourlyTotals
+from gsc_pipeline.search_console.rows import METRICS
 from gsc_pipeline.search_console.sitemaps import Sitemap
 from gsc_pipeline.sync.telemetry import Telemetry
 

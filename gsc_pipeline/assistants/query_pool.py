@@ -52,16 +52,10 @@ class QueryPool:
     The query of a call that was cancelled ends with its process.
     """
 
-    def __init__(
-        self,
-        start: Start,
-        environment: Mapping[str, str] = os.environ,
-        *,
-        check_cancelled: CheckCancelled = _never,
-    ) -> None:
+    def __init__(self, start: Start, *, check_cancelled: CheckCancelled = _never) -> None:
         self._start = start
         self._check_cancelled = check_cancelled
-        self._environment = environment_of_query(environment)
+        self._environment = environment_of_query(os.environ)
         self._free = threading.Semaphore(PROCESSES)
         self._lock = threading.Lock()
         self._idle: list[_QueryProcess] = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import TypeVar
 
 from gsc_pipeline.assistants.answers import Freshness
 from gsc_pipeline.days import Clock
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.monitoring.status import StateReader, WorkspaceState
 from gsc_pipeline.workspaces.registry import Workspace
+
+T = TypeVar("T", date, datetime)
 
 
 class Standing:
@@ -38,7 +41,7 @@ class Standing:
             answered_at=self._clock(),
             workspaces=len(states),
             last_complete_sync=_earliest([one.last_good_sync for one in states]),
-            final_up_to=_earliest_day([one.final_up_to for one in states]),
+            final_up_to=_earliest([one.final_up_to for one in states]),
             newest_day=max(newest, default=None),
             provisional_days=sum(one.provisional for one in states),
             failed_days=sum(one.failed for one in states),
@@ -47,14 +50,10 @@ class Standing:
         )
 
 
-def _earliest(times: Sequence[datetime | None]) -> datetime | None:
+def _earliest(times: Sequence[T | None]) -> T | None:
+    """The earliest; None if one of them is None, as that workspace has none yet."""
     known = [one for one in times if one is not None]
-    return min(known) if known and len(known) == len(times) else None
-
-
-def _earliest_day(days: Sequence[date | None]) -> date | None:
-    known = [one for one in days if one is not None]
-    return min(known) if known and len(known) == len(days) else None
+    return min(known, default=None) if len(known) == len(times) else None
 
 
 def _notes(states: Sequence[WorkspaceState]) -> list[str]:

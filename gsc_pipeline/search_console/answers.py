@@ -23,12 +23,10 @@ import pyarrow.json
 from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import AnswerObject, Text, decode_strictly
-from gsc_pipeline.search_console.rows import METRICS, checked_rows, empty_rows
+from gsc_pipeline.search_console.rows import checked_rows, empty_rows
 from gsc_pipeline.search_console.search_types import SearchType
 
 log = logging.getLogger(__name__)
-
-__all__ = ["METRICS", "Answer", "Site", "decode_answer", "decode_sites", "empty_rows", "parse_time"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,14 +65,12 @@ class _Incident(msgspec.Struct):
 _INCIDENTS = msgspec.json.Decoder(list[_Incident])
 
 
-def fetch_ranking_incidents(
-    address: str, now: datetime, *, title_characters: int, limits: TransportLimits = LIMITS
-) -> list[RankingIncident]:
+def fetch_ranking_incidents(address: str, now: datetime, *, title_characters: int) -> list[RankingIncident]:
     """The ranking incidents at `address`, in the order of the document; longer titles are cut.
 
     Raises SearchStatusError if there is no answer, or if any of it cannot be true at `now` (aware).
     """
-    transport = Transport(limits)
+    transport = Transport(LIMITS)
     server = without_secrets(address)
     try:
         answer = transport.send("GET", address, body=None, headers={}, server=server)

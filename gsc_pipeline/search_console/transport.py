@@ -194,7 +194,7 @@ def _bounded(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
     for piece in pieces:
         length += len(piece)
         if length > most:
-            raise _WrongBodyError(f"is larger than {_megabytes(most)}")
+            raise _WrongBodyError(f"is larger than {most / MEGABYTE:g} MB")
         yield piece
 
 
@@ -227,10 +227,6 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def without_secrets(url: str) -> str:
     """The URL without user, query and fragment, which may hold secrets."""
     return re.split(r"[?#]", re.sub(r"(?<=://)[^/?#]*@", "", url), maxsplit=1)[0]
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / MEGABYTE:g} MB"
 
 
 _OBJECT = re.compile(r"^(<[^>]*>|\w+\(host=[^)]*\)): ")

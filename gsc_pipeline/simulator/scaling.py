@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gsc_pipeline.simulator.facts import Counts, Facts, Reals
+from gsc_pipeline.simulator.facts import Counts, Facts
 from gsc_pipeline.simulator.hashing import uniform
 
 
@@ -16,27 +16,21 @@ def scaled(facts: Facts, factor: float, seed: int) -> Facts | None:
     Each fact has one rounding threshold for all its numbers. So numbers never fall when the factor rises,
     are unchanged at 1, and keep clicks ≤ impressions and property ≤ page.
     """
-    threshold = thresholds(facts, seed)
-    impressions = part(facts.impressions, factor, threshold)
-    top_impressions = part(facts.top_impressions, factor, threshold)
+    keys = (facts.query, facts.page, facts.country, facts.device, facts.day.toordinal())
+    threshold = uniform(seed, *keys)
+
+    def part(counts: Counts) -> Counts:
+        return np.floor(counts * factor + threshold).astype(np.int64)
+
+    impressions, top_impressions = part(facts.impressions), part(facts.top_impressions)
     every = replace(
         facts,
-        clicks=part(facts.clicks, factor, threshold),
+        clicks=part(facts.clicks),
         impressions=impressions,
-        sum_position=np.where(impressions > 0, part(facts.sum_position, factor, threshold), 0),
-        top_clicks=part(facts.top_clicks, factor, threshold),
+        sum_position=np.where(impressions > 0, part(facts.sum_position), 0),
+        top_clicks=part(facts.top_clicks),
         top_impressions=top_impressions,
-        sum_top_position=np.where(top_impressions > 0, part(facts.sum_top_position, factor, threshold), 0),
+        sum_top_position=np.where(top_impressions > 0, part(facts.sum_top_position), 0),
     )
     left = every.take(impressions > 0)
     return left if len(left) else None
-
-
-def thresholds(facts: Facts, seed: int) -> Reals:
-    """The rounding threshold of each fact, in [0, 1): a hash of its keys and day."""
-    return uniform(seed, facts.query, facts.page, facts.country, facts.device, facts.day.toordinal())
-
-
-def part(counts: Counts, factor: float, threshold: Reals) -> Counts:
-    """`counts` times `factor`, rounded by each fact's threshold."""
-    return np.floor(counts * factor + threshold).astype(np.int64)

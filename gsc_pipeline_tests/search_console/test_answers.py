@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.search_console.answers import Answer, Site, decode_answer, decode_sites, empty_rows
+from gsc_pipeline.search_console.answers import Answer, Site, decode_answer, decode_sites
 from gsc_pipeline.search_console.errors import ServiceUnavailableError, TransientError, WrongAnswerError
+from gsc_pipeline.search_console.rows import empty_rows
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 
 BY_QUERY = ("query", "country")
