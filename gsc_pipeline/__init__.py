@@ -1,10 +1,8 @@
 """gsc_pipeline: an exact, growing, SQL-ready copy of Google Search Console data, kept by Dagster.
 
-Layers, each importing only what stands to its right:
-Dagster modules and the `gsc` command → sync → search_console, lake → days.
-
 For other Dagster projects, `SearchConsole` is a component and `build_defs` returns all definitions. Both are
-loaded when they are first used, so that importing the package does not load Dagster.
+loaded when they are first used, so that importing the package does not load Dagster. docs/development.md
+lists the folders, and which of them may import which.
 """
 
 from functools import partial

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,37 @@ import typer
 import urllib3
 from duckdb import DuckDBPyConnection
 
+from gsc_pipeline import simulator
 from gsc_pipeline.cli.main import app
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today, utc_now
 from gsc_pipeline.definitions import build_defs
+from gsc_pipeline.defs.resources import all_resources
 from gsc_pipeline.demo.world import EXPORT
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TABLES
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.monitoring.health import ReasonKind
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.bulk_export.merge import ImportOptions, import_export
+from gsc_pipeline.sync.telemetry import (
+    AutoSyncComplete,
+    AutoSyncFailure,
+    AutoSyncStarted,
+    WorkspaceSyncComplete,
+)
 from gsc_pipeline_tests.bulk_exports import write_export
 from gsc_pipeline_tests.docs import PAGES, ROOT, up_to_date
 from gsc_pipeline_tests.lake.test_backup import SECTIONS, commands_of
+from gsc_pipeline_tests.test_architecture import MAY_IMPORT
 from gsc_pipeline_tests.waiting import HANG_SECONDS, wait_until
 from gsc_pipeline_tests.world import World
 
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
+WATCHING = TEXTS["operations.md"].partition("## Watching")[2].partition("\n## ")[0]
 TEN_QUESTIONS = TEXTS["sql.md"].partition("## Ten questions")[2].partition("\n## ")[0]
 NOT_ALWAYS_THERE = (
     "folder_days",
@@ -326,6 +338,37 @@ def test_every_job_schedule_sensor_and_check_is_documented() -> None:
     checks = [key.name for key in repository.asset_checks_defs_by_key]
     for name in {*jobs, *automations, *checks}:
         assert f"`{name}`" in TEXTS["operations.md"], name
+
+
+def test_every_resource_is_documented() -> None:
+    for name in all_resources(load_settings(), {}):
+        assert f"`{name}`" in TEXTS["dagster.md"].partition("**Resources**")[2].partition("\n")[0], name
+
+
+def test_every_kind_of_reason_is_documented() -> None:
+    documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", WATCHING, re.MULTILINE))))
+    assert set(ReasonKind) <= documented
+
+
+def test_every_event_of_the_audit_log_is_documented_with_its_fields() -> None:
+    for event in (AutoSyncStarted, AutoSyncComplete, AutoSyncFailure, WorkspaceSyncComplete):
+        for name in (event.name, *(one.name for one in fields(event))):
+            # The rates of a workspace are those of the tick.
+            assert f"`{name}`" in WATCHING, name
+
+
+def test_the_folders_of_the_package_are_documented_in_the_order_of_their_imports() -> None:
+    tree = TEXTS["development.md"].partition("gsc_pipeline/\n")[2].partition("```")[0]
+    rooms = re.findall(r"^  (\w+)", tree, re.MULTILINE)
+    assert set(rooms) == set(MAY_IMPORT) - {"__init__"}
+    for place, room in enumerate(rooms):
+        assert MAY_IMPORT[room] <= set(rooms[place + 1 :]), room
+
+
+def test_every_property_of_the_simulator_is_documented() -> None:
+    for name in simulator.__all__:
+        if name.endswith("Property") and name != "Property":
+            assert f"| `{name}` |" in TEXTS["development.md"], name
 
 
 def test_every_asset_is_documented() -> None:
