@@ -31,7 +31,7 @@ from gsc_pipeline.assistants.compare import MEANINGS, Comparison, windows
 from gsc_pipeline.assistants.docs import RULES
 from gsc_pipeline.assistants.messages import CallError, Limits, Result, Statement
 from gsc_pipeline.assistants.reported import failing, report_answer
-from gsc_pipeline.assistants.standing import Standing
+from gsc_pipeline.assistants.states import Standing
 from gsc_pipeline.assistants.tables import columns_of, result_fields, table_of
 from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.insights.scope import WHOLE
