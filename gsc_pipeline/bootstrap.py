@@ -16,7 +16,7 @@ from gsc_pipeline.days import Clock, Window, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.monitoring.audit import AuditLog
 from gsc_pipeline.search_console.auth import CredentialSource, TokenEndpoints
-from gsc_pipeline.search_console.breakers import BreakerState, SharedBreaker
+from gsc_pipeline.search_console.breakers import BreakerState, Circuit, SharedBreaker
 from gsc_pipeline.search_console.client import HttpSearchConsole
 from gsc_pipeline.search_console.guards import NO_GUARDS, Guards
 from gsc_pipeline.search_console.limits import SharedLimiter
@@ -278,6 +278,9 @@ class Services:
             return []
         active = [workspace for workspace in workspaces if workspace.active]
         states = {self.settings.api_url: breaker.state(), **endpoints.not_closed()}
+        if all(state.state is Circuit.CLOSED for state in states.values()):
+            # Most often. Below, each credential is read.
+            return []
         waiting = Counter(endpoints.keys_of({one.id: one.credentials for one in active}).values())
         waiting[self.settings.api_url] = len(active)
         return [
