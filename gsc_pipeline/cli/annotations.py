@@ -50,7 +50,7 @@ def update(context: typer.Context, as_json: AsJson = False) -> None:
     elif new:
         _print(new, as_json=False)
     else:
-        typer.echo(f"no news: {len(after)} annotations are known")
+        typer.echo(f"nothing is new: {len(after)} annotations are known")
 
 
 def own_annotations(services: Services) -> tuple[Annotation, ...] | None:

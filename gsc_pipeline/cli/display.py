@@ -209,17 +209,17 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
         [failure_cells(one) for state in states for one in state.failures],
     )
     _print_section(
-        "Past the cap of 50,000 rows: what requests with filters brought of one day",
+        "Past the cap of 50,000 rows: rows that requests with filters added to one day",
         PAST_CAP_COLUMNS,
         [past_cap_cells(state.workspace, one) for state in states for one in state.past_cap],
     )
     _print_section(
-        "Days of other tables of which the API cut off pages",
+        "Days of other tables whose pages the API cut off",
         TRUNCATED_COLUMNS,
         [truncated_cells(state.workspace, one) for state in states for one in state.truncated_more],
     )
     _print_section(
-        "Folders: what their own properties brought of days that were cut",
+        "Folders: rows that their own properties added to days that were cut",
         FOLDER_COLUMNS,
         [folder_cells(state.workspace, one) for state in states for one in state.folders],
     )

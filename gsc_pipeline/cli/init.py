@@ -374,7 +374,9 @@ Next:
 
 def _check_folder(path: Path) -> None:
     """Raise SetupError if no folder can be made there."""
-    above = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    from gsc_pipeline.monitoring.doctor.machine import nearest
+
+    above = nearest(path.absolute())
     if not above.is_dir():
         raise SetupError(f"{path}: {above} is a file: name a folder")
     if not os.access(above, os.W_OK | os.X_OK):

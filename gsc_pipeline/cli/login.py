@@ -26,7 +26,7 @@ OUT = Path("secrets/google.json")
 """Where the refresh token goes if no place is named."""
 
 # A reserved port, on which nothing listens. Google accepts any port of the loopback address.
-_NOBODY = "http://127.0.0.1:49151/"
+_UNUSED_ADDRESS = "http://127.0.0.1:49151/"
 
 NoBrowser = Annotated[
     bool,
@@ -111,11 +111,11 @@ def _by_hand(services: Services, client: OAuthClient, transport: Transport) -> d
     from gsc_pipeline.cli.display import warn
     from gsc_pipeline.search_console.sign_in import ForeignRedirectError, SignIn, SignInError
 
-    attempt = SignIn(client, _NOBODY)
+    attempt = SignIn(client, _UNUSED_ADDRESS)
     typer.echo(
         f"Open this address in any browser:\n{attempt.address}\n"
         "In the end the browser shows an address that it cannot open, beginning with "
-        f"{_NOBODY}. Paste that address, or the code in it."
+        f"{_UNUSED_ADDRESS}. Paste that address, or the code in it."
     )
     while True:
         try:

@@ -62,7 +62,7 @@ class Questions:
                 if not self._is_interactive:
                     raise SetupError(str(error)) from None
                 warn(str(error))
-                # Without a default, the last answer is proposed: what was wrong with it may have been mended.
+                # Without a default, propose the last answer: its problem may have been corrected meanwhile.
                 default, answer = default or str(answer), None
 
     @contextmanager

@@ -87,7 +87,7 @@ def _shown(
 
 @contextmanager
 def interruptible(what: str) -> Iterator[None]:
-    """Say what an interrupted sync or import keeps. `what` is the word for it.
+    """Print what is kept when the block is interrupted. `what` is "sync" or "import".
 
     SIGTERM interrupts the block as Ctrl-C does, and then ends the process as it does without the block.
     """

@@ -178,7 +178,7 @@ def _source(key_file: Path | None, key_env: str | None, oauth_env: str | None) -
     try:
         if is_client_file(key_file):
             step = f"sign in first: gsc login --client {key_file}"
-            raise ConfigurationError("--key-file", [f"{key_file} is an OAuth client and no key; {step}"])
+            raise ConfigurationError("--key-file", [f"{key_file} is an OAuth client, not a key; {step}"])
         return source_in(key_file)
     except CredentialUnusableError as error:
         raise ConfigurationError("--key-file", [error.cause]) from None

@@ -105,7 +105,7 @@ def _rule_check(rule: Rule, keys: AssetKeys) -> dg.AssetChecksDefinition:
         asset=keys.of(rule.table),
         name=rule.name,
         description=f"{rule.description} {'Red' if rule.is_error else 'Yellow'}: the table lists workspace, "
-        "property and day of each offence. Missing: the check has not run yet.",
+        "property and day of each violation. Missing: the check has not run yet.",
     )
     def check(
         workspaces: WorkspacesFile, lake: LakeTables, clock: dg.ResourceParam[Clock]
@@ -115,9 +115,9 @@ def _rule_check(rule: Rule, keys: AssetKeys) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=verdict.passed,
             severity=dg.AssetCheckSeverity.ERROR if rule.is_error else dg.AssetCheckSeverity.WARN,
-            description=f"{len(verdict.violations)} offences. {rule.remedy}"
+            description=f"{len(verdict.violations)} violations. {rule.remedy}"
             if verdict.violations
-            else "no offences",
+            else "no violations",
             metadata={
                 "offences": len(verdict.violations),
                 "judged_workspaces": len(active),

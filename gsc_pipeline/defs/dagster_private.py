@@ -24,7 +24,7 @@ from dagster._utils.schedules import get_next_cron_tick
 def remote_launcher(instance: dg.DagsterInstance) -> str:
     """The name of the instance's run launcher if it may start runs on other machines, otherwise empty.
 
-    No documented attribute tells which launcher an instance has.
+    No documented attribute names the launcher of an instance.
     """
     launcher = type(instance.run_launcher).__name__
     return "" if launcher in ("DefaultRunLauncher", "SyncInMemoryRunLauncher") else launcher

@@ -62,7 +62,7 @@ def workspaces_sensor() -> dg.SensorDefinition:
         description="Makes the workspaces of the workspaces file partitions. A new workspace appears within "
         "half a minute. One that was removed from the file disappears when no run needs it; its rows stay in "
         "the lake. A file that cannot be used is this sensor's error; its skip reason names credentials that "
-        "are missing or are no keys.",
+        "are missing or are not keys.",
     )
     def gsc_workspaces_in_step(
         context: dg.SensorEvaluationContext, workspaces: WorkspacesFile

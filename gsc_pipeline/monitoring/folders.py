@@ -1,4 +1,4 @@
-"""What the properties of folders brought of days that the API cut off, and which are worth adding."""
+"""What the properties of folders added to days that the API cut off, and which folders are worth adding."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FOLDERS = f"""
            arg_max(largest_difference, data_date) FILTER (differences > 0) AS difference
     FROM rows GROUP BY {FILE}, workspace, site_url, search_type, folder
 """
-"""What folders brought, for each file of `folder_days`."""
+"""What folders added, for each file of `folder_days`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """What a folder's property brought of the cut days of its parent, as in the table `folder_days`.
+    """What a folder's property added to the cut days of its parent, as in the table `folder_days`.
 
     `differences` counts pages, in a country and on a device, that contradict the parent; `difference` is one
     of the newest day that has any, `differs_on`.
@@ -79,7 +79,7 @@ class WorthAdding:
 
 
 def folders_of(parts: pa.Table, workspaces: Sequence[Workspace]) -> list[tuple[str, FolderState]]:
-    """What the folders that are configured brought, each with its workspace.
+    """What the configured folders added, each with its workspace.
 
     `parts` are the results of FOLDERS for each file.
     """
@@ -129,7 +129,7 @@ FOLDER_COLUMNS = (
     "differences",
     "newest difference",
 )
-"""The headers of the table of what folders brought."""
+"""The headers of the table of what folders added."""
 
 
 def folder_cells(workspace: str, one: FolderState) -> tuple[object, ...]:

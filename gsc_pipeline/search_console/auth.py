@@ -154,7 +154,7 @@ _PEM_LINE = re.compile(r"-----[^-]*-----")
 
 
 def read_key(source: CredentialSource) -> dict[str, Any]:
-    """The credential's content, its private key untried. Raises CredentialUnusableError if it is no key."""
+    """The content of a credential. Raises CredentialUnusableError if a field is missing. Tries no key."""
     info = _key(source)
     fields = _OAUTH_FIELDS if isinstance(source, OAuthSource) else _SERVICE_ACCOUNT_FIELDS
     missing = [field for field in fields if not (isinstance(info.get(field), str) and info[field])]
@@ -179,8 +179,8 @@ def load_credentials(source: CredentialSource) -> google.auth.credentials.Creden
             token_uri=info["token_uri"],
         )
     try:
-        # Not by google-auth, which lets cryptography validate the key's primes: that takes 40 ms of CPU, more
-        # than all else of a sync without changes. The signature shows whether the key is of use.
+        # google-auth would let cryptography validate the key's primes: 40 ms of CPU, more than the rest of a
+        # sync without changes. A signature shows whether the key works.
         key = load_pem_private_key(info["private_key"].encode(), None, unsafe_skip_rsa_key_validation=True)
         signer = RSASigner(key, key_id=info.get("private_key_id"))  # type: ignore[no-untyped-call]
         public_key = cast(RSAPrivateKey, key).public_key()
@@ -246,7 +246,7 @@ def request_token(
 ) -> Token:
     """Send a form to a token endpoint. Its secrets and the tokens of the answer are masked from now on.
 
-    Raises the error of a refusal (`classify`), or that of an answer that is no token.
+    Raises the error of a refusal (`classify`), or the error of an answer that is not a token.
     """
     endpoint = f"the token endpoint {without_secrets(url)}"
     sent = dict(parse_qsl(body.decode()))

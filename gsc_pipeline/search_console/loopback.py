@@ -94,7 +94,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that hangs up is no error of the sign-in."""
+        """Log nothing: a browser that closes its connection does not fail the sign-in."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -188,7 +188,7 @@ class _Page:
 
 
 def _start_of_day(text: str) -> datetime | None:
-    """The start of a day in Pacific time, None if the text is no day."""
+    """The start of a day in Pacific time, None if the text is not a day."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), PACIFIC)
     except ValueError:
@@ -196,7 +196,7 @@ def _start_of_day(text: str) -> datetime | None:
 
 
 def _start_of_hour(text: str) -> datetime | None:
-    """The start of an hour in Pacific time, None if the text is none or has no time zone."""
+    """The start of an hour in Pacific time, None if the text is not an hour or has no time zone."""
     try:
         start = datetime.fromisoformat(text)
         here = start.astimezone(PACIFIC)

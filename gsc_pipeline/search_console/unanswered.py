@@ -5,9 +5,9 @@ While calls are answered, everything passes. From a failure until the next answe
 - A call is retried only while no call has been given up and fewer than RETRIED attempts are unanswered. Calls
   in progress share this number.
 - After that, calls are sent one at a time, each once.
-- An owner (a property or a credential) of which a call was given up is asked again only while fewer than
-  RETRIED attempts are unanswered, plus one for each call given up, of which COUNTED count for each owner. It
-  is not asked again for that day, nor for a third day, nor for a third request that reads no single day.
+- After an owner (a property or a credential) had a call given up, it gets no further call for the same day,
+  none for a third day, and no third request that reads no single day. Its other calls are sent only while the
+  unanswered attempts are fewer than RETRIED plus the calls given up. Of these, COUNTED of each owner count.
 
 So the unanswered attempts never exceed RETRIED and one for each call that counts: ten until five calls have
 opened the circuit.

@@ -4,7 +4,7 @@
     ├── ExportError         a folder of Search Console's export cannot be replayed
     └── AddressInUseError   the port is in use
 
-Errors on the wire are no exceptions but replies (`wire.replies`).
+An error on the wire is a reply (`wire.replies`), not an exception.
 """
 
 from gsc_pipeline.errors import PipelineError

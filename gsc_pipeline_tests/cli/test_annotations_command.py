@@ -49,7 +49,7 @@ def test_an_update_prints_what_is_new_and_then_that_nothing_is(
     assert "March 2026 core update" not in first.out
     version = live.lake.version_of(ANNOTATIONS)
     second = gsc("annotations", "update", env=env)
-    assert second.out == f"no news: {len(shipped()) + 3} annotations are known\n"
+    assert second.out == f"nothing is new: {len(shipped()) + 3} annotations are known\n"
     assert live.lake.version_of(ANNOTATIONS) == version
     held = json.loads(gsc("annotations", "update", "--json", env=env).out)["annotations"]
     sources = [one["source"] for one in held]

@@ -158,7 +158,7 @@ def test_a_second_account_needs_a_file_of_its_own(served: World, gsc: Gsc) -> No
         (("--client", "none.json"), 2, "--client: none.json does not exist: create an OAuth client"),
         (("--client", "notes.json"), 1, "is not a JSON key as Google issues it: docs/setup.md says"),
         (("--out", "notes.json"), 1, "is not a JSON key as Google issues it: name another file with --out"),
-        (("--out", "acme-key.json"), 1, "acme-key.json is no file of an earlier sign-in and is kept"),
+        (("--out", "acme-key.json"), 1, "acme-key.json was not written by gsc login and is kept"),
         (("--client", "acme-key.json"), 1, "OAuth client file acme-key.json holds no OAuth client"),
     ],
 )

@@ -139,7 +139,7 @@ def test_status_names_the_days_of_other_tables_that_were_cut_off(capsys: pytest.
     cut = TruncatedDays("searchdata_hourly", "sc-domain:acme.com", "WEB", 2, day, day + ONE_DAY)
     print_status([WorkspaceState("acme", True, truncated_more=(cut,))])
     lines = capsys.readouterr().out.splitlines()
-    row = lines[lines.index("Days of other tables of which the API cut off pages") + 2]
+    row = lines[lines.index("Days of other tables whose pages the API cut off") + 2]
     assert row.split() == [
         "acme", "searchdata_hourly", "sc-domain:acme.com", "WEB", "2", "2026-11-20", "2026-11-21",
     ]  # fmt: skip

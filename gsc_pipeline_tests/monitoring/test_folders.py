@@ -99,7 +99,7 @@ def test_what_folders_brought_is_shown(world: World, capsys: pytest.CaptureFixtu
     assert (one.site_url, one.folder, one.days, one.differences) == (DOMAIN, PRODUCTS, rows.num_rows, 0)
     assert one.rows == pc.sum(rows["rows"]).as_py() > 0
     print_status([state])
-    assert "what their own properties brought" in capsys.readouterr().out
+    assert "rows that their own properties added" in capsys.readouterr().out
     assert not workspace_state(alone(world), world.lake).folders
 
 

@@ -120,7 +120,7 @@ def run_checks(checks: Iterable[Check], *, at_once: int = AT_ONCE) -> Diagnosis:
 def _work(number: int, check: Check, ended: SimpleQueue[tuple[int, Sequence[Result]]]) -> None:
     try:
         results = check.run()
-    # Also a panic of a library in Rust, which is no Exception.
+    # A panic of a library in Rust is a BaseException.
     except BaseException as error:  # noqa: BLE001
         results = _raised(check, error)
     ended.put((number, [results] if isinstance(results, Result) else results))
