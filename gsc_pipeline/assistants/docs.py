@@ -1,4 +1,4 @@
-"""What the server tells assistants about the tables: rules, tables and columns, from their declarations."""
+"""The texts for assistants about the tables: rules, tables and columns, made from their declarations."""
 
 from __future__ import annotations
 

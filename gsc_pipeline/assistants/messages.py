@@ -86,7 +86,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ResultColumn:
     """A column of a result and its type in DuckDB."""
 
     name: str
@@ -97,14 +97,14 @@ class Column:
 class Result:
     """The rows of a statement. `has_more`: some were left out. `cut_values`: values that were shortened."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[ResultColumn, ...]
     rows: list[list[Any]]
     has_more: bool
     cut_values: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """The results of a request, in the order of its statements; or an error, for the assistant to read."""
 
     results: tuple[Result, ...] = field(default=())

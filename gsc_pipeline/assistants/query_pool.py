@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from gsc_pipeline.assistants.messages import Answer, CallError, Request, Result, Start, Statement
+from gsc_pipeline.assistants.messages import CallError, Reply, Request, Result, Start, Statement
 from gsc_pipeline.assistants.query_process import READY
 
 PROCESSES = 2
@@ -135,13 +135,13 @@ class _QueryProcess:
         """Whether it still runs. Another program may have ended it."""
         return self._process.poll() is None
 
-    def ask(self, request: Request, check_cancelled: CheckCancelled) -> Answer:
-        """The answer to the request. Raises CallError if the process ends without one."""
+    def ask(self, request: Request, check_cancelled: CheckCancelled) -> Reply:
+        """The reply to the request. Raises CallError if the process ends without one."""
         if not self._is_ready:
             self._is_ready = self._line(START_SECONDS, "start", check_cancelled) == READY
         self._write(msgspec.json.encode(request))
         line = self._line(self._limits.call_seconds, "answer", check_cancelled)
-        return msgspec.json.decode(line, type=Answer)
+        return msgspec.json.decode(line, type=Reply)
 
     def end(self) -> None:
         """End the process, whatever it does."""

@@ -2,7 +2,7 @@
 
 A query can use more memory than DuckDB counts, or ignore an interruption in the middle of one value. Then
 this process ends, and the server starts another one. It reads a Start and then Requests as JSON lines from
-standard input, and writes READY and then an Answer for each request. It ends with its server, also in the
+standard input, and writes READY and then a Reply to each request. It ends with its server, also in the
 middle of a query.
 """
 

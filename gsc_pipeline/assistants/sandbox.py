@@ -19,12 +19,12 @@ import pyarrow.dataset as ds
 from deltalake.exceptions import TableNotFoundError
 
 from gsc_pipeline.assistants.messages import (
-    Answer,
     CallError,
-    Column,
     Limits,
+    Reply,
     Request,
     Result,
+    ResultColumn,
     Start,
     Statement,
 )
@@ -63,33 +63,33 @@ class Sandbox:
         self._properties = start.properties
         self._datasets: dict[TableSpec, tuple[tuple[object, int], ds.Dataset]] = {}
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Reply:
         """The results of all statements, or the error of the first that fails."""
         try:
             with self.connected() as connection, _interrupted_after(self._limits.seconds, connection):
-                return Answer(tuple(_run(connection, one, self._limits) for one in request.statements))
+                return Reply(tuple(_run(connection, one, self._limits) for one in request.statements))
         except CallError as error:
-            return Answer(error=str(error))
+            return Reply(error=str(error))
         except duckdb.InterruptException:
-            return Answer(
+            return Reply(
                 error=f"stopped after {self._limits.seconds:g} seconds: select fewer months or columns, "
                 "aggregate first, or use compare or insight"
             )
         except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
-            return Answer(
+            return Reply(
                 error=f"stopped at {self._limits.megabytes} MB of memory: aggregate, or select fewer rows"
             )
         except duckdb.ConversionException:
-            return Answer(error="a value cannot be converted to that type: use TRY_CAST, which gives null")
+            return Reply(error="a value cannot be converted to that type: use TRY_CAST, which gives null")
         except (LakeError, OSError, pa.ArrowException, duckdb.IOException) as error:
             log.error("the lake cannot be read: %s", escaped(masked(str(error))))
-            return Answer(error="the lake cannot be read: whoever runs it should run gsc verify")
+            return Reply(error="the lake cannot be read: whoever runs it should run gsc verify")
         except duckdb.Error as error:
-            return Answer(error=f"the query failed while it ran ({type(error).__name__})")
+            return Reply(error=f"the query failed while it ran ({type(error).__name__})")
         except (ArithmeticError, ValueError) as error:
             # Python has no value for it, such as an interval of five million years.
             log.info("a value cannot be shown: %s", type(error).__name__)
-            return Answer(error="a value has no form in the answer: cast it to VARCHAR")
+            return Reply(error="a value has no form in the answer: cast it to VARCHAR")
 
     @contextmanager
     def connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -180,7 +180,7 @@ def _run(connection: duckdb.DuckDBPyConnection, statement: Statement, limits: Li
         count = len(result.description)
         raise CallError(f"the result has {count} columns: expected at most {limits.columns}")
     columns = tuple(
-        Column(str(one[0])[:_LONGEST_NAME], str(one[1])[:_LONGEST_NAME]) for one in result.description
+        ResultColumn(str(one[0])[:_LONGEST_NAME], str(one[1])[:_LONGEST_NAME]) for one in result.description
     )
     values = Values(limits)
     rows, has_more = values.rows(iter(result.fetchone, None), statement.rows)

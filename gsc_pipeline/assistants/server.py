@@ -110,7 +110,7 @@ def http_app(server: MCPServer, token: str) -> Starlette:
 
 
 class _RequireToken:
-    """Answers 401 to a request without the token, and 405 to one that is no POST.
+    """Answers 401 to a request without the token, and 405 to one that is not a POST.
 
     There is nothing to listen to or to end, as each request is a session of its own.
     """

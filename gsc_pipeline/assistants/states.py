@@ -1,4 +1,4 @@
-"""How current the served workspaces are: the part of every answer that says so."""
+"""The states of the served workspaces, and their freshness, which is a part of every answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gsc_pipeline.workspaces.registry import Workspace
 T = TypeVar("T", date, datetime)
 
 
-class Standing:
+class ServedStates:
     """Reads the states of the served workspaces. Thread-safe."""
 
     def __init__(self, lake: Lake, workspaces: Sequence[Workspace], clock: Clock) -> None:
@@ -25,14 +25,14 @@ class Standing:
         self._reader = StateReader(lake, only)
         self._lock = threading.Lock()
 
-    def states(self) -> list[WorkspaceState]:
+    def read(self) -> list[WorkspaceState]:
         """The state of each served workspace, in their order. Raises LakeError."""
         with self._lock:
             return self._reader.read(self._workspaces)
 
     def freshness(self, workspace: str | None = None) -> Freshness:
         """How current one workspace is, or all of them. Raises LakeError."""
-        return self.freshness_of([one for one in self.states() if workspace in (None, one.workspace)])
+        return self.freshness_of([one for one in self.read() if workspace in (None, one.workspace)])
 
     def freshness_of(self, states: Sequence[WorkspaceState]) -> Freshness:
         """How current the workspaces with these states are."""

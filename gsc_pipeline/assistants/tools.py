@@ -31,7 +31,7 @@ from gsc_pipeline.assistants.compare import MEANINGS, Comparison, windows
 from gsc_pipeline.assistants.docs import RULES
 from gsc_pipeline.assistants.messages import CallError, Limits, Result, Statement
 from gsc_pipeline.assistants.reported import failing, report_answer
-from gsc_pipeline.assistants.states import Standing
+from gsc_pipeline.assistants.states import ServedStates
 from gsc_pipeline.assistants.tables import columns_of, result_fields, table_of
 from gsc_pipeline.days import Clock, Window, utc_now
 from gsc_pipeline.insights.scope import WHOLE
@@ -71,7 +71,7 @@ class Tools:
     ) -> None:
         self._lake, self._run_sql, self._limits, self._clock = lake, run_sql, limits, clock
         self._workspaces = {one.id: one for one in workspaces}
-        self._standing = Standing(lake, workspaces, clock)
+        self._states = ServedStates(lake, workspaces, clock)
         self._turns = threading.BoundedSemaphore(READERS)
 
     def every(self) -> tuple[Callable[..., Answer], ...]:
@@ -92,7 +92,7 @@ class Tools:
         Call this first: the other tools take the ids.
         """
         with self._turn():
-            states = self._standing.states()
+            states = self._states.read()
         listed = [
             ServedWorkspace(
                 id=workspace.id,
@@ -108,7 +108,7 @@ class Tools:
         ]
         most = self._limits.rows
         return WorkspacesAnswer(
-            freshness=self._standing.freshness_of(states),
+            freshness=self._states.freshness_of(states),
             workspaces=listed[:most],
             workspaces_left_out=len(listed) > most,
         )
@@ -143,7 +143,7 @@ class Tools:
                 DescribedTable(name=export_log.NAME, description=export_log.DESCRIPTION, keys=[], columns=[])
             )
         with self._turn():
-            freshness = self._standing.freshness()
+            freshness = self._states.freshness()
         return TablesAnswer(freshness=freshness, rules=list(RULES), tables=described)
 
     def query(
@@ -162,7 +162,7 @@ class Tools:
             most = self._limits.sql_characters
             raise CallError(f"the SQL has {len(sql)} characters: expected at most {most}")
         with self._turn():
-            freshness = self._standing.freshness()
+            freshness = self._states.freshness()
         (result,) = self._run_sql([Statement(sql, self._most(limit))])
         return QueryAnswer(freshness=freshness, **result_fields(result))
 
@@ -187,7 +187,7 @@ class Tools:
             raise CallError(f"unknown insight: expected one of {', '.join(one.name for one in INSIGHTS)}")
         with self._turn():
             rows = configured(WHOLE.of(table, read_ranked(self._lake, table, served.id)), served)
-            freshness = self._standing.freshness(served.id)
+            freshness = self._states.freshness(served.id)
         column = "as_of" if "as_of" in rows else "data_date"
         return InsightAnswer(
             freshness=freshness,
@@ -206,9 +206,9 @@ class Tools:
         """
         served = self._served(workspace)
         with self._turn():
-            (state,) = [one for one in self._standing.states() if one.workspace == served.id]
+            (state,) = [one for one in self._states.read() if one.workspace == served.id]
         return StatusAnswer(
-            freshness=self._standing.freshness_of([state]),
+            freshness=self._states.freshness_of([state]),
             workspace=served.id,
             is_active=state.active,
             first_day=state.first_day,
@@ -263,7 +263,7 @@ class Tools:
             ]
         )
         with self._turn():
-            freshness = self._standing.freshness(served.id)
+            freshness = self._states.freshness(served.id)
         counts = {row[0]: row[1:] for row in days.rows}
         period, before = (_period(one, len(site_urls), counts.get(one is window)) for one in (window, other))
         total = totals.rows[0] if totals.rows else [0, 0, None, None, 0, 0, None, None, 0]
@@ -297,7 +297,7 @@ class Tools:
                 raise CallError(
                     "nothing to report yet, because no final day has impressions: status has more"
                 ) from None
-            freshness = self._standing.freshness(served.id)
+            freshness = self._states.freshness(served.id)
         return report_answer(data, freshness, self._limits)
 
     @contextmanager

@@ -15,7 +15,7 @@ import pytest
 from gsc_pipeline.assistants.answers import ReportAnswer, Table
 from gsc_pipeline.assistants.messages import Limits
 from gsc_pipeline.assistants.reported import report_answer
-from gsc_pipeline.assistants.standing import Standing
+from gsc_pipeline.assistants.states import ServedStates
 from gsc_pipeline.days import Window
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.scope import Scope
@@ -105,7 +105,7 @@ def test_the_page_leads_with_what_changed(seen: Seen) -> None:
 
 def assistants_report(lake: Lake, data: ReportData) -> ReportAnswer:
     """The report as an assistant gets it."""
-    return report_answer(data, Standing(lake, [ACME], lambda: NOW).freshness(), Limits())
+    return report_answer(data, ServedStates(lake, [ACME], lambda: NOW).freshness(), Limits())
 
 
 def rows_of(table: Table) -> list[dict[str, Any]]:
