@@ -243,6 +243,5 @@ def _filters(request: AnalyticsRequest) -> dict[str, Any]:
 
 
 def _country_and_device(search_type: SearchType, with_device: bool = True) -> tuple[str, ...]:
-    optional = search_type is FeedType.GOOGLE_NEWS
-    has_device = search_type.has_device and (with_device or not optional)
+    has_device = search_type.has_device and (with_device or search_type is not FeedType.GOOGLE_NEWS)
     return ("country", "device") if has_device else ("country",)

@@ -57,14 +57,6 @@ class OAuthClient:
     token_uri: str
 
 
-@dataclass(frozen=True, slots=True)
-class _ClientFile:
-    path: Path
-
-    def __str__(self) -> str:
-        return f"OAuth client file {self.path}"
-
-
 def is_client_file(path: Path) -> bool:
     """Whether the file holds an OAuth client, and so no credential. Raises CredentialUnusableError."""
     return bool({"installed", "web"} & read_json_file(f"key file {path}", path).keys())
@@ -75,7 +67,7 @@ def read_client(path: Path, endpoints: TokenEndpoints) -> OAuthClient:
 
     Raises CredentialUnusableError if it is neither, TokenEndpointError if the client is not Google's.
     """
-    source = _ClientFile(path)
+    source = f"OAuth client file {path}"
     document = read_json_file(source, path)
     if "web" in document:
         raise CredentialUnusableError(
@@ -132,7 +124,7 @@ class SignIn:
             states, codes = query.get("state", []), query.get("code", [])
             is_ours = len(states) == 1 and hmac.compare_digest(states[0].encode(), self._state.encode())
         except ValueError:
-            # It is no URL, such as http://[, or a terminal's bytes are no text.
+            # Not a URL, such as http://[, or bytes of a terminal that are not text.
             is_ours = False
         if not is_ours:
             raise ForeignRedirectError("this address does not belong to this sign-in: its state differs")
@@ -200,7 +192,7 @@ def check_target(path: Path) -> None:
     except CredentialUnusableError as error:
         raise SignInError(f"{error.cause}: name another file with --out") from None
     if "refresh_token" not in document:
-        raise SignInError(f"{path} is no file of an earlier sign-in and is kept: name another one with --out")
+        raise SignInError(f"{path} was not written by gsc login and is kept: name another file with --out")
 
 
 def write_credential(path: Path, credential: dict[str, str]) -> None:
