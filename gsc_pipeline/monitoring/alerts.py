@@ -1,10 +1,10 @@
 """Sends alerts when the installation needs attention or has recovered, and sends the heartbeat.
 
-An alert is sent when a kind of reason appears or ends, and when failing, partial or crashed workspaces are
-joined by another one; not when a number in a reason changes. The shared state records what was last sent to
-each address, so a restart or another machine does not repeat an alert. An address that could not be reached
-is tried again at the next evaluation. An alert is sent twice only if the process crashes between sending and
-recording it.
+An alert is sent when a kind of reason appears or ends, and when another workspace joins those that a reason
+names (`HealthReason.workspaces`); not when a number in a reason changes. The shared state records what was
+last sent to each address, so a restart or another machine does not repeat an alert. An address that could not
+be reached is tried again at the next evaluation. An alert is sent twice only if the process crashes between
+sending and recording it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Sent:
         return Sent(frozenset(items), health.observed_at.timestamp())
 
     def is_news(self, then: Sent) -> bool:
-        """Whether `then` has a new item, or other kinds. Fewer workspaces of the same kinds are no news."""
+        """Whether `then` has a new item, or other kinds. Fewer workspaces of the same kinds do not count."""
         return bool(then.items - self.items) or then.kinds != self.kinds
 
     def is_newer_than(self, then: Sent) -> bool:

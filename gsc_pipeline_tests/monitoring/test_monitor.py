@@ -139,6 +139,8 @@ def test_a_property_that_went_dark_is_a_reason_until_it_is_shown_again(tmp_path:
         health = watched.observe_now().health
         assert health.kinds == {"dark"}
         assert health.reasons[0].text.startswith("1 property had impressions for four weeks and none on")
+        # An alert reports each workspace that joins them.
+        assert health.reasons[0].workspaces == ("acme",)
         world.now += 4 * ONE_DAY
         world.sync(world.workspace(), world.last(14))
         assert watched.observe_now().health.ok
