@@ -18,7 +18,7 @@ from gsc_pipeline.lake.encoding import decoded, encoded
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, SearchType
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
-from gsc_pipeline.sync.bulk_export.files import ExportFile, ExportTable, Part
+from gsc_pipeline.sync.bulk_export.files import ExportFile, ExportTable, Part, short
 from gsc_pipeline.sync.grains import encoded_table_of, search_type_in_tables
 from gsc_pipeline.sync.ledger import DayTotals, LedgerKey
 from gsc_pipeline.sync.past_cap import FEW_VALUES
@@ -155,11 +155,16 @@ def read_export(
 
 
 def _read_log(part: Part, found: _Found) -> None:
-    rows = part.stream(["agenda", "namespace", "data_date"]).read_all()
     logged = found.logged = {} if found.logged is None else found.logged
-    for row in rows.to_pylist():
-        if (row["agenda"] or "").upper() == "SEARCHDATA" and row["data_date"] is not None:
-            logged.setdefault(row["data_date"], set()).add((row["namespace"] or "").upper())
+    for file in part.files:
+        try:
+            rows = part.stream(["agenda", "namespace", "data_date"], files=[file]).read_all()
+        except (OSError, pa.ArrowException) as error:
+            found.causes.append(f"{part.root}/{file.path}: cannot be read ({short(error)})")
+            continue
+        for row in rows.to_pylist():
+            if (row["agenda"] or "").upper() == "SEARCHDATA" and row["data_date"] is not None:
+                logged.setdefault(row["data_date"], set()).add((row["namespace"] or "").upper())
 
 
 _IS_FEED = f"search_type IN ({', '.join(repr(search_type_in_tables(one)) for one in FeedType)})"
@@ -203,8 +208,7 @@ def _read_sums(part: Part, found: _Found) -> None:
                 connection.register("rows", part.stream(columns, files=[file]))
                 rows = connection.execute(sql).fetchall()
             except (duckdb.Error, OSError, pa.ArrowException) as error:
-                cause = " ".join(str(error).split())[:200]
-                found.causes.append(f"{part.root}/{file.path}: cannot be read ({cause})")
+                found.causes.append(f"{part.root}/{file.path}: cannot be read ({short(error)})")
                 continue
             for row in rows:
                 _add_sums(part, file, found, list(impossible), row)
@@ -228,7 +232,7 @@ def _add_sums(
         for what, number in zip(impossible, wrong, strict=True)
         if number
     ]
-    is_feed = isinstance(_BY_NAME.get(search_type), FeedType)
+    is_feed = isinstance(_BY_NAME[search_type], FeedType)
     sums, key = found.sums[part.table], (site_url, search_type, day)
     one = DaySums(part, (file,), count, clicks, impressions, None if is_feed else position or 0)
     before = sums.get(key)
@@ -330,11 +334,12 @@ class ExportRows:
         table, files = part.table, {file.path: file for sums in days.values() for file in sums.files}
         keys = _URL_KEYS if table is ExportTable.URL else _SITE_KEYS
         sums = ("clicks", "impressions", _POSITION[table])
-        spelled = {self.search_type, self.search_type.lower(), _BY_NAME[self.search_type].value}
+        # In any spelling in which its rows were found.
+        spelled = [self.search_type, self.search_type.replace("_", "")]
         where = (
             pc.field("data_date").isin(list(days))
             & (pc.field("site_url") == self.site_url)
-            & pc.field("search_type").isin(sorted(spelled))
+            & pc.utf8_upper(pc.field("search_type")).isin(spelled)
         )
         stream = part.stream(["data_date", *keys, *sums], where, list(files.values()))
         batches = [self._in_the_lakes_form(pa.Table.from_batches([batch])) for batch in stream]

@@ -187,7 +187,7 @@ def find_parts(paths: Sequence[str]) -> list[Part]:
             root, names = _listed(given)
             storage = storage_of(root)
         except (OSError, ValueError, DeltaError) as error:
-            causes.append(f"{given}: cannot be read ({_short(error)})")
+            causes.append(f"{given}: cannot be read ({short(error)})")
             continue
         if not names:
             causes.append(f"{given}: no Parquet files (*.parquet)")
@@ -261,7 +261,7 @@ def _identified(storage: pa_fs.FileSystem, name: str) -> tuple[ExportTable, Expo
     try:
         schema = pq.read_schema(name, filesystem=storage)
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"cannot be read as Parquet ({_short(error)})") from None
+        raise ValueError(f"cannot be read as Parquet ({short(error)})") from None
     types = dict(zip(schema.names, schema.types, strict=True))
     tables = {table for column, table in _TELLING.items() if column in types}
     if len(tables) != 1:
@@ -312,5 +312,6 @@ def _guarantee(file: ExportFile) -> pc.Expression:
     return known
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """The text of an error in one line."""
     return " ".join(str(error).split())[:200]

@@ -250,8 +250,6 @@ class _Series:
                 revisions.append(revision)
             self._batch.reads[one.day] = read
             self._batch.records[one.day] = record
-            self._count(one.totals, read.site_rows.num_rows + read.url_rows.num_rows)
-            self._report(DayResult.READ, record)
         if revisions:
             write_revisions(
                 self._lake, self._workspace, *self._key, revisions, seen_at=self._now, run_id=self._run_id
@@ -267,15 +265,19 @@ class _Series:
         self.done.impressions += totals.impressions
 
     def _commit(self) -> None:
+        records = self._batch.records
         done = self._batch.commit()
-        lost = {**dict.fromkeys(done.overtaken, "another sync wrote the day meanwhile")}
+        lost = dict.fromkeys(done.overtaken, "another sync wrote the day meanwhile")
         lost |= {day: str(error) for day, error in done.damaged.items()}
-        self.done.imported -= len(lost)
-        self.done.failed += len(lost)
-        self.days = [replace(one, result=DayResult.FAILED) if one.day in lost else one for one in self.days]
-        for day, why in sorted(lost.items()):
-            site_url, search_type = self._key
-            self.problems.append(f"{site_url} ({search_type}) {day}: {why}; import it again")
+        site_url, search_type = self._key
+        for day, record in records.items():
+            if day in lost:
+                self.done.failed += 1
+                self._report(DayResult.FAILED, record)
+                self.problems.append(f"{site_url} ({search_type}) {day}: {lost[day]}; import it again")
+            elif record.totals is not None:
+                self._count(record.totals, record.site_rows + record.url_rows)
+                self._report(DayResult.READ, record)
 
 
 def _revision(before: DayRecord, now: DayTotals) -> Revision | None:
