@@ -75,8 +75,10 @@ def repair(
     lake = lake.for_run(run_id)
     done: list[str] = []
     lost: list[str] = []
-    _rebuild_logs(lake, found, done)
+    # Rebuilding the logs of the large tables reads the ledger, so its damaged files are removed before.
     _remove_files(lake, found, done, lost)
+    _rebuild_logs(lake, found, done)
+    _forget_refreshes(lake, found)
     removed = _move_to_own_months(lake, found.days, done)
     unrepaired = verify(lake, workspaces)
     bad = unrepaired.days
@@ -140,10 +142,16 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
             again = _READ_AGAIN.get(name, "those that the next `gsc_more` run reads again")
             lost.append(f"{name}: the rows of {len(files)} files are lost, except {again}")
-    made = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
-    if made and lake.version_of(INSIGHT_REFRESHES) is not None:
-        # A recorded refresh is not repeated, so the records of workspaces that lost rows are removed.
-        for workspace in sorted(made):
+
+
+def _forget_refreshes(lake: Lake, found: Verification) -> None:
+    """Remove the records of refreshes of workspaces that lost rows of insights.
+
+    A recorded refresh is not repeated.
+    """
+    workspaces = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
+    if lake.version_of(INSIGHT_REFRESHES) is not None:
+        for workspace in sorted(workspaces):
             lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), INSIGHT_REFRESHES.schema.empty_table())
 
 

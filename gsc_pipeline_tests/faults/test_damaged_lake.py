@@ -302,6 +302,18 @@ def test_a_ledger_lost_together_with_a_table_is_rebuilt_by_reading_the_days_agai
     assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
 
 
+@pytest.mark.parametrize("table", [SITE_IMPRESSION, URL_IMPRESSION], ids=lambda table: table.name)
+def test_a_file_of_the_ledger_lost_together_with_a_log_is_no_obstacle_to_a_repair(
+    copied: Copied, table: TableSpec
+) -> None:
+    before = state(copied.lake)
+    data_file(copied.folder(SYNC_LEDGER.name)).unlink()
+    shutil.rmtree(copied.folder(table.name) / "_delta_log")
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+
+
 @pytest.mark.parametrize("part", ["data", "log"])
 def test_a_repair_keeps_googles_annotations_or_says_how_they_come_back(copied: Copied, part: str) -> None:
     update = Annotation(
