@@ -143,20 +143,27 @@ def _unreadable(storage: pa_fs.FileSystem, logged: Iterable[_LoggedFile]) -> Ite
             yield file.damaged(damage)
 
 
-def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str] = frozenset()) -> str | None:
-    """What is wrong with a Parquet file, or None. `needed`: the columns of a checkpoint.
-
-    Raises OSError if the storage fails.
-    """
+def content_of(storage: pa_fs.FileSystem, path: str) -> pa.Buffer | str:
+    """A file's content, or what is wrong with the file. Raises OSError if the storage fails."""
     try:
         with storage.open_input_file(path) as file:
-            content = file.read_buffer()
+            return file.read_buffer()
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         return "is unreadable"
+
+
+def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str] = frozenset()) -> str | None:
+    """What is wrong with a Parquet file, or None. `needed`: the columns of a checkpoint.
+
+    Raises OSError if the storage fails.
+    """
+    content = content_of(storage, path)
+    if isinstance(content, str):
+        return content
     # The content is in memory now, so later errors come from the file and not from the storage.
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
