@@ -176,7 +176,7 @@ class Earlier(ABC):
 
 
 class CutDays:
-    """Completes the cut days of one property and search type within a sync.
+    """Completes the cut days `of` one property and search type within a sync.
 
     `known` returns what was tried before; it is called once, for the first cut day. `now` (aware) is when the
     sync started. `spent` calls of the budget were sent by earlier syncs of the same Pacific day.
@@ -187,7 +187,7 @@ class CutDays:
         options: PastCapOptions,
         known: Callable[[], Mapping[str, Tried]],
         *,
-        of: tuple[str, str] = ("", ""),
+        of: tuple[str, str],
         now: datetime,
         at_once: int,
         spent: int = 0,
@@ -231,10 +231,8 @@ class CutDays:
         calls: int,
     ) -> InParts:
         """Ask for a grain in parts, with at most `calls` calls. Raises MovedError."""
-        sees_every_row = self._sees_every_row(of)
-        if grain.has_earlier:
-            # Filters brought rows of this day before. Asked again for a part, they may bring no more.
-            sees_every_row = True
+        # Filters that brought rows of this day before may bring no more for a part that is asked for again.
+        sees_every_row = grain.has_earlier or self._sees_every_row(of) is True
         return read_in_parts(
             read,
             grain,

@@ -39,13 +39,8 @@ CALLS_OF_PART = DAY_ROWS_CAP // PAGE_ROWS + 1
 Ask = Callable[[PageFilters], "Future[GrainRows]"]
 """Starts to read a grain with filters."""
 
-
 PagesOf = Callable[[Part], Pages | None]
-
-
-def no_pages(part: Part) -> None:
-    """The pages of a part in the table by property."""
-    del part
+"""Returns the pages of a part, or None in the table by property."""
 
 
 class MovedError(Exception):
@@ -86,19 +81,19 @@ def read_in_parts(
     ask: Ask,
     grain: GrainRows,
     cells: Mapping[Cell, int],
-    pages_of: PagesOf = no_pages,
+    pages_of: PagesOf,
     *,
     cap: int,
     calls: int,
     at_once: int,
-    sees_every_row: bool | None = None,
+    sees_every_row: bool,
 ) -> InParts:
     """Ask for the parts of a cut grain, those with the most impressions without a row first.
 
-    `cells` are the true impressions of each country and device; `pages_of` gives the pages of a part in the
-    table by page. At most `calls` are sent, `at_once` at a time. If it is not known whether filters see the
-    rows past the cap, at most TRIAL_CALLS find that out; if they do not, the grain stays as it is. Raises
-    MovedError if the rows of two answers contradict each other.
+    `cells` are the true impressions of each country and device. At most `calls` are sent, `at_once` at a
+    time. `sees_every_row`: filters are known to see the rows past the cap. If that is not known, at most
+    TRIAL_CALLS find it out; if they do not see them, the grain stays as it is. Raises MovedError if the rows
+    of two answers contradict each other.
     """
     return _Reading(ask, grain, pages_of, cap, calls, at_once, sees_every_row).read(cells)
 
@@ -112,11 +107,11 @@ class _Reading:
         cap: int,
         calls: int,
         at_once: int,
-        sees_every_row: bool | None,
+        sees_every_row: bool,
     ) -> None:
         self._ask, self._grain, self._pages_of, self._cap = ask, grain, pages_of, cap
         self._most_calls, self._at_once = calls, at_once
-        self._sees_every_row = self._is_trusted = bool(sees_every_row)
+        self._sees_every_row = self._is_trusted = sees_every_row
         self._calls = 0
         self._excluding = True
         """Whether the API takes filters that leave values out."""
@@ -129,7 +124,7 @@ class _Reading:
         self._is_whole = True
 
     def read(self, cells: Mapping[Cell, int]) -> InParts:
-        self._take_apart(whole(cells, self._grain.rows))
+        self._split(whole(cells, self._grain.rows))
         try:
             while queued := self._next():
                 asked = [(one, self._ask(one.part.filters)) for one in queued]
@@ -197,11 +192,11 @@ class _Reading:
         if part.is_known or not found.is_cut:
             self._finish(part, is_complete=True)
         else:
-            self._take_apart(part)
+            self._split(part)
         if queued.rest is not None:
             self._take_rest(queued.rest, part)
 
-    def _take_apart(self, part: Part) -> None:
+    def _split(self, part: Part) -> None:
         found = split(part, self._pages_of(part), excluding=self._excluding)
         if found is None:
             self._finish(part, is_complete=False)
@@ -231,7 +226,7 @@ class _Reading:
                 heapq.heappush(self._queue, _Queued(-part.missing, next(self._order), part, rest))
                 return
             # The answer would be cut again.
-            self._take_apart(part)
+            self._split(part)
         else:
             self._finish(part, is_complete=True)
         if rest is not None:
