@@ -20,6 +20,7 @@ from gsc_pipeline.lake.schemas import (
     COMPARED,
     INSIGHT_REFRESHES,
     INSIGHTS,
+    MORE_LEDGER,
     SEARCH_APPEARANCE,
     SEARCH_APPEARANCE_FLAGS,
     SEARCHDATA_HOURLY,
@@ -34,6 +35,7 @@ from gsc_pipeline.sync.decide import HISTORY_MONTHS, REBUILT
 from gsc_pipeline.sync.grains import sums_without_a_query
 from gsc_pipeline.sync.ledger import DayRecord, Ledger, Source, Status, read_records
 from gsc_pipeline.sync.tables import hourly
+from gsc_pipeline.sync.tables.more import MORE_TABLES
 from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
@@ -41,9 +43,13 @@ SyncWorkspaces = Callable[[Collection[str]], None]
 
 _READ_AGAIN = {
     ANNOTATIONS.name: "Google's ranking updates, which `gsc annotations update` fetches again, and the rows "
-    "that are shipped or in your file (GSC_ANNOTATIONS), which the next refresh of the insights stores again"
+    "that are shipped or in your file (GSC_ANNOTATIONS), which the next refresh of the insights stores again",
+    **dict.fromkeys(
+        (MORE_LEDGER.name, *(one.table.name for one in MORE_TABLES)),
+        "those that the next `gsc_more` run reads again",
+    ),
 }
-"""Which rows come back, and how. Those of other tables are read by the job `gsc_more`."""
+"""Which lost rows of a table come back, and how."""
 
 _Day = TypeVar("_Day", BadDay, OtherDay)
 
@@ -89,7 +95,7 @@ def repair(
         if one.day < first_shown and (one.workspace, one.site_url, one.search_type, one.day) in removed
     ]
     if bad:
-        _create_missing(lake, bad, done)
+        _create_missing(lake, done)
         _record(lake, bad, now, run_id, done)
     affected = {day.workspace for day in bad} | {file.workspace for file in found.files if file.workspace}
     if affected:
@@ -140,8 +146,8 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         remove_damaged(lake, table, files)
         done += [f"{name}: {file.path}, which {file.damage}, removed from the table" for file in files]
         if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
-            again = _READ_AGAIN.get(name, "those that the next `gsc_more` run reads again")
-            lost.append(f"{name}: the rows of {len(files)} files are lost, except {again}")
+            but = f", except {_READ_AGAIN[name]}" if name in _READ_AGAIN else ""
+            lost.append(f"{name}: the rows of {len(files)} files are lost{but}")
 
 
 def _forget_refreshes(lake: Lake, found: Verification) -> None:
@@ -215,14 +221,11 @@ class _InAnyMonth:
         return self.days.predicate_in_any_month()
 
 
-def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
+def _create_missing(lake: Lake, done: list[str]) -> None:
     """Create the tables that were lost with all their files. A sync refuses to create a lost table."""
-    wrong = {day.wrong for day in bad}
-    tables = {Wrong.SITE_ROWS: SITE_IMPRESSION, Wrong.URL_ROWS: URL_IMPRESSION, Wrong.UNRECORDED: SYNC_LEDGER}
-    missing = [table for kind, table in tables.items() if kind in wrong and lake.dataset(table) is None]
-    if missing and URL_IMPRESSION not in missing and lake.dataset(URL_IMPRESSION) is None:
-        missing.append(URL_IMPRESSION)
-    for table in missing:
+    for table in COMPARED:
+        if lake.dataset(table) is not None:
+            continue
         try:
             lake.create(table)
         except (DeltaError, OSError) as error:
@@ -232,12 +235,12 @@ def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
 
 def _record(lake: Lake, bad: Sequence[BadDay], now: datetime, run_id: str, done: list[str]) -> None:
     """Record each day as failed. If only the day's record is missing, rebuild the record from the rows."""
-    _write_records(lake, bad, run_id, lambda day, known: _record_of(lake, day, known, now, run_id))
-    failed = sum(not _has_all_rows(day) for day in bad)
+    made = _write_records(lake, bad, run_id, lambda day, known: _record_of(lake, day, known, now, run_id))
+    failed = sum(record.status is Status.FAILED for record in made)
     if failed:
         done.append(f"{SYNC_LEDGER.name}: {failed} days recorded as failed, so that they are read again")
-    if failed < len(bad):
-        done.append(f"{SYNC_LEDGER.name}: {len(bad) - failed} days recorded from their rows")
+    if failed < len(made):
+        done.append(f"{SYNC_LEDGER.name}: {len(made) - failed} days recorded from their rows")
 
 
 def _write_records(
@@ -245,18 +248,18 @@ def _write_records(
     bad: Iterable[BadDay],
     run_id: str,
     record_of: Callable[[BadDay, DayRecord | None], DayRecord | None],
-) -> int:
+) -> list[DayRecord]:
     """Write the record that `record_of` makes from each day and its current record, unless that is None.
 
-    Returns the number of records written.
+    Returns the records.
     """
-    written = 0
+    written: list[DayRecord] = []
     for key, days in _by_series(bad):
         known = read_records(lake, Target(*key, tuple(sorted({day.day for day in days}))))
         batch = Batch(lake, *key, run_id, known)
         made = {day.day: record_of(day, known.get(day.day)) for day in days}
         batch.records.update({day: record for day, record in made.items() if record is not None})
-        written += len(batch.records)
+        written += batch.records.values()
         batch.commit()
     return written
 
@@ -340,8 +343,8 @@ def _settle_beyond_history(
         reason = f"{REBUILT}; Search Console no longer shows the day"
         return replace(known, status=Status.FINAL, reason=reason)
 
-    if count := _write_records(lake, old, run_id, settled):
-        old_days = f"{count} days older than {HISTORY_MONTHS} months"
+    if made := _write_records(lake, old, run_id, settled):
+        old_days = f"{len(made)} days older than {HISTORY_MONTHS} months"
         done.append(f"{SYNC_LEDGER.name}: {old_days} recorded as final from their rows")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gsc_pipeline.lake.agreement import confirmed
 from gsc_pipeline.lake.damage import DamagedFile
@@ -104,6 +106,9 @@ class OtherDay:
         return self.property_rows + self.page_rows
 
 
+_Day = TypeVar("_Day", BadDay, OtherDay)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong, and what to do about it. Empty fields do not apply."""
@@ -164,14 +169,18 @@ class Verification:
             )
             for file in self.files
         ]
-        groups: dict[tuple[str, str, str, Wrong], list[BadDay]] = {}
-        for day in self.days:
-            groups.setdefault((day.workspace, day.site_url, day.search_type, day.wrong), []).append(day)
-        days = [_of_days(wrong, found) for (*_, wrong), found in sorted(groups.items())]
-        others: dict[tuple[str, str, str, str], list[OtherDay]] = {}
-        for one in self.others:
-            others.setdefault((one.table, one.workspace, one.site_url, one.search_type), []).append(one)
-        return [*logs, *files, *days, *(_of_other_days(found) for _, found in sorted(others.items()))]
+        days = [_of_days(found[0].wrong, found) for found in _groups(self.days, *_SERIES, "wrong")]
+        others = [_of_other_days(found) for found in _groups(self.others, "table", *_SERIES)]
+        return [*logs, *files, *days, *others]
+
+
+_SERIES = ("workspace", "site_url", "search_type")
+
+
+def _groups(days: Iterable[_Day], *names: str) -> list[list[_Day]]:
+    """The days with the same values of these fields."""
+    key = attrgetter(*names)
+    return [list(found) for _, found in groupby(sorted(days, key=key), key)]
 
 
 def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
@@ -181,9 +190,10 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
     Raises LakeError if the storage is unavailable.
     """
     logs, files = _check_files(lake, TABLES)
+    unopened = {error.table for error in logs}
     days: list[BadDay] = []
     compared = 0
-    if not {error.table for error in logs} & {table.name for table in COMPARED}:
+    if not unopened & {table.name for table in COMPARED}:
         try:
             days, compared = _compare(lake, files)
         except LakeError:
@@ -192,7 +202,6 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
                 raise
             files += more
             days, compared = _compare(lake, files)
-    unopened = {error.table for error in logs}
 
     def compare_others() -> list[OtherDay]:
         return [
@@ -204,12 +213,13 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
 
     # A sync that commits during the comparison makes them differ briefly, so compare twice.
     others = confirmed(compare_others(), compare_others)
+    ids = None if workspaces is None else {"", *workspaces}
     return Verification(
         tuple(logs),
-        tuple(file for file in files if workspaces is None or file.workspace in {"", *workspaces}),
-        tuple(day for day in days if workspaces is None or day.workspace in workspaces),
+        tuple(file for file in files if ids is None or file.workspace in ids),
+        tuple(day for day in days if ids is None or day.workspace in ids),
         compared,
-        tuple(day for day in others if workspaces is None or day.workspace in workspaces),
+        tuple(day for day in others if ids is None or day.workspace in ids),
     )
 
 
