@@ -28,6 +28,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.columns import schema_of, upgrade
+from gsc_pipeline.lake.damage import LOG
 from gsc_pipeline.lake.dataset import data_files, dataset_of
 from gsc_pipeline.lake.errors import DamagedError, cannot
 from gsc_pipeline.lake.lake import Lake, table_properties
@@ -280,7 +281,7 @@ def _is_older(file: pa_fs.FileInfo, delta: DeltaTable) -> bool:
 
 
 def _log_sizes(storage: pa_fs.FileSystem) -> dict[str, int]:
-    return _sizes(storage.get_file_info(pa_fs.FileSelector("_delta_log")))
+    return _sizes(storage.get_file_info(pa_fs.FileSelector(LOG)))
 
 
 def _sizes(infos: Iterable[pa_fs.FileInfo]) -> dict[str, int]:

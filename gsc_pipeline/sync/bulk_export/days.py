@@ -23,9 +23,6 @@ from gsc_pipeline.sync.grains import encoded_table_of, search_type_in_tables
 from gsc_pipeline.sync.ledger import DayTotals, LedgerKey
 from gsc_pipeline.sync.past_cap import FEW_VALUES
 
-NAMESPACES = {ExportTable.SITE: "SEARCHDATA_SITE_IMPRESSION", ExportTable.URL: "SEARCHDATA_URL_IMPRESSION"}
-"""The tables' names in ExportLog."""
-
 _BY_NAME: Mapping[str, SearchType] = {search_type_in_tables(one): one for one in SEARCH_TYPES}
 _UNKNOWN_COUNTRY = "zzz"
 _POSITION = {ExportTable.SITE: "sum_top_position", ExportTable.URL: "sum_position"}
@@ -272,7 +269,7 @@ def _half_days(found: _Found) -> list[str]:
             for (site_url, search_type), its_days in _by_series(days).items()
         ]
     if found.logged is not None:
-        for namespace in NAMESPACES.values():
+        for namespace in (table.label.upper() for table in (ExportTable.SITE, ExportTable.URL)):
             missing = {day for _, _, day in {*site, *url} if namespace not in found.logged.get(day, ())}
             if missing:
                 causes.append(

@@ -81,7 +81,7 @@ def sync_appearance(
 
         def tasks(site_url: str) -> list[Task]:
             each = [_Appearances(context, plan, site_url, kind, known_of) for kind in workspace.search_types]
-            return [Task(site_url, one.run, one.search_type) for one in each]
+            return [Task(one.run, one.search_type) for one in each]
 
         return sync_by_property(context, SEARCH_APPEARANCE, tasks)
 

@@ -64,7 +64,7 @@ def sync_inspections(
             urls = due_pages(_ranked_pages(context, result.site_url), inspected, today, left)
             _Inspections(context, result, clock, executor).run(urls)
 
-        return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(site_url, inspect)])
+        return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(inspect)])
 
 
 def due_pages(pages: pa.Table, inspected: pa.Table, today: date, most: int) -> list[str]:
