@@ -1,4 +1,4 @@
-"""Joins the lake's small files, shortens its logs and deletes files that no table needs, during syncs.
+"""Joins the lake's small files, shortens its logs and deletes files that no table needs, while syncs run.
 
 A table that is damaged or disagrees with the ledger is not changed: it may have to be restored from its old
 files.
@@ -49,7 +49,7 @@ from gsc_pipeline.lake.storage import storage_of
 log = logging.getLogger(__name__)
 
 FEW = 4
-"""A partition with at most this many small files is not joined: a day of syncs appends as many."""
+"""A partition with at most this many small files is not joined: a day of syncs adds that many."""
 
 SMALL = 64 * 1024 * 1024
 """Bytes. Larger files are read about as fast separately as joined."""
@@ -153,9 +153,9 @@ def _maintain(
     try:
         return _maintained(lake, table, delta, retention_hours, now)
     except CommitFailedError as error:
-        raise cannot("tidy", lake.table_uri(table), error) from error
+        raise cannot("compact", lake.table_uri(table), error) from error
     except (DeltaError, OSError, pa.ArrowException) as error:
-        raise lake.error_of("tidy", table, error) from error
+        raise lake.error_of("compact", table, error) from error
 
 
 def _maintained(

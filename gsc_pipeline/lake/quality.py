@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import duckdb
 
 RECENT = timedelta(days=2)
-"""Rules that read a day's rows check the days that were read since; earlier days were checked before."""
+"""Rules that need a day's rows check the days read within this time; others were checked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ def evaluate(
 
 
 def _unlike(lake: Lake) -> pa.Table:
-    """The known data faults and changes of counting; one that goes on ends with the calendar."""
+    """The known data faults and changes of counting. Those without an end last until `date.max`."""
     found = as_table(one for one in known(lake) if one.changes_counting)
     index = found.schema.get_field_index("last_day")
     return found.set_column(index, "last_day", pc.fill_null(found["last_day"], date.max))

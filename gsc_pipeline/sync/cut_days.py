@@ -57,7 +57,7 @@ from gsc_pipeline.sync.past_cap import (
 log = logging.getLogger(__name__)
 
 TRIED_AGAIN_AFTER = timedelta(days=30)
-"""How long filters are not tried again where they see no more than the cut rows."""
+"""After filters saw no more than the cut rows, they are not tried again for this long."""
 
 TOTALS, PAGES, QUERIES, PAGE_QUERIES = range(4)
 """The places of a day's grains, in the order in which DayReader reads them. Feeds have the first two."""
@@ -350,7 +350,7 @@ class CutDay:
             self.error = error
             self._days.end(error)
         if self.calls:
-            # Also what is not asked for, or was not reached: the day's rows are replaced by these.
+            # These replace the day's rows, so grains that were not asked for keep their earlier rows too.
             for of in open_grains - united:
                 self._unite(done, of)
         self.parts_left = bool(open_grains)

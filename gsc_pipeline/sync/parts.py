@@ -34,7 +34,7 @@ TRIAL_CALLS = 3
 """The most calls to find out whether filters see the rows past the cap. Three grains make nine in all."""
 
 CALLS_OF_PART = DAY_ROWS_CAP // PAGE_ROWS + 1
-"""The most calls for a part: an answer that is cut ends with a page without rows."""
+"""The most calls for a part: an answer at the cap is followed by a page without rows."""
 
 Ask = Callable[[PageFilters], "Future[GrainRows]"]
 """Starts to read a grain with filters."""
@@ -69,7 +69,7 @@ class InParts:
 
 
 class _Queued(NamedTuple):
-    """A part to ask for, those with the most missing impressions first, and the rest of its split."""
+    """A part in the queue, and the rest of its split. The most missing impressions come first."""
 
     weight: int
     order: int

@@ -34,16 +34,16 @@ MOST_SEGMENTS = 1_000
 """The most segments of paths of one split; the pages of the others stay together."""
 
 _GROUPS = 4
-"""The groups of segments of one split."""
+"""The number of groups of segments in one split."""
 
 _ROWS_GROW = 0.7
-"""Rows grow with impressions to this power: countries with fewer impressions have more rows for each."""
+"""Rows grow with impressions to this power: countries with fewer impressions have more rows for each one."""
 
 _MORE = 1.5
-"""By how much the estimate of a rest's rows exceeds those that a cut answer has of it, at least."""
+"""The estimate of a rest's rows is at least this multiple of its rows in a cut answer."""
 
 _FULL = 0.9
-"""How full an answer may be by the estimate of its rows."""
+"""The largest share of the cap that the estimated rows of one answer may have."""
 
 _SEGMENT = r"^(?P<origin>[A-Za-z]+://[^/?#]+)(?:/(?P<name>[^/?#]*))?"
 

@@ -136,9 +136,9 @@ def read_export(
         for name, rows in sorted(found.others.items())
     ]
     held = {key for sums in found.sums.values() for key in sums}
-    found.causes += _foreign(held, site_urls, owner)
-    found.causes += _not_over(held, today)
-    found.causes += _half_days(found)
+    found.causes += _unknown_properties(held, site_urls, owner)
+    found.causes += _days_not_over(held, today)
+    found.causes += _incomplete_days(found)
     if not held and not found.causes:
         found.causes.append("the files hold no rows to import")
     if found.causes:
@@ -241,7 +241,9 @@ def _add_sums(
     sums[key] = one if before is None else before + one
 
 
-def _foreign(held: Iterable[tuple[str, str, date]], site_urls: Collection[str], owner: str) -> list[str]:
+def _unknown_properties(
+    held: Iterable[tuple[str, str, date]], site_urls: Collection[str], owner: str
+) -> list[str]:
     return [
         f"the files hold {site_url}, which workspace {owner} does not have: give the files of its own "
         "properties only, or add the property to the workspaces file"
@@ -249,14 +251,14 @@ def _foreign(held: Iterable[tuple[str, str, date]], site_urls: Collection[str], 
     ]
 
 
-def _not_over(held: Iterable[tuple[str, str, date]], today: date) -> list[str]:
+def _days_not_over(held: Iterable[tuple[str, str, date]], today: date) -> list[str]:
     late = sorted({day for _, _, day in held if day >= today})
     return (
         [f"the files hold {late[-1]}, which is not over in California, where it is {today}"] if late else []
     )
 
 
-def _half_days(found: _Found) -> list[str]:
+def _incomplete_days(found: _Found) -> list[str]:
     causes = []
     site, url = found.sums[ExportTable.SITE], found.sums[ExportTable.URL]
     for has, lacks, days in (
@@ -264,8 +266,8 @@ def _half_days(found: _Found) -> list[str]:
         (ExportTable.URL, ExportTable.SITE, url.keys() - site.keys()),
     ):
         causes += [
-            f"{site_url} ({search_type}) {_text(its_days)} in {has.label} and not in {lacks.label}: export "
-            "both tables for the same days, or leave days out with --start and --end"
+            f"{site_url} ({search_type}) {_days_text(its_days)} in {has.label} and not in {lacks.label}: "
+            "export both tables for the same days, or leave days out with --start and --end"
             for (site_url, search_type), its_days in _by_series(days).items()
         ]
     if found.logged is not None:
@@ -273,8 +275,8 @@ def _half_days(found: _Found) -> list[str]:
             missing = {day for _, _, day in {*site, *url} if namespace not in found.logged.get(day, ())}
             if missing:
                 causes.append(
-                    f"ExportLog does not list {namespace} for {_text(missing, verb='')}: export again when "
-                    "it does, or leave days out with --start and --end"
+                    f"ExportLog does not list {namespace} for {_days_text(missing, verb='')}: export again "
+                    "when it does, or leave days out with --start and --end"
                 )
     return causes
 
@@ -286,7 +288,7 @@ def _by_series(keys: Iterable[tuple[str, str, date]]) -> dict[LedgerKey, list[da
     return found
 
 
-def _text(days: Collection[date], verb: str = " is") -> str:
+def _days_text(days: Collection[date], verb: str = " is") -> str:
     first, last = min(days), max(days)
     if first == last:
         return f"{first}{verb}"
@@ -339,11 +341,11 @@ class ExportRows:
             & pc.utf8_upper(pc.field("search_type")).isin(spelled)
         )
         stream = part.stream(["data_date", *keys, *sums], where, list(files.values()))
-        batches = [self._in_the_lakes_form(pa.Table.from_batches([batch])) for batch in stream]
+        batches = [self._as_in_the_lake(pa.Table.from_batches([batch])) for batch in stream]
         return _each_key_once(batches, ["data_date", *keys], sums)
 
-    def _in_the_lakes_form(self, rows: pa.Table) -> pa.Table:
-        """No null where the tables have none: "" for an anonymised query, zzz for an unknown country."""
+    def _as_in_the_lake(self, rows: pa.Table) -> pa.Table:
+        """Replace nulls that the tables do not have: "" for no query, zzz for an unknown country."""
         kind = _BY_NAME[self.search_type]
         values = {
             "query": pc.fill_null(rows["query"], ""),

@@ -112,12 +112,12 @@ class ExportTable(Enum):
         return frozenset(self.schema.names) - self.optional
 
 
-_TELLING = {
+_TABLE_BY_COLUMN = {
     "sum_top_position": ExportTable.SITE,
     "sum_position": ExportTable.URL,
     "epoch_version": ExportTable.LOG,
 }
-"""The column that only one of the tables has."""
+"""For each table, the column that no other has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ def _identified(storage: pa_fs.FileSystem, name: str) -> tuple[ExportTable, Expo
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"cannot be read as Parquet ({short(error)})") from None
     types = dict(zip(schema.names, schema.types, strict=True))
-    tables = {table for column, table in _TELLING.items() if column in types}
+    tables = {table for column, table in _TABLE_BY_COLUMN.items() if column in types}
     if len(tables) != 1:
         expected = ", ".join(table.label for table in ExportTable)
         raise ValueError(f"not of the bulk export: expected the columns of one of {expected}")

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class MoreOptions:
     """The options of a sync of these tables. `window` and `full` are those of `sync_appearance`.
 
-    `leases` keep two syncs of a workspace's table apart; without them nothing does.
+    `leases` prevent that two syncs write the same table of a workspace; without them nothing does.
     """
 
     window: Window | None = None
