@@ -187,12 +187,7 @@ def has_files(uri: str) -> bool:
 
 def missing_log(table: TableSpec, uri: str) -> DamagedError:
     """The error to raise if a table's folder has files but no log."""
-    return DamagedError(
-        f"{table.name} is damaged: {uri} has files but no log. Restore {LOG} from a backup, "
-        "or run gsc verify --repair",
-        table=table.name,
-        path=LOG,
-    )
+    return _damaged_log(table, f"{uri} has files but no log", LOG)
 
 
 def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
@@ -201,12 +196,12 @@ def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
     if found is None:
         return None
     name, damage = found
-    return DamagedError(
-        f"{table.name} is damaged: {LOG}/{name} {damage}. Restore {LOG} from a backup, "
-        "or run gsc verify --repair",
-        table=table.name,
-        path=f"{LOG}/{name}",
-    )
+    return _damaged_log(table, f"{LOG}/{name} {damage}", f"{LOG}/{name}")
+
+
+def _damaged_log(table: TableSpec, damage: str, path: str) -> DamagedError:
+    step = f"Restore {LOG} from a backup, or run gsc verify --repair"
+    return DamagedError(f"{table.name} is damaged: {damage}. {step}", table=table.name, path=path)
 
 
 def damage_in_log(storage: pa_fs.FileSystem) -> tuple[str, str] | None:

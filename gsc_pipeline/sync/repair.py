@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +36,7 @@ from gsc_pipeline.sync.grains import sums_without_a_query
 from gsc_pipeline.sync.ledger import DayRecord, Ledger, Source, Status, read_records
 from gsc_pipeline.sync.tables import hourly
 from gsc_pipeline.sync.tables.more import MORE_TABLES
-from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, verify
+from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, grouped, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
@@ -50,8 +50,6 @@ _READ_AGAIN = {
     ),
 }
 """Which lost rows of a table come back, and how."""
-
-_Day = TypeVar("_Day", BadDay, OtherDay)
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -92,7 +90,7 @@ def repair(
     lost += [
         f"{one.workspace}, {one.site_url} ({one.search_type}), {one.day}: rows under another month"
         for one in bad
-        if one.day < first_shown and (one.workspace, one.site_url, one.search_type, one.day) in removed
+        if one.day < first_shown and (*one.series, one.day) in removed
     ]
     if bad:
         _create_missing(lake, done)
@@ -169,7 +167,8 @@ def _move_to_own_months(
     Returns the days of which rows were removed.
     """
     removed: set[tuple[str, str, str, date]] = set()
-    for key, days in _by_series(day for day in bad if day.wrong is Wrong.MONTH):
+    for days in grouped((day for day in bad if day.wrong is Wrong.MONTH), "series"):
+        key = days[0].series
         # A replacement of several months holds the rows of all their days in memory.
         for month in sorted({month_of(day.day) for day in days}):
             of_month = tuple(sorted({day.day for day in days if month_of(day.day) == month}))
@@ -254,7 +253,8 @@ def _write_records(
     Returns the records.
     """
     written: list[DayRecord] = []
-    for key, days in _by_series(bad):
+    for days in grouped(bad, "series"):
+        key = days[0].series
         known = read_records(lake, Target(*key, tuple(sorted({day.day for day in days}))))
         batch = Batch(lake, *key, run_id, known)
         made = {day.day: record_of(day, known.get(day.day)) for day in days}
@@ -262,14 +262,6 @@ def _write_records(
         written += batch.records.values()
         batch.commit()
     return written
-
-
-def _by_series(bad: Iterable[_Day]) -> list[tuple[tuple[str, str, str], list[_Day]]]:
-    """The days of each workspace, property and search type."""
-    groups: dict[tuple[str, str, str], list[_Day]] = {}
-    for day in bad:
-        groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
-    return sorted(groups.items())
 
 
 def _has_all_rows(day: BadDay) -> bool:
@@ -360,25 +352,21 @@ def _record_lost(
         SEARCH_APPEARANCE.name: months_before(today, HISTORY_MONTHS),
     }
     gone = [day for day in others if day.rows < day.recorded and day.day < first_shown[day.table]]
-    for name in sorted({day.table for day in gone}):
+    for days in grouped(gone, "table", "series"):
+        name, key = days[0].table, days[0].series
         ledger = Ledger.of(_BY_NAME[name])
-        for key, days in _by_series(day for day in gone if day.table == name):
-            known = read_records(lake, Target(*key, tuple(day.day for day in days)), ledger=ledger)
-            batch = Batch(lake, *key, run_id, known, ledger=ledger)
-            batch.records.update(
-                {
-                    day.day: replace(
-                        known[day.day],
-                        site_rows=day.property_rows,
-                        url_rows=day.page_rows,
-                        reason=f"{day.recorded - day.rows} rows lost; Search Console no longer shows them",
-                        run_id=run_id,
-                    )
-                    for day in days
-                }
+        known = read_records(lake, Target(*key, tuple(day.day for day in days)), ledger=ledger)
+        batch = Batch(lake, *key, run_id, known, ledger=ledger)
+        for day in days:
+            batch.records[day.day] = replace(
+                known[day.day],
+                site_rows=day.property_rows,
+                url_rows=day.page_rows,
+                reason=f"{day.recorded - day.rows} rows lost; Search Console no longer shows them",
+                run_id=run_id,
             )
-            batch.commit()
-            rows = sum(day.recorded - day.rows for day in days)
-            span = f"{len(days)} days from {min(day.day for day in days)} to {max(day.day for day in days)}"
-            lost.append(f"{name}: {rows} rows of {key[0]}, {key[1]} ({key[2]}), of {span}")
-            done.append(f"{ledger.table.name}: {span} of {name} recorded with the rows that are left")
+        batch.commit()
+        rows = sum(day.recorded - day.rows for day in days)
+        span = f"{len(days)} days from {days[0].day} to {days[-1].day}"
+        lost.append(f"{name}: {rows} rows of {key[0]}, {key[1]} ({key[2]}), of {span}")
+        done.append(f"{ledger.table.name}: {span} of {name} recorded with the rows that are left")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gsc_pipeline.lake.agreement import confirmed
 from gsc_pipeline.lake.damage import DamagedFile
-from gsc_pipeline.lake.errors import DamagedError, LakeError
+from gsc_pipeline.lake.errors import DamagedError, LakeError, cause_of
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_list
 from gsc_pipeline.lake.schemas import (
@@ -79,6 +79,11 @@ class BadDay:
     url_impressions: int
 
     @property
+    def series(self) -> tuple[str, str, str]:
+        """The workspace, property and search type."""
+        return self.workspace, self.site_url, self.search_type
+
+    @property
     def totals(self) -> DayTotals:
         """The day's totals: the sums of the rows in the site table."""
         return DayTotals(self.clicks, self.impressions, self.position)
@@ -99,6 +104,11 @@ class OtherDay:
     property_rows: int
     page_rows: int
     recorded: int
+
+    @property
+    def series(self) -> tuple[str, str, str]:
+        """The workspace, property and search type."""
+        return self.workspace, self.site_url, self.search_type
 
     @property
     def rows(self) -> int:
@@ -169,18 +179,15 @@ class Verification:
             )
             for file in self.files
         ]
-        days = [_of_days(found[0].wrong, found) for found in _groups(self.days, *_SERIES, "wrong")]
-        others = [_of_other_days(found) for found in _groups(self.others, "table", *_SERIES)]
+        days = [_of_days(found) for found in grouped(self.days, "series", "wrong")]
+        others = [_of_other_days(found) for found in grouped(self.others, "table", "series")]
         return [*logs, *files, *days, *others]
 
 
-_SERIES = ("workspace", "site_url", "search_type")
-
-
-def _groups(days: Iterable[_Day], *names: str) -> list[list[_Day]]:
-    """The days with the same values of these fields."""
-    key = attrgetter(*names)
-    return [list(found) for _, found in groupby(sorted(days, key=key), key)]
+def grouped(days: Iterable[_Day], *names: str) -> list[list[_Day]]:
+    """The days with the same values of these attributes, each group in order."""
+    ordered = sorted(days, key=attrgetter(*names, "day"))
+    return [list(found) for _, found in groupby(ordered, key=attrgetter(*names))]
 
 
 def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
@@ -293,7 +300,11 @@ def _compare(lake: Lake, files: Sequence[DamagedFile]) -> tuple[list[BadDay], in
         connection.execute(f"CREATE TEMP TABLE found AS {_SQL} SELECT * FROM days")
         found = connection.execute("SELECT * FROM found WHERE wrong IS NOT NULL ORDER BY ALL").fetchall()
         ((compared,),) = connection.execute("SELECT count(*) FROM found").fetchall()
-    return [_bad_day(*row) for row in found], compared
+    days = [
+        BadDay(workspace, site_url, search_type, day, Wrong[wrong], *numbers)
+        for workspace, site_url, search_type, day, wrong, *numbers in found
+    ]
+    return days, compared
 
 
 def _compare_other(lake: Lake, table: TableSpec, files: Sequence[DamagedFile]) -> list[OtherDay]:
@@ -325,18 +336,11 @@ def _comparing(
         with closing(connect(lake, (), whole=tables, without=without)) as connection:
             yield connection
     except (duckdb.Error, OSError) as error:
-        cause = " ".join(str(error).split())[:300]
-        raise LakeError(f"the days of {lake.uri} cannot be compared ({cause})") from error
+        raise LakeError(f"the days of {lake.uri} cannot be compared ({cause_of(error)})") from error
 
 
-def _bad_day(*row: Any) -> BadDay:
-    workspace, site_url, search_type, day, wrong, *numbers = row
-    return BadDay(workspace, site_url, search_type, day, Wrong[wrong], *numbers)
-
-
-def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:
-    ordered = sorted(day.day for day in days)
-    one = min(days, key=lambda day: day.day)
+def _of_days(days: Sequence[BadDay]) -> Finding:
+    one, wrong = days[0], days[0].wrong
     numbers: Any = {
         Wrong.SITE_ROWS: (one.site_rows, one.site_rows_recorded),
         Wrong.URL_ROWS: (one.url_rows, one.url_rows_recorded),
@@ -354,14 +358,14 @@ def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:
         workspace=one.workspace,
         site_url=one.site_url,
         search_type=one.search_type,
-        days=len(ordered),
-        first_day=ordered[0],
-        last_day=ordered[-1],
+        days=len(days),
+        first_day=one.day,
+        last_day=days[-1].day,
     )
 
 
 def _of_other_days(days: Sequence[OtherDay]) -> Finding:
-    one = min(days, key=lambda day: day.day)
+    one = days[0]
     return Finding(
         one.table,
         f"{one.table} does not hold as many rows as {MORE_LEDGER.name} records ({one.day}: {one.rows} "
@@ -373,5 +377,5 @@ def _of_other_days(days: Sequence[OtherDay]) -> Finding:
         search_type=one.search_type,
         days=len(days),
         first_day=one.day,
-        last_day=max(day.day for day in days),
+        last_day=days[-1].day,
     )

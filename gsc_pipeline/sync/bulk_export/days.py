@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.encoding import decoded, encoded
+from gsc_pipeline.lake.errors import cause_of
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, SearchType
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
-from gsc_pipeline.sync.bulk_export.files import ExportFile, ExportTable, Part, short
+from gsc_pipeline.sync.bulk_export.files import ExportFile, ExportTable, Part
 from gsc_pipeline.sync.grains import encoded_table_of, search_type_in_tables
 from gsc_pipeline.sync.ledger import DayTotals, LedgerKey
 from gsc_pipeline.sync.past_cap import FEW_VALUES
@@ -157,7 +158,7 @@ def _read_log(part: Part, found: _Found) -> None:
         try:
             rows = part.stream(["agenda", "namespace", "data_date"], files=[file]).read_all()
         except (OSError, pa.ArrowException) as error:
-            found.causes.append(f"{part.root}/{file.path}: cannot be read ({short(error)})")
+            found.causes.append(f"{part.root}/{file.path}: cannot be read ({cause_of(error)})")
             continue
         for row in rows.to_pylist():
             if (row["agenda"] or "").upper() == "SEARCHDATA" and row["data_date"] is not None:
@@ -205,7 +206,7 @@ def _read_sums(part: Part, found: _Found) -> None:
                 connection.register("rows", part.stream(columns, files=[file]))
                 rows = connection.execute(sql).fetchall()
             except (duckdb.Error, OSError, pa.ArrowException) as error:
-                found.causes.append(f"{part.root}/{file.path}: cannot be read ({short(error)})")
+                found.causes.append(f"{part.root}/{file.path}: cannot be read ({cause_of(error)})")
                 continue
             for row in rows:
                 _add_sums(part, file, found, list(impossible), row)
