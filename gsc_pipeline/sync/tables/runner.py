@@ -33,13 +33,13 @@ class TableReport:
     table: str
     run_id: str
     started_at: datetime
-    seconds: float
-    properties: int
-    read: int
-    unchanged: int
-    rows: int
-    problems: tuple[Problem, ...]
-    usage: Usage
+    seconds: float = 0.0
+    properties: int = 0
+    read: int = 0
+    unchanged: int = 0
+    rows: int = 0
+    problems: tuple[Problem, ...] = ()
+    usage: Usage = field(default_factory=Usage)
     left: int = 0
 
     @property
