@@ -1,8 +1,8 @@
 """Rebuilds a table whose log is lost from its data files, and removes damaged files from a table.
 
 Replaced files stay beside the current ones until housekeeping deletes them, so the files alone do not show
-which rows are current. Rows that are replaced together, such as a day of a property, are taken from one file:
-the newest with as many rows as the ledger counts, otherwise the newest.
+which rows are current. Rows that are replaced together, such as a day of a property, are a unit. Each unit is
+taken from one file: the newest in which it has the ledger's counts, otherwise the newest that has it.
 """
 
 from __future__ import annotations

@@ -113,14 +113,15 @@ def _rebuild_logs(lake: Lake, found: Verification, done: list[str]) -> None:
         # A recorded refresh is not repeated, so the record is removed with the tables.
         broken.append(INSIGHT_REFRESHES)
     for table in sorted(dict.fromkeys(broken), key=lambda table: table is not SYNC_LEDGER):
-        rebuilt = rebuild(lake, table, _claims(lake, table))
+        rebuilt = rebuild(lake, table, _recorded_counts(lake, table))
         text = f"{table.name}: log rebuilt from {rebuilt.files} files, {rebuilt.rows} rows"
         if table in RECREATED:
             text = f"{table.name}: emptied; the next sync or refresh fills it again"
         done.append(text + (f"; {rebuilt.unreadable} files cannot be read" if rebuilt.unreadable else ""))
 
 
-def _claims(lake: Lake, table: TableSpec) -> dict[tuple[Any, ...], Counts]:
+def _recorded_counts(lake: Lake, table: TableSpec) -> dict[tuple[Any, ...], Counts]:
+    """The ledger's counts of each day in one of the large tables. Empty for other tables."""
     if table not in (SITE_IMPRESSION, URL_IMPRESSION):
         return {}
     rows, clicks, impressions = (
@@ -193,12 +194,13 @@ def _move(lake: Lake, table: TableSpec, target: Target, month: str) -> set[date]
     counts = rows.group_by(["data_date", "month"]).aggregate([([], "count_all")]).to_pylist()
     if all(one["month"] == month for one in counts):
         return set()
-    best = sorted(counts, key=lambda one: (one["month"] == month, one["count_all"]))
+    counts.sort(key=lambda one: (one["month"] == month, one["count_all"]))
+    best = {one["data_date"]: one["month"] for one in counts}
     parts, removed = [], set()
-    for day, of in {one["data_date"]: one["month"] for one in best}.items():
+    for day, best_month in best.items():
         part = rows.filter(pc.field("data_date") == day)
         if part.group_by(list(table.keys)).aggregate([]).num_rows < part.num_rows:
-            kept = part.filter(pc.field("month") == of)
+            kept = part.filter(pc.field("month") == best_month)
             removed |= {day} if kept.num_rows < part.num_rows else set()
             part = kept
         parts.append(part)

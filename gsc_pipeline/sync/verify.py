@@ -245,7 +245,7 @@ def _check_files(
 
 
 _DAY = "workspace, site_url, search_type, data_date"
-_CLAIMS = (
+_RECORDED = (
     "status", "reason", "clicks", "impressions", "site_rows", "url_rows", "url_clicks", "url_impressions"
 )  # fmt: skip
 _MONTH = "strftime(data_date, '%Y-%m')"
@@ -261,7 +261,7 @@ _SQL = f"""
         FROM {URL_IMPRESSION.name} GROUP BY ALL
     ), records AS (
         SELECT {_DAY}, count(*) AS times, {_MONTHS},
-               {", ".join(f"first({name}) AS {name}" for name in _CLAIMS)}
+               {", ".join(f"first({name}) AS {name}" for name in _RECORDED)}
         FROM {SYNC_LEDGER.name} GROUP BY ALL
     ), days AS (
         SELECT {_DAY},
