@@ -143,20 +143,27 @@ def _unreadable(storage: pa_fs.FileSystem, logged: Iterable[_LoggedFile]) -> Ite
             yield file.damaged(damage)
 
 
-def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str] = frozenset()) -> str | None:
-    """What is wrong with a Parquet file, or None. `needed`: the columns of a checkpoint.
-
-    Raises OSError if the storage fails.
-    """
+def content_of(storage: pa_fs.FileSystem, path: str) -> pa.Buffer | str:
+    """A file's content, or what is wrong with the file. Raises OSError if the storage fails."""
     try:
         with storage.open_input_file(path) as file:
-            content = file.read_buffer()
+            return file.read_buffer()
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         return "is unreadable"
+
+
+def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str] = frozenset()) -> str | None:
+    """What is wrong with a Parquet file, or None. `needed`: the columns of a checkpoint.
+
+    Raises OSError if the storage fails.
+    """
+    content = content_of(storage, path)
+    if isinstance(content, str):
+        return content
     # The content is in memory now, so later errors come from the file and not from the storage.
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
@@ -180,12 +187,7 @@ def has_files(uri: str) -> bool:
 
 def missing_log(table: TableSpec, uri: str) -> DamagedError:
     """The error to raise if a table's folder has files but no log."""
-    return DamagedError(
-        f"{table.name} is damaged: {uri} has files but no log. Restore {LOG} from a backup, "
-        "or run gsc verify --repair",
-        table=table.name,
-        path=LOG,
-    )
+    return _damaged_log(table, f"{uri} has files but no log", LOG)
 
 
 def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
@@ -194,12 +196,12 @@ def log_damage(table: TableSpec, uri: str) -> DamagedError | None:
     if found is None:
         return None
     name, damage = found
-    return DamagedError(
-        f"{table.name} is damaged: {LOG}/{name} {damage}. Restore {LOG} from a backup, "
-        "or run gsc verify --repair",
-        table=table.name,
-        path=f"{LOG}/{name}",
-    )
+    return _damaged_log(table, f"{LOG}/{name} {damage}", f"{LOG}/{name}")
+
+
+def _damaged_log(table: TableSpec, damage: str, path: str) -> DamagedError:
+    step = f"Restore {LOG} from a backup, or run gsc verify --repair"
+    return DamagedError(f"{table.name} is damaged: {damage}. {step}", table=table.name, path=path)
 
 
 def damage_in_log(storage: pa_fs.FileSystem) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""Joins the lake's small files, shortens its logs and deletes files that no table needs, during syncs.
+"""Joins the lake's small files, shortens its logs and deletes files that no table needs, while syncs run.
 
 A table that is damaged or disagrees with the ledger is not changed: it may have to be restored from its old
 files.
@@ -28,6 +28,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.columns import schema_of, upgrade
+from gsc_pipeline.lake.damage import LOG
 from gsc_pipeline.lake.dataset import data_files, dataset_of
 from gsc_pipeline.lake.errors import DamagedError, cannot
 from gsc_pipeline.lake.lake import Lake, table_properties
@@ -48,7 +49,7 @@ from gsc_pipeline.lake.storage import storage_of
 log = logging.getLogger(__name__)
 
 FEW = 4
-"""A partition with at most this many small files is not joined: a day of syncs appends as many."""
+"""A partition with at most this many small files is not joined: a day of syncs adds that many."""
 
 SMALL = 64 * 1024 * 1024
 """Bytes. Larger files are read about as fast separately as joined."""
@@ -152,9 +153,9 @@ def _maintain(
     try:
         return _maintained(lake, table, delta, retention_hours, now)
     except CommitFailedError as error:
-        raise cannot("tidy", lake.table_uri(table), error) from error
+        raise cannot("compact", lake.table_uri(table), error) from error
     except (DeltaError, OSError, pa.ArrowException) as error:
-        raise lake.error_of("tidy", table, error) from error
+        raise lake.error_of("compact", table, error) from error
 
 
 def _maintained(
@@ -280,7 +281,7 @@ def _is_older(file: pa_fs.FileInfo, delta: DeltaTable) -> bool:
 
 
 def _log_sizes(storage: pa_fs.FileSystem) -> dict[str, int]:
-    return _sizes(storage.get_file_info(pa_fs.FileSelector("_delta_log")))
+    return _sizes(storage.get_file_info(pa_fs.FileSelector(LOG)))
 
 
 def _sizes(infos: Iterable[pa_fs.FileInfo]) -> dict[str, int]:

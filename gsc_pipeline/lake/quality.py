@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import duckdb
 
 RECENT = timedelta(days=2)
-"""Rules that read a day's rows check the days that were read since; earlier days were checked before."""
+"""Rules that need a day's rows check the days read within this time; others were checked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,18 @@ def _reconciles(table: str, rows: str, differs: str) -> str:
         ORDER BY ALL"""
 
 
-def _unique(table: str, keys: Sequence[str]) -> str:
-    others = ", ".join(key for key in keys if key not in _DAY.split(", "))
+def _unique(table: TableSpec) -> str:
+    others = ", ".join(key for key in table.keys if key not in _DAY.split(", "))
     return f"""
         SELECT {_DAY}, {others}, count(*) AS times
-        FROM {table} JOIN (SELECT {_DAY} FROM recent) USING ({_DAY})
+        FROM {table.name} JOIN (SELECT {_DAY} FROM recent) USING ({_DAY})
         WHERE month IN (SELECT DISTINCT month FROM recent)
         GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"""
 
 
 def _not_over(table: str) -> str:
     return f"""
-        SELECT workspace, site_url, search_type, data_date, count(*) AS rows
+        SELECT {_DAY}, count(*) AS rows
         FROM {table} WHERE data_date >= $today GROUP BY ALL ORDER BY ALL"""
 
 
@@ -217,37 +217,27 @@ RULES = (
         _reconciles(_URL, "url_rows", "(held.impressions < recent.impressions AND NOT truncated)"),
         _READ_AGAIN,
     ),
-    Rule(
-        "keys_unique",
-        _SITE,
-        "No two rows of a day have the same key.",
-        _unique(_SITE, SITE_IMPRESSION.keys),
-        _OTHER_WRITERS,
-        is_error=True,
+    *(
+        Rule(
+            "keys_unique",
+            table.name,
+            "No two rows of a day have the same key.",
+            _unique(table),
+            _OTHER_WRITERS,
+            is_error=True,
+        )
+        for table in (SITE_IMPRESSION, URL_IMPRESSION)
     ),
-    Rule(
-        "keys_unique",
-        _URL,
-        "No two rows of a day have the same key.",
-        _unique(_URL, URL_IMPRESSION.keys),
-        _OTHER_WRITERS,
-        is_error=True,
-    ),
-    Rule(
-        "no_day_beyond_yesterday",
-        _SITE,
-        "There are no rows of days that are not over in Pacific time.",
-        _not_over(_SITE),
-        _OTHER_WRITERS,
-        is_error=True,
-    ),
-    Rule(
-        "no_day_beyond_yesterday",
-        _URL,
-        "There are no rows of days that are not over in Pacific time.",
-        _not_over(_URL),
-        _OTHER_WRITERS,
-        is_error=True,
+    *(
+        Rule(
+            "no_day_beyond_yesterday",
+            table,
+            "There are no rows of days that are not over in Pacific time.",
+            _not_over(table),
+            _OTHER_WRITERS,
+            is_error=True,
+        )
+        for table in (_SITE, _URL)
     ),
     Rule(
         "no_truncated_days",
@@ -313,7 +303,7 @@ def evaluate(
 
 
 def _unlike(lake: Lake) -> pa.Table:
-    """The known data faults and changes of counting; one that goes on ends with the calendar."""
+    """The known data faults and changes of counting. Those without an end last until `date.max`."""
     found = as_table(one for one in known(lake) if one.changes_counting)
     index = found.schema.get_field_index("last_day")
     return found.set_column(index, "last_day", pc.fill_null(found["last_day"], date.max))

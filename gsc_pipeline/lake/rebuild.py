@@ -1,8 +1,8 @@
 """Rebuilds a table whose log is lost from its data files, and removes damaged files from a table.
 
 Replaced files stay beside the current ones until housekeeping deletes them, so the files alone do not show
-which rows are current. Rows that are replaced together, such as a day of a property, are taken from one file:
-the newest with as many rows as the ledger counts, otherwise the newest.
+which rows are current. Rows that are replaced together, such as a day of a property, are a unit. Each unit is
+taken from one file: the newest in which it has the ledger's counts, otherwise the newest that has it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from gsc_pipeline.lake.damage import LOG, DamagedFile
+from gsc_pipeline.lake.damage import LOG, DamagedFile, content_of
 from gsc_pipeline.lake.errors import cannot
 from gsc_pipeline.lake.lake import PROPERTY_COLUMNS, Lake, table_properties
 from gsc_pipeline.lake.schemas import (
@@ -69,7 +69,6 @@ Counts = tuple[int, int | None, int | None]
 class Rebuilt:
     """The numbers of files that a table was rebuilt from, of unreadable files, and of its rows."""
 
-    table: str
     files: int
     unreadable: int
     rows: int
@@ -98,18 +97,18 @@ def rebuild(lake: Lake, table: TableSpec, in_ledger: Mapping[tuple[Any, ...], Co
                 partition_by=list(table.partition_by),
                 name=table.name,
                 description=table.description,
-                configuration=_delta_properties(table),
+                # Unknown properties are refused. The first write adds the project's own.
+                configuration={
+                    name: value
+                    for name, value in table_properties(table).items()
+                    if name.startswith("delta.")
+                },
             )
         else:
             lake.create(table)
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise cannot("rebuild", uri, error) from error
-    return Rebuilt(table.name, len(files), sum(bad for bad, _, _ in done), sum(rows for _, rows, _ in done))
-
-
-def _delta_properties(table: TableSpec) -> dict[str, str]:
-    # create_table_with_add_actions refuses unknown properties. The first write adds the project's own.
-    return {name: value for name, value in table_properties(table).items() if name.startswith("delta.")}
+    return Rebuilt(len(files), sum(bad for bad, _, _ in done), sum(rows for _, rows, _ in done))
 
 
 def remove_damaged(lake: Lake, table: TableSpec, files: Iterable[DamagedFile]) -> None:
@@ -153,7 +152,7 @@ def _rebuild_partition(
     in_ledger: Mapping[tuple[Any, ...], Counts],
 ) -> tuple[int, int, AddAction | None]:
     """Write a partition's rows to one new file. Returns the numbers of unreadable files and of rows."""
-    found = [(info, rows) for info in files if (rows := _rows_of(storage, table, info.path)) is not None]
+    found = [(info, rows) for info in files if (rows := rows_of_file(storage, table, info.path)) is not None]
     if table in (SYNC_LEDGER, MORE_LEDGER):
         found.sort(key=_second_and_completion, reverse=True)
     read = {info.path: rows for info, rows in found}
@@ -191,12 +190,17 @@ def _second_and_completion(found: tuple[pa_fs.FileInfo, pa.Table]) -> tuple[int,
     return (info.mtime_ns or 0) // 10**9, not pc.any(pc.equal(rows["status"], WRITING)).as_py()
 
 
-def _rows_of(storage: pa_fs.FileSystem, table: TableSpec, path: str) -> pa.Table | None:
-    """A file's rows in the declared columns; None if the file cannot be read."""
+def rows_of_file(storage: pa_fs.FileSystem, table: TableSpec, path: str) -> pa.Table | None:
+    """A file's rows in the declared columns; None if the file is damaged.
+
+    Raises OSError if the storage fails: without the file's rows the rebuilt table would lack them.
+    """
+    content = content_of(storage, path)
+    if isinstance(content, str):
+        return None
     values = dict(part.split("=", 1) for part in posixpath.dirname(path).split("/") if "=" in part)
     try:
-        with storage.open_input_file(path) as file:
-            rows = pq.ParquetFile(file).read()
+        rows = pq.ParquetFile(pa.BufferReader(content)).read()
         columns = [
             pa.repeat(values[field.name], rows.num_rows)
             if field.name in values
@@ -217,15 +221,14 @@ def _chosen(
     chosen: dict[tuple[Any, ...], str] = {}
     fits: set[tuple[Any, ...]] = set()
     for path, rows in read.items():
-        for unit, in_file in _sums(rows, together).items():
+        for unit, in_file in _counts(rows, together).items():
             expected = in_ledger.get(unit)
             if unit in fits or (expected is not None and expected[0] == 0):
                 continue
             if expected is not None and _matches(in_file, expected):
                 fits.add(unit)
                 chosen[unit] = path
-            else:
-                chosen.setdefault(unit, path)
+            chosen.setdefault(unit, path)
     return chosen
 
 
@@ -233,18 +236,18 @@ def _matches(in_file: Counts, expected: Counts) -> bool:
     return all(wanted is None or has == wanted for has, wanted in zip(in_file, expected, strict=True))
 
 
-def _sums(rows: pa.Table, together: Sequence[str]) -> dict[tuple[Any, ...], Counts]:
+def _counts(rows: pa.Table, together: Sequence[str]) -> dict[tuple[Any, ...], Counts]:
+    """The counts of each unit in a file. Tables without clicks and impressions have only rows."""
     sums: list[tuple[Any, str]] = [([], "count_all")]
-    names = ["clicks", "impressions"]
-    has_sums = all(name in rows.column_names and name not in together for name in names)
-    sums += [(name, "sum") for name in names if has_sums]
-    groups = rows.group_by(list(together)).aggregate(sums)
-    units = zip(*(groups[name].to_pylist() for name in together), strict=True)
-    counts = groups["count_all"].to_pylist()
-    if not has_sums:
-        return {unit: (count, None, None) for unit, count in zip(units, counts, strict=True)}
-    more = (groups[f"{name}_sum"].to_pylist() for name in names)
-    return {unit: held for unit, *held in zip(units, counts, *more, strict=True)}
+    sums += [(name, "sum") for name in ("clicks", "impressions") if name in rows.column_names]
+    return {
+        tuple(one[name] for name in together): (
+            one["count_all"],
+            one.get("clicks_sum"),
+            one.get("impressions_sum"),
+        )
+        for one in rows.group_by(list(together)).aggregate(sums).to_pylist()
+    }
 
 
 def _only(rows: pa.Table, together: Sequence[str], units: Sequence[tuple[Any, ...]]) -> pa.Table:

@@ -57,7 +57,7 @@ from gsc_pipeline.sync.past_cap import (
 log = logging.getLogger(__name__)
 
 TRIED_AGAIN_AFTER = timedelta(days=30)
-"""How long filters are not tried again where they see no more than the cut rows."""
+"""After filters saw no more than the cut rows, they are not tried again for this long."""
 
 TOTALS, PAGES, QUERIES, PAGE_QUERIES = range(4)
 """The places of a day's grains, in the order in which DayReader reads them. Feeds have the first two."""
@@ -176,7 +176,7 @@ class Earlier(ABC):
 
 
 class CutDays:
-    """Completes the cut days of one property and search type within a sync.
+    """Completes the cut days `of` one property and search type within a sync.
 
     `known` returns what was tried before; it is called once, for the first cut day. `now` (aware) is when the
     sync started. `spent` calls of the budget were sent by earlier syncs of the same Pacific day.
@@ -187,7 +187,7 @@ class CutDays:
         options: PastCapOptions,
         known: Callable[[], Mapping[str, Tried]],
         *,
-        of: tuple[str, str] = ("", ""),
+        of: tuple[str, str],
         now: datetime,
         at_once: int,
         spent: int = 0,
@@ -231,10 +231,8 @@ class CutDays:
         calls: int,
     ) -> InParts:
         """Ask for a grain in parts, with at most `calls` calls. Raises MovedError."""
-        sees_every_row = self._sees_every_row(of)
-        if grain.has_earlier:
-            # Filters brought rows of this day before. Asked again for a part, they may bring no more.
-            sees_every_row = True
+        # Filters that brought rows of this day before may bring no more for a part that is asked for again.
+        sees_every_row = grain.has_earlier or self._sees_every_row(of) is True
         return read_in_parts(
             read,
             grain,
@@ -352,7 +350,7 @@ class CutDay:
             self.error = error
             self._days.end(error)
         if self.calls:
-            # Also what is not asked for, or was not reached: the day's rows are replaced by these.
+            # These replace the day's rows, so grains that were not asked for keep their earlier rows too.
             for of in open_grains - united:
                 self._unite(done, of)
         self.parts_left = bool(open_grains)

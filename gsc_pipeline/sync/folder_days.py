@@ -144,7 +144,7 @@ class _Series:
         problems: list[Problem] = []
         try:
             self._known = self._read_known()
-            # What was tried is read only where it decides.
+            # What was tried matters only to days that have parts left.
             if self._asks_for_parts and any(one.has_parts_left for one in self._records.values()):
                 target = TriedRows(self._workspace, *self._key)
                 self._asks_for_parts = may_bring_more(read_tried(self._lake, target).values(), self._now)
@@ -235,8 +235,8 @@ class _Series:
         )
         if found.differences:
             log.warning(
-                "workspace %s: %s (%s) %s: %d pages in a country and on a device have other numbers in %s, "
-                "and nothing of them was taken. The largest: %s. gsc sync %s --start %s --end %s --full "
+                "workspace %s: %s (%s) %s: %d cells of page, country and device have other numbers in %s, so "
+                "none of their rows were taken. The largest: %s. gsc sync %s --start %s --end %s --full "
                 "reads both again",
                 self._workspace,
                 *self._key,
@@ -295,7 +295,7 @@ class _Series:
             truncated=is_cut_in_site or _may_be_cut(record, rows),
             # Rows of parts could contradict the folder's, which the API cut off and anonymised differently.
             parts_left=False,
-            # They count for the Pacific day of last_read_at, which is now today.
+            # They count for the Pacific day of last_read_at, which becomes today.
             part_calls=record.part_calls_on(pacific_today(self._now)),
             last_read_at=self._now,
             run_id=self._run_id,
@@ -341,6 +341,6 @@ def _added(before: FolderDay, news: FolderDay) -> FolderDay:
 
 
 def _may_be_cut(record: DayRecord, rows: pa.Table) -> bool:
-    """Whether the API may have cut off rows of the URL table. Earlier releases did not tell which."""
+    """Whether the API may have cut off rows of the URL table. Earlier releases did not mark the rows."""
     is_cut = pc.fill_null(rows["is_truncated"], True)
     return record.lacks_pages is not False or bool(pc.any(is_cut, min_count=0).as_py())

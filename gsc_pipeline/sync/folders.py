@@ -1,12 +1,13 @@
 """Completes the rows by page of a day that the API cut off with those of a folder's own property.
 
-Search Console counts a page's clicks and impressions alike in every property that has the page. So rows are
-united by their keys: page, query, country and device. A folder's property has a cap of its own and leaves out
-rare queries by its own rules, so it names queries that its parent does not name, and the reverse.
+Search Console counts the same clicks and impressions of a page in every property that has the page. So rows
+are matched by their keys: page, query, country and device. A folder's property has a cap of its own and
+anonymises rare queries on its own, so each of the two properties names queries that the other does not name.
 
-A cell is one page, country and device. The total of a cell that the parent has does not change: a row that
-the folder alone names is taken out of the cell's rest. What is left of that rest stays marked as cut, because
-the parent may name queries in it that the folder does not. Pure functions on Arrow columns, without I/O.
+A cell is one page, country and device. Its rest is the row without a query. The total of a cell that the
+parent has does not change: the numbers of a row that only the folder names are subtracted from the rest. What
+is left stays marked as cut, because it may hold queries that the parent would name and the folder does not.
+Pure functions on Arrow columns, without I/O.
 """
 
 from __future__ import annotations
@@ -76,25 +77,26 @@ def completed(
     if bool(rows["device"].null_count) is not bool(folder["device"].null_count):
         # Google News was read with devices in one property, without them in the other: no keys are equal.
         return Completed(rows)
-    here, there = _without_nulls(rows), _once(_without_nulls(folder))
-    is_below = pc.starts_with(here["url"], prefix)
-    below, there = here.filter(is_below), there.filter(pc.starts_with(there["url"], prefix))
+    stored = rows
+    rows, folder = _without_nulls(rows), _once(_without_nulls(folder))
+    is_below = pc.starts_with(rows["url"], prefix)
+    below, folder = rows.filter(is_below), folder.filter(pc.starts_with(folder["url"], prefix))
     named, rest = _by_query(below)
-    named_there, rest_there = _by_query(there)
-    new, others = _compared(named_there, named)
-    cells = _Cells.of(below, rest, there, rest_there, new, others)
-    verdict = _judged(cells, lacks_pages, folder_lacks_pages)
+    folder_named, folder_rest = _by_query(folder)
+    new, others = _compared(folder_named, named)
+    cells = _Cells.of(below, rest, folder, folder_rest, new, others)
+    verdict = _verdict(cells, lacks_pages, folder_lacks_pages)
     found = _described(cells, verdict.differ)
     if not verdict.taken.any():
-        return Completed(rows, **found)
+        return Completed(stored, **found)
     taken, is_open = verdict.taken, verdict.is_open
     added = pa.concat_tables(
         [_within(new, cells.keys(taken)), cells.rest_rows(taken & is_open, verdict.left, is_cut=True)]
     )
-    kept = [here.filter(pc.invert(is_below)), named, _within(rest, cells.keys(taken), is_outside=True)]
+    kept = [rows.filter(pc.invert(is_below)), named, _within(rest, cells.keys(taken), is_outside=True)]
     smaller = cells.rest_rows(taken & ~is_open, verdict.left)
     return Completed(
-        _as_stored(pa.concat_tables([*kept, smaller, added]), like=rows),
+        _as_stored(pa.concat_tables([*kept, smaller, added]), like=stored),
         added.num_rows,
         pc.sum(added["clicks"]).as_py(),
         pc.sum(added["impressions"]).as_py(),
@@ -106,9 +108,9 @@ def completed(
 class _Cells:
     """The cells below the prefix, and sums over their rows.
 
-    Of each kind of rows there are their number and the sums of their counts: `here` and `there` are all rows
-    of the parent and of the folder, `rest` and `hidden` those without a query, `new` the folder's rows that
-    the parent lacks, `other` those with other numbers than in the parent.
+    Each kind of rows (`_KINDS`) has their number and the sums of their counts. `parent` and `folder` are all
+    rows of the two properties, `…_rest` those without a query, `new` the folder's rows that the parent lacks,
+    and `other` the folder's rows with other numbers than in the parent.
     """
 
     table: pa.Table
@@ -136,7 +138,7 @@ class _Cells:
         """
         is_row = pa.array(chosen & (left["impressions"] > 0))
         keys = self.table.filter(is_row)
-        flags = pc.equal(keys["rest_cut"], 1) if is_cut is None else pa.repeat(is_cut, keys.num_rows)
+        flags = pc.equal(keys["parent_rest_cut"], 1) if is_cut is None else pa.repeat(is_cut, keys.num_rows)
         columns = {
             **{name: keys[name] for name in _CELL},
             **{name: pa.array(left[name]).filter(is_row) for name in _COUNTS},
@@ -151,8 +153,8 @@ class _Cells:
 class _Verdict:
     """What is done with each cell.
 
-    `taken`: the folder's new rows are taken. `is_open`: the parent may not have the cell's total, so the
-    folder's is taken. `differ`: the two contradict each other. `left` are the counts of the rest afterwards.
+    `taken`: the folder's new rows are taken. `is_open`: the parent may lack the cell's total, so the folder's
+    is taken. `differ`: the two properties contradict each other. `left`: the counts of the rest afterwards.
     """
 
     taken: Flags
@@ -161,33 +163,35 @@ class _Verdict:
     left: Mapping[str, Counts]
 
 
-def _judged(cells: _Cells, lacks_pages: bool | None, folder_lacks_pages: bool | None) -> _Verdict:
-    is_here, is_there, has_rest = (cells[f"{kind}_rows"] > 0 for kind in ("here", "there", "rest"))
-    has_total = (cells["hidden_rows"] > 0) | (folder_lacks_pages is False)
+def _verdict(cells: _Cells, lacks_pages: bool | None, folder_lacks_pages: bool | None) -> _Verdict:
+    in_parent, in_folder, has_rest = (
+        cells[f"{kind}_rows"] > 0 for kind in ("parent", "folder", "parent_rest")
+    )
+    has_total = (cells["folder_rest_rows"] > 0) | (folder_lacks_pages is False)
     is_open = ~has_rest & bool(lacks_pages)
     left = {
         name: np.where(
             is_open,
-            np.where(has_total, cells[f"there_{name}"] - cells[f"here_{name}"], cells[f"new_{name}"]),
-            cells[f"rest_{name}"],
+            np.where(has_total, cells[f"folder_{name}"] - cells[f"parent_{name}"], cells[f"new_{name}"]),
+            cells[f"parent_rest_{name}"],
         )
         - cells[f"new_{name}"]
         for name in _COUNTS
     }
     is_unchanged = ~is_open & (cells["new_rows"] == 0)
-    same = [cells[f"here_{name}"] == cells[f"there_{name}"] for name in ("clicks", "impressions")]
-    agrees = is_there & (is_here | is_open) & (cells["other_rows"] == 0)
+    same = [cells[f"parent_{name}"] == cells[f"folder_{name}"] for name in ("clicks", "impressions")]
+    agrees = in_folder & (in_parent | is_open) & (cells["other_rows"] == 0)
     agrees &= _is_possible(**left) | is_unchanged
     agrees &= (same[0] & same[1]) | is_open | ~has_total
     if lacks_pages is None:
         # The parent may lack the page, or the total of the cell.
-        differ = is_there & ~agrees & (has_rest | (cells["other_rows"] > 0))
+        differ = in_folder & ~agrees & (has_rest | (cells["other_rows"] > 0))
         agrees &= has_rest
     else:
-        differ = is_there & ~agrees
+        differ = in_folder & ~agrees
     taken = agrees & ((cells["new_rows"] > 0) | (is_open & (left["impressions"] > 0)))
     if differ.any():
-        taken &= ~(is_open & is_here)
+        taken &= ~(is_open & in_parent)
     return _Verdict(taken, is_open, differ, left)
 
 
@@ -197,7 +201,7 @@ def _is_possible(clicks: Counts, impressions: Counts, sum_position: Counts) -> F
     return is_possible
 
 
-_KINDS = ("here", "rest", "there", "hidden", "new", "other")
+_KINDS = ("parent", "parent_rest", "folder", "folder_rest", "new", "other")
 
 
 def _without_nulls(rows: pa.Table) -> pa.Table:
@@ -225,18 +229,18 @@ def _as_stored(rows: pa.Table, *, like: pa.Table) -> pa.Table:
 
 
 def _by_query(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The rows with a query, or of a feed, and those with the anonymised rest."""
+    """The rows with a query (of a feed, all rows), and the rest."""
     is_rest = rows["is_anonymized_query"]
     return rows.filter(pc.invert(is_rest)), rows.filter(is_rest)
 
 
-def _compared(there: pa.Table, here: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The named rows that are there alone, and those with other numbers than here."""
+def _compared(folder: pa.Table, parent: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The folder's named rows that the parent lacks, and those with other numbers than in the parent."""
     counts = ["clicks", "impressions"]
-    known = here.select([*_KEY, *counts]).rename_columns([*_KEY, *(f"{name}_here" for name in counts)])
-    both = there.join(known, _KEY, join_type="left outer")
-    is_new = pc.is_null(both["impressions_here"])
-    differ = [pc.not_equal(both[name], both[f"{name}_here"]) for name in counts]
+    known = parent.select([*_KEY, *counts])
+    both = folder.join(known, _KEY, join_type="left outer", right_suffix="_in_parent")
+    is_new = pc.is_null(both["impressions_in_parent"])
+    differ = [pc.not_equal(both[name], both[f"{name}_in_parent"]) for name in counts]
     is_other = pc.fill_null(pc.or_(*differ), False)
     return both.filter(is_new).select(COLUMNS), both.filter(is_other).select(COLUMNS)
 
@@ -256,15 +260,15 @@ def _within(rows: pa.Table, cells: pa.Table, *, is_outside: bool = False) -> pa.
 def _described(cells: _Cells, differ: Flags) -> dict[str, Any]:
     if not differ.any():
         return {}
-    names = ("here_clicks", "here_impressions", "there_clicks", "there_impressions", "other_rows")
+    names = ("parent_clicks", "parent_impressions", "folder_clicks", "folder_impressions", "other_rows")
     numbers = {name: cells[name] for name in names}
-    place = int(np.argmax(np.where(differ, numbers["here_impressions"] + numbers["there_impressions"], -1)))
-    here_clicks, here_impressions, clicks, impressions, others = (int(numbers[n][place]) for n in names)
-    url, country, device = (cells.table[name][place].as_py() for name in _CELL)
-    what = (
-        f"{here_clicks} clicks and {here_impressions} impressions, in the folder {clicks} and {impressions}"
+    place = int(
+        np.argmax(np.where(differ, numbers["parent_impressions"] + numbers["folder_impressions"], -1))
     )
-    if (here_clicks, here_impressions) == (clicks, impressions):
+    own_clicks, own_impressions, clicks, impressions, others = (int(numbers[name][place]) for name in names)
+    url, country, device = (cells.table[name][place].as_py() for name in _CELL)
+    what = f"{own_clicks} clicks and {own_impressions} impressions, in the folder {clicks} and {impressions}"
+    if (own_clicks, own_impressions) == (clicks, impressions):
         what = f"{others} queries with other numbers" if others else "its queries exceed what is not named"
     where = " ".join(part for part in (url, country, device) if part)
     return {"differences": int(differ.sum()), "largest_difference": f"{where}: {what}"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import NamedTuple
 
@@ -34,18 +34,13 @@ TRIAL_CALLS = 3
 """The most calls to find out whether filters see the rows past the cap. Three grains make nine in all."""
 
 CALLS_OF_PART = DAY_ROWS_CAP // PAGE_ROWS + 1
-"""The most calls for a part: an answer that is cut ends with a page without rows."""
+"""The most calls for a part: an answer at the cap is followed by a page without rows."""
 
 Ask = Callable[[PageFilters], "Future[GrainRows]"]
 """Starts to read a grain with filters."""
 
-
 PagesOf = Callable[[Part], Pages | None]
-
-
-def no_pages(part: Part) -> None:
-    """The pages of a part in the table by property."""
-    del part
+"""Returns the pages of a part, or None in the table by property."""
 
 
 class MovedError(Exception):
@@ -74,7 +69,7 @@ class InParts:
 
 
 class _Queued(NamedTuple):
-    """A part to ask for, those with the most missing impressions first, and the rest of its split."""
+    """A part in the queue, and the rest of its split. The most missing impressions come first."""
 
     weight: int
     order: int
@@ -86,89 +81,86 @@ def read_in_parts(
     ask: Ask,
     grain: GrainRows,
     cells: Mapping[Cell, int],
-    pages_of: PagesOf = no_pages,
+    pages_of: PagesOf,
     *,
     cap: int,
     calls: int,
     at_once: int,
-    sees_every_row: bool | None = None,
+    sees_every_row: bool,
 ) -> InParts:
     """Ask for the parts of a cut grain, those with the most impressions without a row first.
 
-    `cells` are the true impressions of each country and device; `pages_of` gives the pages of a part in the
-    table by page. At most `calls` are sent, `at_once` at a time. If it is not known whether filters see the
-    rows past the cap, at most TRIAL_CALLS find that out; if they do not, the grain stays as it is. Raises
-    MovedError if the rows of two answers contradict each other.
+    `cells` are the true impressions of each country and device. At most `calls` are sent, `at_once` at a
+    time. `sees_every_row`: filters are known to see the rows past the cap. If that is not known, at most
+    TRIAL_CALLS find it out; if they do not see them, the grain stays as it is. Raises MovedError if the rows
+    of two answers contradict each other.
     """
     return _Reading(ask, grain, pages_of, cap, calls, at_once, sees_every_row).read(cells)
 
 
+@dataclass(slots=True)
 class _Reading:
-    def __init__(
-        self,
-        ask: Ask,
-        grain: GrainRows,
-        pages_of: PagesOf,
-        cap: int,
-        calls: int,
-        at_once: int,
-        sees_every_row: bool | None,
-    ) -> None:
-        self._ask, self._grain, self._pages_of, self._cap = ask, grain, pages_of, cap
-        self._most_calls, self._at_once = calls, at_once
-        self._sees_every_row = self._is_trusted = bool(sees_every_row)
-        self._calls = 0
-        self._excluding = True
-        """Whether the API takes filters that leave values out."""
-        self._error: SearchConsoleError | None = None
-        self._is_refused = False
-        self._queue: list[_Queued] = []
-        self._order = count()
-        self._rows: list[pa.Table] = []
-        self._complete: list[PageFilters] = []
-        self._is_whole = True
+    """`excluding`: whether the API takes filters that leave values out."""
+
+    ask: Ask
+    grain: GrainRows
+    pages_of: PagesOf
+    cap: int
+    most_calls: int
+    at_once: int
+    sees_every_row: bool
+    calls: int = 0
+    excluding: bool = True
+    error: SearchConsoleError | None = None
+    is_refused: bool = False
+    queue: list[_Queued] = field(default_factory=list)
+    order: Iterator[int] = field(default_factory=count)
+    rows: list[pa.Table] = field(default_factory=list)
+    complete: list[PageFilters] = field(default_factory=list)
+    is_whole: bool = True
 
     def read(self, cells: Mapping[Cell, int]) -> InParts:
-        self._take_apart(whole(cells, self._grain.rows))
+        is_trusted = self.sees_every_row
+        self._split(whole(cells, self.grain.rows))
         try:
             while queued := self._next():
-                asked = [(one, self._ask(one.part.filters)) for one in queued]
+                asked = [(one, self.ask(one.part.filters)) for one in queued]
                 for one, answer in asked:
                     self._take(one, answer)
         except MovedError as moved:
-            moved.calls = self._calls
+            moved.calls = self.calls
             raise
-        is_ended = bool(self._error or self._queue)
-        for one in self._queue:
+        is_ended = bool(self.error or self.queue)
+        for one in self.queue:
             self._leave(one)
-        before = self._grain.rows
-        rows = pa.concat_tables(self._rows) if self._rows else before.slice(0, 0)
+        before = self.grain.rows
+        rows = pa.concat_tables(self.rows) if self.rows else before.slice(0, 0)
         gained = rows.num_rows - before.num_rows
-        if self._calls and not gained and not self._is_trusted:
+        if self.calls and not gained and not is_trusted:
             # Without a row more no part is complete: the filters may see the cut rows alone.
-            sees = None if self._error else False
-            return InParts(self._grain, 0, 0, 0, self._calls, sees, self._error, is_ended)
-        complete = EVERYTHING if self._is_whole else tuple(self._complete)
+            sees = None if self.error else False
+            return InParts(self.grain, 0, 0, 0, self.calls, sees, self.error, is_ended)
+        complete = EVERYTHING if self.is_whole else tuple(self.complete)
         return InParts(
-            replace(self._grain, rows=rows, complete=complete),
+            replace(self.grain, rows=rows, complete=complete),
             gained,
             _sum(rows["clicks"]) - _sum(before["clicks"]),
             _sum(rows["impressions"]) - _sum(before["impressions"]),
-            calls=self._calls,
-            sees_every_row=not self._is_refused if gained or self._is_refused else None,
-            error=self._error,
+            calls=self.calls,
+            sees_every_row=not self.is_refused if gained or self.is_refused else None,
+            error=self.error,
             is_ended=is_ended,
         )
 
     def _next(self) -> list[_Queued]:
         """The parts to ask for now. In a trial one at a time, and none that may take too many calls."""
-        if self._error or self._is_refused or not self._queue:
+        if self.error or self.is_refused or not self.queue:
             return []
-        number = min(self._at_once, (self._most_calls - self._calls) // CALLS_OF_PART, len(self._queue))
-        if not self._sees_every_row:
-            needed = _calls_if_known(self._queue[0].part)
-            number = min(number, 1) if not self._calls or self._calls + needed <= TRIAL_CALLS else 0
-        return [heapq.heappop(self._queue) for _ in range(number)]
+        number = min(self.at_once, (self.most_calls - self.calls) // CALLS_OF_PART, len(self.queue))
+        if not self.sees_every_row:
+            needed = _calls_if_known(self.queue[0].part)
+            number = min(number, 1) if not self.calls or self.calls + needed <= TRIAL_CALLS else 0
+        return [heapq.heappop(self.queue) for _ in range(number)]
 
     def _take(self, queued: _Queued, answer: Future[GrainRows]) -> None:
         part = queued.part
@@ -176,46 +168,46 @@ class _Reading:
             found = answer.result()
         except IllegalRequestError as error:
             forget_frames(error)
-            self._calls += 1
+            self.calls += 1
             self._refuse(queued)
             return
         except SearchConsoleError as error:
             forget_frames(error)
-            self._error = self._error or error
+            self.error = self.error or error
             self._leave(queued)
             return
-        self._calls += found.api_calls
+        self.calls += found.api_calls
         if not pc.all(kept(found.rows, part.filters), min_count=0).as_py():
             self._refuse(queued)
             return
         rows = united(part.known, found)
         if rows.num_rows > part.known.num_rows:
-            self._sees_every_row = True
+            self.sees_every_row = True
         part = replace(part, known=rows)
         if part.is_over:
             raise MovedError
         if part.is_known or not found.is_cut:
             self._finish(part, is_complete=True)
         else:
-            self._take_apart(part)
+            self._split(part)
         if queued.rest is not None:
             self._take_rest(queued.rest, part)
 
-    def _take_apart(self, part: Part) -> None:
-        found = split(part, self._pages_of(part), excluding=self._excluding)
+    def _split(self, part: Part) -> None:
+        found = split(part, self.pages_of(part), excluding=self.excluding)
         if found is None:
             self._finish(part, is_complete=False)
             return
         self._keep(found.others)
-        self._is_whole &= found.is_whole
+        self.is_whole &= found.is_whole
         first, *others = found.parts
         self._add(first, found.rest)
         for one in others:
             self._add(one)
 
     def _take_rest(self, rest: Part, first: Part) -> None:
-        if self._excluding:
-            parts = after_first(rest, first, self._cap)
+        if self.excluding:
+            parts = after_first(rest, first, self.cap)
         else:
             found = singly(rest)
             parts = found.parts
@@ -227,11 +219,11 @@ class _Reading:
         if part.is_over:
             raise MovedError
         if not part.is_known and not self._was_complete(part):
-            if not self._grain.has_earlier or part.known.num_rows < self._cap:
-                heapq.heappush(self._queue, _Queued(-part.missing, next(self._order), part, rest))
+            if not self.grain.has_earlier or part.known.num_rows < self.cap:
+                heapq.heappush(self.queue, _Queued(-part.missing, next(self.order), part, rest))
                 return
             # The answer would be cut again.
-            self._take_apart(part)
+            self._split(part)
         else:
             self._finish(part, is_complete=True)
         if rest is not None:
@@ -239,19 +231,19 @@ class _Reading:
 
     def _was_complete(self, part: Part) -> bool:
         """Whether earlier reads brought every row of the part."""
-        cut = self._grain.cut
+        cut = self.grain.cut
         return cut is not None and not pc.any(kept(cut, part.filters), min_count=0).as_py()
 
     def _refuse(self, queued: _Queued) -> None:
         """Go on without filters that leave values out, or not at all if the request had none."""
         if not queued.part.but:
-            self._is_refused = True
+            self.is_refused = True
             self._leave(queued)
         elif queued.part.is_by_page:
-            self._excluding = False
+            self.excluding = False
             self._leave(queued)
         else:
-            self._excluding = False
+            self.excluding = False
             self._take_rest(queued.part, queued.part)
 
     def _leave(self, queued: _Queued) -> None:
@@ -262,13 +254,13 @@ class _Reading:
 
     def _finish(self, part: Part, *, is_complete: bool) -> None:
         self._keep(part.known)
-        self._is_whole &= is_complete
+        self.is_whole &= is_complete
         if is_complete:
-            self._complete.append(part.filters)
+            self.complete.append(part.filters)
 
     def _keep(self, rows: pa.Table) -> None:
         if rows.num_rows:
-            self._rows.append(encoded(rows, FEW_VALUES) if "query" in rows.column_names else rows)
+            self.rows.append(encoded(rows, FEW_VALUES) if "query" in rows.column_names else rows)
 
 
 def with_earlier(grain: GrainRows, rows: pa.Table, cut: pa.Table | None) -> GrainRows:

@@ -1,4 +1,4 @@
-"""Plans how to ask a cut answer again in parts, by filters. Pure functions and values, without I/O.
+"""Plans requests with filters for the parts of a cut answer. Pure functions and values, without I/O.
 
 A cell is one country and device; in the table by page, one page, country and device. Filters by device, by
 country and by the first segment of a page's path each split the cells into parts that do not overlap. The
@@ -31,19 +31,19 @@ FEW_VALUES = ("page", "url", "country", "device")
 """Text columns whose values are few beside those of `query`."""
 
 MOST_SEGMENTS = 1_000
-"""The most segments of paths that one split tells apart; the pages of the others stay together."""
+"""The most segments of paths of one split; the pages of the others stay together."""
 
 _GROUPS = 4
-"""The groups of segments of one split."""
+"""The number of groups of segments in one split."""
 
 _ROWS_GROW = 0.7
-"""Rows grow with impressions to this power: countries with fewer impressions have more rows for each."""
+"""Rows grow with impressions to this power: countries with fewer impressions have more rows for each one."""
 
 _MORE = 1.5
-"""By how much the estimate of a rest's rows exceeds those that a cut answer has of it, at least."""
+"""The estimate of a rest's rows is at least this multiple of its rows in a cut answer."""
 
 _FULL = 0.9
-"""How full an answer may be by the estimate of its rows."""
+"""The largest share of the cap that the estimated rows of one answer may have."""
 
 _SEGMENT = r"^(?P<origin>[A-Za-z]+://[^/?#]+)(?:/(?P<name>[^/?#]*))?"
 
@@ -68,8 +68,8 @@ class Part:
     """The cells that one request asks for: those that the filters keep.
 
     Filters in `only` keep some values of a dimension, those in `but` leave some out. `cells` has the
-    countries and devices with their impressions, `impressions` those of the part, which are an estimate where
-    filters tell pages of a cell apart. `known` are the rows that earlier answers have of the part.
+    impressions of each country and device. `impressions` are those of the part: an estimate if the filters
+    keep some pages of a cell and leave out others. `known` are the part's rows in earlier answers.
     """
 
     only: PageFilters
@@ -85,7 +85,7 @@ class Part:
 
     @property
     def is_by_page(self) -> bool:
-        """Whether the filters tell pages of a cell apart."""
+        """Whether the filters keep some pages of a cell and leave out others."""
         return any(isinstance(one, PageFilter) for one in self.filters)
 
     @property
@@ -106,11 +106,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A part taken apart.
+    """A part that was split.
 
-    `rest` is the part to take apart, or to ask for, once the answer for the first of `parts` has shown how
-    many rows there are. `others` are known rows of none of these. `is_whole`: the parts
-    and the rest have every row.
+    `rest` is the part to split, or to ask for, once the answer for the first of `parts` has shown how many
+    rows there are. `others` are the known rows that are in none of these. `is_whole`: the parts and the rest
+    have every row.
     """
 
     parts: Sequence[Part]
@@ -195,11 +195,12 @@ def whole(cells: Mapping[Cell, int], known: pa.Table) -> Part:
 
 
 def split(part: Part, pages: Pages | None, *, excluding: bool = True) -> Split | None:
-    """Take a part apart by device, or else by country, or else by the first segment of the path.
+    """Split a part by device, or else by country, or else by the first segment of the path.
 
-    Devices are asked for singly, segments in groups. Of the countries the one with the most impressions is
-    asked for, and the others are the rest. Without `excluding`, no request leaves values out. `pages` tells
-    the pages of a cell apart in the table by page. Returns None if nothing tells parts apart.
+    Each device has a request of its own; segments are asked for in groups. Of the countries the one with the
+    most impressions is asked for, and the others are the rest. Without `excluding`, no request leaves values
+    out. `pages` are the pages of the part's cells; None in the table by property. Returns None if the part
+    cannot be split.
     """
     if len({cell.device for cell in part.cells}) > 1:
         return _singly(part, _values_of(part, "device"))
@@ -213,9 +214,10 @@ def split(part: Part, pages: Pages | None, *, excluding: bool = True) -> Split |
 
 
 def after_first(rest: Part, first: Part, cap: int) -> Sequence[Part]:
-    """Take the rest of a split by country apart, now that the rows of the first country are known.
+    """Split the rest of a split by country, now that the rows of the first country are known.
 
-    So many countries are asked for singly that the others may fit into one answer.
+    The countries with the most impressions have requests of their own, until the others may fit into one
+    answer.
     """
     parts = []
     countries = _by_value(rest, "country")
@@ -234,7 +236,7 @@ def after_first(rest: Part, first: Part, cap: int) -> Sequence[Part]:
 
 
 def singly(rest: Part) -> Split:
-    """Take the rest of a split by country apart without a filter that leaves values out."""
+    """Split the rest of a split by country without a filter that leaves values out."""
     return _singly(rest, _values_of(rest, "country"))
 
 
@@ -281,8 +283,10 @@ def _divided(part: Part, one: CellFilter | PageFilter, impressions: int | None =
         inside = {cell: n for cell, n in part.cells.items() if getattr(cell, one.dimension) == one.value}
         outside = {cell: n for cell, n in part.cells.items() if cell not in inside}
     of_inside = sum(inside.values()) if impressions is None else impressions
-    # A group of pages of a group needs the filter of the smaller one alone.
-    only = tuple(known for known in part.only if not (_is_by_page(one) and _is_by_page(known)))
+    only = part.only
+    if isinstance(one, PageFilter):
+        # A group of pages within a group needs its own filter alone.
+        only = tuple(known for known in only if not isinstance(known, PageFilter))
     return (
         Part((*only, one), (), inside, of_inside, part.known.filter(mask)),
         replace(
@@ -321,14 +325,12 @@ def _by_segment(part: Part, pages: Pages, *, excluding: bool) -> Split | None:
         single, rest = _divided(rest, PageFilter(pattern), share)
         parts.append(single)
         found += pc.sum(kept(own, (PageFilter(pattern),))).as_py() or 0
-    may_have_others = not pages.are_all and not any(map(_is_by_page, part.only))
+    may_have_others = not pages.are_all and not any(isinstance(one, PageFilter) for one in part.only)
     if found == own.num_rows and not may_have_others:
         return Split(parts, None, rest.known)
-    return (
-        Split([*parts, rest], None, rest.known.slice(0, 0))
-        if excluding
-        else Split(parts, None, rest.known, False)
-    )
+    if not excluding:
+        return Split(parts, None, rest.known, is_whole=False)
+    return Split([*parts, rest], None, rest.known.slice(0, 0))
 
 
 def _segments(pages: pa.Table) -> list[tuple[tuple[str, str], int]]:
@@ -366,7 +368,3 @@ def _groups(segments: Sequence[tuple[tuple[str, str], int]]) -> list[tuple[str, 
         for total, number in sorted(sums, key=lambda one: one[1])
         if groups[number]
     ]
-
-
-def _is_by_page(one: CellFilter | PageFilter) -> bool:
-    return isinstance(one, PageFilter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,7 @@ from gsc_pipeline.lake.schemas import (
     COMPARED,
     INSIGHT_REFRESHES,
     INSIGHTS,
+    MORE_LEDGER,
     SEARCH_APPEARANCE,
     SEARCH_APPEARANCE_FLAGS,
     SEARCHDATA_HOURLY,
@@ -34,18 +35,21 @@ from gsc_pipeline.sync.decide import HISTORY_MONTHS, REBUILT
 from gsc_pipeline.sync.grains import sums_without_a_query
 from gsc_pipeline.sync.ledger import DayRecord, Ledger, Source, Status, read_records
 from gsc_pipeline.sync.tables import hourly
-from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, verify
+from gsc_pipeline.sync.tables.more import MORE_TABLES
+from gsc_pipeline.sync.verify import BadDay, OtherDay, Verification, Wrong, grouped, verify
 
 SyncWorkspaces = Callable[[Collection[str]], None]
 """Syncs the active workspaces among the given ids up to yesterday. The callable reports their problems."""
 
 _READ_AGAIN = {
     ANNOTATIONS.name: "Google's ranking updates, which `gsc annotations update` fetches again, and the rows "
-    "that are shipped or in your file (GSC_ANNOTATIONS), which the next refresh of the insights stores again"
+    "that are shipped or in your file (GSC_ANNOTATIONS), which the next refresh of the insights stores again",
+    **dict.fromkeys(
+        (MORE_LEDGER.name, *(one.table.name for one in MORE_TABLES)),
+        "those that the next `gsc_more` run reads again",
+    ),
 }
-"""Which rows come back, and how. Those of other tables are read by the job `gsc_more`."""
-
-_Day = TypeVar("_Day", BadDay, OtherDay)
+"""Which lost rows of a table come back, and how."""
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -75,8 +79,10 @@ def repair(
     lake = lake.for_run(run_id)
     done: list[str] = []
     lost: list[str] = []
-    _rebuild_logs(lake, found, done)
+    # Rebuilding the logs of the large tables reads the ledger, so its damaged files are removed before.
     _remove_files(lake, found, done, lost)
+    _rebuild_logs(lake, found, done)
+    _forget_refreshes(lake, found)
     removed = _move_to_own_months(lake, found.days, done)
     unrepaired = verify(lake, workspaces)
     bad = unrepaired.days
@@ -84,10 +90,10 @@ def repair(
     lost += [
         f"{one.workspace}, {one.site_url} ({one.search_type}), {one.day}: rows under another month"
         for one in bad
-        if one.day < first_shown and (one.workspace, one.site_url, one.search_type, one.day) in removed
+        if one.day < first_shown and (*one.series, one.day) in removed
     ]
     if bad:
-        _create_missing(lake, bad, done)
+        _create_missing(lake, done)
         _record(lake, bad, now, run_id, done)
     affected = {day.workspace for day in bad} | {file.workspace for file in found.files if file.workspace}
     if affected:
@@ -107,14 +113,15 @@ def _rebuild_logs(lake: Lake, found: Verification, done: list[str]) -> None:
         # A recorded refresh is not repeated, so the record is removed with the tables.
         broken.append(INSIGHT_REFRESHES)
     for table in sorted(dict.fromkeys(broken), key=lambda table: table is not SYNC_LEDGER):
-        rebuilt = rebuild(lake, table, _claims(lake, table))
+        rebuilt = rebuild(lake, table, _recorded_counts(lake, table))
         text = f"{table.name}: log rebuilt from {rebuilt.files} files, {rebuilt.rows} rows"
         if table in RECREATED:
             text = f"{table.name}: emptied; the next sync or refresh fills it again"
         done.append(text + (f"; {rebuilt.unreadable} files cannot be read" if rebuilt.unreadable else ""))
 
 
-def _claims(lake: Lake, table: TableSpec) -> dict[tuple[Any, ...], Counts]:
+def _recorded_counts(lake: Lake, table: TableSpec) -> dict[tuple[Any, ...], Counts]:
+    """The ledger's counts of each day in one of the large tables. Empty for other tables."""
     if table not in (SITE_IMPRESSION, URL_IMPRESSION):
         return {}
     rows, clicks, impressions = (
@@ -138,12 +145,18 @@ def _remove_files(lake: Lake, found: Verification, done: list[str], lost: list[s
         remove_damaged(lake, table, files)
         done += [f"{name}: {file.path}, which {file.damage}, removed from the table" for file in files]
         if table not in (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, *RECREATED):
-            again = _READ_AGAIN.get(name, "those that the next `gsc_more` run reads again")
-            lost.append(f"{name}: the rows of {len(files)} files are lost, except {again}")
-    made = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
-    if made and lake.version_of(INSIGHT_REFRESHES) is not None:
-        # A recorded refresh is not repeated, so the records of workspaces that lost rows are removed.
-        for workspace in sorted(made):
+            but = f", except {_READ_AGAIN[name]}" if name in _READ_AGAIN else ""
+            lost.append(f"{name}: the rows of {len(files)} files are lost{but}")
+
+
+def _forget_refreshes(lake: Lake, found: Verification) -> None:
+    """Remove the records of refreshes of workspaces that lost rows of insights.
+
+    A recorded refresh is not repeated.
+    """
+    workspaces = {file.workspace for file in found.files if _BY_NAME[file.table] in INSIGHTS}
+    if lake.version_of(INSIGHT_REFRESHES) is not None:
+        for workspace in sorted(workspaces):
             lake.replace(INSIGHT_REFRESHES, WorkspaceRows(workspace), INSIGHT_REFRESHES.schema.empty_table())
 
 
@@ -155,7 +168,8 @@ def _move_to_own_months(
     Returns the days of which rows were removed.
     """
     removed: set[tuple[str, str, str, date]] = set()
-    for key, days in _by_series(day for day in bad if day.wrong is Wrong.MONTH):
+    for days in grouped((day for day in bad if day.wrong is Wrong.MONTH), "series"):
+        key = days[0].series
         # A replacement of several months holds the rows of all their days in memory.
         for month in sorted({month_of(day.day) for day in days}):
             of_month = tuple(sorted({day.day for day in days if month_of(day.day) == month}))
@@ -180,12 +194,13 @@ def _move(lake: Lake, table: TableSpec, target: Target, month: str) -> set[date]
     counts = rows.group_by(["data_date", "month"]).aggregate([([], "count_all")]).to_pylist()
     if all(one["month"] == month for one in counts):
         return set()
-    best = sorted(counts, key=lambda one: (one["month"] == month, one["count_all"]))
+    counts.sort(key=lambda one: (one["month"] == month, one["count_all"]))
+    best = {one["data_date"]: one["month"] for one in counts}
     parts, removed = [], set()
-    for day, of in {one["data_date"]: one["month"] for one in best}.items():
+    for day, best_month in best.items():
         part = rows.filter(pc.field("data_date") == day)
         if part.group_by(list(table.keys)).aggregate([]).num_rows < part.num_rows:
-            kept = part.filter(pc.field("month") == of)
+            kept = part.filter(pc.field("month") == best_month)
             removed |= {day} if kept.num_rows < part.num_rows else set()
             part = kept
         parts.append(part)
@@ -207,14 +222,11 @@ class _InAnyMonth:
         return self.days.predicate_in_any_month()
 
 
-def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
+def _create_missing(lake: Lake, done: list[str]) -> None:
     """Create the tables that were lost with all their files. A sync refuses to create a lost table."""
-    wrong = {day.wrong for day in bad}
-    tables = {Wrong.SITE_ROWS: SITE_IMPRESSION, Wrong.URL_ROWS: URL_IMPRESSION, Wrong.UNRECORDED: SYNC_LEDGER}
-    missing = [table for kind, table in tables.items() if kind in wrong and lake.dataset(table) is None]
-    if missing and URL_IMPRESSION not in missing and lake.dataset(URL_IMPRESSION) is None:
-        missing.append(URL_IMPRESSION)
-    for table in missing:
+    for table in COMPARED:
+        if lake.dataset(table) is not None:
+            continue
         try:
             lake.create(table)
         except (DeltaError, OSError) as error:
@@ -224,12 +236,12 @@ def _create_missing(lake: Lake, bad: Iterable[BadDay], done: list[str]) -> None:
 
 def _record(lake: Lake, bad: Sequence[BadDay], now: datetime, run_id: str, done: list[str]) -> None:
     """Record each day as failed. If only the day's record is missing, rebuild the record from the rows."""
-    _write_records(lake, bad, run_id, lambda day, known: _record_of(lake, day, known, now, run_id))
-    failed = sum(not _has_all_rows(day) for day in bad)
+    made = _write_records(lake, bad, run_id, lambda day, known: _record_of(lake, day, known, now, run_id))
+    failed = sum(record.status is Status.FAILED for record in made)
     if failed:
         done.append(f"{SYNC_LEDGER.name}: {failed} days recorded as failed, so that they are read again")
-    if failed < len(bad):
-        done.append(f"{SYNC_LEDGER.name}: {len(bad) - failed} days recorded from their rows")
+    if failed < len(made):
+        done.append(f"{SYNC_LEDGER.name}: {len(made) - failed} days recorded from their rows")
 
 
 def _write_records(
@@ -237,28 +249,21 @@ def _write_records(
     bad: Iterable[BadDay],
     run_id: str,
     record_of: Callable[[BadDay, DayRecord | None], DayRecord | None],
-) -> int:
+) -> list[DayRecord]:
     """Write the record that `record_of` makes from each day and its current record, unless that is None.
 
-    Returns the number of records written.
+    Returns the records.
     """
-    written = 0
-    for key, days in _by_series(bad):
+    written: list[DayRecord] = []
+    for days in grouped(bad, "series"):
+        key = days[0].series
         known = read_records(lake, Target(*key, tuple(sorted({day.day for day in days}))))
         batch = Batch(lake, *key, run_id, known)
         made = {day.day: record_of(day, known.get(day.day)) for day in days}
         batch.records.update({day: record for day, record in made.items() if record is not None})
-        written += len(batch.records)
+        written += batch.records.values()
         batch.commit()
     return written
-
-
-def _by_series(bad: Iterable[_Day]) -> list[tuple[tuple[str, str, str], list[_Day]]]:
-    """The days of each workspace, property and search type."""
-    groups: dict[tuple[str, str, str], list[_Day]] = {}
-    for day in bad:
-        groups.setdefault((day.workspace, day.site_url, day.search_type), []).append(day)
-    return sorted(groups.items())
 
 
 def _has_all_rows(day: BadDay) -> bool:
@@ -332,8 +337,8 @@ def _settle_beyond_history(
         reason = f"{REBUILT}; Search Console no longer shows the day"
         return replace(known, status=Status.FINAL, reason=reason)
 
-    if count := _write_records(lake, old, run_id, settled):
-        old_days = f"{count} days older than {HISTORY_MONTHS} months"
+    if made := _write_records(lake, old, run_id, settled):
+        old_days = f"{len(made)} days older than {HISTORY_MONTHS} months"
         done.append(f"{SYNC_LEDGER.name}: {old_days} recorded as final from their rows")
 
 
@@ -349,25 +354,21 @@ def _record_lost(
         SEARCH_APPEARANCE.name: months_before(today, HISTORY_MONTHS),
     }
     gone = [day for day in others if day.rows < day.recorded and day.day < first_shown[day.table]]
-    for name in sorted({day.table for day in gone}):
+    for days in grouped(gone, "table", "series"):
+        name, key = days[0].table, days[0].series
         ledger = Ledger.of(_BY_NAME[name])
-        for key, days in _by_series(day for day in gone if day.table == name):
-            known = read_records(lake, Target(*key, tuple(day.day for day in days)), ledger=ledger)
-            batch = Batch(lake, *key, run_id, known, ledger=ledger)
-            batch.records.update(
-                {
-                    day.day: replace(
-                        known[day.day],
-                        site_rows=day.property_rows,
-                        url_rows=day.page_rows,
-                        reason=f"{day.recorded - day.rows} rows lost; Search Console no longer shows them",
-                        run_id=run_id,
-                    )
-                    for day in days
-                }
+        known = read_records(lake, Target(*key, tuple(day.day for day in days)), ledger=ledger)
+        batch = Batch(lake, *key, run_id, known, ledger=ledger)
+        for day in days:
+            batch.records[day.day] = replace(
+                known[day.day],
+                site_rows=day.property_rows,
+                url_rows=day.page_rows,
+                reason=f"{day.recorded - day.rows} rows lost; Search Console no longer shows them",
+                run_id=run_id,
             )
-            batch.commit()
-            rows = sum(day.recorded - day.rows for day in days)
-            span = f"{len(days)} days from {min(day.day for day in days)} to {max(day.day for day in days)}"
-            lost.append(f"{name}: {rows} rows of {key[0]}, {key[1]} ({key[2]}), of {span}")
-            done.append(f"{ledger.table.name}: {span} of {name} recorded with the rows that are left")
+        batch.commit()
+        rows = sum(day.recorded - day.rows for day in days)
+        span = f"{len(days)} days from {days[0].day} to {days[-1].day}"
+        lost.append(f"{name}: {rows} rows of {key[0]}, {key[1]} ({key[2]}), of {span}")
+        done.append(f"{ledger.table.name}: {span} of {name} recorded with the rows that are left")

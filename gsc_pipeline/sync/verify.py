@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gsc_pipeline.lake.agreement import confirmed
 from gsc_pipeline.lake.damage import DamagedFile
-from gsc_pipeline.lake.errors import DamagedError, LakeError
+from gsc_pipeline.lake.errors import DamagedError, LakeError, cause_of
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_list
 from gsc_pipeline.lake.schemas import (
@@ -77,6 +79,11 @@ class BadDay:
     url_impressions: int
 
     @property
+    def series(self) -> tuple[str, str, str]:
+        """The workspace, property and search type."""
+        return self.workspace, self.site_url, self.search_type
+
+    @property
     def totals(self) -> DayTotals:
         """The day's totals: the sums of the rows in the site table."""
         return DayTotals(self.clicks, self.impressions, self.position)
@@ -99,9 +106,17 @@ class OtherDay:
     recorded: int
 
     @property
+    def series(self) -> tuple[str, str, str]:
+        """The workspace, property and search type."""
+        return self.workspace, self.site_url, self.search_type
+
+    @property
     def rows(self) -> int:
         """The rows in the table."""
         return self.property_rows + self.page_rows
+
+
+_Day = TypeVar("_Day", BadDay, OtherDay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +179,15 @@ class Verification:
             )
             for file in self.files
         ]
-        groups: dict[tuple[str, str, str, Wrong], list[BadDay]] = {}
-        for day in self.days:
-            groups.setdefault((day.workspace, day.site_url, day.search_type, day.wrong), []).append(day)
-        days = [_of_days(wrong, found) for (*_, wrong), found in sorted(groups.items())]
-        others: dict[tuple[str, str, str, str], list[OtherDay]] = {}
-        for one in self.others:
-            others.setdefault((one.table, one.workspace, one.site_url, one.search_type), []).append(one)
-        return [*logs, *files, *days, *(_of_other_days(found) for _, found in sorted(others.items()))]
+        days = [_of_days(found) for found in grouped(self.days, "series", "wrong")]
+        others = [_of_other_days(found) for found in grouped(self.others, "table", "series")]
+        return [*logs, *files, *days, *others]
+
+
+def grouped(days: Iterable[_Day], *names: str) -> list[list[_Day]]:
+    """The days with the same values of these attributes, each group in order."""
+    ordered = sorted(days, key=attrgetter(*names, "day"))
+    return [list(found) for _, found in groupby(ordered, key=attrgetter(*names))]
 
 
 def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
@@ -181,9 +197,10 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
     Raises LakeError if the storage is unavailable.
     """
     logs, files = _check_files(lake, TABLES)
+    unopened = {error.table for error in logs}
     days: list[BadDay] = []
     compared = 0
-    if not {error.table for error in logs} & {table.name for table in COMPARED}:
+    if not unopened & {table.name for table in COMPARED}:
         try:
             days, compared = _compare(lake, files)
         except LakeError:
@@ -192,7 +209,6 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
                 raise
             files += more
             days, compared = _compare(lake, files)
-    unopened = {error.table for error in logs}
 
     def compare_others() -> list[OtherDay]:
         return [
@@ -204,12 +220,13 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
 
     # A sync that commits during the comparison makes them differ briefly, so compare twice.
     others = confirmed(compare_others(), compare_others)
+    ids = None if workspaces is None else {"", *workspaces}
     return Verification(
         tuple(logs),
-        tuple(file for file in files if workspaces is None or file.workspace in {"", *workspaces}),
-        tuple(day for day in days if workspaces is None or day.workspace in workspaces),
+        tuple(file for file in files if ids is None or file.workspace in ids),
+        tuple(day for day in days if ids is None or day.workspace in ids),
         compared,
-        tuple(day for day in others if workspaces is None or day.workspace in workspaces),
+        tuple(day for day in others if ids is None or day.workspace in ids),
     )
 
 
@@ -228,7 +245,7 @@ def _check_files(
 
 
 _DAY = "workspace, site_url, search_type, data_date"
-_CLAIMS = (
+_RECORDED = (
     "status", "reason", "clicks", "impressions", "site_rows", "url_rows", "url_clicks", "url_impressions"
 )  # fmt: skip
 _MONTH = "strftime(data_date, '%Y-%m')"
@@ -244,7 +261,7 @@ _SQL = f"""
         FROM {URL_IMPRESSION.name} GROUP BY ALL
     ), records AS (
         SELECT {_DAY}, count(*) AS times, {_MONTHS},
-               {", ".join(f"first({name}) AS {name}" for name in _CLAIMS)}
+               {", ".join(f"first({name}) AS {name}" for name in _RECORDED)}
         FROM {SYNC_LEDGER.name} GROUP BY ALL
     ), days AS (
         SELECT {_DAY},
@@ -283,7 +300,11 @@ def _compare(lake: Lake, files: Sequence[DamagedFile]) -> tuple[list[BadDay], in
         connection.execute(f"CREATE TEMP TABLE found AS {_SQL} SELECT * FROM days")
         found = connection.execute("SELECT * FROM found WHERE wrong IS NOT NULL ORDER BY ALL").fetchall()
         ((compared,),) = connection.execute("SELECT count(*) FROM found").fetchall()
-    return [_bad_day(*row) for row in found], compared
+    days = [
+        BadDay(workspace, site_url, search_type, day, Wrong[wrong], *numbers)
+        for workspace, site_url, search_type, day, wrong, *numbers in found
+    ]
+    return days, compared
 
 
 def _compare_other(lake: Lake, table: TableSpec, files: Sequence[DamagedFile]) -> list[OtherDay]:
@@ -315,18 +336,11 @@ def _comparing(
         with closing(connect(lake, (), whole=tables, without=without)) as connection:
             yield connection
     except (duckdb.Error, OSError) as error:
-        cause = " ".join(str(error).split())[:300]
-        raise LakeError(f"the days of {lake.uri} cannot be compared ({cause})") from error
+        raise LakeError(f"the days of {lake.uri} cannot be compared ({cause_of(error)})") from error
 
 
-def _bad_day(*row: Any) -> BadDay:
-    workspace, site_url, search_type, day, wrong, *numbers = row
-    return BadDay(workspace, site_url, search_type, day, Wrong[wrong], *numbers)
-
-
-def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:
-    ordered = sorted(day.day for day in days)
-    one = min(days, key=lambda day: day.day)
+def _of_days(days: Sequence[BadDay]) -> Finding:
+    one, wrong = days[0], days[0].wrong
     numbers: Any = {
         Wrong.SITE_ROWS: (one.site_rows, one.site_rows_recorded),
         Wrong.URL_ROWS: (one.url_rows, one.url_rows_recorded),
@@ -344,14 +358,14 @@ def _of_days(wrong: Wrong, days: Sequence[BadDay]) -> Finding:
         workspace=one.workspace,
         site_url=one.site_url,
         search_type=one.search_type,
-        days=len(ordered),
-        first_day=ordered[0],
-        last_day=ordered[-1],
+        days=len(days),
+        first_day=one.day,
+        last_day=days[-1].day,
     )
 
 
 def _of_other_days(days: Sequence[OtherDay]) -> Finding:
-    one = min(days, key=lambda day: day.day)
+    one = days[0]
     return Finding(
         one.table,
         f"{one.table} does not hold as many rows as {MORE_LEDGER.name} records ({one.day}: {one.rows} "
@@ -363,5 +377,5 @@ def _of_other_days(days: Sequence[OtherDay]) -> Finding:
         search_type=one.search_type,
         days=len(days),
         first_day=one.day,
-        last_day=max(day.day for day in days),
+        last_day=days[-1].day,
     )

@@ -249,6 +249,8 @@ def test_damage_of_a_smaller_table_is_reported_and_the_table_is_usable_again(
     kept = copied.lake.read(table).num_rows
     if part == "log" and table is not STANDING_FAILURES:
         assert kept == rows
+    if part == "data" and table is SYNC_RUNS:
+        assert done.lost == (f"{SYNC_RUNS.name}: the rows of 1 files are lost",)
     assert kept <= rows
 
 
@@ -300,6 +302,29 @@ def test_a_ledger_lost_together_with_a_table_is_rebuilt_by_reading_the_days_agai
     after = state(copied.lake)
     assert after[URL_IMPRESSION.name] == before[URL_IMPRESSION.name]
     assert after[SITE_IMPRESSION.name] == before[SITE_IMPRESSION.name]
+
+
+def test_one_large_table_lost_together_with_the_files_of_the_other_is_restored(copied: Copied) -> None:
+    before = state(copied.lake)
+    for file in copied.folder(SITE_IMPRESSION.name).rglob("[!.]*-c000*.parquet"):
+        file.unlink()
+    shutil.rmtree(copied.folder(URL_IMPRESSION.name))
+    assert {day.wrong for day in verify(copied.lake).days} == {Wrong.SITE_ROWS}
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize("table", [SITE_IMPRESSION, URL_IMPRESSION], ids=lambda table: table.name)
+def test_a_file_of_the_ledger_lost_together_with_a_log_is_no_obstacle_to_a_repair(
+    copied: Copied, table: TableSpec
+) -> None:
+    before = state(copied.lake)
+    data_file(copied.folder(SYNC_LEDGER.name)).unlink()
+    shutil.rmtree(copied.folder(table.name) / "_delta_log")
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
 
 
 @pytest.mark.parametrize("part", ["data", "log"])

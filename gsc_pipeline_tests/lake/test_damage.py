@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from gsc_pipeline.lake.damage import damage_in_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.incremental import FileByFile
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.rebuild import rows_of_file
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect, reading
 from gsc_pipeline_tests.lake.test_incremental import ledger_row
@@ -169,6 +171,28 @@ def test_another_failure_of_the_storage_is_not_damage(lake: Lake) -> None:
     assert not isinstance(error, DamagedError)
     assert "cannot write" in str(error)
     assert "check GSC_LAKE, its permissions and the free space" in str(error)
+
+
+class FailingStorage(pa_fs.SubTreeFileSystem):
+    """The files of a table in a storage that does not answer for the time being."""
+
+    def open_input_file(self, path: str, buffer_size: int | None = None) -> pa.NativeFile:
+        raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+
+
+def test_a_rebuild_leaves_out_damaged_files_but_none_that_the_storage_fails_to_read(lake: Lake) -> None:
+    two_workspaces(lake)
+    folder = lake.table_uri(SITE_IMPRESSION)
+    storage = pa_fs.SubTreeFileSystem(folder, pa_fs.LocalFileSystem())
+    file = data_files(lake)[0]
+    path = str(file.relative_to(folder))
+    found = rows_of_file(storage, SITE_IMPRESSION, path)
+    assert found is not None
+    assert found.num_rows
+    with pytest.raises(OSError, match="no answer"):
+        rows_of_file(FailingStorage(folder, pa_fs.LocalFileSystem()), SITE_IMPRESSION, path)
+    shorten(file)
+    assert rows_of_file(storage, SITE_IMPRESSION, path) is None
 
 
 def remove_the_third(lake: Lake) -> str:

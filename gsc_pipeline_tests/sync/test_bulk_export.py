@@ -378,6 +378,18 @@ def test_a_newer_version_of_an_imported_day_replaces_it_and_is_a_revision(export
     )
 
 
+def test_days_that_cannot_be_written_are_not_among_the_sums_of_an_import(exported: Exported) -> None:
+    exported.run()
+    for file in (Path(exported.world.lake.uri) / SITE_IMPRESSION.name).rglob("*.parquet"):
+        file.unlink()
+    newer = exported.folder.with_name("newer")
+    write_shards(newer, "searchdata_site_impression", [site_rows(exported.prop, exported.days[0]).slice(5)])
+    write_shards(newer, "searchdata_url_impression", [url_rows(exported.prop, exported.days[0]).slice(5)])
+    (series,) = exported.run(newer).series
+    assert (series.imported, series.failed) == (0, 1)
+    assert (series.rows, series.clicks, series.impressions) == (0, 0, 0)
+
+
 def test_the_lake_has_the_columns_of_the_exports_log_in_its_order_and_types(exported: Exported) -> None:
     exported.run()
     file = exported.folder.with_name("search.duckdb")
@@ -644,6 +656,17 @@ def test_rows_that_cannot_be_true_are_refused(
     assert f"{folder}/searchdata_site_impression-000000000000.parquet: " in causes
 
 
+@pytest.mark.parametrize("spelled", ["web", "Web"])
+def test_a_search_type_is_imported_however_it_is_spelled(exported: Exported, spelled: str) -> None:
+    folder = exported.folder.with_name("spelled")
+    for name, make in (("searchdata_site_impression", site_rows), ("searchdata_url_impression", url_rows)):
+        rows = pa.concat_tables([make(exported.prop, day) for day in exported.days])
+        index = rows.column_names.index("search_type")
+        write_shards(folder, name, [rows.set_column(index, "search_type", pa.array([spelled] * len(rows)))])
+    exported.run(folder)
+    assert_tables_equal_the_export(exported)
+
+
 def test_rows_of_other_days_and_of_unknown_search_types_are_not_looked_at(exported: Exported) -> None:
     first, *rest = exported.days
     site = [site_rows(exported.prop, day) for day in exported.days]
@@ -701,6 +724,14 @@ def test_a_file_that_is_no_parquet_and_a_path_without_files_are_refused(
         f"{tmp_path}/empty: no Parquet files",
         f"{tmp_path}/nowhere: cannot be read",
     ]
+
+
+@pytest.mark.parametrize("name", ["searchdata_site_impression", "ExportLog"])
+def test_a_file_with_damaged_pages_is_refused_by_name(exported: Exported, name: str) -> None:
+    file = exported.folder / f"{name}-000000000000.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + b"\x00" * 400 + content[404:])
+    assert f"{file}: cannot be read (" in exported.refused()
 
 
 def test_a_table_of_the_lake_is_not_an_export(exported: Exported) -> None:

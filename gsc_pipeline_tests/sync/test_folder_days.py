@@ -213,7 +213,7 @@ def test_pages_that_moved_in_the_folder_are_named_and_nothing_of_them_is_taken(
         differs = brought[PRODUCTS, moved]
         assert differs["differences"] > 0  # type: ignore[operator]
         assert str(differs["largest_difference"]).startswith(PRODUCTS)
-        assert f"{PRODUCTS}, and nothing of them was taken" in caplog.text
+        assert f"{PRODUCTS}, so none of their rows were taken" in caplog.text
         assert all(row["differences"] == 0 for key, row in brought.items() if key != (PRODUCTS, moved))
         assert site.below(GUIDES) == sorted_rows(site.truth(GUIDES))
 

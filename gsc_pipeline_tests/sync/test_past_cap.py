@@ -32,7 +32,8 @@ SITE = "https://acme.com"
 
 
 def cut_days(cap: int, calls: int = 1_000, known: dict[str, Tried] | None = None) -> CutDays:
-    return CutDays(PastCapOptions(calls, cap), lambda: known or {}, now=NOW, at_once=2)
+    of = "sc-domain:acme.com", "WEB"
+    return CutDays(PastCapOptions(calls, cap), lambda: known or {}, of=of, now=NOW, at_once=2)
 
 
 def read(

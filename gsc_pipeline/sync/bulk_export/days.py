@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window, month_of
 from gsc_pipeline.lake.encoding import decoded, encoded
+from gsc_pipeline.lake.errors import cause_of
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, SearchType
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
@@ -22,9 +23,6 @@ from gsc_pipeline.sync.bulk_export.files import ExportFile, ExportTable, Part
 from gsc_pipeline.sync.grains import encoded_table_of, search_type_in_tables
 from gsc_pipeline.sync.ledger import DayTotals, LedgerKey
 from gsc_pipeline.sync.past_cap import FEW_VALUES
-
-NAMESPACES = {ExportTable.SITE: "SEARCHDATA_SITE_IMPRESSION", ExportTable.URL: "SEARCHDATA_URL_IMPRESSION"}
-"""The tables' names in ExportLog."""
 
 _BY_NAME: Mapping[str, SearchType] = {search_type_in_tables(one): one for one in SEARCH_TYPES}
 _UNKNOWN_COUNTRY = "zzz"
@@ -139,9 +137,9 @@ def read_export(
         for name, rows in sorted(found.others.items())
     ]
     held = {key for sums in found.sums.values() for key in sums}
-    found.causes += _foreign(held, site_urls, owner)
-    found.causes += _not_over(held, today)
-    found.causes += _half_days(found)
+    found.causes += _unknown_properties(held, site_urls, owner)
+    found.causes += _days_not_over(held, today)
+    found.causes += _incomplete_days(found)
     if not held and not found.causes:
         found.causes.append("the files hold no rows to import")
     if found.causes:
@@ -155,11 +153,16 @@ def read_export(
 
 
 def _read_log(part: Part, found: _Found) -> None:
-    rows = part.stream(["agenda", "namespace", "data_date"]).read_all()
     logged = found.logged = {} if found.logged is None else found.logged
-    for row in rows.to_pylist():
-        if (row["agenda"] or "").upper() == "SEARCHDATA" and row["data_date"] is not None:
-            logged.setdefault(row["data_date"], set()).add((row["namespace"] or "").upper())
+    for file in part.files:
+        try:
+            rows = part.stream(["agenda", "namespace", "data_date"], files=[file]).read_all()
+        except (OSError, pa.ArrowException) as error:
+            found.causes.append(f"{part.root}/{file.path}: cannot be read ({cause_of(error)})")
+            continue
+        for row in rows.to_pylist():
+            if (row["agenda"] or "").upper() == "SEARCHDATA" and row["data_date"] is not None:
+                logged.setdefault(row["data_date"], set()).add((row["namespace"] or "").upper())
 
 
 _IS_FEED = f"search_type IN ({', '.join(repr(search_type_in_tables(one)) for one in FeedType)})"
@@ -203,8 +206,7 @@ def _read_sums(part: Part, found: _Found) -> None:
                 connection.register("rows", part.stream(columns, files=[file]))
                 rows = connection.execute(sql).fetchall()
             except (duckdb.Error, OSError, pa.ArrowException) as error:
-                cause = " ".join(str(error).split())[:200]
-                found.causes.append(f"{part.root}/{file.path}: cannot be read ({cause})")
+                found.causes.append(f"{part.root}/{file.path}: cannot be read ({cause_of(error)})")
                 continue
             for row in rows:
                 _add_sums(part, file, found, list(impossible), row)
@@ -228,7 +230,7 @@ def _add_sums(
         for what, number in zip(impossible, wrong, strict=True)
         if number
     ]
-    is_feed = isinstance(_BY_NAME.get(search_type), FeedType)
+    is_feed = isinstance(_BY_NAME[search_type], FeedType)
     sums, key = found.sums[part.table], (site_url, search_type, day)
     one = DaySums(part, (file,), count, clicks, impressions, None if is_feed else position or 0)
     before = sums.get(key)
@@ -240,7 +242,9 @@ def _add_sums(
     sums[key] = one if before is None else before + one
 
 
-def _foreign(held: Iterable[tuple[str, str, date]], site_urls: Collection[str], owner: str) -> list[str]:
+def _unknown_properties(
+    held: Iterable[tuple[str, str, date]], site_urls: Collection[str], owner: str
+) -> list[str]:
     return [
         f"the files hold {site_url}, which workspace {owner} does not have: give the files of its own "
         "properties only, or add the property to the workspaces file"
@@ -248,14 +252,14 @@ def _foreign(held: Iterable[tuple[str, str, date]], site_urls: Collection[str], 
     ]
 
 
-def _not_over(held: Iterable[tuple[str, str, date]], today: date) -> list[str]:
+def _days_not_over(held: Iterable[tuple[str, str, date]], today: date) -> list[str]:
     late = sorted({day for _, _, day in held if day >= today})
     return (
         [f"the files hold {late[-1]}, which is not over in California, where it is {today}"] if late else []
     )
 
 
-def _half_days(found: _Found) -> list[str]:
+def _incomplete_days(found: _Found) -> list[str]:
     causes = []
     site, url = found.sums[ExportTable.SITE], found.sums[ExportTable.URL]
     for has, lacks, days in (
@@ -263,17 +267,17 @@ def _half_days(found: _Found) -> list[str]:
         (ExportTable.URL, ExportTable.SITE, url.keys() - site.keys()),
     ):
         causes += [
-            f"{site_url} ({search_type}) {_text(its_days)} in {has.label} and not in {lacks.label}: export "
-            "both tables for the same days, or leave days out with --start and --end"
+            f"{site_url} ({search_type}) {_days_text(its_days)} in {has.label} and not in {lacks.label}: "
+            "export both tables for the same days, or leave days out with --start and --end"
             for (site_url, search_type), its_days in _by_series(days).items()
         ]
     if found.logged is not None:
-        for namespace in NAMESPACES.values():
+        for namespace in (table.label.upper() for table in (ExportTable.SITE, ExportTable.URL)):
             missing = {day for _, _, day in {*site, *url} if namespace not in found.logged.get(day, ())}
             if missing:
                 causes.append(
-                    f"ExportLog does not list {namespace} for {_text(missing, verb='')}: export again when "
-                    "it does, or leave days out with --start and --end"
+                    f"ExportLog does not list {namespace} for {_days_text(missing, verb='')}: export again "
+                    "when it does, or leave days out with --start and --end"
                 )
     return causes
 
@@ -285,7 +289,7 @@ def _by_series(keys: Iterable[tuple[str, str, date]]) -> dict[LedgerKey, list[da
     return found
 
 
-def _text(days: Collection[date], verb: str = " is") -> str:
+def _days_text(days: Collection[date], verb: str = " is") -> str:
     first, last = min(days), max(days)
     if first == last:
         return f"{first}{verb}"
@@ -330,18 +334,19 @@ class ExportRows:
         table, files = part.table, {file.path: file for sums in days.values() for file in sums.files}
         keys = _URL_KEYS if table is ExportTable.URL else _SITE_KEYS
         sums = ("clicks", "impressions", _POSITION[table])
-        spelled = {self.search_type, self.search_type.lower(), _BY_NAME[self.search_type].value}
+        # In any spelling in which its rows were found.
+        spelled = [self.search_type, self.search_type.replace("_", "")]
         where = (
             pc.field("data_date").isin(list(days))
             & (pc.field("site_url") == self.site_url)
-            & pc.field("search_type").isin(sorted(spelled))
+            & pc.utf8_upper(pc.field("search_type")).isin(spelled)
         )
         stream = part.stream(["data_date", *keys, *sums], where, list(files.values()))
-        batches = [self._in_the_lakes_form(pa.Table.from_batches([batch])) for batch in stream]
+        batches = [self._as_in_the_lake(pa.Table.from_batches([batch])) for batch in stream]
         return _each_key_once(batches, ["data_date", *keys], sums)
 
-    def _in_the_lakes_form(self, rows: pa.Table) -> pa.Table:
-        """No null where the tables have none: "" for an anonymised query, zzz for an unknown country."""
+    def _as_in_the_lake(self, rows: pa.Table) -> pa.Table:
+        """Replace nulls that the tables do not have: "" for no query, zzz for an unknown country."""
         kind = _BY_NAME[self.search_type]
         values = {
             "query": pc.fill_null(rows["query"], ""),

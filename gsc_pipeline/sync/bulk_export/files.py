@@ -19,6 +19,7 @@ import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
+from gsc_pipeline.lake.errors import cause_of
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS
 from gsc_pipeline.lake.storage import storage_of
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
@@ -112,12 +113,12 @@ class ExportTable(Enum):
         return frozenset(self.schema.names) - self.optional
 
 
-_TELLING = {
+_TABLE_BY_COLUMN = {
     "sum_top_position": ExportTable.SITE,
     "sum_position": ExportTable.URL,
     "epoch_version": ExportTable.LOG,
 }
-"""The column that only one of the tables has."""
+"""For each table, the column that no other has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def find_parts(paths: Sequence[str]) -> list[Part]:
             root, names = _listed(given)
             storage = storage_of(root)
         except (OSError, ValueError, DeltaError) as error:
-            causes.append(f"{given}: cannot be read ({_short(error)})")
+            causes.append(f"{given}: cannot be read ({cause_of(error)})")
             continue
         if not names:
             causes.append(f"{given}: no Parquet files (*.parquet)")
@@ -261,9 +262,9 @@ def _identified(storage: pa_fs.FileSystem, name: str) -> tuple[ExportTable, Expo
     try:
         schema = pq.read_schema(name, filesystem=storage)
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"cannot be read as Parquet ({_short(error)})") from None
+        raise ValueError(f"cannot be read as Parquet ({cause_of(error)})") from None
     types = dict(zip(schema.names, schema.types, strict=True))
-    tables = {table for column, table in _TELLING.items() if column in types}
+    tables = {table for column, table in _TABLE_BY_COLUMN.items() if column in types}
     if len(tables) != 1:
         expected = ", ".join(table.label for table in ExportTable)
         raise ValueError(f"not of the bulk export: expected the columns of one of {expected}")
@@ -310,7 +311,3 @@ def _guarantee(file: ExportFile) -> pc.Expression:
     for column, value in file.in_path.items():
         known &= pc.field(column).is_null() if value is None else pc.field(column) == value
     return known
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -126,7 +126,7 @@ def import_export(
             series.append(one)
             one.run(on_progress)
             report.series.append(one.done)
-            report.problems += one.problems
+            report.problems += map(str, one.problems)
         if not options.is_dry_run:
             _record_run(lake.for_run(run_id), workspace.id, series, run_id, now, time.monotonic() - started)
     return report
@@ -150,7 +150,7 @@ def _record_run(
         seconds=seconds,
         properties=len({one.done.site_url for one in series}),
         days=tuple(day for one in series for day in one.days),
-        problems=tuple(Problem(text) for one in series for text in one.problems),
+        problems=tuple(problem for one in series for problem in one.problems),
         usage=Usage(),
     )
     append_runs(lake, [imported], outcome=IMPORT)
@@ -181,11 +181,10 @@ class _Series:
     ) -> None:
         self.done = ImportedSeries(*key, days[0].day, days[-1].day)
         self.days: list[SyncedDay] = []
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self._workspace, self._key, self._days = workspace, key, days
         self._lake, self._options, self._now, self._run_id = lake, options, now, run_id
-        self._target = Target(workspace, *key, tuple(one.day for one in days))
-        self._known = read_records(lake, self._target)
+        self._known = read_records(lake, Target(workspace, *key, tuple(one.day for one in days)))
         self._batch = Batch(lake, workspace, *key, run_id, dict(self._known))
 
     def run(self, on_progress: OnProgress) -> None:
@@ -215,20 +214,20 @@ class _Series:
     def _report_kept(self) -> None:
         kept = [one for one in self._days if self._is_kept(one)]
         self.done.kept = len(kept)
-        if kept:
-            one = kept[-1]
-            held = self._known[one.day].totals
-            self.problems.append(
-                f"{self._where(kept)} kept as they are: the export has {one.totals} and Search Console had "
-                f"{held} on {one.day}. Check that the export has all rows of the day; if Google has "
-                f"corrected it, run gsc sync {self._workspace} --start {kept[0].day} --end {one.day} first"
+        if not kept:
+            return
+        last = kept[-1]
+        held = self._known[last.day].totals
+        sync = f"gsc sync {self._workspace} --start {kept[0].day} --end {last.day}"
+        self.problems.append(
+            Problem(
+                f"kept as they are: the export has {last.totals} and Search Console had {held} on {last.day}",
+                *self._key,
+                tuple(one.day for one in kept),
+                next_step="check that the export has all rows of the day; if Google has corrected it, run "
+                f"{sync} first",
             )
-
-    def _where(self, days: Sequence[ExportDay]) -> str:
-        site_url, search_type = self._key
-        if len(days) == 1:
-            return f"{site_url} ({search_type}) {days[0].day}:"
-        return f"{site_url} ({search_type}) {len(days)} days from {days[0].day} to {days[-1].day}:"
+        )
 
     def _take(self, days: Sequence[ExportDay]) -> None:
         started = time.monotonic()
@@ -250,8 +249,6 @@ class _Series:
                 revisions.append(revision)
             self._batch.reads[one.day] = read
             self._batch.records[one.day] = record
-            self._count(one.totals, read.site_rows.num_rows + read.url_rows.num_rows)
-            self._report(DayResult.READ, record)
         if revisions:
             write_revisions(
                 self._lake, self._workspace, *self._key, revisions, seen_at=self._now, run_id=self._run_id
@@ -267,15 +264,19 @@ class _Series:
         self.done.impressions += totals.impressions
 
     def _commit(self) -> None:
+        records = self._batch.records
         done = self._batch.commit()
-        lost = {**dict.fromkeys(done.overtaken, "another sync wrote the day meanwhile")}
+        lost = dict.fromkeys(done.overtaken, "another sync wrote the day meanwhile")
         lost |= {day: str(error) for day, error in done.damaged.items()}
-        self.done.imported -= len(lost)
-        self.done.failed += len(lost)
-        self.days = [replace(one, result=DayResult.FAILED) if one.day in lost else one for one in self.days]
-        for day, why in sorted(lost.items()):
-            site_url, search_type = self._key
-            self.problems.append(f"{site_url} ({search_type}) {day}: {why}; import it again")
+        for day, record in records.items():
+            if day in lost:
+                self.done.failed += 1
+                self._report(DayResult.FAILED, record)
+                again = Problem(lost[day], *self._key, (day,), next_step="import it again")
+                self.problems.append(again)
+            elif record.totals is not None:
+                self._count(record.totals, record.site_rows + record.url_rows)
+                self._report(DayResult.READ, record)
 
 
 def _revision(before: DayRecord, now: DayTotals) -> Revision | None:

@@ -33,7 +33,7 @@ from gsc_pipeline.sync.tables.runner import TableContext, TableReport, Task, Tas
 from gsc_pipeline.workspaces.registry import Workspace
 
 DAYS = 14
-"""Complete days that each sync brings up to date, whatever that costs."""
+"""Complete days that each sync brings up to date, however many calls that takes."""
 
 BACKFILL_SECONDS = 600.0
 """No earlier day is read by a sync that has taken this long."""
@@ -74,14 +74,14 @@ def sync_appearance(
         window = Window.last_complete(DAYS, today)
     span = window or Window(months_before(today, HISTORY_MONTHS), today)
     known_of = read_known(context, SEARCH_APPEARANCE, span)
-    # All days of an explicit window, and otherwise the last ones, are read whatever that costs.
+    # The days of an explicit window, or else the last DAYS, are read however many calls that takes.
     current = window or Window.last_complete(DAYS, today)
     with ThreadPoolExecutor(concurrency, thread_name_prefix="gsc-appearance") as executor:
         plan = _Plan(span, current, full, _Backfill(console, backfill_calls, seconds), executor)
 
         def tasks(site_url: str) -> list[Task]:
             each = [_Appearances(context, plan, site_url, kind, known_of) for kind in workspace.search_types]
-            return [Task(site_url, one.run, one.search_type) for one in each]
+            return [Task(one.run, one.search_type) for one in each]
 
         return sync_by_property(context, SEARCH_APPEARANCE, tasks)
 
@@ -96,7 +96,7 @@ class _Backfill:
 
     @contextmanager
     def spent(self) -> Iterator[Callable[[], bool]]:
-        """The calls of the block, repeats included, count. Yields whether another day may be read."""
+        """Count the calls of the block, retries included. Yields whether another day may be read."""
         before = self._console.usage().calls
 
         def may_continue() -> bool:

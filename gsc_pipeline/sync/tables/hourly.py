@@ -58,8 +58,8 @@ def sync_hourly(
     known_of = read_known(context, SEARCHDATA_HOURLY, window)
 
     def tasks(site_url: str) -> list[Task]:
-        hours = [_Hours(context, site_url, kind, window, known_of, full) for kind in workspace.search_types]
-        return [Task(site_url, one.run, one.search_type) for one in hours]
+        each = [_Hours(context, site_url, kind, window, known_of, full) for kind in workspace.search_types]
+        return [Task(one.run, one.search_type) for one in each]
 
     return sync_by_property(context, SEARCHDATA_HOURLY, tasks)
 
@@ -142,14 +142,15 @@ class _Hours:
         )
 
     def _held(self) -> pa.Table:
-        where = (
-            (pc.field("workspace") == self._context.workspace.id)
-            & days_between(self._window.start, self._window.last)
+        return self._context.lake.read(
+            SEARCHDATA_HOURLY,
+            columns=["data_date", *_COMPARED],
+            where=days_between(self._window.start, self._window.last)
             & (pc.field("site_url") == self._site_url)
             & (pc.field("search_type") == self.search_type)
-            & (pc.field("grain") == Grain.PROPERTY.value)
+            & (pc.field("grain") == Grain.PROPERTY.value),
+            workspace=self._context.workspace.id,
         )
-        return self._context.lake.read(SEARCHDATA_HOURLY, columns=["data_date", *_COMPARED], where=where)
 
 
 def _of(rows: pa.Table, day: date) -> pa.Table:

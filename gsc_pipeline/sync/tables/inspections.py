@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -62,7 +64,7 @@ def sync_inspections(
             urls = due_pages(_ranked_pages(context, result.site_url), inspected, today, left)
             _Inspections(context, result, clock, executor).run(urls)
 
-        return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(site_url, inspect)])
+        return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(inspect)])
 
 
 def due_pages(pages: pa.Table, inspected: pa.Table, today: date, most: int) -> list[str]:
@@ -91,6 +93,15 @@ def due_pages(pages: pa.Table, inspected: pa.Table, today: date, most: int) -> l
     return urls
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the API returned for a page, and when: an inspection, or an error of this page alone."""
+
+    url: str
+    at: datetime
+    found: Inspection | SearchConsoleError
+
+
 class _Inspections:
     """The inspections of one property's pages, run concurrently and committed in groups."""
 
@@ -101,63 +112,78 @@ class _Inspections:
         self._result = result
         self._clock = clock
         self._executor = executor
+        self._left: deque[str] = deque()
         self._illegal: list[tuple[str, IllegalRequestError]] = []
         self._failed_in_a_row = 0
+        self._is_over = False
         self._lock = threading.Lock()
-        self._is_over = threading.Event()
 
     def run(self, urls: Sequence[str]) -> None:
-        """Inspect the pages in order. Raises the error that ends the property's inspections."""
+        """Inspect the pages in order. Raises the error that ends the property's inspections.
+
+        After a page whose call fails, the others follow in an order that differs from run to run: pages that
+        always fail would otherwise come first in every run, and keep all others from being inspected.
+        """
+        self._left.extend(urls)
         try:
-            for start in range(0, len(urls), COMMIT_PAGES):
-                if not self._is_over.is_set():
-                    self._inspect_some(urls[start : start + COMMIT_PAGES])
+            while self._left and not self._is_over:
+                self._inspect_some()
         finally:
             self._report_illegal()
 
-    def _inspect_some(self, urls: Sequence[str]) -> None:
-        pending = [(url, self._executor.submit(self._inspect, url)) for url in urls]
-        done: list[_Done] = []
+    def _inspect_some(self) -> None:
+        pending = [self._executor.submit(self._inspect_next) for _ in range(COMMIT_PAGES)]
+        done: list[_Answer] = []
         end: SearchConsoleError | StateError | None = None
-        for url, future in pending:
+        for future in pending:
             try:
-                if (one := future.result()) is not None:
-                    done.append(one)
-            except IllegalRequestError as error:
-                self._illegal.append((url, error))
-            except FAILED_ANSWERS as error:
-                self._result.add_problem(error, about=url)
+                answer = future.result()
             except (SearchConsoleError, StateError) as error:
                 end = end or error
+                continue
+            if answer is None:
+                continue
+            if isinstance(answer.found, Inspection):
+                done.append(answer)
+            elif isinstance(answer.found, IllegalRequestError):
+                self._illegal.append((answer.url, answer.found))
+            else:
+                self._result.add_problem(answer.found, about=answer.url)
         self._commit(done)
         if end is not None:
             raise end
 
-    def _inspect(self, url: str) -> _Done | None:
-        """Inspect one page, in a thread of the pool. None if the property's inspections have ended."""
-        if self._is_over.is_set():
-            return None
+    def _inspect_next(self) -> _Answer | None:
+        """Inspect the next page, in a thread of the pool. None if there is no page to inspect."""
+        with self._lock:
+            if self._is_over or not self._left:
+                return None
+            url, failed_before = self._left.popleft(), self._failed_in_a_row
+        found: Inspection | SearchConsoleError
         try:
-            inspection = self._context.console.inspect(self._result.site_url, url)
-        except IllegalRequestError:
-            raise
-        except FAILED_ANSWERS:
-            self._count_failure()
-            raise
+            found = self._context.console.inspect(self._result.site_url, url)
+        except IllegalRequestError as error:
+            found = error
+        except FAILED_ANSWERS as error:
+            self._count_failure(failed_before)
+            found = error
         except (SearchConsoleError, StateError):
-            self._is_over.set()
+            self._is_over = True
             raise
-        with self._lock:
-            self._failed_in_a_row = 0
-        return _Done(url, inspection, self._clock())
+        else:
+            with self._lock:
+                self._failed_in_a_row = 0
+        return _Answer(url, self._clock(), found)
 
-    def _count_failure(self) -> None:
+    def _count_failure(self, failed_before: int) -> None:
         with self._lock:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= GIVE_UP_AFTER:
-                self._is_over.set()
+            # Pages that are requested at the same time count once: all of them may be among the first.
+            if self._failed_in_a_row == failed_before:
+                self._failed_in_a_row += 1
+                self._is_over |= self._failed_in_a_row == GIVE_UP_AFTER
+                random.Random(self._context.run_id).shuffle(self._left)
 
-    def _commit(self, done: Sequence[_Done]) -> None:
+    def _commit(self, done: Sequence[_Answer]) -> None:
         if not done:
             return
         rows = [self._row(one) for one in done]
@@ -165,8 +191,9 @@ class _Inspections:
         self._result.read += len(rows)
         self._result.rows += len(rows)
 
-    def _row(self, done: _Done) -> dict[str, object]:
-        values = asdict(done.inspection)
+    def _row(self, done: _Answer) -> dict[str, object]:
+        assert isinstance(done.found, Inspection)
+        values = asdict(done.found)
         day = pacific_today(done.at)
         return {
             **values,
@@ -182,16 +209,9 @@ class _Inspections:
 
     def _report_illegal(self) -> None:
         if self._illegal:
-            url, error = self._illegal[0]
-            others = f" and {len(self._illegal) - 1} more" if len(self._illegal) > 1 else ""
-            self._result.add_problem(error, about=f"{url}{others}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    url: str
-    inspection: Inspection
-    at: datetime
+            (url, error), *others = self._illegal
+            more = f" and {len(others)} more" if others else ""
+            self._result.add_problem(error, about=f"{url}{more}")
 
 
 def _inspected(context: TableContext, site_url: str) -> pa.Table:

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class MoreOptions:
     """The options of a sync of these tables. `window` and `full` are those of `sync_appearance`.
 
-    `leases` keep two syncs of a workspace's table apart; without them nothing does.
+    `leases` prevent that two syncs write the same table of a workspace; without them nothing does.
     """
 
     window: Window | None = None
@@ -221,17 +221,13 @@ def sync_more(
             problems=report.problems,
             usage=usage,
         )
-        _record(lake.for_run(run_id), recorded, report.tables)
+        # From this row of `sync_runs` the sync is reported to Dagster.
+        complete = [table.table for table in report.tables if table.outcome is Outcome.COMPLETE]
+        rows = sum(table.rows for table in report.tables)
+        append_runs(lake.for_run(run_id), [recorded], outcome=MORE, rows=rows, tables=complete)
         return report
 
     return sync_each(workspaces, sync, on_report)
-
-
-def _record(lake: Lake, report: SyncReport, tables: Sequence[TableReport]) -> None:
-    """Write the sync's row to `sync_runs`, from which it is reported to Dagster."""
-    complete = [table.table for table in tables if table.outcome is Outcome.COMPLETE]
-    rows = sum(table.rows for table in tables)
-    append_runs(lake, [report], outcome=MORE, rows=rows, tables=complete)
 
 
 def _sync_table(
@@ -268,11 +264,5 @@ def _failed(
         table=table.name,
         run_id=run_id,
         started_at=started,
-        seconds=0.0,
-        properties=0,
-        read=0,
-        unchanged=0,
-        rows=0,
         problems=(problem,),
-        usage=Usage(),
     )

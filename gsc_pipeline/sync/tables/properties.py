@@ -57,12 +57,8 @@ def sync_properties(
         changes = record_properties(lake, workspace.id, sites, context.now, context.run_id, known)
         changed = {change.site_url for change in changes}
         for site_url in sorted(changed | {site.site_url for site in sites}):
-            is_changed = site_url in changed
-            results.append(
-                TaskResult(
-                    site_url, read=int(is_changed), unchanged=int(not is_changed), rows=int(is_changed)
-                )
-            )
+            n = int(site_url in changed)
+            results.append(TaskResult(site_url, read=n, unchanged=1 - n, rows=n))
 
     return sync_table(context, PROPERTIES, run)
 
@@ -73,15 +69,13 @@ def record_properties(
     sites: Iterable[Site],
     now: datetime,
     run_id: str,
-    known: Iterable[KnownProperty] | None = None,
+    known: Iterable[KnownProperty],
 ) -> tuple[PropertyChange, ...]:
-    """Record the changes since the last call, in one commit. Without a change nothing is written.
+    """Record the changes since `known` was recorded, in one commit. Without a change nothing is written.
 
-    `sites` are all properties that the credential can see at `now` (aware), unverified ones included. `known`
-    are those recorded before; they are read from the lake if it is None.
+    `sites` are all properties that the credential can see at `now` (aware), unverified ones included.
     """
-    recorded = known_properties(lake, workspace_id) if known is None else known
-    changes = changes_between(levels_now(recorded), sites)
+    changes = changes_between(levels_now(known), sites)
     if changes:
         rows = [
             {

@@ -33,13 +33,13 @@ class TableReport:
     table: str
     run_id: str
     started_at: datetime
-    seconds: float
-    properties: int
-    read: int
-    unchanged: int
-    rows: int
-    problems: tuple[Problem, ...]
-    usage: Usage
+    seconds: float = 0.0
+    properties: int = 0
+    read: int = 0
+    unchanged: int = 0
+    rows: int = 0
+    problems: tuple[Problem, ...] = ()
+    usage: Usage = field(default_factory=Usage)
     left: int = 0
 
     @property
@@ -139,9 +139,8 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The read of one property or, if `search_type` (as in the tables) is set, of one of its search types."""
+    """The read of a property or, if `search_type` (as in the tables) is set, of one of its search types."""
 
-    site_url: str
     run: Callable[[TaskResult], None]
     search_type: str = ""
 
@@ -196,7 +195,7 @@ def _run_tasks(
         results.append(TaskResult(problems=[NO_PROPERTY]))
     for site_url in site_urls:
         for task in tasks_of(site_url):
-            results.append(TaskResult(task.site_url, task.search_type))
+            results.append(TaskResult(site_url, task.search_type))
             try:
                 task.run(results[-1])
             except STOPS_WORKSPACE:

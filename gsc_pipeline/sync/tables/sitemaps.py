@@ -55,7 +55,7 @@ def sync_sitemaps(
         result.read += 1
         result.rows += rows.num_rows
 
-    return sync_by_property(context, SITEMAPS, lambda site_url: [Task(site_url, observe)])
+    return sync_by_property(context, SITEMAPS, lambda site_url: [Task(observe)])
 
 
 def sitemap_rows(context: TableContext, site_url: str, sitemaps: Iterable[Sitemap]) -> pa.Table:

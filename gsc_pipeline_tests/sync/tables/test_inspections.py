@@ -115,11 +115,12 @@ def sync(
     now: datetime = NOON,
     per_day: int = 500,
     concurrency: int = 1,
+    run_id: str | None = None,
 ) -> tuple[TableReport, list[str]]:
     """A sync, and the pages that it requested, in order."""
     console = ScriptedConsole(inspection_script=script)
     report = sync_inspections(
-        acme, console, lake, per_day=per_day, concurrency=concurrency, clock=lambda: now
+        acme, console, lake, per_day=per_day, concurrency=concurrency, clock=lambda: now, run_id=run_id
     )
     return report, [url for _, url in console.inspected]
 
@@ -231,6 +232,19 @@ def test_after_several_failed_pages_in_a_row_the_rest_is_skipped(lake: Lake, acm
     assert 3 <= len(report.problems) < 10
     assert len(asked) < 10
     assert history(lake) == []
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_pages_that_always_fail_keep_no_other_from_being_inspected_for_ever(
+    lake: Lake, acme: Workspace, concurrency: int
+) -> None:
+    urls = [f"{n:02}" for n in range(40)]
+    fill(lake, dict(zip(urls, range(40, 0, -1), strict=True)))
+    failing: dict[str, Exception] = {url: ServiceUnavailableError("no answer") for url in urls[:8]}
+    for n in range(10):
+        now = NOON + n * ONE_DAY
+        sync(lake, acme, raising(failing), now=now, concurrency=concurrency, run_id=f"run {n}")
+    assert {url for url, _ in history(lake)} == set(urls[8:])
 
 
 def test_pages_that_the_api_rejects_are_one_problem_and_stop_nothing(lake: Lake, acme: Workspace) -> None:

@@ -16,6 +16,7 @@ from gsc_pipeline.search_console.answers import Site
 from gsc_pipeline.simulator import SyntheticProperty, google_error, token_error
 from gsc_pipeline.sync.tables.properties import (
     Change,
+    PropertyChange,
     changes_between,
     known_properties,
     levels_now,
@@ -64,6 +65,12 @@ def test_changes_have_each_property_that_differs_once_with_its_old_and_new_level
         assert (change.change is Change.ADDED) == (change.site_url not in before)
 
 
+def record(
+    lake: Lake, workspace: str, sites: list[Site], now: datetime, run_id: str
+) -> tuple[PropertyChange, ...]:
+    return record_properties(lake, workspace, sites, now, run_id, known_properties(lake, workspace))
+
+
 @settings(max_examples=15, deadline=None)
 @given(lists=st.lists(LISTS, min_size=1, max_size=5))
 def test_after_any_history_the_table_shows_what_the_credential_can_see_now(
@@ -71,15 +78,15 @@ def test_after_any_history_the_table_shows_what_the_credential_can_see_now(
 ) -> None:
     lake = Lake(str(tmp_path_factory.mktemp("lake")))
     for hour, levels in enumerate(lists):
-        record_properties(lake, "acme", sites(levels), NOW + timedelta(hours=hour), f"run {hour}")
+        record(lake, "acme", sites(levels), NOW + timedelta(hours=hour), f"run {hour}")
         assert levels_now(known_properties(lake, "acme")) == levels
 
 
 def test_nothing_is_written_when_nothing_changed(lake: Lake) -> None:
     levels = {"sc-domain:acme.com": "siteOwner"}
-    record_properties(lake, "acme", sites(levels), NOW, "first")
+    record(lake, "acme", sites(levels), NOW, "first")
     before = lake.dataset(PROPERTIES)
-    assert record_properties(lake, "acme", sites(levels), NOW + timedelta(days=1), "second") == ()
+    assert record(lake, "acme", sites(levels), NOW + timedelta(days=1), "second") == ()
     after = lake.dataset(PROPERTIES)
     assert before is not None
     assert after is not None
@@ -88,12 +95,12 @@ def test_nothing_is_written_when_nothing_changed(lake: Lake) -> None:
 
 
 def test_a_credential_that_never_saw_a_property_writes_no_table(lake: Lake) -> None:
-    assert record_properties(lake, "acme", [], NOW, "first") == ()
+    assert record(lake, "acme", [], NOW, "first") == ()
     assert lake.dataset(PROPERTIES) is None
 
 
 def test_a_change_is_recorded_with_its_time_month_and_run(lake: Lake) -> None:
-    record_properties(lake, "acme", sites({"sc-domain:acme.com": "siteOwner"}), NOW, "r1")
+    record(lake, "acme", sites({"sc-domain:acme.com": "siteOwner"}), NOW, "r1")
     (row,) = lake.read(PROPERTIES).to_pylist()
     assert row == {
         "workspace": "acme",
@@ -108,8 +115,8 @@ def test_a_change_is_recorded_with_its_time_month_and_run(lake: Lake) -> None:
 
 
 def test_each_workspace_has_a_history_of_its_own(lake: Lake) -> None:
-    record_properties(lake, "acme", sites({"a": "siteOwner"}), NOW, "r1")
-    record_properties(lake, "globex", sites({"a": "siteFullUser"}), NOW, "r2")
+    record(lake, "acme", sites({"a": "siteOwner"}), NOW, "r1")
+    record(lake, "globex", sites({"a": "siteFullUser"}), NOW, "r2")
     assert levels_now(known_properties(lake, "acme")) == {"a": "siteOwner"}
     assert levels_now(known_properties(lake, "globex")) == {"a": "siteFullUser"}
 
