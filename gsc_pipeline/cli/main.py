@@ -591,9 +591,13 @@ def _read_env_file() -> None:
 def _warn_if_empty(lake: Lake) -> None:
     """Warn of an empty lake, which may be a mistyped GSC_LAKE."""
     from gsc_pipeline.cli.display import warn
-    from gsc_pipeline.lake.schemas import SYNC_LEDGER
+    from gsc_pipeline.lake.damage import has_files
+    from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER
 
-    if lake.dataset(SYNC_LEDGER) is None:
+    if lake.dataset(SYNC_LEDGER) is not None:
+        return
+    # Without a ledger but with rows it was lost, which gsc verify reports.
+    if not any(has_files(lake.table_uri(table)) for table in LEDGER_COUNTS.values()):
         warn(f"{lake.uri} is empty: run gsc sync, or check GSC_LAKE")
 
 

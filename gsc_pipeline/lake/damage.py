@@ -77,7 +77,8 @@ def damaged_files(
     """The table's data files that are missing or have another size than in its log.
 
     With `workspace`, only files that may contain its rows. With `deep`, reads every file, and also lists
-    those that are not valid Parquet. Raises DamagedError if the log is damaged, or an error of the storage.
+    those that are not valid Parquet or have text that is not UTF-8. Raises DamagedError if the log is
+    damaged, or an error of the storage.
     """
     logged = _logged_files(table, delta, workspace, None)
     # Delta opens a table with an empty commit file, without that commit's rows.
@@ -174,7 +175,8 @@ def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str]
     try:
         for group in range(parquet.num_row_groups):
             for column in parquet.schema_arrow.names:
-                parquet.read_row_group(group, columns=[column])
+                # Arrow reads bytes that are not UTF-8 as text, unless it is asked to look.
+                parquet.read_row_group(group, columns=[column]).validate(full=True)
     except (OSError, pa.ArrowException):
         return "is unreadable"
     return None

@@ -428,13 +428,25 @@ class Lake:
             raise crowded_out(self.table_uri(table), ATTEMPTS, error) from error
         return version
 
+    def refuse_if_lost(self, table: TableSpec) -> None:
+        """Raise DamagedError if the table is missing although the rows of other tables show that it existed.
+
+        A write raises it too. Ask before what the write needs is read from the API.
+        """
+        self._existing(table)
+
     def _open_or_create(self, table: TableSpec) -> DeltaTable:
+        delta = self._existing(table)
+        return self.create(table) if delta is None else delta
+
+    def _existing(self, table: TableSpec) -> DeltaTable | None:
+        """The table, None if it never existed. Raises DamagedError if it was lost."""
         try:
             return self.open(table)
         except TableNotFoundError:
             loss = self._loss(table)
         if loss is None:
-            return self.create(table)
+            return None
         try:
             # Another process may have created it since: it creates the table before it counts its rows.
             return self.open(table)

@@ -1,5 +1,6 @@
 """Checks the rows of an answer: counts, positions and keys must be possible, and each key must be unique.
-Days and hours must be of the days that were asked for.
+Days and hours must be of the days that were asked for. Countries, devices and pages must have their form, so
+that an answer with its keys in another order is not taken for a true one.
 
 Every check works on whole columns, so that a correct page costs no Python object per row. Only a page that
 fails is searched row by row, to name the row in the error.
@@ -61,6 +62,7 @@ class _Page:
         keys = self._key_columns()
         for dimension, texts in zip(self._dimensions, keys, strict=True):
             self._check_moments(dimension, texts, window)
+            self._check_form(dimension, texts)
         clicks = self._counts("clicks", self._clicks)
         impressions = self._counts("impressions", self._impressions)
         self._check(clicks <= impressions, "clicks", clicks, "is more than its impressions")
@@ -141,6 +143,16 @@ class _Page:
                 continue
             self._fail(texts.index(text).as_py(), complaint)
 
+    def _check_form(self, dimension: str, texts: pa.Array) -> None:
+        if dimension not in _FORM:
+            return
+        # Of countries and devices there are few: it is cheaper to find them than to match each row.
+        values = texts if dimension == "page" else pc.unique(texts)
+        is_good = pc.match_substring_regex(values, _FORM[dimension])
+        if not pc.all(is_good, min_count=0).as_py():
+            wrong = values[pc.index(is_good, False).as_py()]
+            self._fail(texts.index(wrong).as_py(), f"{_shown(wrong)} is no {dimension}")
+
     def _counts(self, name: str, column: pa.Array) -> Floats:
         counts = _floats(column)
         # Comparisons with NaN, which stands for a missing value too, are false.
@@ -206,6 +218,9 @@ def _start_of_hour(text: str) -> datetime | None:
 
 
 _START: dict[str, Callable[[str], datetime | None]] = {"date": _start_of_day, "hour": _start_of_hour}
+
+_FORM = {"country": "^[a-z]{3}$", "device": "^[A-Z][A-Z0-9_]*$", "page": "://"}
+"""The form of the values of a dimension: alpha-3 codes in lower case, words in upper case, absolute URLs."""
 
 
 def _schema(dimensions: Sequence[str]) -> pa.Schema:

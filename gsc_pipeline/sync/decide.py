@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
-from gsc_pipeline.days import months_before
+from gsc_pipeline.days import ONE_DAY, months_before
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
 
@@ -47,7 +47,8 @@ _SETTLED_AFTER = timedelta(days=3)
 class Probe:
     """The answer of one call for a window: the totals of the days with data, and the first incomplete day.
 
-    `first_incomplete` is None when Search Console names none: then every day shown is final.
+    `first_incomplete` is None when Search Console names none: then every day shown is final, unless the
+    window reaches to yesterday, which cannot be.
     """
 
     totals: Mapping[date, DayTotals]
@@ -100,7 +101,13 @@ def decide(
     shown = [day for day in newest_first if day in probe.totals]
     if len(known) > 1 and not shown and not is_beyond_history(known[0], today):
         raise ServiceUnavailableError(f"the answer shows none of {len(known)} days known to have data")
-    decisions = (_decide_day(day, probe, ledger.get(day), today, full) for day in newest_first)
+    incomplete_from = probe.first_incomplete
+    if incomplete_from is None and today - ONE_DAY in newest_first:
+        # Google names the first incomplete day of such a window: the answer lacks it, or is wrong.
+        incomplete_from = today - _SETTLED_AFTER
+    decisions = (
+        _decide_day(day, probe, incomplete_from, ledger.get(day), today, full) for day in newest_first
+    )
     return [decision for decision in decisions if decision is not None]
 
 
@@ -132,13 +139,19 @@ def is_beyond_history(day: date, today: date) -> bool:
 
 
 def _decide_day(
-    day: date, probe: Probe, record: DayRecord | None, today: date, full: bool
+    day: date,
+    probe: Probe,
+    incomplete_from: date | None,
+    record: DayRecord | None,
+    today: date,
+    full: bool,
 ) -> Decision | None:
     if record is not None and record.is_from_export:
         return _decide_imported(day, probe, record, today, full)
     totals = probe.totals.get(day)
     if totals is not None and (totals.impressions or totals.clicks):
-        return _decide_shown(day, totals, probe, record, full)
+        is_final = incomplete_from is None or day < incomplete_from
+        return _decide_shown(day, totals, record, is_final=is_final, full=full)
     return _decide_not_shown(day, probe, record, today)
 
 
@@ -161,10 +174,9 @@ def _decide_imported(day: date, probe: Probe, record: DayRecord, today: date, fu
 
 
 def _decide_shown(
-    day: date, totals: DayTotals, probe: Probe, record: DayRecord | None, full: bool
+    day: date, totals: DayTotals, record: DayRecord | None, *, is_final: bool, full: bool
 ) -> Decision:
-    final = probe.first_incomplete is None or day < probe.first_incomplete
-    status = Status.FINAL if final else Status.PROVISIONAL
+    status = Status.FINAL if is_final else Status.PROVISIONAL
     if not full and status is Status.FINAL and _is_rebuilt(record, totals):
         return Decision(day, Verdict.CONFIRM, status, totals, REBUILT_AND_CONFIRMED)
     reason = _reason_to_read(totals, status, record, full)

@@ -27,7 +27,8 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class GrainRows:
-    """The rows of one grain of a day, each key once. `repeats` counts the rows that appeared on two pages.
+    """The rows of one grain of a day, each key once. `repeats` counts the rows that appeared on two pages:
+    each stands in the place of a row that is missing.
 
     `complete`: the filters of the answers that were not cut; the rows that they keep are all there are.
     `has_earlier`: some rows are of earlier syncs. `cut` are the keys beside the query of which these left

@@ -293,7 +293,7 @@ class PendingDay:
             again = [future.result() for future in self.reader.submit(self.day)]
             calls += _calls(again)
             grains = [_merged(*pair) for pair in zip(grains, again, strict=True)]
-            adds_up = _add_up(again, self.expected)
+            adds_up = _add_up(grains, self.expected)
             whole = self._completed(grains) if adds_up else grains
             adds_up = adds_up and whole is not None
         grains = whole or grains
@@ -385,8 +385,13 @@ def has_truncated(rows: pa.Table) -> bool:
 
 
 def _merged(first: GrainRows, again: GrainRows) -> GrainRows:
-    """The second read. If it missed rows between pages, rows that only the first read has are added."""
+    """The second read. If it missed rows between pages, rows that only the first read has are added.
+
+    As many rows as were received, repeats included, are all there are. Otherwise the grain counts as cut:
+    rows are missing, and what remains of the totals is more than anonymised queries.
+    """
     if not again.repeats:
         return again
     rows = each_key_once(pa.concat_tables([again.rows, first.rows]), again.keys)
-    return replace(again, rows=rows)
+    missing = again.rows.num_rows + again.repeats - rows.num_rows
+    return replace(again, rows=rows, repeats=missing, complete=() if missing else again.complete)

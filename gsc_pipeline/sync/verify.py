@@ -18,7 +18,6 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.parquet_source import sql_list
 from gsc_pipeline.lake.schemas import (
     COMPARED,
-    LEDGER_COUNTS,
     MORE_LEDGER,
     SEARCH_APPEARANCE,
     SEARCHDATA_HOURLY,
@@ -35,9 +34,6 @@ from gsc_pipeline.sync.ledger import DayTotals, Status
 
 if TYPE_CHECKING:
     import duckdb
-
-LARGE = tuple(LEDGER_COUNTS.values())
-"""Tables of which only the compared columns are read."""
 
 
 class Wrong(StrEnum):
@@ -193,22 +189,15 @@ def grouped(days: Iterable[_Day], *names: str) -> list[list[_Day]]:
 def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verification:
     """Check every file and compare every day, of some workspaces or of all. Changes nothing.
 
-    Of the two large tables only the compared columns are read; the files of the others are read in full.
-    Raises LakeError if the storage is unavailable.
+    Every file is read in full: the columns that are not compared may be damaged too. Raises LakeError if the
+    storage is unavailable.
     """
-    logs, files = _check_files(lake, TABLES)
+    logs, files = _check_files(lake)
     unopened = {error.table for error in logs}
     days: list[BadDay] = []
     compared = 0
     if not unopened & {table.name for table in COMPARED}:
-        try:
-            days, compared = _compare(lake, files)
-        except LakeError:
-            more = [file for file in _check_files(lake, LARGE, deep=True)[1] if file not in files]
-            if not more:
-                raise
-            files += more
-            days, compared = _compare(lake, files)
+        days, compared = _compare(lake, files)
 
     def compare_others() -> list[OtherDay]:
         return [
@@ -230,15 +219,13 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
     )
 
 
-def _check_files(
-    lake: Lake, tables: Sequence[TableSpec], *, deep: bool = False
-) -> tuple[list[DamagedError], list[DamagedFile]]:
-    """Logs and files that are damaged. Files of the large tables are read only if `deep`."""
+def _check_files(lake: Lake) -> tuple[list[DamagedError], list[DamagedFile]]:
+    """Logs and files that are damaged."""
     logs: list[DamagedError] = []
     files: list[DamagedFile] = []
-    for table in tables:
+    for table in TABLES:
         try:
-            files += lake.damaged_files(table, deep=deep or table not in LARGE)
+            files += lake.damaged_files(table, deep=True)
         except DamagedError as error:
             logs.append(error)
     return logs, files

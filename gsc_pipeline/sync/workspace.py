@@ -19,6 +19,7 @@ from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.agreement import disagreements
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
 from gsc_pipeline.sync.damage import RESTORE, DamagedDays, find_damage
@@ -103,6 +104,8 @@ def _sync_properties(context: SyncContext) -> tuple[list[PropertySync], list[Pro
     """Sync every property and search type. Returns their syncs, and the problems of the workspace itself."""
     try:
         rows = read_rows(context.lake, context.workspace.id)
+        if not rows.num_rows:
+            context.lake.refuse_if_lost(SYNC_LEDGER)
         damages = _find_damage(context, rows)
         ledger = records_of(rows, context.window, damages.all_days)
         cut = cut_records(rows)
@@ -151,6 +154,8 @@ def _with_completed(
 
 def _find_damage(context: SyncContext, ledger: pa.Table) -> DamagedDays:
     found = disagreements(context.lake, context.workspace.id, ledger)
+    for table in LEDGER_COUNTS.values() if found else ():
+        context.lake.refuse_if_lost(table)
     for one in found:
         log.warning(
             "workspace %s: %s; the days that differ are read again",

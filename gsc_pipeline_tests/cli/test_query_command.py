@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -113,6 +114,15 @@ def test_an_empty_lake_is_a_warning_beside_an_empty_result(live: World, gsc: Gsc
         done = gsc(*command, env=env)
         assert done.code == 0
         assert f"{env['GSC_LAKE']} is empty: run gsc sync, or check GSC_LAKE" in done.err
+
+
+def test_a_lake_whose_ledger_is_lost_is_not_called_empty(live: World, gsc: Gsc) -> None:
+    live.sync(live.workspace(), live.last(1))
+    shutil.rmtree(live.folder / "lake" / "sync_ledger")
+    done = gsc("verify", env=live.environment())
+    assert done.code == 1
+    assert "the ledger has no record" in done.out
+    assert "is empty" not in done.err
 
 
 def test_a_lake_that_cannot_be_read_is_one_short_line(live: World, gsc: Gsc) -> None:

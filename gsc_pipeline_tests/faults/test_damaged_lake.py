@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -176,6 +177,23 @@ def test_a_damaged_data_file_of_a_compared_table_is_reported_and_its_days_are_re
     done = copied.repair()
     assert done.left.is_good, done.left.findings()
     assert done.done
+    assert state(copied.lake) == before
+
+
+@pytest.mark.parametrize(("table", "column"), [*zip(LARGE, ("query", "url", "reason"), strict=True)])
+def test_damaged_text_in_a_column_that_is_not_compared_is_reported_and_its_days_are_restored(
+    copied: Copied, table: TableSpec, column: str
+) -> None:
+    before = state(copied.lake)
+    file = data_file(copied.folder(table.name))
+    content = file.read_bytes()
+    texts = (text.encode() for text in pq.read_table(file, columns=[column])[column].to_pylist())
+    text = next(text for text in texts if len(text) > 6 and text in content)
+    file.write_bytes(content.replace(text, b"\xff" * len(text), 1))
+    found = verify(copied.lake)
+    assert [(one.table, one.damage) for one in found.files] == [(table.name, "is unreadable")]
+    done = copied.repair()
+    assert done.left.is_good, done.left.findings()
     assert state(copied.lake) == before
 
 

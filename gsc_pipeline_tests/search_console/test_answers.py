@@ -88,7 +88,7 @@ def test_without_dimensions_rows_have_no_keys() -> None:
 def test_a_feed_has_no_positions_even_if_the_answer_has(search_type: FeedType) -> None:
     feed = row("https://acme.com/", "usa")
     del feed["position"]
-    rows = [feed, *(row(f"{n}", "usa", position=n) for n in (0.0, 1.0, -5, None))]
+    rows = [feed, *(row(f"https://acme.com/{n}", "usa", position=n) for n in (0.0, 1.0, -5, None))]
 
     answer = decode({"rows": rows}, ("page", "country"), search_type)
 
@@ -121,7 +121,7 @@ def test_the_first_incomplete_hour_is_read_in_both_spellings(name: str) -> None:
 
 def test_metadata_may_have_no_first_incomplete_date() -> None:
     for metadata in ({}, {"first_incomplete_hour": "2026-11-20T07:00:00-08:00"}, None):
-        assert decode({"rows": [row("a", "b")], "metadata": metadata}).first_incomplete_date is None
+        assert decode({"rows": [row("a", "usa")], "metadata": metadata}).first_incomplete_date is None
 
 
 TEXTS = [
@@ -273,6 +273,29 @@ def test_an_error_names_a_row_that_cannot_be_true(changes: dict[str, Any], compl
 
 
 @pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        (("https://acme.com/b", "shoes", "MOBILE", "usa"), "'MOBILE' is no country"),
+        (("https://acme.com/b", "usa", "shoes", "MOBILE"), "'shoes' is no country"),
+        (("shoes", "https://acme.com/b", "usa", "MOBILE"), "'shoes' is no page"),
+        (("https://acme.com/b", "shoes", "USA", "MOBILE"), "'USA' is no country"),
+        (("https://acme.com/b", "shoes", "", "MOBILE"), "'' is no country"),
+        (("https://acme.com/b", "shoes", "usa", "mobile"), "'mobile' is no device"),
+        (("https://acme.com/b", "shoes", "usa\n", "MOBILE"), "is no country"),
+    ],
+)
+def test_keys_in_another_order_or_form_are_a_wrong_answer(keys: tuple[str, ...], complaint: str) -> None:
+    dimensions = ("page", "query", "country", "device")
+    rows = [row("android-app://com.acme/a", "ok", "zzz", "SMART_TV"), row(*keys)]
+    assert decode({"rows": rows[:1]}, dimensions).rows.num_rows == 1
+    with pytest.raises(
+        WrongAnswerError, match=r"^the answer by page, query, country, device, row 1 \("
+    ) as caught:
+        decode({"rows": rows}, dimensions)
+    assert complaint in caught.value.cause
+
+
+@pytest.mark.parametrize(
     ("dimension", "text", "complaint"),
     [
         ("date", "yesterday", "its date is invalid"),
@@ -326,11 +349,14 @@ def test_an_error_about_a_row_with_many_long_keys_is_short() -> None:
         row(*["\x00" * 9_000] * 4, clicks=-1e300),
         row(*["ü" * 9_000] * 40),
         row(*["x" * 90_000] * 4),
-        row("x", "y" * 9_000, "z", "z", position=1e300),
+        row("https://x", "y" * 9_000, "usa", "MOBILE", position=1e300),
     ]
     for one in wrong:
         with pytest.raises(WrongAnswerError) as caught:
-            decode({"rows": [*(row("x", "x", "x", str(n)) for n in range(24_000)), one]}, dimensions)
+            decode(
+                {"rows": [*(row("https://x", str(n), "usa", "MOBILE") for n in range(24_000)), one]},
+                dimensions,
+            )
         assert "row 24000" in caught.value.cause
         assert len(caught.value.cause) <= 300
 
@@ -379,18 +405,18 @@ KEYS = st.text(st.sampled_from("aü🧦\x00"), max_size=3)
 def test_a_page_is_refused_exactly_if_a_key_is_not_unique(keys: list[tuple[str, str]]) -> None:
     document = {"rows": [row(*key) for key in keys]}
     if len(set(keys)) == len(keys):
-        assert decode(document).rows.num_rows == len(keys)
+        assert decode(document, ("query", "searchAppearance")).rows.num_rows == len(keys)
         return
     second = next(n for n, key in enumerate(keys) if key in keys[:n])
     with pytest.raises(WrongAnswerError, match=f"row {second} .*another row has the same keys"):
-        decode(document)
+        decode(document, ("query", "searchAppearance"))
 
 
 def test_the_lowest_and_highest_numbers_are_accepted() -> None:
     rows = [
         row("least", "usa", clicks=-0.0, impressions=0, position=0),
         row("most", "usa", clicks=0, impressions=1, position=10_000),
-        row("all", "ü" * 10_000, clicks=2**51, impressions=2**51, position=1),
+        row("ü" * 10_000, "usa", clicks=2**51, impressions=2**51, position=1),
     ]
 
     assert decode({"rows": rows}).rows["clicks"].to_pylist() == [0, 0, 2**51]
@@ -519,7 +545,7 @@ def test_a_character_split_over_two_keys_is_not_utf8() -> None:
         ({"metadata": {}}, False, True),
         ({"rows": []}, False, False),
         ({"responseAggregationType": "byPage"}, True, False),
-        ({"rows": [row("a", "b")]}, False, False),
+        ({"rows": [row("a", "usa")]}, False, False),
     ],
 )
 def test_an_answer_without_rows_and_aggregation_is_bare(

@@ -182,6 +182,19 @@ def test_an_old_day_that_is_no_longer_shown_is_not_recorded_as_empty_and_keeps_i
     assert (found.verdict, found.status) == (Verdict.UNCHANGED, Status.FINAL)
 
 
+@pytest.mark.parametrize("first_incomplete", [None, TODAY + ONE_DAY], ids=["none", "in the future"])
+def test_the_last_days_before_today_are_not_final_without_a_true_first_incomplete_day(
+    first_incomplete: date | None,
+) -> None:
+    window = Window.last_complete(5, TODAY)
+    found = decide(window, Probe(dict.fromkeys(window, SOME), first_incomplete), {}, today=TODAY)
+    assert [one.status for one in found] == [Status.PROVISIONAL] * 3 + [Status.FINAL] * 2
+    # Google names no first incomplete day of a window without one.
+    before_yesterday = Window(window.start, TODAY - ONE_DAY)
+    found = decide(before_yesterday, Probe(dict.fromkeys(before_yesterday, SOME)), {}, today=TODAY)
+    assert {one.status for one in found} == {Status.FINAL}
+
+
 def test_an_old_day_that_is_still_shown_is_read() -> None:
     day = date(2024, 5, 3)
     found = decision(shown(day=day), day=day)

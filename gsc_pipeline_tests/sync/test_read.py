@@ -149,11 +149,8 @@ def test_rows_that_moved_between_pages_are_kept_once_and_a_second_read_finds_the
     assert sorted(found.site_rows["query"].to_pylist()) == sorted(str(row[0]) for row in every)
 
 
-def test_rows_that_a_second_read_misses_are_taken_from_the_first() -> None:
-    every = some(PAGE_ROWS + 3)
-    first = [*every[:PAGE_ROWS], every[0], *every[PAGE_ROWS + 1 :]]
-    second = [*every[:PAGE_ROWS], every[1], every[PAGE_ROWS], every[PAGE_ROWS + 2]]
-    reads = [first, second]
+def moving(every: list[Row], reads: list[list[Row]]) -> ScriptedConsole:
+    """Serves `reads` as the queries by property, one after the other, of a day whose queries are `every`."""
 
     def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
         if isinstance(request, PropertyTotals | PageTotals):
@@ -163,7 +160,27 @@ def test_rows_that_a_second_read_misses_are_taken_from_the_first() -> None:
         rows = reads[0] if start_row == 0 else reads.pop(0)
         return answer(request.dimensions, rows[start_row : start_row + PAGE_ROWS])
 
-    assert read(ScriptedConsole(script), every).site_rows.num_rows == len(every)
+    return ScriptedConsole(script)
+
+
+def test_rows_that_a_second_read_misses_are_taken_from_the_first() -> None:
+    every = some(PAGE_ROWS + 3)
+    first = [*every[:PAGE_ROWS], every[0], *every[PAGE_ROWS + 1 :]]
+    second = [*every[:PAGE_ROWS], every[1], every[PAGE_ROWS], every[PAGE_ROWS + 2]]
+    found = read(moving(every, [first, second]), every)
+    assert found.site_rows.num_rows == len(every)
+    assert (found.adds_up, found.truncated) == (True, False)
+
+
+def test_rows_that_both_reads_miss_are_not_taken_for_anonymised_queries() -> None:
+    every = some(PAGE_ROWS + 3)
+    first = [*every[:PAGE_ROWS], every[0], *every[PAGE_ROWS + 1 :]]
+    second = [*every[:PAGE_ROWS], every[1], *every[PAGE_ROWS + 1 :]]
+    found = read(moving(every, [first, second]), every)
+    assert (found.adds_up, found.truncated) == (False, True)
+    record = found.record(Status.FINAL, DayTotals(*whole(every)), "", before=None, now=NOW, run_id="r")
+    assert (record.cut_clicks, record.cut_impressions) == (1, 2)
+    assert record.anonymised_impressions == 0
 
 
 def test_a_day_that_changed_during_the_read_is_read_exactly_once_more() -> None:

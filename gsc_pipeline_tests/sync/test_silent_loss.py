@@ -158,6 +158,18 @@ def test_a_table_without_its_log_is_not_created_again_and_the_error_says_how_to_
     assert all(done[name].files_deleted == 0 for name in done if name in [one.name for one in LARGE])
 
 
+@pytest.mark.parametrize("table", [*LARGE, SYNC_LEDGER], ids=lambda table: table.name)
+def test_a_lost_table_is_reported_before_any_call_is_sent(world: World, table: TableSpec) -> None:
+    acme = world.workspace()
+    world.sync(acme)
+    shutil.rmtree(world.lake.table_uri(table))
+    world.lake = Lake(world.lake.uri)
+    calls = len(world.queries())
+    with pytest.raises(SyncFatalError, match=f"{table.name} is missing although .*gsc verify --repair"):
+        everyone(world, acme)
+    assert len(world.queries()) == calls
+
+
 def without_newest_commit(world: World, table: TableSpec) -> None:
     log = Path(world.lake.table_uri(table)) / "_delta_log"
     max(log.glob("*.json")).unlink()

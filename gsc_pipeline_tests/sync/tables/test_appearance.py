@@ -44,7 +44,7 @@ class Appearances:
     """Answers with these clicks by day and appearance. Days from `incomplete` on are provisional."""
 
     clicks: dict[date, dict[str, int]]
-    incomplete: date | None = None
+    incomplete: date = TODAY
     failing: dict[tuple[date, str], SearchConsoleError] = field(default_factory=dict)
 
     def __call__(self, site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
@@ -110,7 +110,7 @@ def test_final_days_are_read_once_and_provisional_ones_until_they_are_final(
     report, read = sync(appearances, lake, acme)
     assert (read, report.read, report.unchanged) == ([YESTERDAY], 1, 1)
     assert {row["clicks"] for row in held(lake) if row["data_date"] == YESTERDAY} == {3}
-    appearances.incomplete = None
+    appearances.incomplete = TODAY
     assert sync(appearances, lake, acme)[1] == [YESTERDAY]
     assert all(row["is_final"] for row in held(lake))
     assert sync(appearances, lake, acme)[1] == []
