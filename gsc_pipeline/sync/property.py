@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from zlib import crc32
 
 import pyarrow.compute as pc
 
@@ -17,14 +16,10 @@ from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
-    DEFERRED,
     NOT_SENT,
     WAS_NOT_SENT,
-    CircuitOpenError,
-    CredentialError,
     PropertyError,
     SearchConsoleError,
-    WrongAnswerError,
     forget_frames,
 )
 from gsc_pipeline.search_console.search_types import SearchType
@@ -32,6 +27,7 @@ from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.confirm import unconfirmed
 from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried, write_tried
 from gsc_pipeline.sync.damage import RESTORE, DamagedDay, had_queries
+from gsc_pipeline.sync.day_order import STOPS_WORKSPACE, failed_when_asked, in_order, may_continue
 from gsc_pipeline.sync.decide import Decision, Verdict, decide, settled
 from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.grains import search_type_in_tables
@@ -58,12 +54,6 @@ MORE_PARTS = "more parts of what the API cut off"
 BACKFILL_DAYS = 31
 """In a longer window, each day is committed before the next day is read. A sync that is killed then loses at
 most one day."""
-
-STOPS_WORKSPACE = (CredentialError, CircuitOpenError)
-"""Failures that affect every property of the workspace."""
-
-GIVE_UP_AFTER = 3
-"""After this many consecutive days that failed, a property's remaining days are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +164,7 @@ class PropertySync:
             cut_days=self._cut_days,
         )
         due = [one for one in decisions if one.verdict is Verdict.READ]
-        self._read(sorted(due, key=lambda one: self._turn(one.day)), reader)
+        self._read(in_order(due, self._records, self._context.run_id), reader)
         self._go_on([one for one in decisions if one.verdict is Verdict.UNCHANGED], reader)
         if self._smaller:
             self._add_disagreement(self._smaller, "the API gives fewer rows or impressions")
@@ -314,7 +304,7 @@ class PropertySync:
                 except SearchConsoleError as error:
                     forget_frames(error)
                     failed_in_a_row += 1
-                    if not _may_continue(error, failed_in_a_row):
+                    if not may_continue(error, failed_in_a_row):
                         self._give_up(decisions[i:], error, asked=1)
                         return
                     self._fail(decision.day, str(error))
@@ -388,19 +378,6 @@ class PropertySync:
         self._batch.records[decision.day] = replace(before, parts_left=read.ended_by is not None)
         return read.ended_by
 
-    def _turn(self, day: date) -> int:
-        """The place of a day among those to read: the days whose own call failed come last.
-
-        Each run has another order of those, so that none keeps the others from being read in every sync.
-        """
-        return 1 + place_in_run(day, self._context.run_id) if self._failed_when_asked(day) else 0
-
-    def _failed_when_asked(self, day: date) -> bool:
-        record = self._records.get(day)
-        if record is None or record.status is not Status.FAILED:
-            return False
-        return not record.reason.startswith(WAS_NOT_SENT)
-
     def _had_queries(self, day: date) -> bool:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))
         return self._may_have_rows(day) and had_queries(self._context.lake, target)
@@ -445,7 +422,7 @@ class PropertySync:
             self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
             return
         record = failed
-        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
+        if reason.startswith(WAS_NOT_SENT) and failed_when_asked(self._records.get(day)):
             # In the ledger the failure of its own call stays, so that the day still comes after the others.
             record = replace(failed, reason=self._records[day].reason)
         if known is None or (known.status, known.reason) != (record.status, record.reason):
@@ -498,11 +475,6 @@ class PropertySync:
         self.problems.append(replace(problem, is_refusal=problem.is_refusal and not is_readable))
 
 
-def place_in_run(day: date, run_id: str) -> int:
-    """A number by which days are in another order in each run."""
-    return crc32(f"{run_id} {day}".encode())
-
-
 def _days_in_question(
     context: SyncContext, records: Mapping[date, DayRecord], damage: Collection[date]
 ) -> list[date]:
@@ -535,13 +507,3 @@ def _is_smaller(read: DayRead, record: DayRecord) -> bool:
         or site < held
         or url < (record.url_impressions or 0)
     )
-
-
-def _may_continue(error: SearchConsoleError, failed_in_a_row: int) -> bool:
-    """Whether to read the property's remaining days after one has failed.
-
-    The probe of this sync was answered, so that a refusal too may concern the day alone.
-    """
-    if isinstance(error, WrongAnswerError):
-        return True
-    return not isinstance(error, (*DEFERRED, *STOPS_WORKSPACE)) and failed_in_a_row < GIVE_UP_AFTER
