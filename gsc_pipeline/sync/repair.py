@@ -84,7 +84,7 @@ def repair(
     lost += [
         f"{one.workspace}, {one.site_url} ({one.search_type}), {one.day}: rows under another month"
         for one in bad
-        if one.day < first_shown and (one.workspace, one.site_url, one.search_type, one.day) in removed
+        if one.day < first_shown and one.key in removed
     ]
     if bad:
         _create_missing(lake, bad, done)
