@@ -68,6 +68,7 @@ def sync_workspace(
     )
     started, usage = time.monotonic(), console.usage()
     parts, problems = _sync_properties(context)
+    results = [part.results for part in parts]
     folders = complete_from_folders(
         workspace,
         window,
@@ -84,11 +85,11 @@ def sync_workspace(
         started_at=context.now,
         seconds=time.monotonic() - started,
         properties=len({part.site_url for part in parts}),
-        days=_with_completed([day for part in parts for day in part.days], folders.records),
-        problems=(*problems, *folders.problems, *(problem for part in parts for problem in part.problems)),
+        days=_with_completed([day for one in results for day in one.days], folders.records),
+        problems=(*problems, *folders.problems, *(problem for one in results for problem in one.problems)),
         usage=console.usage() - usage,
     )
-    waiting = {(part.site_url, part.search_type): part.failed_days for part in parts}
+    waiting = {(part.site_url, part.search_type): part.results.failed_days for part in parts}
     record_standing(lake, workspace.id, report.problems, waiting, context.now)
     with nullcontext(recorder) if recorder else RunRecorder(lake, clock) as runs:
         runs.add(report)
