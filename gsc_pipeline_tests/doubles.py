@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
 from typing_extensions import override
 
 from gsc_pipeline.lake.lake import CommitGuard, Lake, LakeError
@@ -114,6 +115,23 @@ class FailingLake(Lake):
         if self.when == "after":
             super().append(table, rows, guard)
         raise LakeError("cannot write sync_runs: the bucket is gone")
+
+
+class ChangedMeanwhile(Lake):
+    """Another process changes the lake when a ledger has just been read, and its table not yet. Once."""
+
+    def __init__(self, uri: str, ledger: TableSpec, table: TableSpec, change: Callable[[], object]) -> None:
+        super().__init__(uri)
+        self._ledger, self._table, self._change = ledger, table, change
+        self._last_opened = ""
+
+    @override
+    def open(self, table: TableSpec) -> DeltaTable:
+        if table is self._table and self._last_opened == self._ledger.name:
+            change, self._change = self._change, lambda: None
+            change()
+        self._last_opened = table.name
+        return super().open(table)
 
 
 @dataclass

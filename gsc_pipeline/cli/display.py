@@ -161,7 +161,7 @@ def print_status(states: Sequence[WorkspaceState], circuits: Sequence[OpenCircui
         folder_cells,
         worth_adding_cells,
     )
-    from gsc_pipeline.monitoring.status import (
+    from gsc_pipeline.monitoring.status_tables import (
         FAILURE_COLUMNS,
         PAST_CAP_COLUMNS,
         TRUNCATED_COLUMNS,

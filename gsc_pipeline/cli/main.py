@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,27 +22,24 @@ from dotenv import dotenv_values
 from gsc_pipeline.cli.annotations import app as annotations_app
 from gsc_pipeline.cli.annotations import own_annotations
 from gsc_pipeline.cli.init import init
+from gsc_pipeline.cli.lake_warnings import warn_if_empty, warn_of_disagreement
 from gsc_pipeline.cli.login import login
 from gsc_pipeline.cli.logs import settings_with_log
-from gsc_pipeline.cli.options import AsJson
+from gsc_pipeline.cli.options import AsJson, chosen_day, chosen_days, chosen_place, chosen_window
 from gsc_pipeline.cli.workspaces import workspaces_app
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.process_memory import limit_memory
-from gsc_pipeline.settings import ConfigurationError, Settings, folder_or_uri, load_settings
+from gsc_pipeline.settings import ConfigurationError, Settings, load_settings
 from gsc_pipeline.text.printing import escaped
 from gsc_pipeline.text.secrets import masked
 
 if TYPE_CHECKING:
-    from gsc_pipeline.days import Window
     from gsc_pipeline.lake.lake import Lake
     from gsc_pipeline.report.write import Reports
     from gsc_pipeline.workspaces.registry import Workspace
 
 _NEW_OBJECTS = 100_000
 """How many new objects start a collection of garbage. Imports make most of the objects, and no garbage."""
-
-MOST_DAYS = 3660
-"""Ten years, far more than Search Console shows."""
 
 FAILED = 1
 MISUSED = 2
@@ -117,7 +114,7 @@ def sync(
 
     prepare_arrow()
     settings = settings_with_log()
-    window = _window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
+    window = chosen_window(days, start, end, pacific_today(utc_now()), settings.auto_sync_days)
     selected = select(load_workspaces(settings.workspaces_file), workspaces or [])
     services = Services(settings)
     is_given = days is not None or start is not None
@@ -168,7 +165,7 @@ def status(
         typer.echo(json.dumps(shown))
     else:
         print_status(states, circuits)
-        _warn_if_empty(lake)
+        warn_if_empty(lake)
 
 
 @app.command()
@@ -296,7 +293,7 @@ def verify(
         if done:
             print_repair(found, done)
         print_verification(left)
-        _warn_if_empty(lake)
+        warn_if_empty(lake)
     if not left.is_good or (done and done.lost):
         sys.exit(FAILED)
 
@@ -336,7 +333,7 @@ def import_export(
             paths,
             wanted,
             services.lake,
-            options=ImportOptions(settings.commit_rows, _days(start, end), dry_run, services.leases),
+            options=ImportOptions(settings.commit_rows, chosen_days(start, end), dry_run, services.leases),
             now=utc_now(),
             run_id=uuid.uuid4().hex,
             on_progress=display.progress,
@@ -372,7 +369,7 @@ def simulate(
     from gsc_pipeline.simulator import ReplayedProperty, Simulator, SyntheticProperty, serve_forever
     from gsc_pipeline.simulator.wire.home import write_home
 
-    moved_to = None if until is None else _date("--until", until)
+    moved_to = None if until is None else chosen_day("--until", until)
     replays = [ReplayedProperty.from_export(folder, until=moved_to) for folder in export or []]
     sites = site or ([] if replays else ["sc-domain:acme.example", "https://shop.acme.example/"])
     simulator = Simulator([*replays, *(SyntheticProperty(site_url) for site_url in sites)])
@@ -432,10 +429,10 @@ def query(
             if f"'{table.name}' failed" in str(error):
                 raise lake.error_of("read", table, error) from error
         raise ConfigurationError("query", [mistake_in_sql(str(error))]) from None
-    _warn_if_empty(lake)
+    warn_if_empty(lake)
     # The comparison reads the ledger of every workspace.
     if any(table.name in sql.lower() for table in COMPARED):
-        _warn_of_disagreement(lake)
+        warn_of_disagreement(lake)
     printer = print_csv if as_csv else print_json if as_json else print_rows
     printer(columns, rows)
 
@@ -479,8 +476,8 @@ def duckdb_file(
 
     lake = Lake(load_settings().lake)
     access = write_duckdb_file(lake, file).access
-    _warn_if_empty(lake)
-    _warn_of_disagreement(lake)
+    warn_if_empty(lake)
+    warn_of_disagreement(lake)
     if access is None:
         typer.echo(f"{file}: open it read-only. It shows the lake as it is now: write it again after syncs")
     else:
@@ -533,9 +530,9 @@ def report(
     services = Services(settings)
     workspaces = load_workspaces(settings.workspaces_file)
     chosen = None if workspace is None else named(workspaces, workspace)
-    place = _place("--output", output) if output else settings.reports
+    place = chosen_place("--output", output) if output else settings.reports
     bring_up_to_date(services.lake, yours=own_annotations(services))
-    _warn_of_disagreement(services.lake, None if chosen is None else chosen.id)
+    warn_of_disagreement(services.lake, None if chosen is None else chosen.id)
     if chosen is None:
         _report_all(services.lake, workspaces, Reports(place, as_csv, settings.reports_link_back), settings)
         return
@@ -588,36 +585,6 @@ def _read_env_file() -> None:
         typer.echo(f"warning: .env replaces {', '.join(replaced)} of the environment", err=True)
 
 
-def _warn_if_empty(lake: Lake) -> None:
-    """Warn of an empty lake, which may be a mistyped GSC_LAKE."""
-    from gsc_pipeline.cli.display import warn
-    from gsc_pipeline.lake.damage import has_files
-    from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER
-
-    if lake.dataset(SYNC_LEDGER) is not None:
-        return
-    # Without a ledger but with rows it was lost, which gsc verify reports.
-    if not any(has_files(lake.table_uri(table)) for table in LEDGER_COUNTS.values()):
-        warn(f"{lake.uri} is empty: run gsc sync, or check GSC_LAKE")
-
-
-def _warn_of_disagreement(lake: Lake, workspace: str | None = None) -> None:
-    """Warn if the lake does not hold the rows that its ledger counts: the numbers shown may be wrong."""
-    from gsc_pipeline.cli.display import MOST_NAMED, warn
-    from gsc_pipeline.lake.agreement import disagreements
-    from gsc_pipeline.lake.lake import LakeError
-
-    try:
-        found = disagreements(lake, workspace)
-    except LakeError as error:
-        warn(f"tables and ledger cannot be compared: {error}")
-        return
-    for one in found[:MOST_NAMED]:
-        warn(f"{one}: numbers from it may be wrong. Run gsc verify {one.workspace}")
-    if len(found) > MOST_NAMED:
-        warn(f"{len(found) - MOST_NAMED} more months of tables disagree with the ledger: run gsc verify")
-
-
 def _usage(error: typer.exceptions.TyperException) -> str:
     """The error, and the command that shows the usage."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -629,50 +596,3 @@ def _fail(code: int, message: str) -> None:
     for line in message.splitlines():
         typer.echo(f"gsc: {escaped(masked(line))}", err=True)
     sys.exit(code)
-
-
-def _window(days: int | None, start: str | None, end: str | None, today: date, default_days: int) -> Window:
-    """The window of the options. Raises ConfigurationError if it is reversed or not over yet."""
-    from gsc_pipeline.days import ONE_DAY, Window
-
-    if start is None and end is None:
-        if days is not None and not 1 <= days <= MOST_DAYS:
-            raise ConfigurationError("--days", [f"{days}: expected 1 to {MOST_DAYS}"])
-        return Window.last_complete(default_days if days is None else days, today)
-    if days is not None or start is None:
-        raise ConfigurationError("window", ["expected either --days, or --start with or without --end"])
-    first = _date("--start", start)
-    last = today - ONE_DAY if end is None else _date("--end", end)
-    if last >= today or first >= today:
-        late = last if last >= today else first
-        raise ConfigurationError("window", [f"{late} is not over in California, where it is {today}"])
-    if first > last:
-        raise ConfigurationError("window", [f"reversed: --start {first} is after --end {last}"])
-    return Window.inclusive(first, last)
-
-
-def _days(start: str | None, end: str | None) -> Window | None:
-    """The days of an import; None for all."""
-    from gsc_pipeline.days import Window
-
-    if start is None and end is None:
-        return None
-    first = date.min if start is None else _date("--start", start)
-    last = date(9999, 1, 1) if end is None else _date("--end", end)
-    if first > last:
-        raise ConfigurationError("window", [f"reversed: --start {first} is after --end {last}"])
-    return Window.inclusive(first, last)
-
-
-def _place(option: str, text: str) -> str:
-    try:
-        return folder_or_uri(text)
-    except ValueError as error:
-        raise ConfigurationError(option, [f"{text!r}: {error}"]) from None
-
-
-def _date(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(option, [f"{text!r}: expected a date such as 2026-11-20"]) from None

@@ -15,7 +15,7 @@ from gsc_pipeline.defs.resources import LakeTables, WorkspacesFile
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import RULES, Rule, evaluate, schema_differences
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
-from gsc_pipeline.monitoring.status import FAILURE_COLUMNS, failure_cells
+from gsc_pipeline.monitoring.status_tables import FAILURE_COLUMNS, failure_cells
 from gsc_pipeline.sync.failures import StandingFailure, of_configured, read_standing
 from gsc_pipeline.workspaces.registry import Workspace, select
 

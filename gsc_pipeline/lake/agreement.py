@@ -5,9 +5,9 @@ It opens no data file of the two large tables, so every sync can afford it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,9 @@ from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, WRITING, Table
 
 COMPARED_COLUMNS = ("workspace", "month", "status", *LEDGER_COUNTS)
 """The ledger's columns that a comparison needs."""
+
+_PART = ("workspace", "month")
+"""The columns by which rows are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,11 @@ def compare(
     `ledger` has the COMPARED_COLUMNS of `workspace`, or of all; its rows may be sums of several days.
     `counted` are the tables by the columns that count their rows.
     """
-    writing = set(_parts(ledger.filter(pc.field("status") == WRITING)))
-    sums = ledger.group_by(["workspace", "month"]).aggregate([(name, "sum") for name in counted])
+    writing = set(_keys(ledger.filter(pc.field("status") == WRITING), _PART))
+    sums = counted_rows(ledger, _PART, counted)
     found = []
     for name, table in counted.items():
-        in_ledger = dict(zip(_parts(sums), sums[f"{name}_sum"].fill_null(0).to_pylist(), strict=True))
+        in_ledger = sums[name]
         counts = lake.row_counts(table)
         in_table = {
             (id_, month): rows
@@ -85,12 +88,25 @@ def compare(
             for month, rows in counts.get(id_, {}).items()
         }
         found += [
-            Disagreement(table.name, *part, in_ledger.get(part, 0), in_table.get(part, 0))
+            Disagreement(table.name, part[0], part[1], in_ledger.get(part, 0), in_table.get(part, 0))
             for part in sorted({*in_ledger, *in_table})
             if part not in writing and in_ledger.get(part, 0) != in_table.get(part, 0)
         ]
     return found
 
 
-def _parts(rows: pa.Table) -> list[tuple[str, str]]:
-    return list(zip(rows["workspace"].to_pylist(), rows["month"].to_pylist(), strict=True))
+def counted_rows(
+    ledger: pa.Table, keys: Sequence[str], counts: Iterable[str] = LEDGER_COUNTS
+) -> dict[str, dict[tuple[Any, ...], int]]:
+    """How many rows these rows of a ledger count: by the column that counts them, and by the `keys`.
+
+    Rows with the same keys are added up. A count that another program left out is zero.
+    """
+    names = list(counts)
+    sums = ledger.group_by(list(keys)).aggregate([(name, "sum") for name in names])
+    of = _keys(sums, keys)
+    return {name: dict(zip(of, sums[f"{name}_sum"].fill_null(0).to_pylist(), strict=True)) for name in names}
+
+
+def _keys(rows: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[key].to_pylist() for key in keys), strict=True))

@@ -68,8 +68,8 @@ def with_row_counts(delta: DeltaTable, files: pa.Table) -> pa.Table:
     storage = storage_of(delta.table_uri)
     known = zip(files["path"].to_pylist(), counts.to_pylist(), strict=True)
     rows = [pq.read_metadata(path, filesystem=storage).num_rows if n is None else n for path, n in known]
-    others = files.drop_columns([name for name in ("num_records",) if name in files.column_names])
-    return others.append_column("num_records", pa.array(rows, pa.int64()))
+    columns = dict(zip(files.column_names, files.columns, strict=True))
+    return pa.table({**columns, "num_records": pa.array(rows, pa.int64())})
 
 
 def dataset_of(

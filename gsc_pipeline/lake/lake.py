@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import tenacity
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
 from gsc_pipeline.lake.columns import has_incomplete_files, in_actual_columns, schema_of, upgrade
+from gsc_pipeline.lake.conflicts import ATTEMPTS, RETRIES_AT_ONCE, on_conflict
 from gsc_pipeline.lake.damage import DamagedFile
 from gsc_pipeline.lake.dataset import BOUNDED, OpenTables, data_files, dataset_of, filtered, with_row_counts
 from gsc_pipeline.lake.encoding import decoded_schema
@@ -44,14 +43,6 @@ LOG_RETENTION = "interval 7 days"
 workspaces. The same as the retention of replaced files, so that an old version is complete or gone."""
 RUN_ID = "gsc_run_id"
 """The key of the run's id in the metadata of a commit."""
-RETRIES_AT_ONCE = 1
-"""Delta repeats a commit so often without a wait. One brings the snapshot up to date, also where others
-commit faster than this commit writes its rows. With more, many writers mostly refuse one another."""
-ATTEMPTS = 20
-"""Attempts with back-off, each with Delta's retries."""
-LONGEST_WAIT = 60.0
-"""Seconds. With ten, fifty writers in a slow store used up all attempts."""
-
 WRITER = WriterProperties(max_row_group_size=131_072)
 """A row group is in memory until it is full; by default that is a million rows."""
 
@@ -413,7 +404,7 @@ class Lake:
         )
         version = 0
         try:
-            for attempt in _on_conflict():
+            for attempt in on_conflict():
                 with attempt:
                     delta = self._open_or_create(table)
                     columns = upgrade(table, delta)
@@ -495,24 +486,3 @@ def days_between(first: date, last: date) -> pc.Expression:
 def _months(first: date, last: date) -> list[str]:
     span = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
     return [f"{index // 12:04d}-{index % 12 + 1:02d}" for index in span]
-
-
-def _on_conflict() -> tenacity.Retrying:
-    """Retries a commit that conflicts with another process's commit or creation of the table."""
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(CommitFailedError),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=_back_off,
-        reraise=True,
-    )
-
-
-def _back_off(state: tenacity.RetryCallState) -> float:
-    """A random wait that doubles with each attempt, from twice what an attempt takes on average.
-
-    Where many writers slow a store down, attempts take longer, and longer waits are needed to keep apart.
-    """
-    attempt_seconds = ((state.seconds_since_start or 0.0) - state.idle_for) / state.attempt_number
-    return random.uniform(
-        0.0, min(LONGEST_WAIT, max(0.2, 2 * attempt_seconds) * 2 ** (state.attempt_number - 1))
-    )

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gsc_pipeline.monitoring.monitor import HealthMonitor, Observation
-from gsc_pipeline.monitoring.status import BUCKETS, SyncTotals
+from gsc_pipeline.monitoring.sync_runs import BUCKETS, SyncTotals
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS
 
 

@@ -23,7 +23,8 @@ from gsc_pipeline.monitoring.health import (
     ReasonKind,
     evaluate_health,
 )
-from gsc_pipeline.monitoring.status import StateReader, SyncTotals, WorkspaceState
+from gsc_pipeline.monitoring.status import StateReader, WorkspaceState
+from gsc_pipeline.monitoring.sync_runs import SyncTotals
 from gsc_pipeline.monitoring.ticks import TickView
 from gsc_pipeline.search_console.breakers import BreakerState
 from gsc_pipeline.sync.failures import of_configured

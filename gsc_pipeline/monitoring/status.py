@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from itertools import takewhile
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -34,25 +32,12 @@ from gsc_pipeline.monitoring.folders import (
     folders_of,
     folders_worth_adding,
 )
-from gsc_pipeline.search_console.call_times import CALL_BOUNDS, NO_CALLS, CallTimes
+from gsc_pipeline.monitoring.sync_runs import COMBINED_RUNS, RUN_COLUMNS, RUNS, SyncTotals, in_a_row
 from gsc_pipeline.sync.cut_days import Tried
 from gsc_pipeline.sync.failures import StandingFailure, failures_of, is_configured, of_configured
-from gsc_pipeline.sync.outcome import HAS_FAILED, IS_SYNC, WAS_COMPLETE
 from gsc_pipeline.workspaces.registry import Workspace
 
 T = TypeVar("T")
-
-FAILURE_COLUMNS = (
-    "workspace",
-    "property",
-    "search type",
-    "cause",
-    "next step",
-    "days",
-    "since (UTC)",
-    "times",
-)
-"""The headers of every table of standing failures."""
 
 _DAYS = f"""
     SELECT {FILE}, workspace, site_url, month,
@@ -72,34 +57,6 @@ _DAYS = f"""
            {", ".join(f"sum({name})::BIGINT AS {name}" for name in LEDGER_COUNTS)}
     FROM rows GROUP BY {FILE}, workspace, site_url, month
 """
-BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
-"""The upper bounds in seconds of the histogram of sync durations, without infinity."""
-
-_SUMS = ("rows", "calls", "retries")
-_WITHIN = tuple(f"le_{number}" for number in range(len(BUCKETS)))
-_CALLS = tuple(f"calls_{number}" for number in range(len(CALL_BOUNDS) + 1))
-
-_KEPT_RUNS = 50
-"""The most syncs of a workspace that are kept of a file, of those since its last complete one."""
-
-_RUNS = f"""
-    SELECT * REPLACE (list_reverse_sort(list_filter(
-        incomplete, lambda run: run.started_at > coalesce(last_good_sync, '-infinity'::TIMESTAMPTZ)
-    ))[:{_KEPT_RUNS}] AS incomplete) FROM (
-        SELECT {FILE}, workspace, max(started_at) AS last_sync,
-               arg_max(seconds, started_at) AS last_sync_seconds,
-               max(started_at) FILTER ({WAS_COMPLETE}) AS last_good_sync,
-               max(started_at) FILTER (days_read > 0) AS moved_at,
-               list({{'started_at': started_at, 'run_id': run_id, 'has_failed': {HAS_FAILED}}})
-                   AS incomplete,
-               sum("rows")::BIGINT AS "rows", sum(calls)::BIGINT AS calls, sum(retries)::BIGINT AS retries,
-               count(*) AS syncs, sum(round(seconds * 1000)::BIGINT)::BIGINT AS milliseconds,
-               sum(call_milliseconds)::BIGINT AS call_milliseconds,
-               {", ".join(f"sum(calls_by_duration[{i}])::BIGINT AS {n}" for i, n in enumerate(_CALLS, 1))},
-               {", ".join(f"count(*) FILTER (seconds <= {BUCKETS[i]}) AS {n}" for i, n in enumerate(_WITHIN))}
-        FROM rows WHERE {IS_SYNC} GROUP BY {FILE}, workspace
-    )
-"""
 _MEASURES = ("clicks", "impressions", "cut_clicks", "cut_impressions")
 _COMBINED_DAYS = {
     **dict.fromkeys(("final", "provisional", "empty", "failed", "truncated"), "sum"),
@@ -107,11 +64,6 @@ _COMBINED_DAYS = {
     **{"first_day": "min", "last_day": "max", "final_up_to": "max"},
 }
 """How the rows of several files are combined into the fields of WorkspaceState."""
-_COMBINED_RUNS = {
-    **dict.fromkeys(("last_sync", "last_good_sync", "moved_at"), "max"),
-    "last_sync_seconds": "last",
-}
-"""The same for the syncs. The rows must be in the order of `last_sync`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,33 +151,6 @@ class WorkspaceState:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class SyncTotals:
-    """Sums over every sync of the search data in the lake. `calls` include `retries`.
-
-    `within` has, for each of BUCKETS, the number of syncs that took at most so many seconds. `call_times` are
-    those of all syncs except those of release 0.1.0. Whole numbers have the same sum in any order: no counter
-    falls when files are joined.
-    """
-
-    rows: int = 0
-    calls: int = 0
-    retries: int = 0
-    syncs: int = 0
-    milliseconds: int = 0
-    within: tuple[int, ...] = (0,) * len(BUCKETS)
-    call_times: CallTimes = NO_CALLS
-
-    @classmethod
-    def of(cls, runs: pa.Table) -> SyncTotals:
-        """The sums of the results for each file."""
-        names = (*_SUMS, "syncs", "milliseconds", *_WITHIN, *_CALLS, "call_milliseconds")
-        sums = {name: pc.sum(runs[name]).as_py() or 0 for name in names}
-        within = tuple(sums.pop(name) for name in _WITHIN)
-        call_times = CallTimes(tuple(sums.pop(name) for name in _CALLS), sums.pop("call_milliseconds"))
-        return cls(**sums, within=within, call_times=call_times)
-
-
 class StateReader:
     """Reads the states of workspaces. It opens each data file once, so a second read opens only new files.
 
@@ -239,9 +164,7 @@ class StateReader:
         self._lake, self._workspace = lake, workspace
         more = ("site_url", "data_date", "truncated", "last_read_at", *_MEASURES)
         self._days = FileByFile(lake, SYNC_LEDGER, [*COMPARED_COLUMNS, *more], _DAYS, workspace)
-        columns = ("workspace", "run_id", "started_at", "seconds", "outcome", "problems", "days_read")
-        durations = ("calls_by_duration", "call_milliseconds")
-        self._runs = FileByFile(lake, SYNC_RUNS, [*columns, *_SUMS, *durations], _RUNS, workspace)
+        self._runs = FileByFile(lake, SYNC_RUNS, RUN_COLUMNS, RUNS, workspace)
         names = STANDING_FAILURES.schema.names
         self._failures = FileByFile(lake, STANDING_FAILURES, names, "FROM rows", workspace)
         self._past_cap = FileByFile(lake, PAST_CAP, PAST_CAP.schema.names, "FROM rows", workspace)
@@ -275,8 +198,8 @@ class StateReader:
         self.unreadable = tuple(error for error in errors if not error.workspace)
         self.totals = SyncTotals.of(runs)
         days_of = _by_workspace(_counted_once(days, workspaces), _COMBINED_DAYS)
-        runs_of = _by_workspace(runs.sort_by("last_sync"), _COMBINED_RUNS)
-        in_a_row = _in_a_row(runs, runs_of, unfinished, ticks)
+        runs_of = _by_workspace(runs.sort_by("last_sync"), COMBINED_RUNS)
+        syncs_in_a_row = in_a_row(runs, runs_of, unfinished, ticks)
         past_cap_by = _grouped((row.pop("workspace"), Tried(**row)) for row in tried.to_pylist())
         failures_by = _grouped((one.workspace, one) for one in failures)
         damage_by = _grouped([(error.workspace, str(error)) for error in errors] + differences)
@@ -286,7 +209,7 @@ class StateReader:
                 active=workspace.active,
                 **days_of.get(workspace.id, {}),
                 **runs_of.get(workspace.id, {}),
-                **in_a_row.get(workspace.id, {}),
+                **syncs_in_a_row.get(workspace.id, {}),
                 failures=tuple(failures_by[workspace.id]),
                 damaged=tuple(dict.fromkeys([*damage_by[""], *damage_by[workspace.id]])),
                 past_cap=tuple(
@@ -347,68 +270,6 @@ def workspace_state(workspace: Workspace, lake: Lake) -> WorkspaceState:
     return StateReader(lake, workspace.id).read([workspace])[0]
 
 
-def failure_cells(failure: StandingFailure) -> tuple[object, ...]:
-    """A failure as a row under FAILURE_COLUMNS."""
-    days = {0: "", 1: str(failure.last_day)}.get(
-        failure.days, f"{failure.days} from {failure.first_day} to {failure.last_day}"
-    )
-    return (
-        failure.workspace,
-        failure.site_url or "(all)",
-        failure.search_type,
-        failure.cause,
-        failure.next_step,
-        days,
-        f"{failure.since:%Y-%m-%d %H:%M}",
-        failure.times,
-    )
-
-
-PAST_CAP_COLUMNS = (
-    "workspace",
-    "property",
-    "search type",
-    "answer",
-    "filters see",
-    "rows",
-    "clicks",
-    "impressions",
-    "calls",
-    "complete",
-    "day",
-    "tried (UTC)",
-)
-"""The headers of the table of what requests past the cap brought."""
-
-
-def past_cap_cells(workspace: str, one: Tried) -> tuple[object, ...]:
-    """A row under PAST_CAP_COLUMNS."""
-    see = {True: "every row", False: "the cut rows", None: "not known"}[one.sees_every_row]
-    return (
-        workspace,
-        one.site_url,
-        one.search_type,
-        one.grain,
-        see,
-        one.rows,
-        one.clicks,
-        one.impressions,
-        one.calls,
-        "yes" if one.is_complete else "no",
-        one.data_date,
-        f"{one.tried_at:%Y-%m-%d %H:%M}",
-    )
-
-
-TRUNCATED_COLUMNS = ("workspace", "table", "property", "search type", "days", "first day", "last day")
-"""The headers of the table of days that were cut off in other tables."""
-
-
-def truncated_cells(workspace: str, one: TruncatedDays) -> tuple[object, ...]:
-    """A row under TRUNCATED_COLUMNS."""
-    return (workspace, one.table, one.site_url, one.search_type, one.days, one.first_day, one.last_day)
-
-
 def _truncated(days: pa.Table) -> defaultdict[str, list[TruncatedDays]]:
     """The days by workspace, those of each table, property and search type together."""
     keys = ["workspace", "table_name", "site_url", "search_type"]
@@ -441,33 +302,6 @@ def _counted_once(days: pa.Table, workspaces: Sequence[Workspace]) -> pa.Table:
         place = days.schema.get_field_index(name)
         days = days.set_column(place, name, pc.if_else(is_folder, 0, days[name]))
     return days
-
-
-def _in_a_row(
-    runs: pa.Table,
-    runs_of: Mapping[str, Mapping[str, Any]],
-    unfinished: Collection[str],
-    ticks: Sequence[datetime],
-) -> dict[str, dict[str, Any]]:
-    """The syncs in a row of each workspace whose last sync was not complete, as fields of its state."""
-    rows = runs.filter(pc.greater(pc.list_value_length(runs["incomplete"]), 0))
-    last_attempts: defaultdict[str, dict[Any, dict[str, Any]]] = defaultdict(dict)
-    for row in rows.select(["workspace", "incomplete"]).to_pylist():
-        complete_at = runs_of[row["workspace"]]["last_good_sync"]
-        of_workspace = last_attempts[row["workspace"]]
-        for run in row["incomplete"]:
-            is_later = complete_at is None or run["started_at"] > complete_at
-            # A tick may try a workspace again in another run.
-            sync = bisect(ticks, run["started_at"]) or run["run_id"]
-            known = of_workspace.get(sync, run)
-            if is_later and run["run_id"] not in unfinished and known["started_at"] <= run["started_at"]:
-                of_workspace[sync] = run
-    counts = {}
-    for workspace, attempts in last_attempts.items():
-        newest_first = sorted(attempts.values(), key=lambda run: run["started_at"], reverse=True)
-        failed = list(takewhile(lambda run: run["has_failed"], newest_first))
-        counts[workspace] = {"failed_in_a_row": len(failed), "incomplete_in_a_row": len(newest_first)}
-    return counts
 
 
 def _grouped(pairs: Iterable[tuple[str, T]]) -> defaultdict[str, list[T]]:

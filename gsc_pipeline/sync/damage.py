@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 import pyarrow.compute as pc
 
-from gsc_pipeline.lake.agreement import Disagreement
+from gsc_pipeline.lake.agreement import Disagreement, counted_rows
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, TableSpec
@@ -17,6 +17,7 @@ from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status
 
 RESTORE = "restore the lake from a backup, as docs/operations.md says"
 
+_DAY = ("site_url", "search_type", "data_date")
 _Key = tuple[str, str, date]
 """A property, a search type and a day."""
 
@@ -80,14 +81,24 @@ def find_damage(lake: Lake, workspace: str, found: Iterable[Disagreement], now: 
     unreadable: list[DamagedError] = []
     for month in sorted(months):
         try:
-            claimed = _claimed(lake, workspace, month)
+            # A day that another program recorded twice claims both, so that it differs and is read again.
+            claimed = counted_rows(
+                lake.read(
+                    SYNC_LEDGER,
+                    columns=[*_DAY, *LEDGER_COUNTS],
+                    where=pc.field("month") == month,
+                    workspace=workspace,
+                ),
+                _DAY,
+            )
             held = {name: rows_by_day(lake, table, workspace, month) for name, table in LEDGER_COUNTS.items()}
         except DamagedError as error:
             unreadable.append(error)
             continue
-        for key in {*claimed, *(key for rows in held.values() for key in rows)}:
-            claims = claimed.get(key, dict.fromkeys(LEDGER_COUNTS, 0))
-            holds = {name: held[name].get(key, 0) for name in LEDGER_COUNTS}
+        for key in {key for rows in (*claimed.values(), *held.values()) for key in rows}:
+            claims, holds = (
+                {name: rows[name].get(key, 0) for name in LEDGER_COUNTS} for rows in (claimed, held)
+            )
             if claims != holds:
                 site_url, search_type, day = key
                 days.setdefault((site_url, search_type), {})[day] = DamagedDay(day, holds, claims, now)
@@ -111,31 +122,11 @@ def had_queries(lake: Lake, target: Target) -> bool:
     return False
 
 
-def _claimed(lake: Lake, workspace: str, month: str) -> dict[_Key, dict[str, int]]:
-    rows = lake.read(
-        SYNC_LEDGER,
-        columns=["site_url", "search_type", "data_date", *LEDGER_COUNTS],
-        where=pc.field("month") == month,
-        workspace=workspace,
-    )
-    claimed: dict[_Key, dict[str, int]] = {}
-    for row in rows.to_pylist():
-        # A day that another program recorded twice claims both, so that it differs and is read again.
-        counts = claimed.setdefault(
-            (row["site_url"], row["search_type"], row["data_date"]), dict.fromkeys(LEDGER_COUNTS, 0)
-        )
-        for name in LEDGER_COUNTS:
-            # Another program can write none.
-            counts[name] += row[name] or 0
-    return claimed
-
-
 def rows_by_day(lake: Lake, table: TableSpec, workspace: str, month: str) -> dict[_Key, int]:
     """How many rows a table has of each property, search type and day of a month. Raises LakeError."""
-    names = ["site_url", "search_type", "data_date"]
     counts: Counter[_Key] = Counter()
-    for rows in lake.read_batches(table, columns=names, workspace=workspace, months=[month]):
-        of_batch = rows.group_by(names).aggregate([([], "count_all")])
+    for rows in lake.read_batches(table, columns=_DAY, workspace=workspace, months=[month]):
+        of_batch = rows.group_by(list(_DAY)).aggregate([([], "count_all")])
         for row in of_batch.to_pylist():
             counts[row["site_url"], row["search_type"], row["data_date"]] += row["count_all"]
     return dict(counts)

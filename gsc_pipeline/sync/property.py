@@ -8,38 +8,32 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from zlib import crc32
-
-import pyarrow.compute as pc
 
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.errors import DamagedError
 from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import (
-    DEFERRED,
     NOT_SENT,
     WAS_NOT_SENT,
-    CircuitOpenError,
-    CredentialError,
     PropertyError,
     SearchConsoleError,
-    WrongAnswerError,
     forget_frames,
 )
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.confirm import unconfirmed
-from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried, write_tried
-from gsc_pipeline.sync.damage import RESTORE, DamagedDay, had_queries
-from gsc_pipeline.sync.decide import Decision, Verdict, decide, settled
+from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried
+from gsc_pipeline.sync.damage import DamagedDay, had_queries
+from gsc_pipeline.sync.day_order import STOPS_WORKSPACE, in_order, may_continue
+from gsc_pipeline.sync.decide import Decision, Verdict, decide
 from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, Status
-from gsc_pipeline.sync.problems import Problem
+from gsc_pipeline.sync.property_results import PropertyResults
 from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, probe
-from gsc_pipeline.sync.report import DayResult, OnProgress, Progress, SyncedDay
+from gsc_pipeline.sync.report import OnProgress, Progress
 from gsc_pipeline.sync.revisions import find_revisions, write_revisions
 from gsc_pipeline.workspaces.registry import Workspace
 
@@ -58,12 +52,6 @@ MORE_PARTS = "more parts of what the API cut off"
 BACKFILL_DAYS = 31
 """In a longer window, each day is committed before the next day is read. A sync that is killed then loses at
 most one day."""
-
-STOPS_WORKSPACE = (CredentialError, CircuitOpenError)
-"""Failures that affect every property of the workspace."""
-
-GIVE_UP_AFTER = 3
-"""After this many consecutive days that failed, a property's remaining days are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +85,7 @@ class SyncContext:
 
 
 class PropertySync:
-    """The sync of one property and search type; `days` and `problems` are its results.
+    """The sync of one property and search type, and its `results`.
 
     The days in `damage` count as failed. `cut` are records of days that were asked for in parts, or may be.
     """
@@ -113,18 +101,11 @@ class PropertySync:
     ) -> None:
         self.site_url = site_url
         self.search_type = search_type_in_tables(search_type)
-        self.problems: list[Problem] = []
         self._context = context
         self._asked_type = search_type
         self._damage = damage
         self._records = {**records, **{day: one.record(records.get(day)) for day, one in damage.items()}}
-        self._batch = Batch(
-            context.lake, context.workspace.id, site_url, self.search_type, context.run_id, dict(records)
-        )
         today = pacific_today(context.now)
-        self._synced: dict[date, SyncedDay] = {}
-        self._smaller: list[Decision] = []
-        """Days from the bulk export of which the API gave less."""
         self._cut_days = CutDays(
             context.options.past_cap,
             lambda: read_tried(context.lake, TriedRows(context.workspace.id, site_url, self.search_type)),
@@ -135,18 +116,16 @@ class PropertySync:
         )
         older = self._older_with_parts_left(cut)
         self._records |= older
-        self._batch.known |= older
+        self._batch = Batch(
+            context.lake,
+            context.workspace.id,
+            site_url,
+            self.search_type,
+            context.run_id,
+            {**records, **older},
+        )
+        self.results = PropertyResults(self._batch, self._records, damage, self._cut_days, context.now)
         self._days = sorted({*_days_in_question(context, self._records, damage), *older})
-
-    @property
-    def days(self) -> list[SyncedDay]:
-        """The result of each day."""
-        return list(self._synced.values())
-
-    @property
-    def failed_days(self) -> list[date]:
-        """The days of the window, and older ones, that are failed in the ledger now."""
-        return sorted(day for day, record in self._batch.known.items() if record.status is Status.FAILED)
 
     def run(self, executor: ThreadPoolExecutor) -> None:
         """Probe, decide, read, commit. Commits the days that were read before it raises STOPS_WORKSPACE."""
@@ -156,14 +135,14 @@ class PropertySync:
             days = self.fail_unverified(error)
             if isinstance(error, STOPS_WORKSPACE):
                 raise
-            self._add_problem(error, days)
+            self.results.add_problem(error, days)
             return
-        self._report_disagreement(decisions)
+        self.results.report_disagreement(decisions)
         self._write_revisions(decisions)
         for decision in decisions:
             if decision.verdict is not Verdict.READ:
-                self._apply(decision)
-        self._report_lost(decisions)
+                self.results.apply(decision)
+        self.results.report_lost(decisions)
         reader = DayReader(
             self._context.console,
             self._context.workspace.id,
@@ -174,11 +153,10 @@ class PropertySync:
             cut_days=self._cut_days,
         )
         due = [one for one in decisions if one.verdict is Verdict.READ]
-        self._read(sorted(due, key=lambda one: self._turn(one.day)), reader)
+        self._read(in_order(due, self._records, self._context.run_id), reader)
         self._go_on([one for one in decisions if one.verdict is Verdict.UNCHANGED], reader)
-        if self._smaller:
-            self._add_disagreement(self._smaller, "the API gives fewer rows or impressions")
-        self._commit()
+        self.results.report_smaller()
+        self.results.commit()
 
     def fail_unverified(self, error: SearchConsoleError) -> tuple[date, ...]:
         """Record each day that is neither final nor empty as failed, because it could not be verified.
@@ -199,17 +177,13 @@ class PropertySync:
             )
         )
         for day in days:
-            self._fail(day, reason, is_refusal=isinstance(error, PropertyError))
-        self._commit()
+            self.results.fail(day, reason, is_refusal=isinstance(error, PropertyError))
+        self.results.commit()
         return days
 
     def add_fault(self, error: Exception) -> None:
         """Report an unexpected error, which is a fault of this project. Committed days stay committed."""
-        problem = Problem.of_fault(error, self.site_url, self.search_type)
-        for day in self._days:
-            if day not in self._synced:
-                self._report(DayResult.FAILED, self._failed(day, problem.cause))
-        self.problems.append(problem)
+        self.results.add_fault(error, self._days)
 
     def _decide(self) -> list[Decision]:
         """The decisions. A decision to remove rows is left out unless a second answer confirms it."""
@@ -218,21 +192,13 @@ class PropertySync:
         probed = probe(context.console, self.site_url, self._asked_type, span)
         today = pacific_today(context.now)
         decisions = decide(self._days, probed, self._records, today=today, full=context.options.full)
-        cleared = [
-            one.day for one in decisions if one.verdict is Verdict.CLEAR and self._may_have_rows(one.day)
-        ]
+        cleared = [one.day for one in decisions if one.verdict is Verdict.CLEAR]
+        cleared = [day for day in cleared if self.results.may_have_rows(day)]
         problem = unconfirmed(context.console, self.site_url, self._asked_type, cleared)
         if problem is None:
             return decisions
-        for day in reversed(problem.days):
-            # Reported as failed; its rows and its record do not change.
-            self._report(DayResult.FAILED, self._records[day])
-        self.problems.append(problem)
+        self.results.add_unconfirmed(problem)
         return [one for one in decisions if one.day not in problem.days]
-
-    def _may_have_rows(self, day: date) -> bool:
-        record = self._records.get(day)
-        return record is not None and record.may_have_rows
 
     def _write_revisions(self, decisions: Sequence[Decision]) -> None:
         revisions = find_revisions(decisions, self._records)
@@ -246,54 +212,6 @@ class PropertySync:
                 seen_at=self._context.now,
                 run_id=self._context.run_id,
             )
-
-    def _apply(self, decision: Decision) -> None:
-        """Apply a decision that requires no read."""
-        day, run_id = decision.day, self._context.run_id
-        if decision.verdict is Verdict.UNCHANGED and day in self._damage:
-            self._fail(day, self._damage[day].reason)
-        elif decision.verdict in (Verdict.UNCHANGED, Verdict.DISAGREE):
-            self._report(DayResult.UNCHANGED, self._records[day])
-        elif decision.verdict is Verdict.CONFIRM:
-            record = replace(
-                self._records[day], status=decision.status, reason=decision.reason, run_id=run_id
-            )
-            self._batch.records[day] = record
-            self._report(DayResult.UNCHANGED, record)
-        elif decision.verdict is Verdict.FORGET:
-            self._batch.forgotten.add(day)
-        else:
-            if self._may_have_rows(day):
-                self._batch.cleared.add(day)
-            record = DayRecord(day, decision.status, decision.totals, reason=decision.reason, run_id=run_id)
-            self._batch.records[day] = record
-            self._report(DayResult.EMPTY, record)
-
-    def _report_lost(self, decisions: Sequence[Decision]) -> None:
-        """Report damaged days that Search Console no longer shows."""
-        lost = [one.day for one in decisions if one.verdict is Verdict.UNCHANGED and one.day in self._damage]
-        if lost:
-            cause = f"{self._damage[lost[0]].reason}, and Search Console no longer shows the day"
-            days = tuple(sorted(lost))
-            self.problems.append(Problem(cause, self.site_url, self.search_type, days, next_step=RESTORE))
-
-    def _report_disagreement(self, decisions: Sequence[Decision]) -> None:
-        """Report days from the bulk export of which Search Console shows other totals."""
-        disagree = [one for one in decisions if one.verdict is Verdict.DISAGREE]
-        if disagree:
-            days = f"--start {disagree[-1].day} --end {disagree[0].day}"
-            command = f"gsc sync {self._context.workspace.id} {days} --full"
-            self._add_disagreement(disagree, f"or {command} reads them, and keeps what the API has less of")
-
-    def _add_disagreement(self, decisions: Sequence[Decision], alternative: str) -> None:
-        newest = max(decisions, key=lambda one: one.day)
-        cause = (
-            f"the bulk export has {self._records[newest.day].totals} on {newest.day}, Search Console shows "
-            f"{newest.totals}; the rows of the export are kept"
-        )
-        step = f"export the days from BigQuery and import them again (gsc import-export); {alternative}"
-        days = tuple(sorted(one.day for one in decisions))
-        self.problems.append(Problem(cause, self.site_url, self.search_type, days, next_step=step))
 
     def _read(self, decisions: Sequence[Decision], reader: DayReader) -> None:
         context = self._context
@@ -309,24 +227,24 @@ class PropertySync:
                     self._report_progress(i, len(decisions))
                     # Nothing but the batch holds the rows, which frees those of one table before it writes
                     # the other.
-                    ended_by = self._take(decision, next(reads).result())
+                    ended_by = self.results.take(decision, next(reads).result())
                     failed_in_a_row = 0
                 except SearchConsoleError as error:
                     forget_frames(error)
                     failed_in_a_row += 1
-                    if not _may_continue(error, failed_in_a_row):
+                    if not may_continue(error, failed_in_a_row):
                         self._give_up(decisions[i:], error, asked=1)
                         return
-                    self._fail(decision.day, str(error))
-                    self._add_problem(error, (decision.day,), is_readable=True)
+                    self.results.fail(decision.day, str(error))
+                    self.results.add_problem(error, (decision.day,), is_readable=True)
                 except Exception:
                     # Whatever stops the sync, the days that were read are reported as such, so write them.
-                    self._commit()
+                    self.results.commit()
                     raise
                 if isinstance(ended_by, STOPS_WORKSPACE):
                     self._give_up(decisions[i + 1 :], ended_by)
                 if self._batch.rows >= commit_rows:
-                    self._commit()
+                    self.results.commit()
         self._report_progress(len(decisions), len(decisions))
 
     def _older_with_parts_left(self, cut: Sequence[DayRecord]) -> dict[date, DayRecord]:
@@ -349,7 +267,7 @@ class PropertySync:
             if not self._cut_days.may_go_on:
                 return
             # An error of this day loses none that was read before.
-            self._commit()
+            self.results.commit()
             target = Target(self._context.workspace.id, self.site_url, self.search_type, (decision.day,))
             try:
                 ended_by = self._take_more(
@@ -384,123 +302,28 @@ class PropertySync:
         before = self._records[decision.day]
         is_less = read.site_rows.num_rows < before.site_rows or read.url_rows.num_rows < before.url_rows
         if read.part_calls and read.adds_up and not is_less:
-            return self._take(replace(decision, reason=MORE_PARTS), read)
+            return self.results.take(replace(decision, reason=MORE_PARTS), read)
         self._batch.records[decision.day] = replace(before, parts_left=read.ended_by is not None)
         return read.ended_by
 
-    def _turn(self, day: date) -> int:
-        """The place of a day among those to read: the days whose own call failed come last.
-
-        Each run has another order of those, so that none keeps the others from being read in every sync.
-        """
-        return 1 + place_in_run(day, self._context.run_id) if self._failed_when_asked(day) else 0
-
-    def _failed_when_asked(self, day: date) -> bool:
-        record = self._records.get(day)
-        if record is None or record.status is not Status.FAILED:
-            return False
-        return not record.reason.startswith(WAS_NOT_SENT)
-
     def _had_queries(self, day: date) -> bool:
         target = Target(self._context.workspace.id, self.site_url, self.search_type, (day,))
-        return self._may_have_rows(day) and had_queries(self._context.lake, target)
-
-    def _take(self, decision: Decision, read: DayRead) -> SearchConsoleError | None:
-        """Take a day that was read. Returns the failure after which no more of its parts were asked for."""
-        before = self._records.get(decision.day)
-        if before is not None and before.is_from_export and _is_smaller(read, before):
-            self._smaller.append(decision)
-            self._report(DayResult.UNCHANGED, before)
-            return read.ended_by
-        status, reason = settled(decision, before, adds_up=read.adds_up, lost_queries=read.lost_queries)
-        record = read.record(
-            status,
-            decision.totals,
-            reason,
-            before=before,
-            now=self._context.now,
-            run_id=self._context.run_id,
-        )
-        self._batch.reads[decision.day] = read
-        self._batch.records[decision.day] = record
-        self._report(DayResult.READ, record, read.seconds)
-        return read.ended_by
+        return self.results.may_have_rows(day) and had_queries(self._context.lake, target)
 
     def _give_up(self, decisions: Sequence[Decision], error: SearchConsoleError, *, asked: int = 0) -> None:
         """Fail the days that are left, of which the first `asked` were asked for, and the others were not."""
         for i, decision in enumerate(decisions):
             is_reason = i < asked or isinstance(error, NOT_SENT)
             reason = str(error) if is_reason else f"{WAS_NOT_SENT}the call for another day failed ({error})"
-            self._fail(decision.day, reason)
+            self.results.fail(decision.day, reason)
         if isinstance(error, STOPS_WORKSPACE):
-            self._commit()
+            self.results.commit()
             raise error
-        self._add_problem(error, tuple(decision.day for decision in decisions), is_readable=True)
-
-    def _fail(self, day: date, reason: str, *, is_refusal: bool = False) -> None:
-        failed = self._failed(day, reason)
-        known = self._batch.known.get(day)
-        if known is not None and known.is_from_export and day not in self._damage:
-            # A failed read of the API makes the rows of the export no worse.
-            self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
-            return
-        record = failed
-        if reason.startswith(WAS_NOT_SENT) and self._failed_when_asked(day):
-            # In the ledger the failure of its own call stays, so that the day still comes after the others.
-            record = replace(failed, reason=self._records[day].reason)
-        if known is None or (known.status, known.reason) != (record.status, record.reason):
-            self._batch.records[day] = record
-        self._report(DayResult.FAILED, failed, is_refusal=is_refusal)
-
-    def _failed(self, day: date, reason: str) -> DayRecord:
-        before = self._records.get(day) or DayRecord(day, Status.FAILED)
-        return before.failed(reason, self._context.run_id)
-
-    def _commit(self) -> None:
-        """Commit the batch, and what was tried past the cap.
-
-        Report days that another sync wrote as unchanged, damaged files as problems.
-        """
-        done = self._batch.commit()
-        if tried := self._cut_days.take_news():
-            grains = tuple(one.grain for one in tried)
-            target = TriedRows(self._context.workspace.id, self.site_url, self.search_type, grains)
-            write_tried(self._context.lake, target, tried)
-        for day, record in done.overtaken.items():
-            known = record or DayRecord(day, Status.PROVISIONAL)
-            reason = f"another sync wrote the day meanwhile ({known.run_id})"
-            self._report(DayResult.UNCHANGED, replace(known, reason=reason))
-        for error in dict.fromkeys(done.damaged.values()):
-            days = tuple(sorted(day for day, its_error in done.damaged.items() if its_error is error))
-            for day in days:
-                self._report(DayResult.FAILED, self._failed(day, str(error)))
-            self.problems.append(Problem(str(error), self.site_url, self.search_type, days))
-
-    def _report(
-        self, result: DayResult, record: DayRecord, seconds: float = 0.0, *, is_refusal: bool = False
-    ) -> None:
-        self._synced[record.data_date] = SyncedDay(
-            self.site_url, self.search_type, result, record, seconds, is_refusal
-        )
+        self.results.add_problem(error, tuple(decision.day for decision in decisions), is_readable=True)
 
     def _report_progress(self, done: int, planned: int) -> None:
         workspace = self._context.workspace.id
         self._context.on_progress(Progress(workspace, self.site_url, self.search_type, done, planned))
-
-    def _add_problem(
-        self, error: SearchConsoleError, days: tuple[date, ...], *, is_readable: bool = False
-    ) -> None:
-        """Add the problem of a failed call. `is_readable`: other calls for the property were answered.
-
-        A refusal then concerns its days alone, and counts against the workspace.
-        """
-        problem = Problem.of(error, self.site_url, self.search_type, days)
-        self.problems.append(replace(problem, is_refusal=problem.is_refusal and not is_readable))
-
-
-def place_in_run(day: date, run_id: str) -> int:
-    """A number by which days are in another order in each run."""
-    return crc32(f"{run_id} {day}".encode())
 
 
 def _days_in_question(
@@ -523,25 +346,3 @@ def _days_in_question(
 
 def _is_up_to_yesterday(context: SyncContext) -> bool:
     return context.window.end == pacific_today(context.now)
-
-
-def _is_smaller(read: DayRead, record: DayRecord) -> bool:
-    """Whether the API gave less of a day than the record's rows have."""
-    site, url = (pc.sum(rows["impressions"]).as_py() or 0 for rows in (read.site_rows, read.url_rows))
-    held = record.totals.impressions if record.totals else 0
-    return (
-        read.truncated
-        or read.site_rows.num_rows < record.site_rows
-        or site < held
-        or url < (record.url_impressions or 0)
-    )
-
-
-def _may_continue(error: SearchConsoleError, failed_in_a_row: int) -> bool:
-    """Whether to read the property's remaining days after one has failed.
-
-    The probe of this sync was answered, so that a refusal too may concern the day alone.
-    """
-    if isinstance(error, WrongAnswerError):
-        return True
-    return not isinstance(error, (*DEFERRED, *STOPS_WORKSPACE)) and failed_in_a_row < GIVE_UP_AFTER

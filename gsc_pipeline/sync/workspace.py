@@ -23,17 +23,13 @@ from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
 from gsc_pipeline.sync.damage import RESTORE, DamagedDays, find_damage
+from gsc_pipeline.sync.day_order import STOPS_WORKSPACE
 from gsc_pipeline.sync.failures import record_standing
 from gsc_pipeline.sync.folder_days import complete_from_folders
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, cut_records, read_rows, records_of
 from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
-from gsc_pipeline.sync.property import (
-    STOPS_WORKSPACE,
-    PropertySync,
-    SyncContext,
-    SyncOptions,
-)
+from gsc_pipeline.sync.property import PropertySync, SyncContext, SyncOptions
 from gsc_pipeline.sync.recorder import RunRecorder
 from gsc_pipeline.sync.report import DayResult, OnProgress, SyncedDay, SyncReport
 from gsc_pipeline.sync.tables.properties import known_properties, once_readable, record_properties
@@ -73,6 +69,7 @@ def sync_workspace(
     )
     started, usage = time.monotonic(), console.usage()
     parts, problems = _sync_properties(context)
+    results = [part.results for part in parts]
     folders = complete_from_folders(
         workspace,
         window,
@@ -89,11 +86,11 @@ def sync_workspace(
         started_at=context.now,
         seconds=time.monotonic() - started,
         properties=len({part.site_url for part in parts}),
-        days=_with_completed([day for part in parts for day in part.days], folders.records),
-        problems=(*problems, *folders.problems, *(problem for part in parts for problem in part.problems)),
+        days=_with_completed([day for one in results for day in one.days], folders.records),
+        problems=(*problems, *folders.problems, *(problem for one in results for problem in one.problems)),
         usage=console.usage() - usage,
     )
-    waiting = {(part.site_url, part.search_type): part.failed_days for part in parts}
+    waiting = {(part.site_url, part.search_type): part.results.failed_days for part in parts}
     record_standing(lake, workspace.id, report.problems, waiting, context.now)
     with nullcontext(recorder) if recorder else RunRecorder(lake, clock) as runs:
         runs.add(report)

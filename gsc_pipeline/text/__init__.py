@@ -1,1 +1,1 @@
-"""Text that leaves the process: secrets masked, control characters escaped, formulas disarmed, files."""
+"""Text that leaves the process: masked, escaped, disarmed, as whole files; and mistakes in words."""

@@ -14,9 +14,10 @@ from pydantic_core import ErrorDetails
 
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.search_console.search_types import search_type_from_wire
-from gsc_pipeline.settings import ConfigurationError, describe, shown
+from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.text.addresses import host_of
 from gsc_pipeline.text.secrets import masked
+from gsc_pipeline.text.validation import describe, shown
 from gsc_pipeline.workspaces.entries import SearchTypeName, Strict, day_of, property_of, slug
 from gsc_pipeline.workspaces.strict_yaml import read_yaml
 

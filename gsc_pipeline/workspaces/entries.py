@@ -29,8 +29,8 @@ from gsc_pipeline.search_console.auth import (
     ServiceAccountFile,
 )
 from gsc_pipeline.search_console.search_types import search_type_from_wire
-from gsc_pipeline.settings import describe
 from gsc_pipeline.text.addresses import host_of
+from gsc_pipeline.text.validation import describe
 from gsc_pipeline.workspaces.content_groups import MOST_RULES, group_name, group_path, group_regex
 from gsc_pipeline.workspaces.seo_tests import FORMS, MOST_TESTS, PageSet, SeoTest
 from gsc_pipeline.workspaces.thresholds import Thresholds

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from gsc_pipeline.search_console.auth import CredentialSource, read_key
 from gsc_pipeline.search_console.errors import CredentialUnusableError
 from gsc_pipeline.search_console.search_types import SEARCH_TYPES, SearchType, search_type_from_wire
-from gsc_pipeline.settings import ConfigurationError, shown
+from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.text.addresses import host_of
+from gsc_pipeline.text.validation import shown
 from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.entries import PROPERTY, Entry, File, problem_of
 from gsc_pipeline.workspaces.seo_tests import SeoTest, group_problems, test_problems

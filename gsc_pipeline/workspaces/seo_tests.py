@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from gsc_pipeline.settings import shown
+from gsc_pipeline.text.validation import shown
 
 FORMS = ("pages", "group", "regex")
 """The forms of a set of pages, of which an entry has exactly one."""

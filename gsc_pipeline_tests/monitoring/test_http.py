@@ -23,7 +23,7 @@ from gsc_pipeline.lake.schemas import SYNC_RUNS
 from gsc_pipeline.monitoring.http import make_app, serve_until_stopped
 from gsc_pipeline.monitoring.metrics import metrics_text
 from gsc_pipeline.monitoring.monitor import HealthMonitor
-from gsc_pipeline.monitoring.status import BUCKETS
+from gsc_pipeline.monitoring.sync_runs import BUCKETS
 from gsc_pipeline.monitoring.ticks import TickView
 from gsc_pipeline.search_console.breakers import BreakerState, Circuit
 from gsc_pipeline.search_console.call_times import CALL_BOUNDS

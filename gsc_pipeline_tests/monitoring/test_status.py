@@ -14,12 +14,11 @@ from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.maintenance import compact_and_vacuum
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS
 from gsc_pipeline.monitoring.status import (
-    BUCKETS,
     StateReader,
-    SyncTotals,
     workspace_state,
     workspace_states,
 )
+from gsc_pipeline.monitoring.sync_runs import BUCKETS, SyncTotals
 from gsc_pipeline.search_console.call_times import NO_CALLS
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.outcome import Outcome

@@ -6,18 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from typing_extensions import override
 
+from gsc_pipeline.cli.syncing import interruptible
 from gsc_pipeline.days import Window, pacific_today, utc_now
-from gsc_pipeline.lake.lake import Lake
-from gsc_pipeline.lake.schemas import SYNC_RUNS
+from gsc_pipeline.lake.lake import CommitGuard, Lake
+from gsc_pipeline.lake.schemas import SYNC_RUNS, TableSpec
 from gsc_pipeline.simulator import Call, Reply
 from gsc_pipeline.sync.recorder import HELD_FOR
 from gsc_pipeline.sync.report import Progress, SyncSummary
@@ -109,19 +111,51 @@ def test_a_sync_of_idle_workspaces_that_cannot_be_recorded_fails(world: World) -
         sync(world, workspaces, FailingLake(world.lake.uri, 9, "before"))
 
 
+class InterruptedLake(Lake):
+    """This process gets SIGTERM whenever it writes to `sync_runs`."""
+
+    @override
+    def for_run(self, run_id: str) -> Lake:
+        return self
+
+    @override
+    def append(self, table: TableSpec, rows: pa.Table, guard: CommitGuard | None = None) -> int:
+        if table is SYNC_RUNS:
+            signal.raise_signal(signal.SIGTERM)
+        return super().append(table, rows, guard)
+
+
+def test_a_second_sigterm_does_not_interrupt_the_recording(world: World) -> None:
+    workspaces = world.synced(3, world.last(3))
+    workspaces[2] = with_news(world, workspaces[2])
+    ended_by: list[int] = []
+
+    def progress(now: Progress) -> None:
+        if now.site_url == "https://shop.acme.com/":
+            signal.raise_signal(signal.SIGTERM)
+
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: ended_by.append(number))
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible("sync"):
+            sync(world, workspaces, InterruptedLake(world.lake.uri), on_progress=progress)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert rows(world.lake) == {"w00": 1, "w01": 1}
+    assert ended_by == [signal.SIGTERM]
+
+
 @pytest.mark.parametrize(
-    ("numbers", "code", "recorded"),
+    ("number", "code", "recorded"),
     rest_in_soak(
         [
-            ([signal.SIGTERM, signal.SIGTERM], -signal.SIGTERM, ["w00", "w01"]),
-            ([signal.SIGTERM], -signal.SIGTERM, ["w00", "w01"]),
-            ([signal.SIGKILL], -signal.SIGKILL, []),
-            ([signal.SIGINT], 130, ["w00", "w01"]),
+            (signal.SIGTERM, -signal.SIGTERM, ["w00", "w01"]),
+            (signal.SIGKILL, -signal.SIGKILL, []),
+            (signal.SIGINT, 130, ["w00", "w01"]),
         ]
     ),
 )
 def test_a_stopped_sync_records_what_it_has_done_and_a_killed_one_loses_no_data(
-    tmp_path: Path, numbers: list[signal.Signals], code: int, recorded: list[str]
+    tmp_path: Path, number: signal.Signals, code: int, recorded: list[str]
 ) -> None:
     with World.serving(tmp_path, now=utc_now()) as world:
         # Final days, which no hour that passes meanwhile changes.
@@ -135,11 +169,7 @@ def test_a_stopped_sync_records_what_it_has_done_and_a_killed_one_loses_no_data(
 
         def stop_in_the_third(call: Call) -> Reply | None:
             if running and call.kind == "query" and call.subject == "w02@example.com":
-                process = running.pop()
-                for number in numbers:
-                    process.send_signal(number)
-                    # Two signals at once would be one.
-                    time.sleep(0.2)
+                running.pop().send_signal(number)
             return None
 
         world.faults.append(stop_in_the_third)

@@ -17,11 +17,11 @@ from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.search_console.errors import DEFERRED, SearchConsoleError
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.damage import rows_by_day
+from gsc_pipeline.sync.day_order import GIVE_UP_AFTER, STOPS_WORKSPACE, place_in_run
 from gsc_pipeline.sync.decide import Decision
 from gsc_pipeline.sync.grains import Grain
 from gsc_pipeline.sync.ledger import DayRecord, Ledger, LedgerKey, Source, Status, all_records, read_rows
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.property import GIVE_UP_AFTER, STOPS_WORKSPACE, place_in_run
 from gsc_pipeline.sync.report import Progress
 from gsc_pipeline.sync.tables.runner import TableContext, TaskResult
 

@@ -24,8 +24,8 @@ from gsc_pipeline.search_console.errors import (
 )
 from gsc_pipeline.search_console.inspections import Inspection
 from gsc_pipeline.state.store import StateError
+from gsc_pipeline.sync.day_order import GIVE_UP_AFTER
 from gsc_pipeline.sync.ledger import Status
-from gsc_pipeline.sync.property import GIVE_UP_AFTER
 from gsc_pipeline.sync.tables.runner import TableContext, TableReport, Task, TaskResult, sync_by_property
 from gsc_pipeline.workspaces.registry import Workspace
 

@@ -14,9 +14,9 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.search_console.errors import SearchConsoleError
+from gsc_pipeline.sync.day_order import STOPS_WORKSPACE
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
-from gsc_pipeline.sync.property import STOPS_WORKSPACE
 from gsc_pipeline.sync.report import OnProgress
 from gsc_pipeline.workspaces.registry import Workspace
 

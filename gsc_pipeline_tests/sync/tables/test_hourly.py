@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
@@ -17,7 +16,7 @@ from typing_extensions import override
 from gsc_pipeline.days import ONE_DAY, PACIFIC, pacific_today
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import RULES, evaluate
-from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCHDATA_HOURLY, TableSpec
+from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCHDATA_HOURLY
 from gsc_pipeline.monitoring.status import TruncatedDays, workspace_state
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import (
@@ -40,7 +39,7 @@ from gsc_pipeline.sync.tables.hourly import DAYS, sync_hourly
 from gsc_pipeline.sync.tables.runner import TableReport
 from gsc_pipeline.sync.verify import verify
 from gsc_pipeline.workspaces.registry import Workspace
-from gsc_pipeline_tests.doubles import ScriptedConsole, answer
+from gsc_pipeline_tests.doubles import ChangedMeanwhile, ScriptedConsole, answer
 from gsc_pipeline_tests.soak import rest_in_soak
 from gsc_pipeline_tests.sync.tables.shared import NOON, PAGE, SITE, TODAY, in_order, is_stopped, rows_of_type
 from gsc_pipeline_tests.truth import hourly_site_truth, hourly_url_truth
@@ -111,28 +110,14 @@ def test_an_hour_has_a_start_a_pacific_day_and_an_hour_of_that_day_at_both_grain
     assert sorted(held(lake), key=lambda row: row["grain"]) == [by_page, by_property]
 
 
-class SyncedMeanwhile(Lake):
-    """A lake in which another process syncs between the first reads of a ledger and of its table."""
-
-    def __init__(self, uri: str, other_sync: Callable[[], object]) -> None:
-        super().__init__(uri)
-        self._other_sync, self._opened = other_sync, [""]
-
-    @override
-    def open(self, table: TableSpec) -> DeltaTable:
-        if table is SEARCHDATA_HOURLY and self._opened[-1] == MORE_LEDGER.name:
-            other_sync, self._other_sync = self._other_sync, lambda: None
-            other_sync()
-        self._opened.append(table.name)
-        return super().open(table)
-
-
 def test_a_verification_beside_a_sync_of_hours_finds_nothing(lake: Lake, acme: Workspace) -> None:
     hours = three_days()
     sync(hours, lake, acme)
     hours.clicks[hour_of(TODAY, 8)] = 5
     read: list[date] = []
-    watched = SyncedMeanwhile(lake.uri, lambda: read.extend(sync(hours, lake, acme)[1]))
+    watched = ChangedMeanwhile(
+        lake.uri, MORE_LEDGER, SEARCHDATA_HOURLY, lambda: read.extend(sync(hours, lake, acme)[1])
+    )
     assert verify(watched).findings() == []
     assert read == [TODAY]
 
