@@ -21,19 +21,13 @@ NAMED_QUERY = [*SERIES, "dimension", "query", "canonical_query"]
 
 
 def make_forms_sql(
-    source: str,
-    least: str,
-    per: str = "",
-    *,
-    clicks: str = "clicks",
-    shown: str = "impressions",
-    wanted: bool = False,
+    source: str, least: str, per: str = "", *, shown: str = "impressions", wanted: bool = False
 ) -> str:
     """Creates the table `forms`: queries of the table `source`, their canonical forms, and those ones' sums.
 
     Queries are joined within a property, a search type, and the column `per` if given. Columns: these, query,
     canonical_query, spellings, spelling (the most shown), clicks and impressions of the query, all_clicks and
-    all_impressions of the canonical query. `clicks` and `shown` are expressions of the source's columns.
+    all_impressions of the canonical query. `shown` is the expression of the source's impressions.
 
     It has all queries of each canonical query with `$least` of `least` (clicks or impressions), and if
     `wanted` of those in the table `wanted`. Most queries are rare, and a form takes much longer than a key
@@ -45,7 +39,7 @@ def make_forms_sql(
     CREATE OR REPLACE TEMP TABLE forms AS
     WITH counted AS MATERIALIZED (
         SELECT *, {letters_key_sql("query")} AS letters_key FROM (
-            SELECT {keys}, query, sum({clicks})::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
+            SELECT {keys}, query, sum(clicks)::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
             FROM {source} WHERE query IS NOT NULL GROUP BY ALL)
     ), candidates AS MATERIALIZED (
         SELECT * EXCLUDE letters_key FROM counted SEMI JOIN (

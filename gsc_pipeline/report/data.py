@@ -224,7 +224,7 @@ def _refuse_unknown(workspace: Workspace, scope: Scope, names: Sequence[str]) ->
 def _parts(lake: Lake, workspace: Workspace, scope: Scope, *, are_compared: bool) -> pd.DataFrame:
     """Sums by device and country, which are known of whole properties only."""
     tables = (SITE_IMPRESSION, SYNC_LEDGER)
-    with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables) as inputs:
+    with Inputs(lake, workspace, tables) as inputs:
         parts = inputs.parts(are_compared=are_compared)
     return parts.head(0) if scope.is_group else parts
 
