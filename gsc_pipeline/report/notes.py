@@ -103,11 +103,12 @@ def _annotation(one: Annotation) -> str:
 
 def _unlike_windows(data: ReportData) -> list[str]:
     """Data faults and changes of counting that cover more days of one of the headline's windows."""
-    spans = (("the days before", data.workspace.thresholds.window_days), ("the year before", YEAR))
+    figures, window_days = data.figures, data.workspace.thresholds.window_days
+    spans = (("the days before", figures.previous, window_days), ("the year before", figures.year, YEAR))
     return [
         f"A fault of the data or a change of counting affects the comparison with {against}: {named}."
-        for against, days in spans
-        if (named := _unlike(data, timedelta(days)))
+        for against, comparison, days in spans
+        if comparison and (named := _unlike(data, timedelta(days)))
     ]
 
 
