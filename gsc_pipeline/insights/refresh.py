@@ -28,7 +28,7 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.workspaces.registry import Workspace
 
-DEFINITIONS = 11
+DEFINITIONS = 12
 """Raise it with every change of a definition: all insights are then computed again."""
 
 

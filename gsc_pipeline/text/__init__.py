@@ -1,1 +1,1 @@
-"""Text that leaves the process: secrets masked, control characters escaped, formulas disarmed, files."""
+"""Text: masking secrets, escaping control characters and formulas, reading addresses, writing files."""
