@@ -236,6 +236,16 @@ def drawn(
     )
 
 
+def path(points: Iterable[_Point | None]) -> str:
+    """The data of an SVG path through the points, with a gap where one is None."""
+    parts, command = [], "M"
+    for point in points:
+        if point is not None:
+            parts.append(f"{command}{point[0]} {point[1]}")
+        command = "M" if point is None else "L"
+    return "".join(parts)
+
+
 def short(value: float) -> str:
     """A short form of the number: 950, 1.2k, 30k, 4.5M."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -143,8 +143,8 @@ def _charts(data: ReportData) -> list[dict[str, Any]]:
     recent = days.tail(RECENT_DAYS)
     title = f"The last {len(recent)} days" if len(recent) > 1 else "The last day"
     lettered = [(row["letter"], row["change"]) for row in _changes(data)["listed"]]
-    sites = {one.site_url for one in data.properties if one.is_counted}
-    changed = shifts(lettered, data.largest if len(sites) == 1 else None, data.scope.content_group)
+    one_site = data.site_urls[0] if len(data.site_urls) == 1 else None
+    changed = shifts(lettered, one_site, data.scope.content_group)
     charts = [_chart(title, Series(recent, since), data.annotations, changed)]
     if len(days) >= 2 * RECENT_DAYS:
         final = days if since is None else days[days.index < pd.Timestamp(since)]
@@ -180,12 +180,11 @@ def _chart(
 
 def _changes(data: ReportData) -> dict[str, Any]:
     """The changes as sentences, each with the letter that stands for it in the charts."""
-    several = len({one.site_url for one in data.properties if one.is_counted}) > 1
     listed = [
         {
             "letter": letter,
             "change": one,
-            "sentences": sentences(one, with_property=several),
+            "sentences": sentences(one, with_property=len(data.site_urls) > 1),
             "also": repeated(one),
         }
         for letter, one in zip(_LETTERS, data.changes, strict=False)
@@ -219,9 +218,8 @@ def _outlook(data: ReportData) -> dict[str, Any] | None:
             name: drawn(days, [clicks], size, label=label, texts=texts)
             for name, size in (("wide", _FAN_WIDE), ("narrow", _FAN_NARROW))
         }
-    several = len({one.site_url for one in data.properties if one.is_counted}) > 1
     return {
-        "site_url": found.site_url if several else "",
+        "site_url": found.site_url if len(data.site_urls) > 1 else "",
         "coming": [coming_in_words(found.coming[name]) for name in METRICS if name in found.coming],
         "past": [
             text for name in METRICS if name in found.past and (text := past_in_words(found.past[name]))

@@ -181,12 +181,8 @@ def _weeks(counted: pd.DataFrame, made: Mapping[str, Headline]) -> dict[str, tup
     recent = counted[age.between(0, 7 * WEEKS - 1)].assign(week=WEEKS - 1 - age // 7)
     days = recent.groupby(["workspace", "week", "data_date"])["clicks"].sum()
     sums = days.groupby(level=["workspace", "week"]).agg(["sum", "size"])
-    whole = sums.loc[sums["size"] == 7, "sum"].to_dict()
-    return {name: tuple(_whole(whole.get((name, week))) for week in range(WEEKS)) for name in made}
-
-
-def _whole(clicks: float | None) -> int | None:
-    return None if clicks is None else int(clicks)
+    whole = sums.loc[sums["size"] == 7, "sum"].astype("int64").to_dict()
+    return {name: tuple(whole.get((name, week)) for week in range(WEEKS)) for name in made}
 
 
 def _changes(lake: Lake, figures: Mapping[str, Figures]) -> dict[str, list[Change]]:
