@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsc_pipeline.insights.anomalies import MAD_TO_DEVIATION
 from gsc_pipeline.insights.daily_series import WEEK
+from gsc_pipeline.insights.measures import MAD_TO_DEVIATION
 
 _WEEKS_OF_PATTERN = 9
 _MEDIAN_DAYS = 15

@@ -59,7 +59,7 @@ def _beginning(annotation: Annotation, first_day: date) -> str:
     begins = "begins" if annotation.covers(first_day) else "may begin"
     if annotation.kind is Kind.RANKING_UPDATE:
         return f"{begins} within the roll-out of {annotation.title}"
-    return f"{begins} within {annotation}"
+    return f"{begins} in the days of the note “{annotation.title}” ({annotation.days})"
 
 
 def of_windows(pairs: pd.DataFrame, annotations: Sequence[Annotation]) -> pd.DataFrame:

@@ -9,14 +9,11 @@ import pandas as pd
 
 from gsc_pipeline.insights.annotated import of_day
 from gsc_pipeline.insights.daily_series import GROUPED_INPUT
-from gsc_pipeline.insights.measures import GROUPED, LEAST_SHOWN, first_shown, require
+from gsc_pipeline.insights.measures import GROUPED, LEAST_SHOWN, MAD_TO_DEVIATION, first_shown, require
 from gsc_pipeline.insights.tables import ranked
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.schemas import ANOMALIES
 from gsc_pipeline.workspaces.thresholds import Thresholds
-
-MAD_TO_DEVIATION = 1.4826
-"""Scales a median absolute deviation to a standard deviation, for normally distributed numbers."""
 
 _LEAST_POSITION_SPREAD = 0.25
 

@@ -21,23 +21,18 @@ NAMED_QUERY = [*SERIES, "dimension", "query", "canonical_query"]
 
 
 def make_forms_sql(
-    source: str,
-    least: str,
-    per: str = "",
-    *,
-    clicks: str = "clicks",
-    shown: str = "impressions",
-    wanted: bool = False,
+    source: str, least: str, per: str = "", *, shown: str = "impressions", wanted: bool = False
 ) -> str:
-    """Creates the table `forms`: queries of the table `source`, their canonical forms, and those ones' sums.
+    """Creates the table `forms`: queries of the table `source`, their canonical forms, and the sums of both.
 
     Queries are joined within a property, a search type, and the column `per` if given. Columns: these, query,
     canonical_query, spellings, spelling (the most shown), clicks and impressions of the query, all_clicks and
-    all_impressions of the canonical query. `clicks` and `shown` are expressions of the source's columns.
+    all_impressions of the canonical query. `shown` is the expression of the source's impressions.
 
-    It has all queries of each canonical query with `$least` of `least` (clicks or impressions), and if
-    `wanted` of those in the table `wanted`. Most queries are rare, and a form takes much longer than a key
-    of letters: so only those whose key has as much get one. Needs `create_letters_key`.
+    It has all queries of each canonical query that has at least `$least` of `least` (clicks or impressions)
+    or, if `wanted`, is in the table `wanted`. Most queries are rare, and a form takes much longer to
+    compute than a key of letters: so only queries whose key reaches `$least` get a form. Needs
+    `create_letters_key`.
     """
     keys = ", ".join(("site_url", "search_type", *([per] if per else [])))
     also = f"UNION SELECT {keys}, {letters_key_sql('canonical_query')} FROM wanted" if wanted else ""
@@ -45,7 +40,7 @@ def make_forms_sql(
     CREATE OR REPLACE TEMP TABLE forms AS
     WITH counted AS MATERIALIZED (
         SELECT *, {letters_key_sql("query")} AS letters_key FROM (
-            SELECT {keys}, query, sum({clicks})::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
+            SELECT {keys}, query, sum(clicks)::BIGINT AS clicks, sum({shown})::BIGINT AS impressions
             FROM {source} WHERE query IS NOT NULL GROUP BY ALL)
     ), candidates AS MATERIALIZED (
         SELECT * EXCLUDE letters_key FROM counted SEMI JOIN (
@@ -70,7 +65,7 @@ def make_forms_sql(
 
 def make_found_sql(source: str, least: str, per: str = "") -> str:
     """Creates the table `found`: the rows of `source` whose query, alone or with its other spellings, has at
-    least `$least` of `least` (clicks or impressions). `is_listed` is true if it has alone.
+    least `$least` of `least` (clicks or impressions). `is_listed`: the query has as many alone.
 
     Columns: those of `source`, canonical_query, spellings, spelling and is_listed. Needs `forms`.
     """

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from gsc_pipeline.insights.measures import MAD_TO_DEVIATION
+
 WORDS = "20 December to 6 January"
 
 _FOUND_EARLY = timedelta(days=5)
@@ -61,6 +63,6 @@ def change_a_year_before(values: np.ndarray, first_day: date, day: date) -> floa
     if np.isnan(usual).any(axis=1).all() or not np.isfinite(usual).any(axis=0).all():
         return None
     by_weekday = np.nanmedian(usual, axis=0)
-    spread = max(1.4826 * float(np.nanmedian(np.abs(usual - by_weekday))), _LEAST_SPREAD)
+    spread = max(MAD_TO_DEVIATION * float(np.nanmedian(np.abs(usual - by_weekday))), _LEAST_SPREAD)
     change = float(np.log1p(values[place]) - by_weekday[(counterpart - start).days % 7])
     return change**3 / (change**2 + (_CHANCE * spread) ** 2)

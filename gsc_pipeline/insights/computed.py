@@ -45,16 +45,13 @@ from gsc_pipeline.workspaces.thresholds import Thresholds
 
 
 def computed(
-    inputs: Inputs,
-    workspace: Workspace,
-    thresholds: Thresholds,
-    annotations: Sequence[Annotation],
-    groups: pd.DataFrame,
+    inputs: Inputs, workspace: Workspace, annotations: Sequence[Annotation], groups: pd.DataFrame
 ) -> Iterator[tuple[TableSpec, pd.DataFrame]]:
     """Each table with its rows, one at a time, so that memory holds the inputs of one.
 
     `groups` has the days of the largest content groups. Raises LakeError if the lake cannot be read.
     """
+    thresholds = workspace.thresholds
     daily = daily_performance(inputs.ledger, inputs.named_by_day())
     yield DAILY_PERFORMANCE, daily
     days = grouped_days(daily.merge(inputs.final, on=[*SERIES, "data_date"]), groups)
@@ -94,10 +91,7 @@ def _of_two_windows(
     of_groups = {
         name: compared_groups(groups, days).assign(dimension="content_group") for name, days in pairs.items()
     }
-    pages = {
-        "previous": inputs.compared_pages().assign(dimension="page"),
-        "year_before": inputs.pages_of_a_year().assign(dimension="page"),
-    }
+    pages = {name: inputs.compared_pages(back).assign(dimension="page") for name, back in backs.items()}
     compared = pd.concat(
         [pd.concat([pages[name], of_groups[name]]).assign(compared_with=name) for name in backs]
     )

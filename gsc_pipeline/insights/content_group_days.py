@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gsc_pipeline.insights.content_groups import group_sql, rules_hash
 from gsc_pipeline.insights.measures import SERIES
-from gsc_pipeline.insights.reader import WorkspaceRows
+from gsc_pipeline.insights.reader import RowQueries
 from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.insights.windows import FINAL, YEAR
 from gsc_pipeline.lake.lake import Lake, WorkspaceMonths
@@ -30,7 +30,6 @@ ROWS_AT_ONCE = 1_000_000
 
 _DAY = [*SERIES, "data_date"]
 _STORED = [name for name in CONTENT_GROUP_DAYS.schema.names if name != "workspace"]
-_TYPES = {"data_date": pa.date32(), "as_of": pa.date32(), "read_at": pa.timestamp("us", tz="UTC")}
 
 _STORED_DAYS = """
     SELECT site_url, search_type, data_date, read_at, rules,
@@ -97,7 +96,7 @@ class GroupDays:
 
 
 def group_days(
-    rows: WorkspaceRows, ledger: pd.DataFrame, final: pd.DataFrame, rules: Sequence[ContentGroup], most: int
+    rows: RowQueries, ledger: pd.DataFrame, final: pd.DataFrame, rules: Sequence[ContentGroup], most: int
 ) -> GroupDays:
     """The days of the groups: stored ones that are as the ledger has them, and the others read again.
 
@@ -113,18 +112,18 @@ def group_days(
     missing = _without(wanted, kept).rename(columns={"last_read_at": "read_at"})
     gone = _without(stored, kept)
     months = sorted({f"{day:%Y-%m}" for day in pd.concat([missing["data_date"], gone["data_date"]])})
-    rows.register("kept", _arrow(kept))
+    rows.register_days("kept", kept)
     rows.open_facts(CONTENT_GROUP_DAYS, _STORED, None)
     rows.query(_MAKE_KEPT)
     for days in _parts(missing):
-        rows.register("missing", _arrow(days[[*_DAY, "read_at"]]))
+        rows.register_days("missing", days[[*_DAY, "read_at"]])
         between = {"first": days["data_date"].min().date(), "last": days["data_date"].max().date()}
         rows.open_facts(URL_IMPRESSION, ["url", "data_date"], days)
         rows.query(_MAKE_URL_GROUPS.replace("{content_group}", group_sql(rules)), **between)
         rows.open_facts(URL_IMPRESSION, [*_DAY, "url", "clicks", "impressions", "sum_position"], days)
         rows.query(_ADD_MISSING, rules=rules_hash(rules), **between)
     rows.register("months", pa.table({"month": pa.array(months, pa.string())}))
-    rows.register("series", _arrow(final[[*SERIES, "as_of"]].drop_duplicates()))
+    rows.register_days("series", final[[*SERIES, "as_of"]].drop_duplicates())
     largest = rows.query(_LARGEST, most=most)
     count = int(rows.query("SELECT count(*) AS rows FROM group_days")["rows"].iloc[0])
     return GroupDays(tuple(months), rows.query(_OF_MONTHS), largest, count)
@@ -159,8 +158,3 @@ def _as_stored(stored: pd.DataFrame, wanted: pd.DataFrame, rules: str) -> pd.Dat
 def _without(days: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     found = days.merge(others, on=_DAY, how="left", indicator=True)
     return found[found["_merge"] == "left_only"].drop(columns="_merge")
-
-
-def _arrow(days: pd.DataFrame) -> pa.Table:
-    schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in days.columns])
-    return pa.Table.from_pandas(days, schema=schema, preserve_index=False)

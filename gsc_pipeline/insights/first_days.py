@@ -16,15 +16,15 @@ SLOPE_DAYS = (10, 14, 21, 28, 42)
 _LONGEST = {1: 28, 14: 42, 28: 42}
 """The longest slope that is tried, by the days of the shape that the weeks show."""
 
-
 COVERAGE = 0.9
 """The probability that the first day is in its interval."""
+
+LEAST_DAYS = 7
+"""The fewest known days before and after the first day."""
 
 _AROUND = 42
 _STEP_WITHIN = 10
 _SLOPE_WITHIN = 28
-LEAST_DAYS = 7
-"""The fewest known days before and after the first day."""
 
 _STEPS = 0.75
 """The share of steps among changes that is assumed before a series is seen."""
@@ -47,9 +47,9 @@ class FirstDay:
 def first_day(series: Adjusted, rough: Shape, after: int, before: int) -> FirstDay:
     """Places a change, of which weeks show `rough`, on a day.
 
-    The level must not change otherwise from the index `after` to the index before `before`. Each day near
-    it, and each slope that begins there, has a likelihood in the noise of the days around; the interval is
-    that of all of them together, so it is wide where a step is hard to tell from a slope.
+    The level must not change otherwise from the index `after` to the index before `before`. Each day near it,
+    as a step and as slopes of several lengths, gets a likelihood from the noise of the days around. The
+    interval covers all of them, so it is wide where a step is hard to distinguish from a slope.
     """
     known = np.flatnonzero(series.is_known[:before])
     known = known[known >= after]
@@ -99,7 +99,10 @@ def _interval(starts: np.ndarray, weight: np.ndarray) -> tuple[int, int]:
 
 
 def _log_likelihood(series: Adjusted, days: np.ndarray, shapes: list[Shape]) -> np.ndarray:
-    """Of each shape, beside a straight line and a weekly pattern, in noise correlated between days."""
+    """The log-likelihood of each shape, added to a straight line and a weekly pattern.
+
+    The noise of a day is correlated with that of the day before.
+    """
     logs = series.logs[days]
     weekday = days[:, None] % WEEK == np.arange(WEEK)
     beside = np.column_stack([weekday, (days - days[0]) / len(days)]).astype("float64")

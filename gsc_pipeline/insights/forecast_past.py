@@ -133,9 +133,9 @@ def _rests_on(series: DailySeries, made_on: date, changes: Sequence[float | None
     """What to know about a forecast; None if there is nothing. A change of None is of a Christmas unknown."""
     notes = []
     if any(changes):
-        notes.append(f"{CHRISTMAS}: as a year before")
+        notes.append(f"{CHRISTMAS} is expected as a year before")
     if None in changes:
-        notes.append(f"{CHRISTMAS}: unknown from the year before, so expected as usual")
+        notes.append(f"{CHRISTMAS} is expected as other days, because the year before is unknown")
     later = [day for day in series.recounted_on if made_on < day <= series.as_of]
     if later:
         notes.append(f"numbers count something else since {min(later)}")

@@ -15,9 +15,9 @@ from gsc_pipeline.insights.canonical_queries import NAMED_QUERY
 from gsc_pipeline.insights.content_group_days import GroupDays, group_days
 from gsc_pipeline.insights.content_groups import group_sql
 from gsc_pipeline.insights.measures import SERIES
-from gsc_pipeline.insights.reader import WorkspaceRows
+from gsc_pipeline.insights.reader import RowQueries
 from gsc_pipeline.insights.seo_tests import TEST_DAYS_INPUT
-from gsc_pipeline.insights.windows import YEAR, compared, final_days, window
+from gsc_pipeline.insights.windows import compared, final_days, window
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import (
     CONTENT_GROUP_DAYS,
@@ -28,9 +28,8 @@ from gsc_pipeline.lake.schemas import (
     URL_INSPECTIONS,
     TableSpec,
 )
-from gsc_pipeline.workspaces.content_groups import ContentGroup
+from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.seo_tests import SeoTest
-from gsc_pipeline.workspaces.thresholds import Thresholds
 
 READ = (SITE_IMPRESSION, URL_IMPRESSION, SYNC_LEDGER, URL_INSPECTIONS, SITEMAPS, CONTENT_GROUP_DAYS)
 """The tables that insights read."""
@@ -48,29 +47,19 @@ class Inputs:
     """The inputs of one workspace's insights, from the lake as it was when this was created.
 
     DuckDB aggregates the rows, so only sums are held in memory. `tables` are the ones to read and must
-    include the ledger. The properties in `without` are left out. `content_groups` are the workspace's rules.
+    include the ledger. The properties of folders are left out: those that they complete have the same pages.
     Raises LakeError if the lake cannot be read. Use in a `with`, or call `close`.
     """
 
-    def __init__(
-        self,
-        lake: Lake,
-        workspace: str,
-        brand_terms: Sequence[str],
-        thresholds: Thresholds,
-        *,
-        tables: Sequence[TableSpec] = READ,
-        without: Sequence[str] = (),
-        content_groups: Sequence[ContentGroup] = (),
-    ) -> None:
-        self._thresholds = thresholds
-        self._content_groups = content_groups
-        self._is_brand = sql.is_brand_sql(brand_terms)
-        self._rows = WorkspaceRows(lake, workspace, tables)
-        self._without = without
+    def __init__(self, lake: Lake, workspace: Workspace, tables: Sequence[TableSpec] = READ) -> None:
+        self._thresholds = workspace.thresholds
+        self._content_groups = workspace.content_groups
+        self._is_brand = sql.is_brand_sql(workspace.brand_terms)
+        self._rows = RowQueries(lake, workspace.id, tables)
+        self._without = workspace.folder_urls
         self.ledger = self._kept(self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL"))
-        self._refuse_doubled(workspace)
-        self.final = final_days(self.ledger, thresholds.window_days)
+        self._refuse_doubled(workspace.id)
+        self.final = final_days(self.ledger, workspace.thresholds.window_days)
 
     def __enter__(self) -> Self:
         return self
@@ -149,20 +138,23 @@ class Inputs:
     def compared_queries(self) -> pd.DataFrame:
         """Input of winners_and_losers: queries and canonical queries, the latter by `item` their spelling."""
         self._rows.reset()
-        made = sql.MAKE_COMPARED_QUERIES.replace("{of}", "query").replace("{position}", "sum_top_position")
         days, least = self.pairs(self._thresholds.window_days), self._thresholds.change_impressions
-        self._over(SITE_IMPRESSION, (*_OF_DAY, "query", "sum_top_position"), made, days)
+        self._over(SITE_IMPRESSION, (*_OF_DAY, "query", "sum_top_position"), sql.MAKE_COMPARED_QUERIES, days)
         self._frame(sql.MAKE_COMPARED_FORMS, least=least)
         self._frame(sql.MAKE_COMPARED_FOUND, least=least)
         return self._frame(sql.COMPARED_QUERIES, least=least)
 
-    def compared_pages(self) -> pd.DataFrame:
-        """Input of winners_and_losers and content_decay: pages against the previous window."""
-        return self._compared(URL_IMPRESSION, "url", "sum_position", self._thresholds.window_days)
-
-    def pages_of_a_year(self) -> pd.DataFrame:
-        """Input of content_decay: pages against the year before."""
-        return self._compared(URL_IMPRESSION, "url", "sum_position", YEAR)
+    def compared_pages(self, back: int) -> pd.DataFrame:
+        """Input of winners_and_losers and content_decay: pages against the window `back` days before."""
+        self._rows.reset()
+        return self._over(
+            URL_IMPRESSION,
+            (*_OF_DAY, "url", "sum_position"),
+            sql.COMPARED_PAGES,
+            self.pairs(back),
+            least_impressions=self._thresholds.change_impressions,
+            least_clicks=self._thresholds.decay_clicks,
+        )
 
     def pairs(self, back: int) -> pd.DataFrame:
         """The days of two equal windows of each series, `back` days apart, as `compared` gives them."""
@@ -178,8 +170,7 @@ class Inputs:
         alone = window(self.final, window_days, 0.0).assign(period="now")
         days = self.pairs(window_days) if are_compared else alone
         columns = (*_OF_DAY, "device", "country", "sum_top_position")
-        query = sql.COMPARED_PARTS.replace("{position}", "sum_top_position")
-        return self._over(SITE_IMPRESSION, columns, query, days)
+        return self._over(SITE_IMPRESSION, columns, sql.COMPARED_PARTS, days)
 
     def test_days(self, tests: Sequence[SeoTest]) -> pd.DataFrame:
         """Input of seo_tests: final days of which pages are known, and zero on those without a row of a set.
@@ -244,17 +235,6 @@ class Inputs:
     def _window(self, days: int) -> pd.DataFrame:
         return window(self.final, days, self._thresholds.compared_days_share)
 
-    def _compared(self, table: TableSpec, of: str, position: str, back: int) -> pd.DataFrame:
-        self._rows.reset()
-        return self._over(
-            table,
-            (*_OF_DAY, of, position),
-            sql.COMPARED.replace("{of}", of).replace("{position}", position),
-            self.pairs(back),
-            least_impressions=self._thresholds.change_impressions,
-            least_clicks=self._thresholds.decay_clicks,
-        )
-
     def _over(
         self,
         table: TableSpec,
@@ -265,15 +245,9 @@ class Inputs:
     ) -> pd.DataFrame:
         """The result of the query over the rows of the table, joined with `days` if given."""
         if days is not None:
-            self._rows.register("chosen", _as_arrow(days))
+            self._rows.register_days("chosen", days)
         self._rows.open_facts(table, columns, days)
         return self._frame(query, **parameters)
 
     def _frame(self, query: str, **parameters: Any) -> pd.DataFrame:
         return self._rows.query(query.replace("{is_brand}", self._is_brand), **parameters)
-
-
-def _as_arrow(days: pd.DataFrame) -> pa.Table:
-    types = {"data_date": pa.date32(), "as_of": pa.date32(), "days": pa.int64()}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in days.columns])
-    return pa.Table.from_pandas(days, schema=schema, preserve_index=False)

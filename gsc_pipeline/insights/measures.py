@@ -15,6 +15,9 @@ GROUPED = [*SERIES, "content_group"]
 LEAST_SHOWN = 50
 """Impressions of a day from which its average position says something: that of fewer is mostly chance."""
 
+MAD_TO_DEVIATION = 1.4826
+"""Scales a median absolute deviation to a standard deviation, for normally distributed numbers."""
+
 COMPARED_INPUT = (
     "clicks_before",
     "clicks",

@@ -87,9 +87,9 @@ def change_at(sizes: np.ndarray, chances: np.ndarray, start: int, after: int) ->
     """The change at index `start`, judged by all changes whose windows end before it.
 
     `sizes` holds the change at each start, `chances` its variance by counting; NaN where it is unknown. The
-    mean of the placebos is taken to be zero, so that a trend of the ratio widens the interval. What of their
-    variance is not counting is added to the counting of the start itself, which may have more or less
-    clicks than its placebos.
+    mean of the placebos is taken to be zero, so that a trend of the ratio widens the interval. The part of
+    their variance that counting does not explain is added to the counting variance of the start itself, which
+    may have more or fewer clicks than its placebos.
     """
     earlier = slice(0, max(start - after + 1, 0))
     is_known = ~np.isnan(sizes[earlier])

@@ -22,9 +22,17 @@ from gsc_pipeline.lake.sql import reading
 
 _POOL = pa.system_memory_pool()
 
+_TYPES = {
+    "data_date": pa.date32(),
+    "as_of": pa.date32(),
+    "read_at": pa.timestamp("us", tz="UTC"),
+    "days": pa.int64(),
+}
+"""The types of columns of days that are not texts."""
 
-class WorkspaceRows:
-    """The rows of one workspace in `tables`, as they were when this was created.
+
+class RowQueries:
+    """Queries over the rows of one workspace in `tables`, as they were when this was created.
 
     Raises LakeError if they cannot be read. Call `close` when done.
     """
@@ -53,6 +61,11 @@ class WorkspaceRows:
     def register(self, name: str, rows: pa.Table) -> None:
         """Make `rows` available to later queries as the table `name`."""
         self._connection.register(name, rows)
+
+    def register_days(self, name: str, days: pd.DataFrame) -> None:
+        """Make a frame of days available to later queries as the table `name`. Other columns are texts."""
+        schema = pa.schema([(column, _TYPES.get(column, pa.string())) for column in days.columns])
+        self.register(name, pa.Table.from_pandas(days, schema=schema, preserve_index=False))
 
     def open_facts(self, table: TableSpec, columns: Sequence[str], days: pd.DataFrame | None = None) -> None:
         """Make the rows of the table (only of the months of `days`) available to one query as `facts`."""

@@ -27,9 +27,8 @@ from gsc_pipeline.lake.schemas import (
     TableSpec,
 )
 from gsc_pipeline.workspaces.registry import Workspace
-from gsc_pipeline.workspaces.thresholds import Thresholds
 
-DEFINITIONS = 11
+DEFINITIONS = 12
 """Raise it with every change of a definition: all insights are then computed again."""
 
 
@@ -44,30 +43,31 @@ class InsightsReport:
     seconds: float
 
 
-def refresh_insights(
-    lake: Lake, workspace: Workspace, *, thresholds: Thresholds | None = None, now: datetime
-) -> InsightsReport:
+def refresh_insights(lake: Lake, workspace: Workspace, *, now: datetime) -> InsightsReport:
     """Compute the workspace's insights from the lake, and replace its rows in each table.
 
-    The properties of folders are left out: the properties that they complete have the same pages.
     Does nothing if data, thresholds, brand terms, content groups, SEO tests, the lake's annotations and
     definitions are unchanged. Each table is replaced in one commit, of content_group_days only the months
-    that have changed; an interrupted refresh is repeated by the next. `thresholds` default to the
-    workspace's; `now` (aware) is recorded. Raises LakeError if the lake cannot be read or written.
+    that have changed; an interrupted refresh is repeated by the next. `now` (aware) is recorded.
+    Raises LakeError if the lake cannot be read or written.
     """
     started = time.monotonic()
-    thresholds = thresholds or workspace.thresholds
     annotations = [one for one in known_annotations(lake) if one.is_of(workspace.id)]
-    without = workspace.folder_urls
-    terms, groups = workspace.brand_terms, workspace.content_groups
-    with Inputs(lake, workspace.id, terms, thresholds, without=without, content_groups=groups) as inputs:
+    with Inputs(lake, workspace) as inputs:
         as_of = inputs.newest
-        tests, definitions = workspace.seo_tests, (DEFINITIONS, CANONICAL_VERSION)
-        known = (definitions, thresholds, terms, groups, tests, annotations, inputs.fingerprint())
+        known = (
+            (DEFINITIONS, CANONICAL_VERSION),
+            workspace.thresholds,
+            workspace.brand_terms,
+            workspace.content_groups,
+            workspace.seo_tests,
+            annotations,
+            inputs.fingerprint(),
+        )
         fingerprint = hashlib.sha256(repr(known).encode()).hexdigest()
         changed = fingerprint != _last_fingerprint(lake, workspace.id)
         if changed:
-            rows = _replace_all(lake, workspace, inputs, thresholds, annotations)
+            rows = _replace_all(lake, workspace, inputs, annotations)
             if as_of is not None:
                 _record(lake, workspace.id, as_of, now, fingerprint)
         else:
@@ -76,18 +76,14 @@ def refresh_insights(
 
 
 def _replace_all(
-    lake: Lake,
-    workspace: Workspace,
-    inputs: Inputs,
-    thresholds: Thresholds,
-    annotations: Sequence[Annotation],
+    lake: Lake, workspace: Workspace, inputs: Inputs, annotations: Sequence[Annotation]
 ) -> dict[str, int]:
     """Replace the rows of each table, and return the number of rows of each."""
     counts = dict.fromkeys((table.name for table in INSIGHTS), 0)
     groups = inputs.group_days()
     replace_group_days(lake, workspace.id, groups)
     counts[CONTENT_GROUP_DAYS.name] = groups.count
-    for table, frame in computed(inputs, workspace, thresholds, annotations, groups.largest):
+    for table, frame in computed(inputs, workspace, annotations, groups.largest):
         month_of = "data_date" if table is DAILY_PERFORMANCE else "as_of"
         rows = as_table(table, frame, workspace.id, month_of=month_of)
         lake.replace(table, WorkspaceRows(workspace.id), rows)

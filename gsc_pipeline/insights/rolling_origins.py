@@ -22,6 +22,7 @@ from gsc_pipeline.insights.exponential_smoothing import (
     smooth,
 )
 from gsc_pipeline.insights.forecast_intervals import interval, quantile
+from gsc_pipeline.insights.measures import MAD_TO_DEVIATION
 
 WEEKS_AHEAD = 4
 DAYS_AHEAD = WEEK * WEEKS_AHEAD
@@ -57,7 +58,7 @@ CHANGE_UNSURE = 0.3
 LEAST_SPREAD = 0.02
 """The least usual deviation of a day, so that a series without any is still followed."""
 
-_DEVIATION = 1.4826 / np.sqrt(2)
+_DEVIATION = MAD_TO_DEVIATION / np.sqrt(2)
 """Scales the median absolute difference of two normal values to a standard deviation."""
 
 

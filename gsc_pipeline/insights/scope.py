@@ -58,16 +58,16 @@ class Scope:
         return "canonical_query" if self.canonical else "query"
 
     def of(self, table: TableSpec, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a finding that are within the scope: none of a group, if they do not name groups."""
+        """The rows of a finding within the scope; none for a group if the table does not name groups."""
         if not self.applies_to(rows):
             return rows.head(0)
         wanted: dict[str, set[str]] = {}
         if self.is_group or table in _WITH_ALL:
             wanted["content_group"] = {self.content_group}
-        queries: set[str] = {self.dimension} if table in _OF_QUERIES else set()
-        pages = {"page"} if table in _OF_PAGES else set()
-        if queries | pages:
-            wanted["dimension"] = queries | pages
+        if table in _OF_QUERIES:
+            wanted["dimension"] = {self.dimension}
+        if table in _OF_PAGES:
+            wanted.setdefault("dimension", set()).add("page")
         for column, values in wanted.items():
             earlier = _written_earlier(table, column)
             rows = rows[rows[column].isin(values) | (rows[column].isna() & (earlier in values))]

@@ -55,6 +55,9 @@ WIDEST = 0.5
 _LEAST_WEEKS = 8
 """The fewest weeks for a correlation."""
 
+_FAR = date(2200, 1, 1)
+"""Beyond any day of the lake, and within what pandas can index."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BothSets:
@@ -179,10 +182,6 @@ def both_sets(
     )
 
 
-_FAR = date(2200, 1, 1)
-"""Beyond any day of the lake, and within what pandas can index."""
-
-
 def compare(sets: BothSets, start: date, last: date) -> Result | None:
     """The result of a change from `start` to `last`; None if a window at the start lacks days or counts."""
     at = sets.index(start)
@@ -248,7 +247,7 @@ def chart_days(
 
 
 def _row(test: SeoTest, metric: str, sets: BothSets | None, newest: date) -> dict[str, Any]:
-    verdict, statement, result = _judged(test, metric, sets)
+    verdict, statement, result = _verdict(test, metric, sets)
     if sets is not None and verdict != "too_early":
         statement = " ".join((statement, *sets.notes))
     last = None
@@ -280,7 +279,7 @@ def _row(test: SeoTest, metric: str, sets: BothSets | None, newest: date) -> dic
     }
 
 
-def _judged(test: SeoTest, metric: str, sets: BothSets | None) -> tuple[str, str, Result | None]:
+def _verdict(test: SeoTest, metric: str, sets: BothSets | None) -> tuple[str, str, Result | None]:
     """The verdict, the statement, and the figures if there are any."""
     if sets is None:
         return "unusable", f"No result: the lake has no final day of {test.site_url}.", None
@@ -297,7 +296,7 @@ def _judged(test: SeoTest, metric: str, sets: BothSets | None) -> tuple[str, str
         return "unusable", f"No result: {why}.", None
     if result.ratio.effective < LEAST_PLACEBOS:
         return "unusable", "No result: too many days of the history are missing.", None
-    verdict, statement = _read(test, metric, result)
+    verdict, statement = _verdict_of_figures(test, metric, result)
     return verdict, statement, result
 
 
@@ -336,7 +335,7 @@ def _obstacles(test: SeoTest, metric: str, sets: BothSets, last: date) -> Iterat
         )
 
 
-def _read(test: SeoTest, metric: str, result: Result) -> tuple[str, str]:
+def _verdict_of_figures(test: SeoTest, metric: str, result: Result) -> tuple[str, str]:
     """The verdict and the statement of a test with figures."""
     low, high = result.interval
     effect = math.expm1(result.ratio.size)

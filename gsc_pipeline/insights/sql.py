@@ -105,8 +105,10 @@ TOP_PAGES = """
         PARTITION BY site_url, search_type, dimension, query, canonical_query
         ORDER BY impressions DESC, clicks DESC, url) = 1"""
 
-# Sums of positions are null without impressions.
-_BOTH_PERIODS = """
+
+def _both_periods(position: str) -> str:
+    """The sums of each window; those of positions are null without impressions."""
+    return f"""
            coalesce(sum(clicks) FILTER (period = 'before'), 0)::BIGINT AS clicks_before,
            coalesce(sum(clicks) FILTER (period = 'now'), 0)::BIGINT AS clicks,
            coalesce(sum(impressions) FILTER (period = 'before'), 0)::BIGINT AS impressions_before,
@@ -114,18 +116,19 @@ _BOTH_PERIODS = """
            (sum({position}) FILTER (period = 'before'))::BIGINT AS sum_position_before,
            (sum({position}) FILTER (period = 'now'))::BIGINT AS sum_position"""
 
-_COMPARED_ITEMS = f"""
-    SELECT site_url, search_type, as_of, days, {{of}} AS item, {_BOTH_PERIODS}
-    FROM facts JOIN chosen USING (site_url, search_type, data_date)
-    WHERE {{of}} <> '' GROUP BY ALL"""
 
-COMPARED = f"""{_COMPARED_ITEMS}
+COMPARED_PAGES = f"""
+    SELECT site_url, search_type, as_of, days, url AS item, {_both_periods("sum_position")}
+    FROM facts JOIN chosen USING (site_url, search_type, data_date)
+    WHERE url <> '' GROUP BY ALL
     HAVING greatest(impressions_before, impressions) >= $least_impressions
         OR clicks_before >= $least_clicks"""
 
 MAKE_COMPARED_QUERIES = f"""
     CREATE OR REPLACE TEMP TABLE compared AS
-    SELECT * RENAME (item AS query) FROM ({_COMPARED_ITEMS})"""
+    SELECT site_url, search_type, as_of, days, query, {_both_periods("sum_top_position")}
+    FROM facts JOIN chosen USING (site_url, search_type, data_date)
+    WHERE query <> '' GROUP BY ALL"""
 
 MAKE_COMPARED_FORMS = make_forms_sql("compared", "impressions", shown="impressions_before + impressions")
 
@@ -137,7 +140,7 @@ COMPARED_QUERIES = f"""
         WHERE greatest(impressions_before, impressions) >= $least)"""
 
 COMPARED_PARTS = f"""
-    SELECT site_url, search_type, device, country, {_BOTH_PERIODS}
+    SELECT site_url, search_type, device, country, {_both_periods("sum_top_position")}
     FROM facts JOIN chosen USING (site_url, search_type, data_date) GROUP BY ALL"""
 
 INSPECTIONS = """

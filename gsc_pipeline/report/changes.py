@@ -34,9 +34,10 @@ RECENT_DAYS = 90
 """A change of the report began within so many days before the end of its window."""
 
 CHANCE_MEANING = (
-    "“Chance alone” is how often a series without a change shows one like this; it is not how often a listed "
-    "change is wrong. In our tests, in which half of the series changed, about half of the changes that "
-    "chance alone makes in 1 to 5 of 100 series were real, and nine in ten or more of the rarer ones."
+    "“Chance alone” is how often a series in which nothing changed shows a change like this one. It is not "
+    "how often a listed change is wrong: in our tests, where half of the series changed, about half of the "
+    "changes that chance alone makes in 1 to 5 of 100 series were real, and at least nine in ten of those "
+    "that it makes in fewer."
 )
 """What the pages say about the confidence of changes, as measured in benchmarks/INSIGHTS.md."""
 

@@ -19,6 +19,8 @@ from gsc_pipeline.report.templates import environment
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 40, 6, 22, 22, 30
 """Margins of a chart, and the space between its panels."""
+_MARK_ROW = 9
+"""The height of a row of the numbers of marks. More rows than one need more space between the panels."""
 _LETTER = 6.2
 """Average width of a character of a label; text cannot be measured here."""
 _LABEL = 60
@@ -199,7 +201,9 @@ def drawn(
     # The band begins at the last final day, like the dashed line.
     band = places[final - 1] if final else left
     shifted = places_of_shifts(shifts, days[0], left, right, scale)
-    height = (size.height - _TOP - _BOTTOM - _BETWEEN * (len(panels) - 1)) / len(panels)
+    places_of_marks = places_of(marked, days[0], left, right, scale)
+    between = _BETWEEN + _MARK_ROW * max((place.row for place in places_of_marks), default=0)
+    height = (size.height - _TOP - _BOTTOM - between * (len(panels) - 1)) / len(panels)
     shown, made = {panel.colour for panel in panels}, []
     for row, panel in enumerate(panels):
         # A change is drawn in the panel of its metric; of a metric without a panel, in all.
@@ -210,7 +214,7 @@ def drawn(
             for shift in mine
             for x, x_end, value in shift.levels
         ]
-        one = _panel(panel, _TOP + row * (height + _BETWEEN), height, places, final, x_of, levels)
+        one = _panel(panel, _TOP + row * (height + between), height, places, final, x_of, levels)
         made.append(one | {"shifts": [one for one in shifted if one in mine or one.metric not in shown]})
     template = environment().get_template("chart.svg.j2")
     return Markup(
@@ -224,11 +228,22 @@ def drawn(
             band=(_round(band), _round(right - band)) if final < len(days) else None,
             panels=made,
             dates=_dates(days, x_of, size),
-            marks=places_of(marked, days[0], left, right, scale),
+            marks=places_of_marks,
+            mark_row=_MARK_ROW,
             shifts=shifted,
             points=_points(places, made, scale * step.days, texts),
         )
     )
+
+
+def path(points: Iterable[_Point | None]) -> str:
+    """The data of an SVG path through the points, with a gap where one is None."""
+    parts, command = [], "M"
+    for point in points:
+        if point is not None:
+            parts.append(f"{command}{point[0]} {point[1]}")
+        command = "M" if point is None else "L"
+    return "".join(parts)
 
 
 def short(value: float) -> str:

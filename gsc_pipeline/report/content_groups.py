@@ -86,7 +86,7 @@ def of_group(days: pd.DataFrame, daily: pd.DataFrame, content_group: str) -> pd.
     before the first of any group are left out. What only the whole property has is missing: the split into
     brand and other queries.
     """
-    found = require(days, (*GROUP_DAYS_INPUT,))
+    found = require(days, GROUP_DAYS_INPUT)
     keys = [*SERIES, "data_date"]
     shown = found[keys].drop_duplicates().assign(is_known=True)
     mine = found.loc[found["content_group"] == content_group, [*keys, "clicks", "impressions", "position"]]

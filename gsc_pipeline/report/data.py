@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -62,7 +62,7 @@ class ReportData:
     `daily` holds the rows of daily_performance that the headline includes, `annotations` what concerns them.
     Of one content group, `daily` has its days in that form; there are no devices and countries.
     `changes` are recent ones of the same properties, the most important first. `outlook` and `groups` are of
-    the `largest` property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
+    the largest property, `group_names` of all. `tests` holds the rows of seo_tests. `findings` has the
     tables that have rows for the scope.
     """
 
@@ -92,10 +92,10 @@ class ReportData:
     `gsc status`."""
 
     @property
-    def largest(self) -> str:
-        """The property of the headline with the most clicks."""
+    def site_urls(self) -> list[str]:
+        """The properties of the headline, those with the most clicks first."""
         counted = [one for one in self.properties if one.is_counted]
-        return max(counted, key=lambda one: one.figures.totals.clicks).site_url
+        return [one.site_url for one in sorted(counted, key=lambda one: -one.figures.totals.clicks)]
 
     @property
     def window(self) -> pd.DataFrame:
@@ -120,6 +120,7 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     def rows_of(table: TableSpec) -> pd.DataFrame:
         return configured(read_ranked(lake, table, workspace.id), workspace)
 
+    limits = workspace.thresholds
     stored = lake.read(DAILY_PERFORMANCE, workspace=workspace.id).to_pandas(date_as_object=False)
     daily = configured(stored, workspace)
     group_days = rows_of(CONTENT_GROUP_DAYS)
@@ -127,47 +128,53 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
     if scope.is_group:
         _refuse_unknown(workspace, scope, names)
         daily = of_group(group_days, daily, scope.content_group)
-    figures = [
-        PropertyFigures(str(site_url), str(search_type), made, is_counted=False)
-        for (site_url, search_type), rows in daily.groupby(["site_url", "search_type"], sort=True)
-        if (made := headline(rows, workspace.thresholds)) is not None
-    ]
-    newest = max((one.figures.last for one in figures), default=None)
+    figures = {
+        (str(site_url), str(search_type)): made
+        for (site_url, search_type), rows in daily.groupby(SERIES, sort=True)
+        if (made := headline(rows, limits)) is not None
+    }
+    newest = max((one.last for one in figures.values()), default=None)
     if newest is None:
         raise NothingToReportError(
             f"{workspace.id}: nothing to report, because no final day in {lake.uri} has impressions. Run gsc "
             "sync, or wait until Search Console shows some"
         )
     # Leave out properties whose data ended before the current window.
-    oldest = newest - timedelta(days=workspace.thresholds.window_days)
-    current = [one for one in figures if one.figures.last > oldest]
-    main, outer = choose({(one.site_url, one.search_type): one.figures.totals.clicks for one in current})
-    is_counted = (daily["search_type"] == main) & daily["site_url"].isin(outer)
-    total = headline(daily[is_counted], workspace.thresholds)
+    oldest = newest - timedelta(days=limits.window_days)
+    current = {key: one for key, one in figures.items() if one.last > oldest}
+    main, outer = choose({key: one.totals.clicks for key, one in current.items()})
+    largest = max(outer, key=lambda site_url: current[site_url, main].totals.clicks)
+
+    def counted(rows: pd.DataFrame, site_urls: Sequence[str] = outer) -> pd.DataFrame:
+        """The rows of these properties, by default those of the headline, and of its search type."""
+        return rows[(rows["search_type"] == main) & rows["site_url"].isin(site_urls)].reset_index(drop=True)
+
+    daily = counted(daily)
+    total = headline(daily, limits)
     assert total is not None
     state = workspace_state(workspace, lake)
-
-    def counted(rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows of the properties and the search type of the headline."""
-        return rows[(rows["search_type"] == main) & rows["site_url"].isin(outer)]
-
     parts = counted(_parts(lake, workspace, scope, are_compared=total.previous is not None))
     found = changes(scope.of(CHANGE_POINTS, counted(rows_of(CHANGE_POINTS))))
-    data = ReportData(
+    forecasts = not_stale(scope.of(FORECASTS, rows_of(FORECASTS)), pd.Timestamp(total.last))
+    of_largest = counted(daily, [largest])
+    groups = group_rows(
+        counted(group_days, [largest]),
+        of_largest.loc[(of_largest["impressions"] == 0) & of_largest["is_final"], "data_date"],
+        total.last,
+        limits.window_days,
+        limits.compared_days_share,
+        [one for one in found if one.site_url == largest],
+    )
+    return ReportData(
         workspace=workspace,
         made_at=now,
         search_type=main,
         figures=total,
         properties=tuple(
-            PropertyFigures(
-                one.site_url,
-                one.search_type,
-                one.figures,
-                is_counted=one.search_type == main and one.site_url in outer,
-            )
-            for one in current
+            PropertyFigures(site_url, search_type, one, is_counted=search_type == main and site_url in outer)
+            for (site_url, search_type), one in current.items()
         ),
-        daily=daily[is_counted].reset_index(drop=True),
+        daily=daily,
         devices=_summed(parts, "device"),
         countries=_summed(parts, "country"),
         findings={
@@ -185,31 +192,12 @@ def report_data(lake: Lake, workspace: Workspace, scope: Scope = WHOLE, *, now: 
         ),
         scope=scope,
         changes=tuple(ranked(recent(found, total.last), total.totals.ctr)),
+        outlook=outlook(forecasts, largest, main),
+        groups=() if scope.is_group else tuple(groups),
         group_names=names,
         tests=rows_of(SEO_TESTS),
         are_changes_sought=lake.dataset(CHANGE_POINTS) is not None,
         damaged=state.damaged,
-    )
-    of_main = group_days[(group_days["search_type"] == main) & (group_days["site_url"] == data.largest)]
-    is_empty = (data.daily["impressions"] == 0) & data.daily["is_final"]
-    limits = workspace.thresholds
-    return replace(
-        data,
-        outlook=outlook(
-            not_stale(scope.of(FORECASTS, rows_of(FORECASTS)), pd.Timestamp(total.last)), data.largest, main
-        ),
-        groups=tuple(
-            group_rows(
-                of_main,
-                data.daily.loc[is_empty & (data.daily["site_url"] == data.largest), "data_date"],
-                total.last,
-                limits.window_days,
-                limits.compared_days_share,
-                [one for one in found if one.site_url == data.largest],
-            )
-        )
-        if not scope.is_group
-        else (),
     )
 
 
@@ -224,7 +212,7 @@ def _refuse_unknown(workspace: Workspace, scope: Scope, names: Sequence[str]) ->
 def _parts(lake: Lake, workspace: Workspace, scope: Scope, *, are_compared: bool) -> pd.DataFrame:
     """Sums by device and country, which are known of whole properties only."""
     tables = (SITE_IMPRESSION, SYNC_LEDGER)
-    with Inputs(lake, workspace.id, (), workspace.thresholds, tables=tables) as inputs:
+    with Inputs(lake, workspace, tables) as inputs:
         parts = inputs.parts(are_compared=are_compared)
     return parts.head(0) if scope.is_group else parts
 

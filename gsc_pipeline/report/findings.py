@@ -23,7 +23,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column on the page. `kind` says how values are written: text, url, count, share, day, ..."""
+    """A column on the page. `kind` says how values are written: text, url, words, day, count, share, ..."""
 
     name: str
     heading: str
@@ -90,7 +90,7 @@ FINDINGS = (
         "Rewrite the title and description of the page so that they answer the query, then watch the CTR.",
         (
             _QUERY,
-            Column("device", "Device", "device"),
+            Column("device", "Device", "words"),
             _URL,
             _IMPRESSIONS,
             Column("ctr", "CTR", "share"),

@@ -13,6 +13,7 @@ from gsc_pipeline.insights.windows import YEAR
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.quality import DarkProperty
 from gsc_pipeline.report.data import ReportData
+from gsc_pipeline.report.numbers import amount
 from gsc_pipeline.report.numbers import share as share_of
 from gsc_pipeline.report.words import words
 
@@ -42,12 +43,11 @@ def notes(data: ReportData) -> list[str]:
 
 def went_dark(one: DarkProperty) -> str:
     """What happened to a property whose numbers fell to nothing, and what to do."""
-    clicks = f"{one.clicks_before:,} {'click' if one.clicks_before == 1 else 'clicks'}"
-    days = _days(one.final_days_without)
+    clicks, impressions = amount(one.clicks_before, "clicks"), amount(one.impressions_before, "impressions")
     return (
         f"{one.site_url} ({words(one.search_type)}) has had no impressions since "
-        f"{one.last_day_with_impressions}, for {days}. In the four weeks before, it had {clicks} and "
-        f"{one.impressions_before:,} impressions. Check that the site can be reached, and that Google may "
+        f"{one.last_day_with_impressions}, for {amount(one.final_days_without, 'days')}. In the four weeks "
+        f"before, it had {clicks} and {impressions}. Check that the site can be reached, and that Google may "
         "crawl and index it."
     )
 
@@ -65,13 +65,16 @@ def _old(data: ReportData) -> list[str]:
     age = pacific_today(data.made_at) - data.figures.last
     if age <= _USUAL_AGE:
         return []
-    return [f"The newest final day, {data.figures.last}, is {_days(age.days)} before this report was made."]
+    return [
+        f"The newest final day, {data.figures.last}, is {amount(age.days, 'days')} before this report was "
+        "made."
+    ]
 
 
 def _failing(data: ReportData) -> list[str]:
     found = [
         f"{f'{one.site_url} ({words(one.search_type)})' if one.site_url else 'All properties'}: "
-        f"the newest numbers of {_days(one.days)} since {one.first_day} are missing."
+        f"the newest numbers of {amount(one.days, 'days')} since {one.first_day} are missing."
         for one in data.failing
     ]
     explained = {(one.site_url, one.search_type) for one in data.failing}
@@ -103,11 +106,12 @@ def _annotation(one: Annotation) -> str:
 
 def _unlike_windows(data: ReportData) -> list[str]:
     """Data faults and changes of counting that cover more days of one of the headline's windows."""
-    spans = (("the days before", data.workspace.thresholds.window_days), ("the year before", YEAR))
+    figures, window_days = data.figures, data.workspace.thresholds.window_days
+    spans = (("the days before", figures.previous, window_days), ("the year before", figures.year, YEAR))
     return [
         f"A fault of the data or a change of counting affects the comparison with {against}: {named}."
-        for against, days in spans
-        if (named := _unlike(data, timedelta(days)))
+        for against, comparison, days in spans
+        if comparison and (named := _unlike(data, timedelta(days)))
     ]
 
 
@@ -130,8 +134,8 @@ def _cut(data: ReportData) -> list[str]:
         f" for {share_of(float(beyond) / clicks, 0)} of the clicks" if clicks and not pd.isna(beyond) else ""
     )
     return [
-        f"On {_days(cut)} of the window, Google's limit of 50,000 rows a day cut off rare queries{share}. "
-        "Totals are correct; lists of queries and pages lack these."
+        f"On {amount(cut, 'days')} of the window, Google's limit of 50,000 rows a day cut off rare "
+        f"queries{share}. Totals are correct; lists of queries and pages lack these."
     ]
 
 
@@ -163,9 +167,5 @@ def _sums(data: ReportData) -> list[str]:
     inner = [one for one in data.properties if one.search_type == data.search_type and not one.is_counted]
     if not inner:
         return []
-    names = ", ".join(pd.unique(pd.Series([one.site_url for one in inner])))
+    names = ", ".join(dict.fromkeys(one.site_url for one in inner))
     return [f"The totals leave out {names}, because another property of this report includes the same pages."]
-
-
-def _days(count: object) -> str:
-    return f"{count} {'day' if count == 1 else 'days'}"

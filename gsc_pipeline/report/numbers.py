@@ -39,6 +39,11 @@ def decimal(value: Any, places: int = 1) -> str:
     return "–" if is_missing(value) else f"{value:,.{places}f}".replace("-", "−")
 
 
+def level(value: Any) -> str:
+    """A mean of a day: 1,234 or, below 100, 7.5."""
+    return count(value) if is_missing(value) or value >= 100 else decimal(value)
+
+
 def share(value: Any, places: int = 1) -> str:
     """A rate in percent: 15.1%. Below one percent it has two significant digits: 0.35%, 0.024%."""
     if is_missing(value):

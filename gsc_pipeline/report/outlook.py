@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -187,15 +186,11 @@ METRICS = ("clicks", "impressions")
 
 def days_in_words(found: Outlook) -> list[ForecastDay]:
     """Each day of both forecasts, the oldest first, with clicks and impressions."""
+    days = {day for made in (found.past, found.coming) for one in made.values() for day in one.days.index}
     return [
         ForecastDay(day_in_words(day), tuple(_values(found, metric, day) for metric in METRICS))
-        for day in _days(found)
+        for day in sorted(days)
     ]
-
-
-def _days(found: Outlook) -> Iterator[pd.Timestamp]:
-    every = [one.days.index for made in (found.past, found.coming) for one in made.values()]
-    yield from sorted({day for index in every for day in index})
 
 
 def _values(found: Outlook, metric: str, day: pd.Timestamp) -> tuple[str, str, str]:

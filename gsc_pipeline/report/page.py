@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -16,13 +17,13 @@ from markupsafe import Markup
 from gsc_pipeline.insights.changes_of_series import LEAST_DAYS
 from gsc_pipeline.insights.daily_performance import PARTS
 from gsc_pipeline.lake.annotations.record import Annotation
-from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, WINNERS_AND_LOSERS
+from gsc_pipeline.lake.schemas import ANOMALIES, CONTENT_DECAY, INDEX_COVERAGE, WINNERS_AND_LOSERS
 from gsc_pipeline.report.changes import CHANCE_MEANING, briefly, repeated, sentences, shifts
 from gsc_pipeline.report.changes import RECENT_DAYS as RECENT_CHANGES
 from gsc_pipeline.report.charts import NARROW, WIDE, Series, Size, day_in_words, drawn, over_time, readings
 from gsc_pipeline.report.content_groups import SHOWN_GROUPS
 from gsc_pipeline.report.data import ReportData
-from gsc_pipeline.report.findings import FINDINGS, SHOWN, Finding
+from gsc_pipeline.report.findings import FINDINGS, SHOWN, Column, Finding
 from gsc_pipeline.report.marks import Shift, marks
 from gsc_pipeline.report.notes import notes, warnings
 from gsc_pipeline.report.numbers import LEVEL, amount, count, decimal, is_missing, mood, share, signed
@@ -51,9 +52,6 @@ _FAN_WIDE, _FAN_NARROW = Size(860, 190), Size(300, 170)
 _OF_WINDOWS = (CONTENT_DECAY, WINNERS_AND_LOSERS)
 """Tables that compare windows: their `annotation` is of a series, so it stands above the rows."""
 
-_TEXTS = ("text", "url", "words", "device", "day")
-"""The kinds of columns that are not numbers."""
-
 
 def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> str:
     """The report as one HTML document without external resources.
@@ -64,8 +62,16 @@ def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> st
     templates, brand = environment(), _brand(data)
     parts = [_part("Devices", data.devices, words), _part("Countries", data.countries, _country)]
     found = [_found(one, data) for one in FINDINGS if one.table in data.findings]
+    empty = [one for one in found if not one["rows"]]
     templates.filters.update(
-        count=count, share=share, decimal=decimal, signed=signed, mood=mood, words=words, cell=_cell
+        count=count,
+        share=share,
+        decimal=decimal,
+        signed=signed,
+        mood=mood,
+        words=words,
+        cell=_cell,
+        breakable=breakable,
     )
     return document(
         templates,
@@ -85,8 +91,9 @@ def page(data: ReportData, portal: str = "", beside: Collection[str] = ()) -> st
         has_cut=any(row["shares"][-1] for row in brand),
         parts=[part for part in parts if part["rows"]],
         findings=[one for one in found if one["rows"]],
-        nothing=[one for one in found if not one["rows"]],
-        texts=_TEXTS,
+        nothing=[one for one in empty if not one["not_sought"]],
+        not_sought=_by_reason(empty),
+        numbers=_NUMBERS,
         warnings=warnings(data),
         notes=notes(data),
         window_days=data.workspace.thresholds.window_days,
@@ -136,8 +143,8 @@ def _charts(data: ReportData) -> list[dict[str, Any]]:
     recent = days.tail(RECENT_DAYS)
     title = f"The last {len(recent)} days" if len(recent) > 1 else "The last day"
     lettered = [(row["letter"], row["change"]) for row in _changes(data)["listed"]]
-    sites = {one.site_url for one in data.properties if one.is_counted}
-    changed = shifts(lettered, data.largest if len(sites) == 1 else None, data.scope.content_group)
+    one_site = data.site_urls[0] if len(data.site_urls) == 1 else None
+    changed = shifts(lettered, one_site, data.scope.content_group)
     charts = [_chart(title, Series(recent, since), data.annotations, changed)]
     if len(days) >= 2 * RECENT_DAYS:
         final = days if since is None else days[days.index < pd.Timestamp(since)]
@@ -173,12 +180,11 @@ def _chart(
 
 def _changes(data: ReportData) -> dict[str, Any]:
     """The changes as sentences, each with the letter that stands for it in the charts."""
-    several = len({one.site_url for one in data.properties if one.is_counted}) > 1
     listed = [
         {
             "letter": letter,
             "change": one,
-            "sentences": sentences(one, with_property=several),
+            "sentences": sentences(one, with_property=len(data.site_urls) > 1),
             "also": repeated(one),
         }
         for letter, one in zip(_LETTERS, data.changes, strict=False)
@@ -212,9 +218,8 @@ def _outlook(data: ReportData) -> dict[str, Any] | None:
             name: drawn(days, [clicks], size, label=label, texts=texts)
             for name, size in (("wide", _FAN_WIDE), ("narrow", _FAN_NARROW))
         }
-    several = len({one.site_url for one in data.properties if one.is_counted}) > 1
     return {
-        "site_url": found.site_url if several else "",
+        "site_url": found.site_url if len(data.site_urls) > 1 else "",
         "coming": [coming_in_words(found.coming[name]) for name in METRICS if name in found.coming],
         "past": [
             text for name in METRICS if name in found.past and (text := past_in_words(found.past[name]))
@@ -314,7 +319,34 @@ def _found(finding: Finding, data: ReportData) -> dict[str, Any]:
         "total": len(rows),
         "unlike": _unlike(rows) if finding.table in _OF_WINDOWS else [],
         "beside": beside if finding.table == ANOMALIES else "",
+        "not_sought": _why_not_sought(finding, data),
     }
+
+
+def _why_not_sought(finding: Finding, data: ReportData) -> str:
+    """Why the finding has no rows, whatever the numbers are; empty if it could have some."""
+    figures = [one.figures for one in data.properties]
+    has_pairs = any(one.previous for one in figures)
+    if finding.table == CONTENT_DECAY:
+        has_pairs = has_pairs or any(one.year for one in figures)
+    if finding.table in _OF_WINDOWS and not has_pairs:
+        return "there is no earlier window to compare with"
+    weeks = data.workspace.thresholds.anomaly_least_weeks
+    age = pd.Timestamp(data.figures.last) - data.daily["data_date"].min()
+    if finding.table == ANOMALIES and age.days < 7 * weeks:
+        return f"more than {weeks} weeks of final days are needed"
+    if finding.table == INDEX_COVERAGE and data.findings[INDEX_COVERAGE].empty:
+        return "no inspection or sitemap is known"
+    return ""
+
+
+def _by_reason(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The titles of findings that were not looked for, by the reason."""
+    titles: dict[str, list[str]] = {}
+    for one in found:
+        if one["not_sought"]:
+            titles.setdefault(one["not_sought"], []).append(one["finding"].title)
+    return {reason: ", ".join(of_reason) for reason, of_reason in titles.items()}
 
 
 def _unlike(rows: pd.DataFrame) -> list[str]:
@@ -346,38 +378,49 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 """How each measure is written."""
 
 
-def _cell(row: Mapping[str, Any], column: Any) -> Markup:
-    """One cell as HTML. Only http and https addresses become links."""
+def _number(value: float) -> str:
+    return count(value) if abs(value) >= 100 or value == round(value) else decimal(value)
+
+
+_NUMBERS: dict[str, Callable[[Any], str]] = {
+    "count": count,
+    "number": _number,
+    "share": share,
+    "decimal": decimal,
+    "decimal2": partial(decimal, places=2),
+    "change": lambda number: f"{round(number):+,}".replace("-", "−"),
+    "change_share": signed,
+}
+"""How each kind of number is written. Columns of other kinds are texts."""
+
+
+def _cell(row: Mapping[str, Any], column: Column) -> Markup:
+    """One cell as HTML."""
     value = row[column.name]
-    if column.kind in _TEXTS:
-        if is_missing(value):
-            return Markup('<td class="word" data-label="{}">–</td>').format(column.heading)
-        text = words(value) if column.kind in ("words", "device") else shortened(value)
-        if column.kind == "url":
-            text = shortened(str(value).removeprefix("https://"))
-        if column.kind == "day":
-            text = f"{value:%a %Y-%m-%d}"
-        inner = Markup("<bdi>{}</bdi>").format(text)
-        if column.kind == "url" and str(value).startswith(("https://", "http://")):
-            inner = Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(str(value), inner)
-        return Markup('<td class="{}" data-label="{}">{}</td>').format(
-            "key" if column.kind in ("text", "url") else "word", column.heading, inner
-        )
-    writers: dict[str, Callable[[Any], str]] = {
-        "count": count,
-        "number": lambda number: (
-            count(number) if abs(number) >= 100 or number == round(number) else decimal(number)
-        ),
-        "share": share,
-        "change_share": signed,
-        "decimal": decimal,
-        "decimal2": partial(decimal, places=2),
-        "change": lambda number: f"{round(number):+,}".replace("-", "−"),
-    }
     if is_missing(value):
-        return Markup('<td class="num" data-label="{}">–</td>').format(column.heading)
-    is_change = column.kind in ("change", "change_share")
-    sign = "" if not is_change else " good" if value > 0 else " bad"
-    return Markup('<td class="num{}" data-label="{}">{}</td>').format(
-        sign, column.heading, writers[column.kind](value)
-    )
+        css, inner = "num" if column.kind in _NUMBERS else "word", "–"
+    elif column.kind in _NUMBERS:
+        is_change = column.kind in ("change", "change_share")
+        css, inner = f"num {mood(value) if is_change else ''}".strip(), _NUMBERS[column.kind](value)
+    else:
+        css, inner = "key" if column.kind in ("text", "url") else "word", _text(value, column.kind)
+    return Markup('<td class="{}" data-label="{}">{}</td>').format(css, column.heading, inner)
+
+
+def _text(value: Any, kind: str) -> Markup:
+    """A text as HTML. Only http and https addresses become links."""
+    if kind == "words":
+        text = words(value)
+    elif kind == "day":
+        text = f"{value:%a %Y-%m-%d}"
+    else:
+        text = shortened(str(value).removeprefix("https://") if kind == "url" else value)
+    inner = Markup("<bdi>{}</bdi>").format(breakable(text))
+    if kind == "url" and str(value).startswith(("https://", "http://")):
+        return Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(str(value), inner)
+    return inner
+
+
+def breakable(text: str) -> Markup:
+    """The text as HTML that may be broken after the separators of an address, rather than within a word."""
+    return Markup("<wbr>").join(re.split(r"(?<=[/:?&=])(?=[^/:?&=])", text))

@@ -67,7 +67,8 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class PortalRow:
-    """One workspace. `figures` is None if no final day has impressions; `attention` is what needs a person.
+    """One workspace. `figures` is None if no final day has impressions, `is_shown` tells whether another day
+    has some; `attention` is what needs a person.
 
     `changes` are those of level that began lately, the most important first; `latest` is the newest of the
     clicks, at any time.
@@ -81,6 +82,7 @@ class PortalRow:
     changes: tuple[Change, ...] = ()
     latest: Change | None = None
     expected: Expected | None = None
+    is_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ def portal_data(
     active = [workspace for workspace in workspaces if workspace.active]
     states = workspace_states(active, lake)
     inputs = FreshnessInputs(states, lambda asset: {}, {}, now, stale_after)
-    figures = _figures(_daily(lake, active), active)
+    daily = _daily(lake, active)
+    figures, shown = _figures(daily, active), set(daily["workspace"])
     dark = _dark(lake, active, now)
     changes, expected = _changes(lake, figures), _expected(lake, figures)
     return PortalData(
@@ -117,6 +120,7 @@ def portal_data(
                 changes=_lately(changes.get(workspace.id, []), figures.get(workspace.id)),
                 latest=latest([one for one in changes.get(workspace.id, []) if one.metric == "clicks"]),
                 expected=expected.get(workspace.id),
+                is_shown=workspace.id in shown,
             )
             for workspace, state, freshness in zip(
                 active, states, search_data(inputs, SYNC_LEDGER.name), strict=True
@@ -177,12 +181,8 @@ def _weeks(counted: pd.DataFrame, made: Mapping[str, Headline]) -> dict[str, tup
     recent = counted[age.between(0, 7 * WEEKS - 1)].assign(week=WEEKS - 1 - age // 7)
     days = recent.groupby(["workspace", "week", "data_date"])["clicks"].sum()
     sums = days.groupby(level=["workspace", "week"]).agg(["sum", "size"])
-    whole = sums.loc[sums["size"] == 7, "sum"].to_dict()
-    return {name: tuple(_whole(whole.get((name, week))) for week in range(WEEKS)) for name in made}
-
-
-def _whole(clicks: float | None) -> int | None:
-    return None if clicks is None else int(clicks)
+    whole = sums.loc[sums["size"] == 7, "sum"].astype("int64").to_dict()
+    return {name: tuple(whole.get((name, week)) for week in range(WEEKS)) for name in made}
 
 
 def _changes(lake: Lake, figures: Mapping[str, Figures]) -> dict[str, list[Change]]:

@@ -97,9 +97,16 @@ def _row(one: PortalRow, has_report: bool) -> dict[str, Any]:
         "expected": one.expected,
         "weeks": sparkline(one.figures.weeks if one.figures else ()),
         "final_until": headline.last if headline else None,
-        "state": "no final day yet" if headline is None else one.freshness.state.value,
+        "state": _state(one),
         "attention": [shortened(text, _LONGEST_PROBLEM) for text in one.attention],
     }
+
+
+def _state(one: PortalRow) -> str:
+    """The state of the data or, without figures, why there are none."""
+    if one.figures is not None:
+        return one.freshness.state.value
+    return "no final day yet" if one.is_shown else "no impressions"
 
 
 def _latest(change: Change | None, headline: Headline | None) -> dict[str, Any] | None:

@@ -224,4 +224,4 @@ def _cell(value: object) -> Cell:
     if isinstance(value, bool | int):
         return value
     text = f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) else str(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return shortened(text, _LONGEST)

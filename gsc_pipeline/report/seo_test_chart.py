@@ -12,8 +12,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from gsc_pipeline.insights.measures import require
-from gsc_pipeline.report.charts import Size, date_ticks, short, value_ticks
-from gsc_pipeline.report.numbers import count, decimal, signed
+from gsc_pipeline.report.charts import Size, date_ticks, path, short, value_ticks
+from gsc_pipeline.report.numbers import level, signed
 from gsc_pipeline.report.templates import environment
 
 CHART_INPUT = ("data_date", "variant", "control")
@@ -48,7 +48,7 @@ class Week:
     def texts(self) -> tuple[str, str, str, str]:
         """The week, both sets and their difference, in words."""
         when = f"Week from {self.first:%a} {self.first.day} {self.first:%b %Y}"
-        values = [_amount(value) for value in (self.variant, self.control)]
+        values = [level(value) for value in (self.variant, self.control)]
         return when, values[0], values[1], signed(self.difference)
 
     def __str__(self) -> str:
@@ -88,6 +88,12 @@ def both_sets_over_time(shown: Sequence[Week], start: date, size: Size, *, label
     def y_of(value: float) -> float:
         return round(bottom - (bottom - _TOP) * value / highest, 1)
 
+    def line(name: str) -> str:
+        values = [getattr(week, name) for week in shown]
+        return path(
+            None if math.isnan(value) else (x, y_of(value)) for x, value in zip(middles, values, strict=True)
+        )
+
     middles = [round(x_of(week.first) + 3.5 * scale, 1) for week in shown]
     ticks = date_ticks(first, last, (size.width - _LEFT - _RIGHT) // _LABEL)
     return Markup(
@@ -104,25 +110,10 @@ def both_sets_over_time(shown: Sequence[Week], start: date, size: Size, *, label
             ticks=[(y_of(tick), short(tick)) for tick in value_ticks(highest)],
             dates=[(round(x_of(day) + scale / 2, 1), f"{day.day} {day:%b}") for day in ticks],
             start=round(x_of(start), 1) if first <= start <= last else None,
-            lines=[
-                (name, _paths(middles, [getattr(week, name) for week in shown], y_of))
-                for name in ("control", "variant")
-            ],
+            lines=[(name, line(name)) for name in ("control", "variant")],
             points=[_point(week, x, y_of, 7 * scale) for week, x in zip(shown, middles, strict=True)],
         )
     )
-
-
-def _paths(places: Sequence[float], values: Sequence[float], y_of: Any) -> str:
-    """The data of an SVG path, with a gap where a value is unknown."""
-    path, command = [], "M"
-    for x, value in zip(places, values, strict=True):
-        if math.isnan(value):
-            command = "M"
-            continue
-        path.append(f"{command}{x} {y_of(value)}")
-        command = "L"
-    return "".join(path)
 
 
 def _point(week: Week, x: float, y_of: Any, width: float) -> dict[str, Any]:
@@ -134,7 +125,3 @@ def _point(week: Week, x: float, y_of: Any, width: float) -> dict[str, Any]:
         "dots": [(name, y_of(value)) for name, value in values if not math.isnan(value)],
         "text": str(week),
     }
-
-
-def _amount(value: float) -> str:
-    return count(value) if math.isnan(value) or value >= 100 else decimal(value)

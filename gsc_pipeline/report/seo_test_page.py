@@ -12,7 +12,7 @@ import pandas as pd
 from gsc_pipeline.insights.placebos import AFTER
 from gsc_pipeline.insights.seo_tests import METRICS
 from gsc_pipeline.report.charts import Size
-from gsc_pipeline.report.numbers import count, decimal, is_missing, mood, signed
+from gsc_pipeline.report.numbers import count, decimal, is_missing, level, mood, signed
 from gsc_pipeline.report.seo_test_chart import both_sets_over_time, weeks
 from gsc_pipeline.report.templates import document, environment
 from gsc_pipeline.report.words import shortened, words
@@ -78,7 +78,7 @@ def seo_test_page(shown: TestPage) -> str:
     rows = sorted(shown.rows.to_dict("records"), key=lambda row: METRICS.index(row["metric"]))
     results = [_result(row) for row in rows]
     verdicts = dict.fromkeys(row["verdict"] for row in rows)
-    as_of = _day(rows[0]["as_of"])
+    as_of: date = pd.Timestamp(rows[0]["as_of"]).date()
     return document(
         templates,
         "seo_test.html.j2",
@@ -113,7 +113,7 @@ def _result(row: Mapping[Hashable, Any]) -> dict[str, Any]:
         "word": VERDICTS[row["verdict"]][0],
         "mood": mood(row["effect"]) if row["verdict"] == "effect" else "",
         "interval": f"{signed(row['low'])} to {signed(row['high'])}" if has_figures else "–",
-        "levels": [_level(row[f"{name}_{when}"]) for name in ("variant", "control") for when in _WHEN],
+        "levels": [level(row[f"{name}_{when}"]) for name in ("variant", "control") for when in _WHEN],
     }
 
 
@@ -134,11 +134,3 @@ def _chart(metric: str, shown: TestPage) -> dict[str, Any] | None:
         "narrow": both_sets_over_time(found, start, NARROW, label=label),
         "rows": [week.texts for week in found],
     }
-
-
-def _level(value: Any) -> str:
-    return "–" if is_missing(value) else count(value) if value >= 100 else decimal(value)
-
-
-def _day(value: Any) -> date:
-    return pd.Timestamp(value).date()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gsc_pipeline.report.charts import path
 from gsc_pipeline.report.numbers import count
 
 WIDTH, HEIGHT, _MARGIN = 96, 22, 2
@@ -24,7 +25,7 @@ def sparkline(weeks: Sequence[int | None]) -> Sparkline:
     """The line of the weeks' clicks, the oldest first, with a gap where a week is unknown."""
     places = _places(weeks)
     dot = next((place for place in reversed(places) if place), None)
-    return Sparkline(_path(places), dot, _spoken(weeks))
+    return Sparkline(path(places), dot, _spoken(weeks))
 
 
 def _places(weeks: Sequence[int | None]) -> list[tuple[int, int] | None]:
@@ -38,17 +39,6 @@ def _places(weeks: Sequence[int | None]) -> list[tuple[int, int] | None]:
         else (round(_MARGIN + step * number), round(HEIGHT - _MARGIN - height * clicks / highest))
         for number, clicks in enumerate(weeks)
     ]
-
-
-def _path(places: Sequence[tuple[int, int] | None]) -> str:
-    path, command = [], "M"
-    for place in places:
-        if place is None:
-            command = "M"
-            continue
-        path.append(f"{command}{place[0]} {place[1]}")
-        command = "L"
-    return "".join(path)
 
 
 def _spoken(weeks: Sequence[int | None]) -> str:

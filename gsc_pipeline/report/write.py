@@ -144,15 +144,7 @@ def write_test_pages(lake: Lake, workspace: Workspace, how: Reports, *, now: dat
         return []
     annotations = [one for one in known(lake) if one.is_of(workspace.id)]
     rows = read_ranked(lake, SEO_TESTS, workspace.id)
-    with Inputs(
-        lake,
-        workspace.id,
-        (),
-        workspace.thresholds,
-        tables=(SYNC_LEDGER, URL_IMPRESSION),
-        without=workspace.folder_urls,
-        content_groups=workspace.content_groups,
-    ) as inputs:
+    with Inputs(lake, workspace, (SYNC_LEDGER, URL_IMPRESSION)) as inputs:
         days = inputs.test_days(workspace.seo_tests)
     files = []
     for test in workspace.seo_tests:

@@ -1,1 +1,2 @@
-"""Text that leaves the process: masked, escaped, disarmed, as whole files; and mistakes in words."""
+"""Text: masking secrets, escaping control characters and formulas, reading addresses, writing files, and
+putting mistakes of a configuration into words."""

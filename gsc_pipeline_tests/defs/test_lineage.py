@@ -42,6 +42,13 @@ from gsc_pipeline_tests.insights.test_planted import NOW, WINDOW, YEAR_BEFORE
 LONG = Window(date(2026, 6, 10), WINDOW.end)
 # So much less that the level changes in every metric.
 LOW = Window(LONG.start, date(2026, 8, 10))
+# So low that nearly every row is there, before a number moves and after.
+EVERYTHING = Thresholds(
+    significance=0, change_share=0, change_impressions=1, ctr_gap_share=1, ctr_gap_significance=0,
+    ctr_gap_impressions=1, striking_impressions=1, striking_position_from=1, striking_position_to=200,
+    cannibalisation_clicks=1, cannibalisation_share=0, decay_clicks=1, decay_share=0, anomaly_z=0,
+    anomaly_share=0, curve_impressions=1, change_point_confidence=0, change_point_share=0,
+)  # fmt: skip
 ACME = Workspace(
     "acme",
     "Acme",
@@ -49,6 +56,7 @@ ACME = Workspace(
     None,
     (QueryType.WEB,),
     brand_terms=("acme",),
+    thresholds=EVERYTHING,
     seo_tests=(
         SeoTest(
             "titles",
@@ -60,13 +68,6 @@ ACME = Workspace(
         ),
     ),
 )
-# So low that nearly every row is there, before a number moves and after.
-EVERYTHING = Thresholds(
-    significance=0, change_share=0, change_impressions=1, ctr_gap_share=1, ctr_gap_significance=0,
-    ctr_gap_impressions=1, striking_impressions=1, striking_position_from=1, striking_position_to=200,
-    cannibalisation_clicks=1, cannibalisation_share=0, decay_clicks=1, decay_share=0, anomaly_z=0,
-    anomaly_share=0, curve_impressions=1, change_point_confidence=0, change_point_share=0,
-)  # fmt: skip
 NUMBERS = {
     SITE_IMPRESSION: ("clicks", "impressions", "sum_top_position"),
     URL_IMPRESSION: ("clicks", "impressions", "sum_position"),
@@ -107,7 +108,7 @@ def made(lake: Lake) -> Insights:
     # Forgotten, for it is the ledger that tells whether rows have changed.
     for table in (INSIGHT_REFRESHES, CONTENT_GROUP_DAYS):
         lake.replace(table, MINE, table.schema.empty_table())
-    refresh_insights(lake, ACME, thresholds=EVERYTHING, now=NOW)
+    refresh_insights(lake, ACME, now=NOW)
     return {table.name: lake.read(table).to_pandas() for table in INSIGHTS}
 
 

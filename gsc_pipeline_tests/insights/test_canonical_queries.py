@@ -50,7 +50,12 @@ from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.insights.query_pairs import DIFFERENT, SAME
 
 KEY = ServiceAccountFile(Path("nowhere.json"))
-ACME = Workspace("acme", "Acme", KEY, None, (QueryType.WEB,), brand_terms=("acme",))
+# So low that every table has rows, and the change of a query is one.
+LOW = Thresholds(
+    significance=0, change_share=0.05, change_impressions=20, ctr_gap_share=0.9, ctr_gap_significance=0,
+    ctr_gap_impressions=20, striking_impressions=20, cannibalisation_clicks=2, cannibalisation_share=0.05,
+)  # fmt: skip
+ACME = Workspace("acme", "Acme", KEY, None, (QueryType.WEB,), brand_terms=("acme",), thresholds=LOW)
 
 Forms = Callable[[Sequence[str]], list[str]]
 
@@ -225,11 +230,6 @@ def test_one_expression_gives_the_same_as_the_steps(forms: Forms) -> None:
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 WINDOW = Window(date(2026, 9, 18), date(2026, 11, 21))
 TABLES = (CTR_GAP, STRIKING_DISTANCE, CANNIBALISATION, WINNERS_AND_LOSERS)
-# So low that every table has rows, and the change of a query is one.
-LOW = Thresholds(
-    significance=0, change_share=0.05, change_impressions=20, ctr_gap_share=0.9, ctr_gap_significance=0,
-    ctr_gap_impressions=20, striking_impressions=20, cannibalisation_clicks=2, cannibalisation_share=0.05,
-)  # fmt: skip
 SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda text: text,
     lambda text: text.upper(),
@@ -265,7 +265,7 @@ def lakes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Lake]:
     for prop in (original, Respelled(original)):
         lake = Lake(str(tmp_path_factory.mktemp("lake")))
         fill(lake, "acme", prop, WINDOW, provisional=2)  # type: ignore[arg-type]
-        refresh_insights(lake, ACME, thresholds=LOW, now=NOW)
+        refresh_insights(lake, ACME, now=NOW)
         made.append(lake)
     return made[0], made[1]
 
@@ -351,7 +351,7 @@ def test_the_name_is_the_most_shown_spelling(lakes: tuple[Lake, Lake]) -> None:
 def test_a_canonical_query_is_brand_if_its_most_shown_spelling_is(lakes: tuple[Lake, Lake]) -> None:
     found = rows(lakes[1], STRIKING_DISTANCE, "canonical_query")
     hyphenated = next(query for query in found["query"] if "-" in query)
-    with Inputs(lakes[1], "acme", (hyphenated,), LOW) as inputs:
+    with Inputs(lakes[1], replace(ACME, brand_terms=(hyphenated,))) as inputs:
         queries, (_, gaps) = inputs.queries(), inputs.curve_positions()
     both = queries[queries["dimension"] == "canonical_query"]
     assert set(both.loc[both["is_brand"], "query"]) == {hyphenated}

@@ -329,12 +329,12 @@ def test_a_change_within_a_roll_out_says_so_and_no_more() -> None:
 
 def test_notes_are_named_with_their_days() -> None:
     note = Annotation(Kind.NOTE, "New navigation", day(200).date(), day(200).date(), source=Source.YOURS)
-    begins = f"begins within New navigation ({day(200).date()})"
+    begins = f"begins in the days of the note “New navigation” ({day(200).date()})"
     assert begun_in(note) == [begins]
     assert begun_in(UPDATE, note) == [f"begins within the roll-out of March 2025 core update; {begins}"]
     # A note that goes on is about its first day.
     assert begun_in(replace(note, last_day=None)) == [
-        f"begins within New navigation (since {day(200).date()})"
+        f"begins in the days of the note “New navigation” (since {day(200).date()})"
     ]
     assert begun_in(replace(note, first_day=day(100).date(), last_day=None)) == [None]
 

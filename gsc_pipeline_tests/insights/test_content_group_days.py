@@ -67,10 +67,7 @@ def filled(original: Lake, lake: Lake) -> Lake:
 
 def update(lake: Lake, workspace: Workspace) -> GroupDays:
     """What a refresh does with the table."""
-    of = workspace.content_groups
-    with Inputs(
-        lake, workspace.id, (), Thresholds(), without=workspace.folder_urls, content_groups=of
-    ) as inputs:
+    with Inputs(lake, workspace) as inputs:
         days = inputs.group_days()
         replace_group_days(lake, workspace.id, days)
     return days
@@ -311,7 +308,7 @@ def test_insights_have_rows_of_the_largest_groups_and_name_the_group_of_a_page(
     prop = SyntheticProperty(SITE, rows_a_day=120, dips=[date(2026, 11, 10)])
     fill(lake, "acme", prop, Window(date(2026, 8, 16), date(2026, 11, 21)), provisional=2)
     few = Thresholds(most_groups=2, decay_share=0, decay_clicks=1, significance=0, change_share=0)
-    refresh_insights(lake, acme, thresholds=few, now=NOW)
+    refresh_insights(lake, replace(acme, thresholds=few), now=NOW)
     days = stored(lake)
     clicks = days.groupby("content_group")["clicks"].sum().sort_values(ascending=False)
     largest = set(clicks.index[:2])
@@ -336,6 +333,6 @@ def test_insights_have_rows_of_the_largest_groups_and_name_the_group_of_a_page(
     striking = lake.read(STRIKING_DISTANCE).to_pandas()
     assert len(striking)
     assert list(striking["content_group"]) == [oracle(url, ()) for url in striking["url"]]
-    none = refresh_insights(lake, acme, thresholds=replace(few, most_groups=0), now=NOW)
+    none = refresh_insights(lake, replace(acme, thresholds=replace(few, most_groups=0)), now=NOW)
     assert none.rows[CONTENT_GROUP_DAYS.name] == len(days)
     assert set(lake.read(ANOMALIES)["content_group"].to_pylist()) == {"all"}

@@ -255,10 +255,10 @@ def test_christmas_is_expected_as_a_year_before() -> None:
     by_day = rows.set_index("data_date")["expected"]
     assert by_day[date(2026, 12, 29)] == pytest.approx(0.4 * by_day[date(2026, 12, 15)], rel=0.25)
     assert by_day[date(2026, 12, 15)] == pytest.approx(by_day[date(2027, 1, 7) - timedelta(days=23)], rel=0.2)
-    assert set(rows["reason"]) == {"20 December to 6 January: as a year before"}
+    assert set(rows["reason"]) == {"20 December to 6 January is expected as a year before"}
     first_year = now(made(frame(values[-200:], as_of=as_of)))
     assert set(first_year["reason"]) == {
-        "20 December to 6 January: unknown from the year before, so expected as usual"
+        "20 December to 6 January is expected as other days, because the year before is unknown"
     }
 
 

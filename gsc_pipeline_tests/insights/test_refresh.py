@@ -69,7 +69,7 @@ def test_a_second_refresh_changes_nothing(
 
 def test_new_data_thresholds_or_brand_terms_cause_a_refresh(refreshed: Lake, acme: Workspace) -> None:
     stricter = Thresholds(striking_impressions=10_000)
-    assert refresh_insights(refreshed, acme, thresholds=stricter, now=NOW).changed
+    assert refresh_insights(refreshed, replace(acme, thresholds=stricter), now=NOW).changed
     assert refreshed.read(STRIKING_DISTANCE).num_rows == 0
     assert refresh_insights(refreshed, replace(acme, brand_terms=("acme",)), now=NOW).changed
     assert refreshed.read(STRIKING_DISTANCE).num_rows > 0
@@ -107,7 +107,7 @@ def test_a_refresh_keeps_the_rows_of_other_workspaces(filled: Lake, acme: Worksp
 @pytest.mark.soak
 def test_feeds_have_days_and_pages_but_no_queries_and_no_positions(filled: Lake, acme: Workspace) -> None:
     fill(filled, "acme", PROPERTY, WINDOW, search_types=("discover",))
-    refresh_insights(filled, acme, thresholds=Thresholds(significance=0, change_share=0), now=NOW)
+    refresh_insights(filled, replace(acme, thresholds=Thresholds(significance=0, change_share=0)), now=NOW)
     daily = filled.read(DAILY_PERFORMANCE).to_pandas()
     feed = daily[daily["search_type"] == "DISCOVER"]
     assert len(feed) == len(WINDOW)

@@ -24,7 +24,6 @@ from gsc_pipeline.simulator import Facts, SyntheticProperty
 from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
-from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.truth import url_truth
 
@@ -55,8 +54,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def days_of(lake: Lake, *tests: SeoTest) -> pd.DataFrame:
-    with Inputs(lake, "acme", (), Thresholds()) as inputs:
+def days_of(lake: Lake, acme: Workspace, *tests: SeoTest) -> pd.DataFrame:
+    with Inputs(lake, acme) as inputs:
         return inputs.test_days(tests)
 
 
@@ -70,8 +69,8 @@ def truth(day: date, pattern: str, but_not: str = "^$") -> tuple[int, int]:
     return int(rows["clicks"].sum()), int(rows["impressions"].sum())
 
 
-def test_both_sets_are_summed_on_each_final_day(lake: Lake) -> None:
-    days = days_of(lake, GROUPS, PAGES, HOME)
+def test_both_sets_are_summed_on_each_final_day(lake: Lake, acme: Workspace) -> None:
+    days = days_of(lake, acme, GROUPS, PAGES, HOME)
     final = [day for day in WINDOW if day != MISSING][:-2]
     for test, variant, control, but_not in (
         ("groups", "/blog/", "/guides/", "^$"),
@@ -88,10 +87,10 @@ def test_both_sets_are_summed_on_each_final_day(lake: Lake) -> None:
     assert shared["pages"] == sum(truth(day, "guides/best-bike-helmet$")[1] for day in final)
 
 
-def test_a_group_is_the_one_of_the_workspaces_rules(lake: Lake) -> None:
+def test_a_group_is_the_one_of_the_workspaces_rules(lake: Lake, acme: Workspace) -> None:
     rules = (ContentGroup("Blog", path="/blog/"), ContentGroup("Helmets", regex="helmet"))
     named = replace(GROUPS, variant=PageSet(group="Helmets"), control=PageSet(group="other"))
-    with Inputs(lake, "acme", (), Thresholds(), content_groups=rules) as inputs:
+    with Inputs(lake, replace(acme, content_groups=rules)) as inputs:
         days = inputs.test_days([named]).set_index("data_date")
     day = date(2026, 10, 22)
     row = days.loc[pd.Timestamp(day)]
@@ -99,14 +98,14 @@ def test_a_group_is_the_one_of_the_workspaces_rules(lake: Lake) -> None:
     assert (row["control_clicks"], row["control_impressions"]) == truth(day, "", "/blog/|helmet")
 
 
-def test_an_empty_day_is_zero_and_a_provisional_or_missing_one_is_none(lake: Lake) -> None:
-    days = days_of(lake, GROUPS).set_index("data_date")
+def test_an_empty_day_is_zero_and_a_provisional_or_missing_one_is_none(lake: Lake, acme: Workspace) -> None:
+    days = days_of(lake, acme, GROUPS).set_index("data_date")
     assert days.loc[pd.Timestamp(EMPTY), "variant_clicks"] == 0
     assert pd.Timestamp(MISSING) not in days.index
     assert days.index.max() == pd.Timestamp(WINDOW.end - timedelta(days=3))
 
 
-def test_a_day_of_which_no_page_is_known_is_none(tmp_path: Path) -> None:
+def test_a_day_of_which_no_page_is_known_is_none(tmp_path: Path, acme: Workspace) -> None:
     lake = Lake(str(tmp_path / "lake"))
     fill(lake, "acme", PROPERTY, WINDOW, provisional=2)
     ledger = lake.read(SYNC_LEDGER).to_pylist()
@@ -114,28 +113,28 @@ def test_a_day_of_which_no_page_is_known_is_none(tmp_path: Path) -> None:
     for row in ledger:
         row["url_rows"] = 0 if row["data_date"] == day else row["url_rows"]
     lake.replace(SYNC_LEDGER, WorkspaceRows("acme"), pa.Table.from_pylist(ledger, schema=SYNC_LEDGER.schema))
-    days = days_of(lake, GROUPS)["data_date"]
+    days = days_of(lake, acme, GROUPS)["data_date"]
     assert pd.Timestamp(day) not in set(days)
     assert pd.Timestamp(day) + pd.Timedelta(days=1) in set(days)
 
 
-def test_many_tests_are_summed_as_one_alone(lake: Lake) -> None:
+def test_many_tests_are_summed_as_one_alone(lake: Lake, acme: Workspace) -> None:
     many = [replace(GROUPS, name=f"test-{number}") for number in range(45)]
-    days = days_of(lake, *many)
+    days = days_of(lake, acme, *many)
     assert list(days["test"].unique()) == [one.name for one in many]
-    alone = days_of(lake, GROUPS).drop(columns="test")
+    alone = days_of(lake, acme, GROUPS).drop(columns="test")
     for name in ("test-0", "test-19", "test-20", "test-44"):
         of_test = days[days["test"] == name].drop(columns="test").reset_index(drop=True)
         pd.testing.assert_frame_equal(of_test, alone, check_dtype=False)
 
 
-def test_without_tests_nothing_is_read(lake: Lake) -> None:
-    days = days_of(lake)
+def test_without_tests_nothing_is_read(lake: Lake, acme: Workspace) -> None:
+    days = days_of(lake, acme)
     assert (list(days), len(days)) == (list(TEST_DAYS_INPUT), 0)
 
 
 def test_a_test_of_a_property_without_data_has_no_days(lake: Lake, acme: Workspace) -> None:
-    assert set(days_of(lake, GROUPS, OTHER)["test"]) == {"groups"}
+    assert set(days_of(lake, acme, GROUPS, OTHER)["test"]) == {"groups"}
     refresh_insights(lake, replace(acme, seo_tests=(OTHER,)), now=NOW)
     (row, _) = lake.read(SEO_TESTS).to_pylist()
     assert (row["verdict"], row["as_of"]) == ("unusable", date(2026, 11, 1))

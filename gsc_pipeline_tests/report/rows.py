@@ -54,7 +54,7 @@ def level_change(before: float, after: float, *, content_group: str = "all", age
 
 
 def without_figures(row: PortalRow) -> PortalRow:
-    """The same workspace before its first final day."""
+    """The same workspace without a final day with impressions."""
     return replace(row, figures=None)
 
 

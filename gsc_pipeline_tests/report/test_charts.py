@@ -193,6 +193,22 @@ def annotation(first: date, last: date | None = None, title: str = "Fault") -> A
     return Annotation(Kind.DATA_FAULT, title, first, last)
 
 
+def test_numbers_of_annotations_stay_above_the_title_of_the_next_panel() -> None:
+    one = series(*range(1, 92))
+    same_day = [annotation(one.days[2], title=title) for title in ("One", "Two", "Three")]
+    for count in (1, 2, 3):
+        found = marks(one.days, same_day[:count])
+        chart = ET.fromstring(over_time(one, NARROW, label="Clicks", marked=found))
+        groups = [group for group in chart.iter(f"{SVG}g") if group.get("class") == "mark"]
+        numbers = [float(text.attrib["y"]) for group in groups for text in group.iter(f"{SVG}text")]
+        (title,) = [
+            float(text.attrib["y"]) for text in chart.iter(f"{SVG}text") if text.text == "Impressions"
+        ]
+        assert len(set(numbers)) == count
+        # The title's letters are 8 units high, above the line that they stand on.
+        assert max(numbers) < title - 8
+
+
 def marked(one: Series, *annotations: Annotation) -> ET.Element:
     found = marks(one.days, annotations)
     return ET.fromstring(over_time(one, WIDE, label="Clicks", marked=found))

@@ -89,11 +89,29 @@ def test_only_active_workspaces_are_listed_also_without_a_final_day(data: Portal
     assert data.rows[3].figures is None
 
 
+def test_the_state_of_a_workspace_without_figures_says_whether_days_are_to_become_final(
+    tmp_path: Path,
+) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    days = Window.last_complete(5, NOW.date())
+    fill(lake, "young", SyntheticProperty("sc-domain:acme.com", rows_a_day=2), days, provisional=5)
+    fill(lake, "silent", SyntheticProperty("sc-domain:acme.com", rows_a_day=0), days)
+    both = [replace(ACME, id=id_) for id_ in ("young", "silent")]
+    rows = portal_data(lake, both, stale_after=STALE_AFTER, now=NOW).rows
+    assert [row.figures for row in rows] == [None, None]
+    # As after a complete sync: otherwise the state is that both need attention.
+    page = Seen(portal_page(portal(*(replace(row, attention=()) for row in rows)), ()))
+    assert page.words.count("no final day yet") == 1
+    assert page.words.count("no impressions") == 1
+    assert "no previous window yet" in page.words
+    assert "Changes are looked for once eight weeks are final." in page.text
+
+
 def test_an_empty_lake_has_a_portal(tmp_path: Path) -> None:
     data = portal_data(Lake(str(tmp_path / "lake")), [ACME], stale_after=STALE_AFTER, now=NOW)
     assert data.rows[0].figures is None
     assert data.rows[0].attention == ("no complete sync: is the schedule gsc_auto_sync on?",)
-    assert "1 without a final day" in Seen(portal_page(data, ())).text
+    assert "1 without figures" in Seen(portal_page(data, ())).text
     assert portal_data(Lake(str(tmp_path)), [], stale_after=STALE_AFTER, now=NOW).rows == ()
 
 
@@ -160,8 +178,8 @@ def test_the_page_lists_workspaces_by_clicks_and_links_to_the_reports_that_exist
     names = [word for word in seen.words if word in ("Small", "None", "Large")]
     assert names == ["Large", "Small", "None"]
     assert [link for link in seen.links if not link.startswith("#")] == ["large.html"]
-    assert "no final day yet" in seen.words
     assert "+25%" in seen.words
+    assert "of 1 with a previous window" in seen.words
 
 
 def test_the_page_leads_with_the_most_important_changes_of_all_workspaces() -> None:
@@ -182,7 +200,8 @@ def test_the_page_leads_with_the_most_important_changes_of_all_workspaces() -> N
     assert "100 +25% – – – 10,000" in seen.text
     assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
     quiet = Seen(portal_page(portal(portal_row("quiet")), ()))
-    assert "No change of level began in the last 28 days." in quiet.words
+    assert "No change of level that began in the last 28 days was found." in quiet.text
+    assert "Search performance of 1 workspace" in quiet.words
 
 
 def test_changes_and_forecasts_are_those_of_the_headline(lake: Lake) -> None:

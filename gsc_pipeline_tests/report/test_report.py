@@ -37,7 +37,7 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.report.data import ReportData, ReportError, report_data
 from gsc_pipeline.report.findings import FINDINGS, preview_columns
-from gsc_pipeline.report.page import page
+from gsc_pipeline.report.page import breakable, page
 from gsc_pipeline.report.preview import preview_rows
 from gsc_pipeline.report.spreadsheets import csv_file
 from gsc_pipeline.report.write import Reports, write_report
@@ -88,11 +88,13 @@ class Seen(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.words: list[str] = []
-        self._silent = False
+        self._silent = self._goes_on = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        # A place where a long word may be broken, not the end of one.
+        self._goes_on = tag == "wbr"
         self._silent = tag in ("style", "script")
         self.links += [value or "" for name, value in attrs if name in ("href", "src", "srcset")]
         assert not [name for name, _ in attrs if name.startswith("on")]
@@ -102,7 +104,9 @@ class Seen(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._silent and data.strip():
-            self.words.append(" ".join(data.split()))
+            word = " ".join(data.split())
+            self.words.append(self.words.pop() + word if self._goes_on else word)
+        self._goes_on = False
 
     @property
     def text(self) -> str:
@@ -162,7 +166,7 @@ def test_the_page_has_every_section(seen: Seen) -> None:
         "Losers",
         "New and lost",
         "Unusual days",
-        "Index problems",
+        "Not looked for",
         "About these numbers",
     ):
         assert heading in seen.words
@@ -240,10 +244,15 @@ def test_a_note_of_another_workspace_or_property_is_not_in_the_report(data: Repo
 def test_windows_that_are_not_counted_alike_are_named(data: ReportData) -> None:
     fault = Annotation(Kind.DATA_FAULT, "Impressions lost", date(2026, 10, 1), date(2026, 10, 2))
     both = Annotation(Kind.COUNTING_CHANGE, "All new", date(2026, 1, 1))
-    seen = Seen(page(replace(data, annotations=(both, fault))))
+    young = Seen(page(replace(data, annotations=(both, fault))))
+    grown = replace(data.figures, year=data.figures.previous)
+    seen = Seen(page(replace(data, annotations=(both, fault), figures=grown)))
     sentence = "A fault of the data or a change of counting affects the comparison with"
     assert f"{sentence} the days before: Impressions lost." in seen.text
     assert f"{sentence} the year before: All new." in seen.text
+    # Nothing is compared with a year before that is unknown.
+    assert data.figures.year is None
+    assert f"{sentence} the year before" not in young.text
     rows = data.findings[WINNERS_AND_LOSERS].assign(annotation="Impressions lost")
     seen = Seen(page(replace(data, findings={**data.findings, WINNERS_AND_LOSERS: rows})))
     assert seen.words.count("The two windows are not counted alike:") == 3
@@ -296,16 +305,23 @@ def test_hostile_texts_are_escaped(data: ReportData) -> None:
     assert "Acme <b>& Söhne</b>" in seen.words
 
 
+def test_a_long_address_may_be_broken_after_its_separators() -> None:
+    assert breakable("sc-domain:acme.com") == "sc-domain:<wbr>acme.com"
+    assert breakable("https://a/<b>?c=1&d") == "https://<wbr>a/<wbr>&lt;b&gt;?<wbr>c=<wbr>1&amp;<wbr>d"
+    assert breakable("shoes for kids") == "shoes for kids"
+
+
 def test_findings_without_rows_share_one_line(data: ReportData) -> None:
     empty = {table: rows.head(0) for table, rows in data.findings.items()}
     seen = Seen(page(replace(data, findings=empty)))
     assert "Nothing found Within striking distance, Seen, but not clicked, Pages" in seen.text
+    assert "Not looked for Index problems: no inspection or sitemap is known." in seen.text
     assert not {"What to do:", "Query"} & set(seen.words)
     one_more = Seen(page(replace(data, findings=empty | {CTR_GAP: data.findings[CTR_GAP]})))
     assert one_more.words.count("What to do:") == 1
     dark = DarkProperty("acme", "sc-domain:acme.com", "WEB", date(2026, 11, 10), 8, 40, 400)
     seen = Seen(page(replace(data, findings=empty, dark=(dark,))))
-    assert "Unusual days (except the warning at the top), Index problems" in seen.text
+    assert "Unusual days (except the warning at the top)" in seen.text
 
 
 def test_rows_of_several_properties_or_search_types_name_theirs(data: ReportData) -> None:
@@ -504,6 +520,12 @@ def test_a_report_of_a_site_of_three_weeks_has_devices_and_countries_without_a_c
     for parts in (data.devices, data.countries):
         assert parts["clicks"].sum() == data.figures.totals.clicks > 0
         assert parts["change_share"].isna().all()
+    seen = Seen(page(data))
+    assert (
+        "Not looked for Pages that lose clicks, Winners, Losers, New and lost: there is no earlier window to "
+        "compare with. Unusual days: more than 4 weeks of final days are needed. Index problems: "
+    ) in seen.text
+    assert not {"Winners", "Unusual days"} & set(seen.text.partition("Nothing found ")[2].split(", "))
 
 
 def test_a_report_of_old_numbers_says_so(data: ReportData) -> None:

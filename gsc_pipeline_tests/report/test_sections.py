@@ -168,7 +168,7 @@ def test_without_eight_weeks_or_the_table_the_page_does_not_say_that_nothing_cha
 
 
 def test_the_page_says_what_is_listed_and_what_chance_means(seen: Seen) -> None:
-    assert "in the last 90 days, and what still has no impressions, ordered by the clicks" in seen.text
+    assert "and properties and groups that still have no impressions, ordered by the clicks" in seen.text
     assert "about half of the changes that chance alone makes in 1 to 5 of 100 series were real" in seen.text
 
 
@@ -203,7 +203,7 @@ def test_a_refused_forecast_has_its_reason_and_no_chart(lake: Lake, data: Report
     from gsc_pipeline.report.outlook import outlook
     from gsc_pipeline_tests.report.test_outlook import frame
 
-    none = outlook(frame([refused("fewer than 8 weeks are final")]), data.largest, "WEB")
+    none = outlook(frame([refused("fewer than 8 weeks are final")]), data.site_urls[0], "WEB")
     html = page(replace(data, outlook=none))
     assert "There is no forecast of clicks: fewer than 8 weeks are final." in html
     assert 'class="fan"' not in html

@@ -25,7 +25,6 @@ from gsc_pipeline.report.write import Reports, write_report, write_test_pages
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.seo_tests import PageSet, SeoTest
-from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.insights.pairs import LASTING, START, days_of, pair
 from gsc_pipeline_tests.report.test_report import HOSTILE, Seen
@@ -145,7 +144,7 @@ def filled(lake: Lake) -> Lake:
 
 def test_each_test_with_results_has_a_page(tmp_path: Path, filled: Lake, acme: Workspace) -> None:
     tested = replace(acme, seo_tests=(EARLY, replace(EARLY, name="faq")))
-    with Inputs(filled, "acme", (), Thresholds()) as inputs:
+    with Inputs(filled, acme) as inputs:
         days = inputs.test_days([EARLY])
     rows = as_table(SEO_TESTS, seo_tests([EARLY], days, date(2026, 11, 9)), "acme")
     filled.replace(SEO_TESTS, WorkspaceRows("acme"), rows)

@@ -25,9 +25,9 @@ from gsc_pipeline.lake.schemas.spec import (
 _MONTH = column("month", TEXT, "The month of as_of, YYYY-MM")
 _AS_OF = column("as_of", DAY, "The last final day of the property and search type, on which the window ends")
 _DAYS = column("days", COUNT, "Final days in the window; if two windows are compared, in each of them")
-# Version 0.1.0 had none of the columns that may be null.
+# Release 0.1.0 had none of the columns that may be null.
 _QUERY = (
-    column("dimension", TEXT, "query or canonical_query; null, if not refreshed since 0.1", nullable=True),
+    column("dimension", TEXT, "query or canonical_query; null if written by release 0.1.0", nullable=True),
     column("query", TEXT, "The query; of a canonical query, its most shown spelling"),
     column("canonical_query", TEXT, "The canonical form of the query", nullable=True),
     column("queries", COUNT, "Number of queries that the row sums; 1 if dimension is query", nullable=True),
@@ -62,7 +62,8 @@ _GROUP_OF_URL = column(
 _ADDED_GROUP = column(
     "content_group",
     TEXT,
-    "The content group; `all` is the whole property, as is null, written by release 0.2.0 or earlier",
+    "The content group; `all` is the whole property; null if written by release 0.2.0 or earlier, and then "
+    "the whole property",
     nullable=True,
 )
 _METRIC = column("metric", TEXT, "clicks, impressions or position")
@@ -224,7 +225,7 @@ CONTENT_DECAY = TableSpec(
             column(
                 "dimension",
                 TEXT,
-                "page or content_group; null, written by release 0.2.0 or earlier, is page",
+                "page or content_group; null if written by release 0.2.0 or earlier, and then a page",
                 nullable=True,
             ),
             column("url", TEXT, "The page's URL, or the name of the content group"),
