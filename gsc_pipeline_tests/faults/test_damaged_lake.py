@@ -61,6 +61,9 @@ SMALL = (
 )
 
 
+State = dict[str, list[dict[str, object]]]
+
+
 def delete(file: Path) -> None:
     file.unlink()
 
@@ -97,13 +100,15 @@ class Copied:
         self.world.lake = self.lake
         self.world.sync_more(workspace(self.world, "acme"))
 
-    def repair(self) -> Repair:
+    def repair(self, found: Verification | None = None) -> Repair:
+        """Repair what `verify` found, by default what it finds now."""
+
         def sync(ids: Collection[str]) -> None:
             self.world.lake = self.lake
             for id_ in sorted(ids):
                 self.world.sync(workspace(self.world, id_), self.world.last(1))
 
-        found = verify(self.lake)
+        found = found or verify(self.lake)
         return repair(self.lake, found, sync, now=self.world.now, run_id="repair")
 
 
@@ -137,7 +142,13 @@ def copied(synced: World, tmp_path: Path) -> Iterator[Copied]:
     synced.lake = original
 
 
-def state(lake: Lake) -> dict[str, list[dict[str, object]]]:
+@pytest.fixture(scope="module")
+def before(synced: World) -> State:
+    """What every copy holds until it is harmed."""
+    return state(synced.lake)
+
+
+def state(lake: Lake) -> State:
     """The rows of both tables, and the ledger's days with rows, without how they were read."""
     found = contents(lake)
     # What a rebuilt record cannot know is null in it.
@@ -168,13 +179,12 @@ def test_a_healthy_lake_has_nothing_to_report(copied: Copied) -> None:
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 def test_a_damaged_data_file_of_a_compared_table_is_reported_and_its_days_are_restored(
-    copied: Copied, table: TableSpec, harm: str
+    copied: Copied, before: State, table: TableSpec, harm: str
 ) -> None:
-    before = state(copied.lake)
     HARM[harm](data_file(copied.folder(table.name)))
     found = verify(copied.lake)
     assert any(file.table == table.name for file in found.files)
-    done = copied.repair()
+    done = copied.repair(found)
     assert done.left.is_good, done.left.findings()
     assert done.done
     assert state(copied.lake) == before
@@ -201,13 +211,13 @@ def test_damaged_text_in_a_column_that_is_not_compared_is_reported_and_its_days_
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 @pytest.mark.parametrize("which", ["first", "last"])
 def test_a_damaged_commit_of_a_compared_table_is_reported_and_its_days_are_restored(
-    copied: Copied, table: TableSpec, harm: str, which: str
+    copied: Copied, before: State, table: TableSpec, harm: str, which: str
 ) -> None:
-    before = state(copied.lake)
     commits = sorted((copied.folder(table.name) / "_delta_log").glob("*.json"))
     HARM[harm](commits[0 if which == "first" else -1])
-    assert not verify(copied.lake).is_good
-    done = copied.repair()
+    found = verify(copied.lake)
+    assert not found.is_good
+    done = copied.repair(found)
     assert done.left.is_good, done.left.findings()
     assert state(copied.lake) == before
 
@@ -216,28 +226,29 @@ def test_a_damaged_commit_of_a_compared_table_is_reported_and_its_days_are_resto
 @pytest.mark.parametrize("kind", ["*.checkpoint.parquet", "_last_checkpoint"])
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 def test_a_damaged_checkpoint_is_reported_or_harmless(
-    copied: Copied, table: TableSpec, kind: str, harm: str
+    copied: Copied, before: State, table: TableSpec, kind: str, harm: str
 ) -> None:
     compact_and_vacuum(copied.lake, clock=lambda: copied.world.now)
-    before = state(copied.lake)
     (file,) = (copied.folder(table.name) / "_delta_log").glob(kind)
     HARM[harm](file)
     found = verify(copied.lake)
     if found.is_good:
         assert state(copied.lake) == before
         return
-    done = copied.repair()
+    done = copied.repair(found)
     assert done.left.is_good, done.left.findings()
     assert state(copied.lake) == before
 
 
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 @pytest.mark.parametrize("what", ["_delta_log", ""], ids=["its log", "all of it"])
-def test_a_missing_table_is_reported_and_restored(copied: Copied, table: TableSpec, what: str) -> None:
-    before = state(copied.lake)
+def test_a_missing_table_is_reported_and_restored(
+    copied: Copied, before: State, table: TableSpec, what: str
+) -> None:
     shutil.rmtree(copied.folder(table.name) / what)
-    assert not verify(copied.lake).is_good
-    done = copied.repair()
+    found = verify(copied.lake)
+    assert not found.is_good
+    done = copied.repair(found)
     assert done.left.is_good, done.left.findings()
     assert state(copied.lake) == before
 
@@ -255,7 +266,7 @@ def test_damage_of_a_smaller_table_is_reported_and_the_table_is_usable_again(
     HARM[harm](data_file(folder) if part == "data" else log[0])
     found = verify(copied.lake)
     assert names_it(found, table.name)
-    done = copied.repair()
+    done = copied.repair(found)
     if (table, part) in ((SEARCHDATA_HOURLY, "data"), (SEARCH_APPEARANCE, "data")):
         (finding,) = done.left.findings()
         assert (finding.table, finding.workspace) == (table.name, "acme")
@@ -286,8 +297,9 @@ def test_days_that_search_console_no_longer_shows_are_listed_after_a_repair(copi
         copied.world.now = now
 
 
-def test_a_lost_ledger_is_rebuilt_from_the_rows_without_reading_the_days_again(copied: Copied) -> None:
-    before = state(copied.lake)
+def test_a_lost_ledger_is_rebuilt_from_the_rows_without_reading_the_days_again(
+    copied: Copied, before: State
+) -> None:
     shutil.rmtree(copied.folder(SYNC_LEDGER.name))
     calls = len(copied.world.queries())
     assert copied.repair().left.is_good
@@ -310,9 +322,8 @@ def test_a_lost_ledger_whose_files_have_the_time_of_one_second_has_no_day_being_
 
 @pytest.mark.parametrize("table", [SITE_IMPRESSION, URL_IMPRESSION], ids=lambda table: table.name)
 def test_a_ledger_lost_together_with_a_table_is_rebuilt_by_reading_the_days_again(
-    copied: Copied, table: TableSpec
+    copied: Copied, before: State, table: TableSpec
 ) -> None:
-    before = state(copied.lake)
     shutil.rmtree(copied.folder(SYNC_LEDGER.name))
     shutil.rmtree(copied.folder(table.name))
     done = copied.repair()
@@ -417,15 +428,14 @@ def update(table: TableSpec, **values: str) -> Callable[[Lake, str], None]:
     ],
 )
 def test_what_another_program_wrote_to_records_and_months_is_reported_and_restored(
-    copied: Copied, harm: Callable[[Lake, str], None], wrong: Wrong
+    copied: Copied, before: State, harm: Callable[[Lake, str], None], wrong: Wrong
 ) -> None:
-    before = state(copied.lake)
     day = str(copied.world.last(4).start)
     harm(copied.lake, day)
     found = verify(copied.lake)
     assert {(one.workspace, str(one.day), one.wrong) for one in found.days} == {("acme", day, wrong)}
     assert any(wrong.value in finding.what for finding in found.findings())
-    done = copied.repair()
+    done = copied.repair(found)
     assert done.left.is_good, done.left.findings()
     assert state(copied.lake) == before
     assert disagreements(copied.lake) == []
@@ -500,8 +510,7 @@ def test_removed_rows_under_another_month_are_named_as_lost_if_their_own_lacks_s
     assert repaired_without_a_sync(lake).lost == ()
 
 
-def test_a_sync_reads_a_day_again_that_is_recorded_wrongly(copied: Copied) -> None:
-    before = state(copied.lake)
+def test_a_sync_reads_a_day_again_that_is_recorded_wrongly(copied: Copied, before: State) -> None:
     remove_counts(copied.lake, str(copied.world.last(5).start))
     record_twice(copied.lake, str(copied.world.last(4).start))
     update(SYNC_LEDGER, status="done")(copied.lake, str(copied.world.last(3).start))
