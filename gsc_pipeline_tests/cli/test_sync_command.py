@@ -135,7 +135,9 @@ def test_a_token_endpoint_that_is_down_gets_one_call_of_a_person_and_status_show
 ) -> None:
     env = {**live.environment(acme(), {"id": "globex", "properties": "all"}), "GSC_API_ATTEMPTS": "9"}
     live.faults.append(lambda call: Reply(502, b"<html>") if call.kind == "token" else None)
-    with closing(Services(load_settings(lake=live.lake.uri, api_url=live.url)).guards) as guards:
+    services = Services(load_settings(lake=live.lake.uri, api_url=live.url))
+    with closing(services.store):
+        guards = services.guards
         assert guards.token_breakers is not None
         for n in range(3):
             give_up(guards.token_breakers.at(f"{live.url}/token"), f"credential {n}")

@@ -167,7 +167,7 @@ def test_a_lease_is_released_when_the_state_can_be_reached_again(tmp_path: Path)
                 raise StateError("the database is away")
             return super()._execute(sql, **values)
 
-    store = Away(str(tmp_path / "state.db"), sleep=lambda seconds: None)
+    store = Away(str(tmp_path / "state.db"), lambda seconds: None, reads_only=False)
     with Leases(store, renew_seconds=0.01).held("acme", "theirs"):
         store.is_away = True
     store.is_away = False
@@ -183,6 +183,7 @@ def test_a_lease_costs_two_statements(tmp_path: Path) -> None:
             statements.append(sql)
             return super()._execute(sql, **values)
 
-    with Leases(Counting(str(tmp_path / "state.db"))).held("acme", "ours"):
+    store = Counting(str(tmp_path / "state.db"), lambda seconds: None, reads_only=False)
+    with Leases(store).held("acme", "ours"):
         pass
     assert len(statements) == 2

@@ -249,7 +249,9 @@ def test_commands_share_their_state_beside_the_lake(tmp_path: Path) -> None:
         env = {**world.environment(), "PATH": "/usr/bin:/bin", "GSC_API_ATTEMPTS": "9"}
         gsc = str(Path(sys.executable).with_name("gsc"))
         settings = load_settings(lake=Lake(env["GSC_LAKE"]).uri, api_url=world.url)
-        with closing(Services(settings).guards) as guards:
+        services = Services(settings)
+        with closing(services.store):
+            guards = services.guards
             others_gave_up(guards.breaker, 4)
             for said, queries in (("answered 503", 5), ("circuit open since", 6)):
                 done = subprocess.run([gsc, "sync"], env=env, cwd=tmp_path, capture_output=True, text=True)
