@@ -162,6 +162,12 @@ class LoadQuotaError(QuotaError):
 class DailyQuotaError(QuotaError):
     """The day's calls are used up. The quota is reset at midnight Pacific time."""
 
+    # Fewer calls at once make them no fewer.
+    remedy = (
+        "the first sync after midnight Pacific time continues; if it happens often, request a higher quota "
+        "for the Google Cloud project, or sync fewer days"
+    )
+
 
 class ServiceUnavailableError(TransientError):
     """Google, or the network to it, does not work at the moment."""

@@ -237,6 +237,8 @@ def test_a_daily_quota_refusal_waits_until_midnight_pacific(
     assert error.retry_after == hours * 3600
     assert error.retry_at is not None
     assert error.retry_at.astimezone(PACIFIC).time() == time(0, 0)
+    assert "after midnight Pacific time" in str(error)
+    assert "GSC_API_CONCURRENCY" not in str(error)
 
 
 @pytest.mark.parametrize(
