@@ -353,10 +353,12 @@ def _add_up(grains: Sequence[GrainRows], expected: DayTotals) -> bool:
         return False
     if _sums(grains[0]) != (expected.clicks, expected.impressions):
         return False
-    # The order is: totals by property and by page, then queries by property and by page.
-    return all(
-        whole.is_cut or _is_part(named, whole) for whole, named in zip(grains[:2], grains[2:], strict=False)
-    )
+    totals, page_totals, *queries = grains
+    if not queries:
+        return True
+    of_property, of_pages = queries
+    # The totals by property are complete, as they agree with the probe. Those by page may be cut.
+    return _is_part(of_property, totals) and (page_totals.is_cut or _is_part(of_pages, page_totals))
 
 
 def _is_part(named: GrainRows, whole: GrainRows) -> bool:

@@ -427,6 +427,24 @@ def test_a_day_that_moves_at_any_call_never_gets_wrong_totals(
         assert sum(found.site_rows["clicks"].to_pylist()) == clicks
 
 
+def test_queries_beyond_the_totals_of_their_device_do_not_add_up_also_where_answers_are_small() -> None:
+    facts = [
+        Fact(f"{SITE}/", query, "usa", device, 0, 2)
+        for query, device in ((None, "DESKTOP"), ("q0", "TABLET"), (None, "MOBILE"))
+    ]
+    after = [changed(one) if one.query else one for one in facts]
+    # The totals by property have as many rows as an answer may have, but agree with the probe.
+    console = CappedConsole(facts=facts, cap=3)
+
+    def move(number: int) -> None:
+        if number == 2:
+            console.facts = after
+
+    console.before_call = move
+    found = read(console, cut_days(3), facts)
+    assert not found.adds_up
+
+
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
