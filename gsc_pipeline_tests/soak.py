@@ -25,6 +25,12 @@ def in_soak(value: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.soak)
 
 
+def in_night(value: Any) -> Any:
+    """The same, that only the whole of `make soak` tries, in the night. `.ci/run` leaves it out."""
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=[pytest.mark.soak, pytest.mark.slow])
+
+
 def any_of(
     *, few: int, many: int, **arguments: SearchStrategy[Any]
 ) -> Callable[[Callable[..., None]], Callable[[int], None]]:

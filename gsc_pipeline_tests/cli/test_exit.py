@@ -15,7 +15,7 @@ from gsc_pipeline_tests.cli.conftest import Gsc
 from gsc_pipeline_tests.world import World
 
 GSC = str(Path(sys.executable).with_name("gsc"))
-STARTS = int(os.environ.get("STARTS_OF_STATUS", "60"))
+STARTS = int(os.environ.get("STARTS_OF_STATUS", "20"))
 
 
 @pytest.fixture

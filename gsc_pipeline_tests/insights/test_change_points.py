@@ -17,6 +17,7 @@ from gsc_pipeline.lake.schemas import CHANGE_POINTS
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.change_trials import DAYS, DEFAULT, FIRST_DAY
 from gsc_pipeline_tests.insights.series import counts, expected_level, with_slope, with_step
+from gsc_pipeline_tests.soak import in_night, in_soak
 
 EXPORT = Path(__file__).parents[3] / "shared" / "data" / "search-console-export"
 KEYS = ["content_group", "metric", "first_day"]
@@ -502,7 +503,6 @@ def test_odd_days_break_no_table() -> None:
     check_odd_days(range(20))
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("first", [0, *range(100, 1300, 300)])
+@pytest.mark.parametrize("first", [in_soak(0), *map(in_night, range(100, 1300, 300))])
 def test_many_odd_series_break_no_table(first: int) -> None:
     check_odd_days(range(first, first + 300))

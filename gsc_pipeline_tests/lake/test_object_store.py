@@ -16,7 +16,7 @@ from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline_tests.cluster.bucket import BucketServer, serving_bucket
 from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, rows, target
 from gsc_pipeline_tests.lake.writers import clicks, clicks_after, commits_by_run, write_at_once
-from gsc_pipeline_tests.soak import in_soak
+from gsc_pipeline_tests.soak import in_night, in_soak
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_folder_is_not_probed(lake: Lake) -> None:
     assert FOLDER not in os.listdir(lake.uri)  # noqa: PTH208
 
 
-@pytest.mark.parametrize(("writers", "commits"), [(4, 3), in_soak((16, 4)), in_soak((50, 2))])
+@pytest.mark.parametrize(("writers", "commits"), [(4, 3), in_soak((16, 4)), in_night((50, 2))])
 def test_each_commit_of_writers_at_once_is_in_the_log_exactly_once(
     bucket: BucketServer, writers: int, commits: int
 ) -> None:

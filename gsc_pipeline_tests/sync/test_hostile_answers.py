@@ -51,15 +51,15 @@ from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.credentials import authorized_user_info
 from gsc_pipeline_tests.mutations import Effect, about, effect, mutated, true_body
 from gsc_pipeline_tests.search_console.test_transport import DRIBBLES, Serve, for_ever, serve
-from gsc_pipeline_tests.soak import in_soak
+from gsc_pipeline_tests.soak import in_night, in_soak
 from gsc_pipeline_tests.sync.test_truth import truth
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import World, read_ledger
 
 __all__ = ["serve"]
 
-WRONG_ANSWERS = [(9, 100), *(in_soak((seed, 500)) for seed in range(4))]
-"""Seeds, and how many wrong answers each sends: two thousand in `make soak`."""
+WRONG_ANSWERS = [(9, 100), in_soak((0, 500)), *(in_night((seed, 500)) for seed in range(1, 4))]
+"""Seeds, and how many wrong answers each sends: two thousand in the whole of `make soak`."""
 DOMAIN, SHOP = "sc-domain:acme.com", "https://shop.acme.com/"
 SIZES = (24, 36)
 """Facts a day, in turn, so that a sync finds that every day has moved."""

@@ -28,7 +28,7 @@ from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.replies import FORBIDDEN, LOAD_QUOTA, UNAVAILABLE, all_queries
-from gsc_pipeline_tests.soak import rest_in_soak
+from gsc_pipeline_tests.soak import in_night, in_soak, rest_in_soak
 from gsc_pipeline_tests.sync.test_truth import assert_lake_is_true
 from gsc_pipeline_tests.world import World
 
@@ -369,13 +369,14 @@ OUTAGES = [
     (2, 1, 6),
     (1, 4, 6),
     (3, 2, 2),
-    (20, 3, 1),
     (1, 9, 1),
 ]
 
 
 @pytest.mark.parametrize("kind_of_call", ["query", "token"])
-@pytest.mark.parametrize(("workspaces", "properties", "kinds"), rest_in_soak(OUTAGES))
+@pytest.mark.parametrize(
+    ("workspaces", "properties", "kinds"), [*rest_in_soak(OUTAGES), in_night((20, 3, 1))]
+)
 def test_an_outage_gets_at_most_ten_calls_from_a_process(
     tmp_path: Path, workspaces: int, properties: int, kinds: int, kind_of_call: str
 ) -> None:
@@ -411,7 +412,7 @@ def test_workspaces_with_the_same_property_send_no_more_calls(tmp_path: Path) ->
         assert tenants.circuit() is Circuit.CLOSED
 
 
-@pytest.mark.parametrize("after", rest_in_soak([7, 1, 2, 3, 5, 9, 12, 16, 23, 30]))
+@pytest.mark.parametrize("after", [7, *map(in_soak, (1, 3, 12, 30)), *map(in_night, (2, 5, 9, 16, 23))])
 @pytest.mark.parametrize(
     ("workspaces", "properties", "kinds", "days"),
     # Of all but the first, thirty calls are a small part also with half as many days.
