@@ -59,10 +59,18 @@ def disagreements(
 _T = TypeVar("_T", bound=Hashable)
 
 
-def confirmed(found: Iterable[_T], compare_again: Callable[[], Iterable[_T]]) -> list[_T]:
-    """Those of `found` that a second comparison finds too. Without any, there is no second one."""
-    before = set(found)
-    return [one for one in compare_again() if one in before] if before else []
+def confirmed(
+    found: Iterable[_T],
+    compare_again: Callable[[], Iterable[_T]],
+    key: Callable[[_T], Hashable] = lambda one: one,
+) -> list[_T]:
+    """Those of a second comparison that are in `found` too, by their `key`.
+
+    A sync that commits during a comparison makes the lake disagree briefly. If nothing is found, there is no
+    second comparison.
+    """
+    before = set(map(key, found))
+    return [one for one in compare_again() if key(one) in before] if before else []
 
 
 def compare(

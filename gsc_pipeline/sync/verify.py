@@ -198,12 +198,8 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
     compared = 0
     if not unopened & {table.name for table in COMPARED}:
         days, compared = _compare(lake, files)
-    if days:
-        # A sync that commits during the comparison makes days differ briefly, so compare twice. Their numbers
-        # may differ from one comparison to the other.
-        before = {(*one.series, one.day) for one in days}
-        again, compared = _compare(lake, files)
-        days = [one for one in again if (*one.series, one.day) in before]
+    # Its numbers may differ from one comparison to the other.
+    days = confirmed(days, lambda: _compare(lake, files)[0], key=lambda one: (*one.series, one.day))
 
     def compare_others() -> list[OtherDay]:
         return [
