@@ -87,6 +87,18 @@ SITE_KEYS = ("query", "is_anonymized_query", *CELL)
 URL_KEYS = ("url", *SITE_KEYS)
 
 
+def moving_console(facts: list[Fact], after: list[Fact], *, cap: int, at: int) -> CappedConsole:
+    """A console whose facts become those of `after` before the call with the number `at`."""
+    console = CappedConsole(facts=facts, cap=cap)
+
+    def move(number: int) -> None:
+        if number == at:
+            console.facts = after
+
+    console.before_call = move
+    return console
+
+
 def zipf_facts(queries: int = 60, pages: int = 12) -> list[Fact]:
     """Facts whose clicks and impressions fall with the rank of query, page, country and device."""
     facts = []
@@ -237,13 +249,7 @@ def test_filters_that_leave_values_out_are_replaced_where_the_api_does_not_take_
 def test_a_day_that_moves_while_its_parts_are_read_is_read_once_more() -> None:
     facts = zipf_facts()
     after = [changed(facts[0], 5), *facts[1:]]
-    console = CappedConsole(facts=facts, cap=64)
-
-    def move(number: int) -> None:
-        if number == 7:
-            console.facts = after
-
-    console.before_call = move
+    console = moving_console(facts, after, cap=64, at=7)
     found = read(console, cut_days(64), facts)
     # The probe is older than the day: it does not add up, so the next sync reads it again.
     assert not found.adds_up
@@ -413,13 +419,7 @@ def test_a_day_that_moves_at_any_call_never_gets_wrong_totals(
 ) -> None:
     place = which % len(facts)
     after = [changed(one) if i == place else one for i, one in enumerate(facts)]
-    console = CappedConsole(facts=facts, cap=cap)
-
-    def move(number: int) -> None:
-        if number == at:
-            console.facts = after
-
-    console.before_call = move
+    console = moving_console(facts, after, cap=cap, at=at)
     found = read(console, cut_days(cap), facts)
     if found.adds_up:
         clicks, impressions = totals_of(facts).clicks, totals_of(facts).impressions
@@ -434,13 +434,7 @@ def test_queries_beyond_the_totals_of_their_device_do_not_add_up_also_where_answ
     ]
     after = [changed(one) if one.query else one for one in facts]
     # The totals by property have as many rows as an answer may have, but agree with the probe.
-    console = CappedConsole(facts=facts, cap=3)
-
-    def move(number: int) -> None:
-        if number == 2:
-            console.facts = after
-
-    console.before_call = move
+    console = moving_console(facts, after, cap=3, at=2)
     found = read(console, cut_days(3), facts)
     assert not found.adds_up
 
