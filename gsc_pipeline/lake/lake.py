@@ -61,6 +61,14 @@ class Target:
         """The months of the days, as YYYY-MM."""
         return sorted({month_of(day) for day in self.days})
 
+    def condition(self) -> pc.Expression:
+        """The condition for these rows among those of the workspace."""
+        return (
+            (pc.field("site_url") == self.site_url)
+            & (pc.field("search_type") == self.search_type)
+            & pc.field("data_date").isin(list(self.days))
+        )
+
     def predicate(self) -> str:
         """The SQL condition for these rows, with partition columns first to read only their files."""
         return f"month IN ({sql_list(self.months)}) AND {self.predicate_in_any_month()}"

@@ -107,12 +107,7 @@ def find_damage(lake: Lake, workspace: str, found: Iterable[Disagreement], now: 
 
 def had_queries(lake: Lake, target: Target) -> bool:
     """Whether either table holds a row with a query for the target's days."""
-    where = (
-        (pc.field("site_url") == target.site_url)
-        & (pc.field("search_type") == target.search_type)
-        & pc.field("data_date").isin(list(target.days))
-        & (pc.field("query") != "")
-    )
+    where = target.condition() & (pc.field("query") != "")
     for table in LEDGER_COUNTS.values():
         rows = lake.read(
             table, columns=["query"], where=where, workspace=target.workspace, months=target.months

@@ -42,14 +42,10 @@ class EarlierRows(Earlier):
         table = URL_IMPRESSION if is_by_page else SITE_IMPRESSION
         sum_position = "sum_position" if is_by_page else "sum_top_position"
         pages = ["url"] if is_by_page else []
-        (day,) = self.target.days
         rows = self.lake.read(
             table,
             columns=[*pages, *columns, "country", "device", *_COUNTS, sum_position],
-            where=where
-            & (pc.field("site_url") == self.target.site_url)
-            & (pc.field("search_type") == self.target.search_type)
-            & (pc.field("data_date") == day),
+            where=where & self.target.condition(),
             workspace=self.target.workspace,
             months=self.target.months,
         )

@@ -256,18 +256,13 @@ class _Series:
 
     def _read(self, site_url: str, record: DayRecord) -> pa.Table | None:
         """The URL table's rows of the day; None if they are not those that the record counts."""
-        day = record.data_date
-        where = (
-            (pc.field("site_url") == site_url)
-            & (pc.field("search_type") == self._key[1])
-            & (pc.field("data_date") == day)
-        )
+        target = Target(self._workspace, site_url, self._key[1], (record.data_date,))
         rows = self._lake.read(
             URL_IMPRESSION,
             columns=list(COLUMNS),
-            where=where,
-            workspace=self._workspace,
-            months=[month_of(day)],
+            where=target.condition(),
+            workspace=target.workspace,
+            months=target.months,
         )
         return rows if rows.num_rows == record.url_rows else None
 

@@ -226,12 +226,7 @@ def read_records(
     lake: Lake, target: Target, snapshot: DeltaTable | None = None, ledger: Ledger = SEARCH_DATA
 ) -> dict[date, DayRecord]:
     """The records of the target's days, in the current ledger or in a snapshot of its table."""
-    where = (
-        ledger.condition()
-        & (pc.field("site_url") == target.site_url)
-        & (pc.field("search_type") == target.search_type)
-        & pc.field("data_date").isin(list(target.days))
-    )
+    where = ledger.condition() & target.condition()
     if snapshot is None:
         rows = lake.read(ledger.table, where=where, workspace=target.workspace, months=target.months)
     else:

@@ -185,12 +185,7 @@ def _move(lake: Lake, table: TableSpec, target: Target, month: str) -> set[date]
     Of a day with the same keys under several months, the rows under `month` are kept, or else those of the
     month with the most.
     """
-    where = (
-        (pc.field("site_url") == target.site_url)
-        & (pc.field("search_type") == target.search_type)
-        & pc.field("data_date").isin(list(target.days))
-    )
-    rows = lake.read(table, where=where, workspace=target.workspace)
+    rows = lake.read(table, where=target.condition(), workspace=target.workspace)
     counts = rows.group_by(["data_date", "month"]).aggregate([([], "count_all")]).to_pylist()
     if all(one["month"] == month for one in counts):
         return set()
@@ -310,17 +305,13 @@ def _source_of(lake: Lake, day: BadDay) -> Source:
 def _rows_of(
     lake: Lake, table: TableSpec, day: BadDay, columns: Sequence[str], where: pc.Expression
 ) -> pa.Table:
-    of_day = (
-        (pc.field("site_url") == day.site_url)
-        & (pc.field("search_type") == day.search_type)
-        & (pc.field("data_date") == day.day)
-    )
+    target = Target(*day.series, (day.day,))
     return lake.read(
         table,
         columns=columns,
-        where=where & of_day,
-        workspace=day.workspace,
-        months=[month_of(day.day)],
+        where=where & target.condition(),
+        workspace=target.workspace,
+        months=target.months,
     )
 
 
