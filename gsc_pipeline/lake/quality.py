@@ -92,7 +92,8 @@ def _unique(table: TableSpec) -> str:
 def _not_over(table: str) -> str:
     return f"""
         SELECT {_DAY}, count(*) AS rows
-        FROM {table} WHERE data_date >= $today GROUP BY ALL ORDER BY ALL"""
+        FROM {table} WHERE data_date >= $today AND workspace IN (SELECT unnest($active))
+        GROUP BY ALL ORDER BY ALL"""
 
 
 _TRUNCATED = """

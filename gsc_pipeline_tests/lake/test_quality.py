@@ -87,6 +87,8 @@ def test_a_row_of_a_day_that_is_not_over_is_found(synced: World) -> None:
     today = pa.repeat(pa.scalar(synced.today), rows.num_rows)
     tamper(synced, SITE_IMPRESSION, synced.today, rows.set_column(index, rows.schema.field(index), today))
     assert ("no_day_beyond_yesterday", SITE) in violated(synced)
+    # A workspace that is not active concerns no rule.
+    assert violated(synced, "globex") == set()
 
 
 def test_a_truncated_day_is_found_with_the_shares_that_were_cut(synced: World) -> None:
