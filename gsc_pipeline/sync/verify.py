@@ -209,7 +209,7 @@ def verify(lake: Lake, workspaces: Collection[str] | None = None) -> Verificatio
             for day in _compare_other(lake, table, files)
         ]
 
-    others = confirmed(compare_others(), compare_others)
+    others = confirmed(compare_others(), compare_others, key=lambda one: (one.table, *one.series, one.day))
     ids = None if workspaces is None else {"", *workspaces}
     return Verification(
         tuple(logs),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, pacific_today
-from gsc_pipeline.lake.lake import Lake
+from gsc_pipeline.lake.lake import Lake, Target
 from gsc_pipeline.lake.quality import RULES, evaluate
 from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCHDATA_HOURLY
 from gsc_pipeline.monitoring.status import TruncatedDays, workspace_state
@@ -120,6 +120,23 @@ def test_a_verification_beside_a_sync_of_hours_finds_nothing(lake: Lake, acme: W
     )
     assert verify(watched).findings() == []
     assert read == [TODAY]
+
+
+def test_a_day_without_hours_is_found_although_a_sync_changes_its_record_meanwhile(
+    lake: Lake, acme: Workspace
+) -> None:
+    """The two comparisons find other numbers of the day."""
+    hours = three_days()
+    sync(hours, lake, acme)
+    hours.clicks[hour_of(TODAY, 8)] = 5
+
+    def change() -> None:
+        sync(hours, lake, acme)
+        lost = Target("acme", SITE, "WEB", (TODAY,))
+        lake.replace(SEARCHDATA_HOURLY, lost, SEARCHDATA_HOURLY.schema.empty_table())
+
+    watched = ChangedMeanwhile(lake.uri, MORE_LEDGER, SEARCHDATA_HOURLY, change)
+    assert [(one.day, one.rows) for one in verify(watched).others] == [(TODAY, 0)]
 
 
 @settings(max_examples=20, deadline=None)
