@@ -77,8 +77,8 @@ def damaged_files(
     """The table's data files that are missing or have another size than in its log.
 
     With `workspace`, only files that may contain its rows. With `deep`, reads every file, and also lists
-    those that are not valid Parquet or have text that is not UTF-8. Raises DamagedError if the log is
-    damaged, or an error of the storage.
+    those that are not valid Parquet, have text that is not UTF-8 or a column of another name. Raises
+    DamagedError if the log is damaged, or an error of the storage.
     """
     logged = _logged_files(table, delta, workspace, None)
     # Delta opens a table with an empty commit file, without that commit's rows.
@@ -88,7 +88,7 @@ def damaged_files(
     found = list(_missing_or_resized(storage, logged))
     if deep:
         known = {file.path for file in found}
-        found += _unreadable(storage, [file for file in logged if file.path not in known])
+        found += _unreadable(storage, [file for file in logged if file.path not in known], _columns(delta))
     return sorted(found, key=lambda file: file.path)
 
 
@@ -104,7 +104,9 @@ def first_damage(
     """
     logged = _logged_files(table, delta, workspace, months)
     storage = storage_of(delta.table_uri)
-    found = next(_missing_or_resized(storage, logged), None) or next(_unreadable(storage, logged), None)
+    found = next(_missing_or_resized(storage, logged), None) or next(
+        _unreadable(storage, logged, _columns(delta)), None
+    )
     return None if found is None else found.error()
 
 
@@ -137,9 +139,16 @@ def _missing_or_resized(storage: pa_fs.FileSystem, logged: Sequence[_LoggedFile]
             yield file.damaged(f"has {size} bytes instead of {file.size}")
 
 
-def _unreadable(storage: pa_fs.FileSystem, logged: Iterable[_LoggedFile]) -> Iterator[DamagedFile]:
+def _columns(delta: DeltaTable) -> frozenset[str]:
+    return frozenset(field.name for field in delta.schema().fields)
+
+
+def _unreadable(
+    storage: pa_fs.FileSystem, logged: Iterable[_LoggedFile], columns: frozenset[str]
+) -> Iterator[DamagedFile]:
+    """Files that are not valid Parquet, have text that is not UTF-8, or a column that the table has not."""
     for file in logged:
-        damage = _parquet_damage(storage, file.path)
+        damage = _parquet_damage(storage, file.path, known=columns)
         if damage is not None:
             yield file.damaged(damage)
 
@@ -157,9 +166,15 @@ def content_of(storage: pa_fs.FileSystem, path: str) -> pa.Buffer | str:
         return "is unreadable"
 
 
-def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str] = frozenset()) -> str | None:
+def _parquet_damage(
+    storage: pa_fs.FileSystem,
+    path: str,
+    needed: frozenset[str] = frozenset(),
+    known: frozenset[str] | None = None,
+) -> str | None:
     """What is wrong with a Parquet file, or None. `needed`: the columns of a checkpoint.
 
+    `known`: the columns that a data file may have. Files of earlier releases lack some of them.
     Raises OSError if the storage fails.
     """
     content = content_of(storage, path)
@@ -168,13 +183,19 @@ def _parquet_damage(storage: pa_fs.FileSystem, path: str, needed: frozenset[str]
     # The content is in memory now, so later errors come from the file and not from the storage.
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
+        names = parquet.schema_arrow.names
     except (OSError, pa.ArrowException):
         return "is not a Parquet file"
-    if not needed <= {*parquet.schema_arrow.names}:
+    except UnicodeDecodeError:
+        return "has a column name that is not UTF-8"
+    if not needed <= {*names}:
         return "is not a checkpoint"
+    # Readers take a column of another name for one that the file lacks, which has no values.
+    if known is not None and (unknown := sorted({*names} - known)):
+        return f"has a column {unknown[0]!a}, which the table lacks"
     try:
         for group in range(parquet.num_row_groups):
-            for column in parquet.schema_arrow.names:
+            for column in names:
                 # Arrow reads bytes that are not UTF-8 as text, unless it is asked to look.
                 parquet.read_row_group(group, columns=[column]).validate(full=True)
     except (OSError, pa.ArrowException):

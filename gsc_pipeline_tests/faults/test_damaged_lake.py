@@ -207,6 +207,30 @@ def test_damaged_text_in_a_column_that_is_not_compared_is_reported_and_its_days_
     assert state(copied.lake) == before
 
 
+@pytest.mark.parametrize("bit", [0x01, 0x80], ids=["another name", "a name that is not UTF-8"])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [*zip(LARGE, ("clicks", "is_truncated", "status"), strict=True), (SYNC_RUNS, "run_id")],
+)
+def test_a_column_name_that_changed_in_a_file_is_reported_and_its_days_are_restored(
+    copied: Copied, before: State, table: TableSpec, column: str, bit: int
+) -> None:
+    file = data_file(copied.folder(table.name))
+    content = bytearray(file.read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    content[content.index(column.encode(), footer)] ^= bit
+    file.write_bytes(content)
+    found = verify(copied.lake)
+    ((damaged, text),) = [(one.path, str(one.damage)) for one in found.files]
+    assert file.as_posix().endswith(damaged)
+    assert "column" in text
+    if table in (SITE_IMPRESSION, URL_IMPRESSION):
+        assert {one.site_url for one in found.findings() if one.days}
+    done = copied.repair(found)
+    assert done.left.is_good, done.left.findings()
+    assert state(copied.lake) == before
+
+
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("table", LARGE, ids=lambda table: table.name)
 @pytest.mark.parametrize("which", ["first", "last"])
