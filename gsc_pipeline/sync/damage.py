@@ -117,6 +117,35 @@ def had_queries(lake: Lake, target: Target) -> bool:
     return False
 
 
+def holds_good_rows(lake: Lake, target: Target, record: DayRecord) -> bool:
+    """Whether the tables hold rows of the record's day, as many as it counts, with its totals as their sum.
+
+    A damaged file holds none. Raises any other LakeError.
+    """
+    if record.totals is None or not record.site_rows:
+        return False
+    expected: dict[str, tuple[int | None, int | None]] = {
+        "site_rows": (record.totals.clicks, record.totals.impressions),
+        "url_rows": (record.url_clicks, record.url_impressions),
+    }
+    for name, table in LEDGER_COUNTS.items():
+        try:
+            rows = lake.read(
+                table,
+                columns=["clicks", "impressions"],
+                where=target.condition(),
+                workspace=target.workspace,
+                months=target.months,
+            )
+        except DamagedError:
+            return False
+        sums = tuple(pc.sum(rows[measure]).as_py() or 0 for measure in ("clicks", "impressions"))
+        # Earlier releases recorded no sums of the URL table.
+        if rows.num_rows != getattr(record, name) or expected[name] not in (sums, (None, None)):
+            return False
+    return True
+
+
 def rows_by_day(lake: Lake, table: TableSpec, workspace: str, month: str) -> dict[_Key, int]:
     """How many rows a table has of each property, search type and day of a month. Raises LakeError."""
     counts: Counter[_Key] = Counter()

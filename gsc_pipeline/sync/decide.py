@@ -26,6 +26,16 @@ DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
 DID_NOT_ADD_UP_ONCE = f"{DOES_NOT_ADD_UP}: to be read again"
 """The reason of a day whose rows did not add up in one sync: the day may have changed during the read."""
 
+EARLIER_ROWS_KEPT = f"{DOES_NOT_ADD_UP}: the rows of an earlier read are kept, and the day is read again"
+"""The reason of a day whose new rows did not add up in one sync, and whose earlier rows did."""
+
+EARLIER_ROWS_ADD_UP = f"{DOES_NOT_ADD_UP}: the rows of an earlier read, which do, are kept"
+"""The reason of a day whose new rows did not add up in two syncs, and whose earlier rows add up to the same
+totals."""
+
+QUERIES_KEPT = f"{NO_QUERIES}: these rows are kept, and the day is read again"
+"""The reason of a day that one sync read without queries, and whose earlier rows with queries were good."""
+
 REBUILT = "rebuilt from the rows in the tables"
 """The reason of a provisional day whose record was lost and rebuilt from its rows."""
 
@@ -37,7 +47,12 @@ IMPORTED = "imported from the bulk export"
 LOST_IMPORT = "its import was interrupted or its rows were lost: import the day again"
 """The reason of a day that was read from the API although its rows were from the bulk export."""
 
-_UNCERTAIN = (NO_QUERIES, DID_NOT_ADD_UP_ONCE)
+_UNCERTAIN = (NO_QUERIES, DID_NOT_ADD_UP_ONCE, EARLIER_ROWS_KEPT, QUERIES_KEPT)
+
+_NOT_ADDED_UP = (DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP, EARLIER_ROWS_KEPT)
+
+HAS_NO_GOOD_ROWS = (NO_QUERIES, DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP)
+"""Reasons of days whose rows may be replaced by any others."""
 
 _HISTORY_MARGIN = timedelta(days=7)
 _SETTLED_AFTER = timedelta(days=3)
@@ -124,9 +139,28 @@ def settled(
         return Status.PROVISIONAL, NO_QUERIES
     if adds_up:
         return decision.status, decision.reason
-    if before is not None and before.reason in (DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP):
+    if before is not None and before.reason in _NOT_ADDED_UP:
         return decision.status, DOES_NOT_ADD_UP
     return Status.PROVISIONAL, DID_NOT_ADD_UP_ONCE
+
+
+def kept(
+    decision: Decision, before: DayRecord, *, adds_up: bool, lost_queries: bool
+) -> tuple[Status, str] | None:
+    """The status and reason of a day whose earlier rows stay after a read; None if the new rows replace them.
+
+    The earlier rows are good: they add up to the totals of `before`. The first sync whose read is worse keeps
+    them, as the day may have changed during the read. If the read of the next sync is no better, Search
+    Console's data are so: its rows are taken, unless the earlier rows add up to today's totals as well.
+    """
+    if lost_queries:
+        return None if before.reason == QUERIES_KEPT else (Status.PROVISIONAL, QUERIES_KEPT)
+    if adds_up:
+        return None
+    is_same = before.totals is not None and before.totals.is_same(decision.totals)
+    if is_same and before.reason in (EARLIER_ROWS_KEPT, EARLIER_ROWS_ADD_UP):
+        return decision.status, EARLIER_ROWS_ADD_UP
+    return None if before.reason == EARLIER_ROWS_KEPT else (Status.PROVISIONAL, EARLIER_ROWS_KEPT)
 
 
 def _has_data(record: DayRecord | None) -> bool:

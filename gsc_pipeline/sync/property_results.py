@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
 import pyarrow.compute as pc
 
+from gsc_pipeline.lake.lake import Target
 from gsc_pipeline.search_console.errors import WAS_NOT_SENT, SearchConsoleError
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.cut_days import CutDays, TriedRows, write_tried
-from gsc_pipeline.sync.damage import RESTORE, DamagedDay
+from gsc_pipeline.sync.damage import RESTORE, DamagedDay, holds_good_rows
 from gsc_pipeline.sync.day_order import failed_when_asked
-from gsc_pipeline.sync.decide import Decision, Verdict, settled
+from gsc_pipeline.sync.decide import HAS_NO_GOOD_ROWS, Decision, Verdict, kept, settled
 from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.sync.read import DayRead
 from gsc_pipeline.sync.report import DayResult, SyncedDay
+
+log = logging.getLogger(__name__)
 
 
 class PropertyResults:
@@ -86,6 +90,8 @@ class PropertyResults:
             self._smaller.append(decision)
             self._report(DayResult.UNCHANGED, before)
             return read.ended_by
+        if before is not None and self._keeps_earlier_rows(decision, read, before):
+            return read.ended_by
         status, reason = settled(decision, before, adds_up=read.adds_up, lost_queries=read.lost_queries)
         record = read.record(
             status,
@@ -99,6 +105,39 @@ class PropertyResults:
         self._batch.records[decision.day] = record
         self._report(DayResult.READ, record, read.seconds)
         return read.ended_by
+
+    def _keeps_earlier_rows(self, decision: Decision, read: DayRead, before: DayRecord) -> bool:
+        """Whether the day's earlier rows stay, because they are good and those read are doubtful.
+
+        If they stay, this records and reports the day; otherwise a warning says that they are replaced.
+        """
+        if (read.adds_up and not read.lost_queries) or not self._has_good_rows(before):
+            return False
+        found = kept(decision, before, adds_up=read.adds_up, lost_queries=read.lost_queries)
+        if found is None:
+            log.warning(
+                "workspace %s: %s (%s) %s: two syncs read rows that are worse than the earlier ones, and the "
+                "last replace these: %s, read %s",
+                self._batch.workspace,
+                *self._of,
+                decision.day,
+                before.reason,
+                before.last_read_at,
+                extra={"event": "rows.replaced", "workspace": self._batch.workspace},
+            )
+            return False
+        status, reason = found
+        record = replace(before, status=status, reason=reason, run_id=self._batch.run_id)
+        self._batch.records[decision.day] = record
+        self._report(DayResult.UNCHANGED, record)
+        return True
+
+    def _has_good_rows(self, record: DayRecord) -> bool:
+        """Whether the tables hold what the record says of the day, and rows that add up to its totals."""
+        day = record.data_date
+        if day in self._damage or record.status is Status.WRITING or record.reason in HAS_NO_GOOD_ROWS:
+            return False
+        return holds_good_rows(self._batch.lake, Target(self._batch.workspace, *self._of, (day,)), record)
 
     def fail(self, day: date, reason: str, *, is_refusal: bool = False) -> None:
         """Report a day as failed, and record it as failed unless its rows are those of the bulk export."""
@@ -202,11 +241,12 @@ class PropertyResults:
 
 
 def _is_smaller(read: DayRead, record: DayRecord) -> bool:
-    """Whether the API gave less of a day than the record's rows have."""
+    """Whether the API gave less of a day than the record's rows have, or rows that do not add up."""
     site, url = (pc.sum(rows["impressions"]).as_py() or 0 for rows in (read.site_rows, read.url_rows))
     held = record.totals.impressions if record.totals else 0
     return (
         read.truncated
+        or not read.adds_up
         or read.site_rows.num_rows < record.site_rows
         or site < held
         or url < (record.url_impressions or 0)

@@ -11,8 +11,9 @@ could distinguish from a true one are excluded:
 - a list of properties with another name or other permissions; on a first sync, one that lacks a property;
 - an answer `{}`, which means no data, if the call that would contradict it was answered like this as well.
 
-Totals by property with another sum contradict the probe. Their rows are stored as provisional, as the day may
-have changed during the read, and the next sync reads the day again.
+Totals by property with another sum contradict the probe. As the day may have changed during the read, it
+becomes provisional, and the next sync reads it again. Its earlier rows stay; without good ones, the new rows
+are stored.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.search_console.transport import TransportLimits
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
-from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, NO_QUERIES
+from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, EARLIER_ROWS_KEPT, NO_QUERIES, QUERIES_KEPT
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status
 from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
@@ -172,6 +173,12 @@ def records_of(world: World, workspace: Workspace) -> Records:
     return {(url, day): record for (url, _), its in ledger.items() for day, record in its.items()}
 
 
+def is_kept(record: DayRecord, known: DayRecord | None) -> bool:
+    """Whether the record says that the day's earlier rows may not be those of its totals."""
+    is_same = record == known or record.reason in (EARLIER_ROWS_KEPT, QUERIES_KEPT)
+    return record.status is Status.PROVISIONAL and is_same
+
+
 def complaints(
     weather: Weather,
     report: SyncReport,
@@ -194,7 +201,7 @@ def complaints(
         is_as_before = now[day] == old[day]
         if day[0] in weather.spares:
             found.append(f"{day} was not read, though nothing was wrong with its property's answers")
-        elif is_as_before and record == known.get(day) and record and record.status is Status.PROVISIONAL:
+        elif is_as_before and record and is_kept(record, known.get(day)):
             continue
         elif record is not None and record.status in (Status.FINAL, Status.EMPTY) and record != known[day]:
             found.append(f"{day} is {record.status} beside rows that are not true")

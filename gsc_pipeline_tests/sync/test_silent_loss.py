@@ -37,7 +37,7 @@ from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.simulator import Call, Reply, Revised, Revision, SyntheticProperty
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
-from gsc_pipeline.sync.decide import NO_QUERIES
+from gsc_pipeline.sync.decide import QUERIES_KEPT
 from gsc_pipeline.sync.failures import StandingFailure, read_standing
 from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.outcome import Outcome
@@ -350,7 +350,7 @@ def test_a_list_of_queries_that_became_empty_is_read_again_and_leaves_the_day_pr
     asked = len(world.queries())
     world.sync(acme, options=SyncOptions(full=True))
     assert sum(call.body["dimensions"] == GRAINS[grain] for call in reads(world, day, asked)) == 2
-    assert (record(world, day).status, record(world, day).reason) == (Status.PROVISIONAL, NO_QUERIES)
+    assert (record(world, day).status, record(world, day).reason) == (Status.PROVISIONAL, QUERIES_KEPT)
     world.faults.clear()
     again = world.sync(acme)
     assert [one.day for one in again.days if one.result is DayResult.READ] == [day]
