@@ -38,6 +38,8 @@ RANKING_DAYS = 28
 COMMIT_PAGES = 100
 """Inspections per commit. A run that is stopped keeps the inspections of earlier commits."""
 
+_NO_PAGES = URL_IMPRESSION.schema.empty_table().select(["url", "clicks", "impressions"])
+
 
 def sync_inspections(
     workspace: Workspace,
@@ -61,8 +63,9 @@ def sync_inspections(
             today = pacific_today(context.now)
             inspected = _inspected(context, result.site_url)
             left = per_day - inspected.filter(pc.field("inspected_on") == today).num_rows
-            urls = due_pages(_ranked_pages(context, result.site_url), inspected, today, left)
-            _Inspections(context, result, clock, executor).run(urls)
+            pages = _ranked_pages(context, result.site_url) if left > 0 else _NO_PAGES
+            urls = due_pages(pages, inspected, today, pages.num_rows)
+            _Inspections(context, result, clock, executor, left).run(urls)
 
         return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(inspect)])
 
@@ -106,27 +109,36 @@ class _Inspections:
     """The inspections of one property's pages, run concurrently and committed in groups."""
 
     def __init__(
-        self, context: TableContext, result: TaskResult, clock: Clock, executor: ThreadPoolExecutor
+        self,
+        context: TableContext,
+        result: TaskResult,
+        clock: Clock,
+        executor: ThreadPoolExecutor,
+        most_calls: int,
     ) -> None:
         self._context = context
         self._result = result
         self._clock = clock
         self._executor = executor
         self._left: deque[str] = deque()
+        self._calls_left = most_calls
         self._illegal: list[tuple[str, IllegalRequestError]] = []
         self._failed_in_a_row = 0
+        self._rejected_in_a_row = 0
+        self._is_shuffled = False
         self._is_over = False
         self._lock = threading.Lock()
 
     def run(self, urls: Sequence[str]) -> None:
-        """Inspect the pages in order. Raises the error that ends the property's inspections.
+        """Inspect the pages in order, until the calls are used up. Raises the error that ends them before.
 
-        After a page whose call fails, the others follow in an order that differs from run to run: pages that
-        always fail would otherwise come first in every run, and keep all others from being inspected.
+        After a page whose call fails, or several in a row that are rejected, the others follow in an order
+        that differs from run to run: pages that always fail would otherwise come first in every run, and keep
+        all others from being inspected. So `urls` are all pages that are due, however few calls are left.
         """
         self._left.extend(urls)
         try:
-            while self._left and not self._is_over:
+            while self._left and self._calls_left > 0 and not self._is_over:
                 self._inspect_some()
         finally:
             self._report_illegal()
@@ -156,13 +168,15 @@ class _Inspections:
     def _inspect_next(self) -> _Answer | None:
         """Inspect the next page, in a thread of the pool. None if there is no page to inspect."""
         with self._lock:
-            if self._is_over or not self._left:
+            if self._is_over or not self._left or self._calls_left <= 0:
                 return None
+            self._calls_left -= 1
             url, failed_before = self._left.popleft(), self._failed_in_a_row
         found: Inspection | SearchConsoleError
         try:
             found = self._context.console.inspect(self._result.site_url, url)
         except IllegalRequestError as error:
+            self._count_rejection()
             found = error
         except FAILED_ANSWERS as error:
             self._count_failure(failed_before)
@@ -172,7 +186,7 @@ class _Inspections:
             raise
         else:
             with self._lock:
-                self._failed_in_a_row = 0
+                self._failed_in_a_row = self._rejected_in_a_row = 0
         return _Answer(url, self._clock(), found)
 
     def _count_failure(self, failed_before: int) -> None:
@@ -181,7 +195,22 @@ class _Inspections:
             if self._failed_in_a_row == failed_before:
                 self._failed_in_a_row += 1
                 self._is_over |= self._failed_in_a_row == GIVE_UP_AFTER
-                random.Random(self._context.run_id).shuffle(self._left)
+                self._shuffle()
+
+    def _count_rejection(self) -> None:
+        with self._lock:
+            # A single address that Google does not accept is no reason to give up the order by clicks.
+            self._rejected_in_a_row += 1
+            if self._rejected_in_a_row == GIVE_UP_AFTER:
+                self._shuffle()
+
+    def _shuffle(self) -> None:
+        if not self._is_shuffled:
+            self._is_shuffled = True
+            # Each step of a shuffle would search a long deque.
+            left = list(self._left)
+            random.Random(self._context.run_id).shuffle(left)
+            self._left = deque(left)
 
     def _commit(self, done: Sequence[_Answer]) -> None:
         if not done:

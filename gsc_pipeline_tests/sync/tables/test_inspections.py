@@ -235,16 +235,36 @@ def test_after_several_failed_pages_in_a_row_the_rest_is_skipped(lake: Lake, acm
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize(
+    "error", [ServiceUnavailableError("no answer"), IllegalRequestError("not part of this property")]
+)
+@pytest.mark.parametrize(("per_day", "days"), [(500, 10), (8, 40)], ids=["many calls", "as many as fail"])
 def test_pages_that_always_fail_keep_no_other_from_being_inspected_for_ever(
-    lake: Lake, acme: Workspace, concurrency: int
+    lake: Lake, acme: Workspace, error: SearchConsoleError, per_day: int, days: int, concurrency: int
 ) -> None:
     urls = [f"{n:02}" for n in range(40)]
     fill(lake, dict(zip(urls, range(40, 0, -1), strict=True)))
-    failing: dict[str, Exception] = {url: ServiceUnavailableError("no answer") for url in urls[:8]}
-    for n in range(10):
+    failing = dict.fromkeys(urls[:8], error)
+    for n in range(days):
         now = NOON + n * ONE_DAY
-        sync(lake, acme, raising(failing), now=now, concurrency=concurrency, run_id=f"run {n}")
+        _, asked = sync(
+            lake,
+            acme,
+            raising(failing),
+            now=now,
+            per_day=per_day,
+            concurrency=concurrency,
+            run_id=f"run {n}",
+        )
+        assert len(asked) <= per_day
     assert {url for url, _ in history(lake)} == set(urls[8:])
+
+
+def test_a_single_page_that_the_api_rejects_leaves_the_order_by_clicks(lake: Lake, acme: Workspace) -> None:
+    urls = [f"{n:02}" for n in range(40)]
+    fill(lake, dict(zip(urls, range(40, 0, -1), strict=True)))
+    _, asked = sync(lake, acme, raising({urls[0]: IllegalRequestError("not part")}), per_day=10)
+    assert asked == urls[:10]
 
 
 def test_pages_that_the_api_rejects_are_one_problem_and_stop_nothing(lake: Lake, acme: Workspace) -> None:
