@@ -6,7 +6,7 @@ No call is sent: the folders are properties of the workspace, and their days are
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 
@@ -297,14 +297,19 @@ class _Series:
         )
 
     def _commit(self) -> list[Problem]:
-        """Commit the batch and what the folders brought. Days that another sync wrote are left out."""
+        """Commit what the folders brought, and the batch. Days that another sync wrote are left out.
+
+        What they brought is recorded first, as of the time of the day's new record. If the sync is killed in
+        between, the times differ, so that the next sync completes the day and counts its rows again. It could
+        no longer count rows that the day already has.
+        """
         records = self._batch.records
-        done = self._batch.commit()
         news, self._news = self._news, {}
-        days = tuple(day for day in news if day not in done.overtaken and day not in done.damaged)
-        self.completed |= {day: records[day] for day in days if day in records}
-        if days:
-            self._write_known(days, (one for day in days for one in news[day]))
+        self._write_known(news)
+        done = self._batch.commit()
+        left_out = news.keys() & (done.overtaken.keys() | done.damaged.keys())
+        self._write_known({day: list(self._known.get(day, {}).values()) for day in left_out})
+        self.completed |= {day: records[day] for day in news if day in records and day not in left_out}
         return [Problem(str(error), *self._key, (day,)) for day, error in sorted(done.damaged.items())]
 
     def _read_known(self) -> dict[date, dict[str, FolderDay]]:
@@ -317,10 +322,15 @@ class _Series:
             known.setdefault(row["data_date"], {})[row["folder"]] = FolderDay(**row)
         return known
 
-    def _write_known(self, days: Sequence[date], found: Iterable[FolderDay]) -> None:
+    def _write_known(self, found: Mapping[date, Sequence[FolderDay]]) -> None:
+        """Replace what folders brought of these days."""
+        if not found:
+            return
         of = {"workspace": self._workspace, "site_url": self._key[0], "search_type": self._key[1]}
-        rows = [{**of, "month": month_of(one.data_date), **asdict(one)} for one in found]
-        target = Target(self._workspace, *self._key, tuple(days))
+        rows = [
+            {**of, "month": month_of(one.data_date), **asdict(one)} for day in found for one in found[day]
+        ]
+        target = Target(self._workspace, *self._key, tuple(found))
         self._lake.replace(FOLDER_DAYS, target, pa.Table.from_pylist(rows, schema=FOLDER_DAYS.schema))
 
 

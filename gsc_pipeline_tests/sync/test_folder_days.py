@@ -12,15 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, Window, month_of
-from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
+from gsc_pipeline.lake.lake import CommitGuard, Lake, RowSelection, Target, WorkspaceRows
 from gsc_pipeline.lake.schemas import (
     FOLDER_DAYS,
     SEARCH_APPEARANCE_FLAGS,
     SITE_IMPRESSION,
     SYNC_LEDGER,
     URL_IMPRESSION,
+    TableSpec,
 )
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
@@ -307,7 +309,8 @@ FACTS = (Fact(SHOES, "a", clicks=3, impressions=9), Fact(SHOES, "b", impressions
 
 def put(lake: Lake, site_url: str, days: Sequence[date], queries_cap: int = 10**6, **changes: Any) -> None:
     """Commit final days of a property with FACTS, whose rows by page were cut at `queries_cap`."""
-    batch = Batch(lake, "acme", site_url, "WEB", "put")
+    known = read_records(lake, Target("acme", site_url, "WEB", tuple(days)))
+    batch = Batch(lake, "acme", site_url, "WEB", "put", known)
     for day in days:
         rows = held(FACTS, queries_cap=queries_cap).rows
         columns = {name: rows[name] for name in rows.column_names}
@@ -418,6 +421,49 @@ def test_a_damaged_file_is_one_problem_and_the_day_is_read_again(lake: Lake) -> 
     (problem,) = finish(lake)
     assert problem.site_url == DOMAIN
     assert "searchdata_url_impression" in problem.cause
+
+
+class KilledAt(Lake):
+    """A lake whose process is killed at the nth replacement of rows."""
+
+    def __init__(self, uri: str, nth: int) -> None:
+        super().__init__(uri)
+        self.left = nth
+
+    @override
+    def replace(
+        self, table: TableSpec, target: RowSelection, rows: pa.Table, guard: CommitGuard | None = None
+    ) -> int:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().replace(table, target, rows, guard)
+
+
+def test_a_sync_killed_at_any_commit_leaves_no_wrong_count_of_what_a_folder_brought(tmp_path: Path) -> None:
+    """Its days are completed, or read again, by the next sync, which counts the rows of the folder."""
+    nth, is_killed = 0, True
+    while is_killed:
+        nth += 1
+        lake = KilledAt(str(tmp_path / f"lake{nth}"), 10**6)
+        put(lake, DOMAIN, [DAY], queries_cap=1)
+        put(lake, PRODUCTS, [DAY])
+        lake.left = nth
+        try:
+            finish(lake, NOW + timedelta(hours=1))
+        except KeyboardInterrupt:
+            pass
+        else:
+            is_killed = False
+        lake.left = 10**6
+        if domain(lake, [DAY])[DAY].status is Status.WRITING:
+            put(lake, DOMAIN, [DAY], queries_cap=1, last_read_at=NOW + timedelta(hours=2))
+        finish(lake, NOW + timedelta(hours=3))
+        (brought,) = lake.read(FOLDER_DAYS).to_pylist()
+        (record,) = domain(lake, [DAY]).values()
+        assert (record.url_rows, brought["rows"], brought["impressions"]) == (3, 2, 5), nth
+        assert brought["read_at"] == record.last_read_at
+    assert nth > 3
 
 
 def test_a_day_of_which_parts_will_be_asked_for_is_completed_afterwards(tmp_path: Path) -> None:
