@@ -11,18 +11,24 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.search_console.errors import WrongAnswerError, printable
-from gsc_pipeline.search_console.json_answers import AnswerObject, Text, decode_strictly
+from gsc_pipeline.search_console.errors import ServiceUnavailableError, WrongAnswerError, printable
+from gsc_pipeline.search_console.json_answers import (
+    AnswerObject,
+    Text,
+    decode_strictly,
+    with_half_pairs_as_text,
+)
 from gsc_pipeline.search_console.rows import checked_rows, empty_rows
 from gsc_pipeline.search_console.search_types import SearchType
 
@@ -36,7 +42,8 @@ class Answer:
     `rows` has one text column per dimension, as the API writes it, then clicks and impressions (int64) and
     position (float64: average, one-based, weighted by impressions; null if the API gives none).
     `first_incomplete_hour` has a time zone; only answers by hour have it. `names_aggregation`: the answer
-    has a `responseAggregationType`. `is_bare`: it has neither that nor `rows`.
+    has a `responseAggregationType`. `is_bare`: it has neither that nor `rows`. `half_pair`: a text of `rows`
+    that had half of a surrogate pair, as `with_half_pairs_as_text` writes it; "" without one.
     """
 
     rows: pa.Table
@@ -44,6 +51,7 @@ class Answer:
     first_incomplete_hour: datetime | None = None
     names_aggregation: bool = True
     is_bare: bool = False
+    half_pair: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,25 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
+    try:
+        return _decoded(body, dimensions, search_type, window)
+    except (ServiceUnavailableError, WrongAnswerError):
+        readable = with_half_pairs_as_text(body)
+        if readable == body:
+            raise
+    answer = _decoded(readable, dimensions, search_type, window)
+    return replace(answer, half_pair=_text_with_half_pair(answer.rows, dimensions))
+
+
+def _text_with_half_pair(rows: pa.Table, dimensions: Sequence[str]) -> str:
+    for name in dimensions:
+        found = rows.filter(pc.match_substring_regex(rows[name], r"\\ud[89a-f][0-9a-f]{2}"))
+        if found.num_rows:
+            return printable(found[name][0].as_py(), 100)
+    return ""
+
+
+def _decoded(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
     try:
         rows, metadata, aggregation, _ = _read(body).flatten()
         incomplete = msgspec.convert(metadata[0].as_py() or {}, _Metadata)

@@ -5,6 +5,7 @@ The simulator in `gsc_pipeline.simulator` speaks the same protocol, so tests and
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -49,6 +50,8 @@ from gsc_pipeline.search_console.sitemaps import Sitemap, decode_sitemaps
 from gsc_pipeline.search_console.transport import Transport, TransportLimits
 from gsc_pipeline.search_console.unanswered import CallId, Unanswered
 from gsc_pipeline.text.addresses import is_loopback
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -191,6 +194,15 @@ class HttpSearchConsole(SearchConsole):
         answer = self._answer(_Call(QuotaGroup.SEARCH_ANALYTICS, site_url, "POST", path, decode, body, day))
         if answer.rows.num_rows == 0 and answer.names_aggregation:
             self._names_aggregation_without_rows = True
+        if answer.half_pair:
+            log.warning(
+                "%s: the answer by %s for %s has half of a surrogate pair, which no text can hold. It is "
+                "stored as the API wrote it: %s",
+                site_url,
+                ", ".join(request.dimensions),
+                day or window_of(request),
+                answer.half_pair,
+            )
         return answer
 
     def _may_be_bare(self, site_url: str, request: AnalyticsRequest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -11,7 +12,15 @@ from gsc_pipeline.search_console.errors import ServiceUnavailableError, WrongAns
 T = TypeVar("T")
 
 TEXT_CHARACTERS = 10_000
-"""The longest text that is accepted as a key or URL. URLs in Google's index are shorter."""
+"""The longest text that is accepted as a URL of a property, sitemap or page. Those of Google are shorter."""
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)",
+    re.DOTALL,
+)
+"""An escape of JSON: a surrogate pair, half of one, or the first two characters of any other."""
+
+_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 COUNT_LIMIT = 2**53
 """Counts are below this. From here on, a JSON number may stand for several integers."""
@@ -28,6 +37,20 @@ class AnswerObject(msgspec.Struct):
     def __post_init__(self) -> None:
         if self.error is not msgspec.UNSET:
             raise ValueError("it contains an error")
+
+
+def with_half_pairs_as_text(body: bytes) -> bytes:
+    """The JSON with `\\ud83d` and its like as six characters of text, where it is half of a surrogate pair.
+
+    No text can hold half of a pair. As it is written in JSON, nothing of it is lost, and two texts that
+    differ in it alone stay two.
+    """
+
+    def replaced(found: re.Match[bytes]) -> bytes:
+        escape = found[0]
+        return b"\\" + escape.lower() if len(escape) == len(b"\\ud83d") else escape
+
+    return _ESCAPE.sub(replaced, body) if _OF_A_PAIR.search(body) else body
 
 
 def decode_strictly(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from gsc_pipeline.days import PACIFIC, Window
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
-from gsc_pipeline.search_console.json_answers import COUNT_LIMIT, TEXT_CHARACTERS
+from gsc_pipeline.search_console.json_answers import COUNT_LIMIT
 from gsc_pipeline.search_console.requests import PAGE_ROWS
 from gsc_pipeline.search_console.search_types import FeedType, SearchType
 
@@ -95,12 +95,6 @@ class _Page:
         return columns
 
     def _check_texts(self, texts: pa.Array, offsets: npt.NDArray[np.int32], data: pa.Buffer | None) -> None:
-        # The number of bytes is known. Count characters, which are fewer, only if there are too many bytes.
-        if (offsets[1:] - offsets[:-1]).max() > TEXT_CHARACTERS:
-            is_long = pc.greater(pc.utf8_length(texts), TEXT_CHARACTERS).to_numpy(zero_copy_only=False)
-            if is_long.any():
-                row = _first(is_long) // len(self._dimensions)
-                self._fail(row, f"a key of over {TEXT_CHARACTERS:,} characters")
         # Arrow checks that text is UTF-8 only if asked to. Checking for ASCII first is ten times faster.
         if data is not None and np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].max(initial=0) < 128:
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import logging
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -253,11 +255,13 @@ ODD_QUERIES = [
     "a\tb",
     "\\",
     "'; --",
+    "long " * 5_000,
+    "half of a pair \ud83d",
 ]
 ODD_URL = "https://acme.com/" + "x" * 1_983
 
 
-def test_odd_texts_arrive_in_the_lake_as_they_were(world: World) -> None:
+def test_odd_texts_arrive_in_the_lake_as_they_were(world: World, caplog: pytest.LogCaptureFixture) -> None:
     day = world.last(1).start
 
     def fault(call: Call) -> Reply | None:
@@ -272,13 +276,19 @@ def test_odd_texts_arrive_in_the_lake_as_they_were(world: World) -> None:
             {"keys": list(key), "clicks": 2.0 * share, "impressions": 4.0 * share, "position": 1.5}
             for key in itertools.product(*values)
         ]
-        return Reply(200, {"rows": rows, "responseAggregationType": "byProperty"})
+        return Reply(200, json.dumps({"rows": rows, "responseAggregationType": "byProperty"}).encode())
 
     world.faults.append(fault)
-    report = world.sync(world.workspace(), Window(day, day + ONE_DAY))
+    with caplog.at_level(logging.WARNING):
+        report = world.sync(world.workspace(), Window(day, day + ONE_DAY))
     assert not report.problems
+    warnings = {one.getMessage() for one in caplog.records if "surrogate" in one.getMessage()}
+    assert any(
+        f"sc-domain:acme.com: the answer by query, country, device for {day}" in one for one in warnings
+    )
+    texts = sorted(text.replace("\ud83d", r"\ud83d") for text in ODD_QUERIES)
     site, url = world.lake.read(SITE_IMPRESSION), world.lake.read(URL_IMPRESSION)
-    assert sorted(site["query"].to_pylist()) == sorted(ODD_QUERIES)
+    assert sorted(site["query"].to_pylist()) == texts
     assert not any(site["is_anonymized_query"].to_pylist())
     assert set(url["url"].to_pylist()) == {ODD_URL}
-    assert sorted(url["query"].to_pylist()) == sorted(ODD_QUERIES)
+    assert sorted(url["query"].to_pylist()) == texts
