@@ -834,3 +834,35 @@ def test_an_import_killed_at_any_commit_leaves_days_that_the_next_sync_makes_who
     assert verify(world.lake).is_good
     exported.run()
     assert_tables_equal_the_export(exported)
+
+
+@pytest.mark.parametrize("earlier", ["of the same days", "of other days"])
+def test_files_that_an_earlier_larger_export_left_in_the_folder_are_refused(
+    exported: Exported, earlier: str
+) -> None:
+    days = exported.days if earlier == "of the same days" else exported.days[:1]
+    folder = exported.folder.with_name("twice")
+    write_export(folder, [exported.prop], days, shards=4)
+    of_earlier = exported.world.now.timestamp()
+    for file in folder.iterdir():
+        os.utime(file, (of_earlier, of_earlier))
+    write_export(folder, [exported.prop], exported.days, shards=2)
+    for file in folder.glob("*-00000000000[01].parquet"):
+        os.utime(file, (of_earlier + 3_600, of_earlier + 3_600))
+    causes = exported.refused(folder)
+    for name in ("searchdata_site_impression", "searchdata_url_impression"):
+        left = folder / f"{name}-000000000002.parquet"
+        assert f"{left}: written long before {name}-000000000000.parquet" in causes
+        for number in (2, 3):
+            (folder / f"{name}-{number:012}.parquet").unlink()
+    exported.run(folder)
+    assert_tables_equal_the_export(exported, exported.days)
+
+
+def test_files_that_were_copied_one_after_another_are_one_export(exported: Exported) -> None:
+    folder = write_export(exported.folder.with_name("copied"), [exported.prop], exported.days, shards=3)
+    for hours, file in enumerate(sorted(folder.iterdir())):
+        moment = exported.world.now.timestamp() + hours * 3_600
+        os.utime(file, (moment, moment))
+    exported.run(folder)
+    assert_tables_equal_the_export(exported, exported.days)

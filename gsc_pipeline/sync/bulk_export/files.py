@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"\d{12}|(?<=part-)\d+|(?<=data_)\d+")
 """The number of one of several files written together: by BigQuery, by Spark or pyarrow, by DuckDB."""
 
+_SHARD_OF_BIGQUERY = re.compile(r"\d{12}")
+
+_APART_NANOSECONDS = 5 * 60 * 10**9
+"""Files of one statement are written at once. Longer before the others were those of an earlier one."""
+
 _NULL_IN_PATH = "__HIVE_DEFAULT_PARTITION__"
 
 _IsType = Callable[[pa.DataType], bool]
@@ -187,6 +192,7 @@ def find_parts(paths: Sequence[str]) -> list[Part]:
         try:
             root, names = _listed(given)
             storage = storage_of(root)
+            causes += _left_by_earlier_exports(storage, root, names)
         except (OSError, ValueError, DeltaError) as error:
             causes.append(f"{given}: cannot be read ({cause_of(error)})")
             continue
@@ -217,6 +223,34 @@ def find_parts(paths: Sequence[str]) -> list[Part]:
         )
         for (table, root, pattern), files in parts.items()
     ]
+
+
+def _left_by_earlier_exports(storage: pa_fs.FileSystem, root: str, names: Sequence[str]) -> list[str]:
+    """The causes of files that an earlier export to the same place left, as it had more files.
+
+    Their numbers are higher than those of all files that the later export replaced, and they are older.
+    """
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    for name in names:
+        folder, _, file_name = name.rpartition("/")
+        if number := _SHARD_OF_BIGQUERY.search(file_name):
+            together = posixpath.join(folder, _SHARD_OF_BIGQUERY.sub("*", file_name))
+            numbered.setdefault(together, []).append((int(number[0]), name))
+    causes = []
+    for files in numbered.values():
+        in_order = [name for _, name in sorted(files)]
+        if len(in_order) < 2:
+            continue
+        written = [info.mtime_ns or 0 for info in storage.get_file_info(in_order)]
+        for i in range(1, len(in_order)):
+            if max(written[i:]) + _APART_NANOSECONDS < min(written[:i]):
+                causes.append(
+                    f"{root}/{in_order[i]}: written long before {in_order[0]}, so it is left of an earlier "
+                    "export to the same place: delete it and the files after it, or copy all files again if "
+                    "they are of one export"
+                )
+                break
+    return causes
 
 
 def _listed(given: str) -> tuple[str, list[str]]:
