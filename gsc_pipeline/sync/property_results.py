@@ -174,7 +174,9 @@ class PropertyResults:
     def report_smaller(self) -> None:
         """Report days from the bulk export of which the API gave less than their rows have."""
         if self._smaller:
-            self._add_disagreement(self._smaller, "the API gives fewer rows or impressions")
+            self._add_disagreement(
+                self._smaller, "the API gives fewer rows or impressions, or rows that do not add up"
+            )
 
     def add_problem(
         self, error: SearchConsoleError, days: tuple[date, ...], *, is_readable: bool = False
