@@ -9,7 +9,13 @@ import pyarrow as pa
 
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import WrongAnswerError
-from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, DayRequest, PageFilters
+from gsc_pipeline.search_console.requests import (
+    CUT_ROWS,
+    PAGE_ROWS,
+    AnalyticsRequest,
+    DayRequest,
+    PageFilters,
+)
 from gsc_pipeline.sync.past_cap import EVERYTHING
 
 FULL_PAGE_SHARE = 0.9
@@ -65,12 +71,16 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
     """Read every page of an answer. `startRow` advances by the number of rows received.
 
     Raises the SearchConsoleError of the first call that fails, and WrongAnswerError if the last page that the
-    client may read (GSC_API_PAGES) is still full. Google's answers end after 50,000 rows.
+    client may read (GSC_API_PAGES) is still full. Google's answers end after 50,000 rows. An empty page after
+    fewer is requested again: it would end the answer, and rows would be missing without a trace.
     """
     pages: list[pa.Table] = []
-    received = 0
+    received, extra_calls = 0, 0
     while True:
         pages.append(console.query(site_url, request, start_row=received).rows)
+        if not pages[-1].num_rows and 0 < received < CUT_ROWS:
+            pages[-1] = console.query(site_url, request, start_row=received).rows
+            extra_calls += 1
         received += pages[-1].num_rows
         if pages[-1].num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
             break
@@ -82,7 +92,7 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
     # Rows on a single page are unique. An empty page after it adds none.
     is_one_page = received == pages[0].num_rows
     rows = pages[0] if is_one_page else each_key_once(pa.concat_tables(pages), request.dimensions)
-    return Pages(rows, received, len(pages))
+    return Pages(rows, received, len(pages) + extra_calls)
 
 
 def each_key_once(rows: pa.Table, keys: tuple[str, ...]) -> pa.Table:

@@ -49,7 +49,7 @@ class DayRead:
 
     `lacks_pages` is true if the API cut off pages that no other answer has.
     `adds_up` is false if the grains still contradict each other or the probe after a second read.
-    `lost_queries` is true if a grain with queries was empty twice although earlier reads found queries.
+    `lost_queries` is true if a grain with queries was empty although earlier reads of the day found queries.
     `ended_by` is the failure after which no more parts of cut grains were asked for, `part_calls` are the
     calls for parts, and `parts_left` is true if a later sync may ask for more.
     """
@@ -287,6 +287,7 @@ class PendingDay:
         calls = _calls(grains)
         adds_up = _add_up(grains, self.expected)
         lacks_queries = self._lacks_queries(grains)
+        had_rows = [grain.rows.num_rows > 0 for grain in grains]
         is_read_again = not adds_up or lacks_queries
         whole = None if is_read_again else self._completed(grains)
         if is_read_again or whole is None:
@@ -302,7 +303,7 @@ class PendingDay:
                 f"the answer has no rows of {self.day}, which has {self.expected.impressions} impressions"
             )
         read = self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
-        lost_queries = lacks_queries and self._lacks_queries(grains)
+        lost_queries = _lost_queries(had_rows, grains) or (lacks_queries and self._lacks_queries(grains))
         read = replace(read, adds_up=adds_up, lost_queries=lost_queries)
         if self.cut_day is None:
             return read
@@ -337,6 +338,12 @@ class PendingDay:
         """Cancel the calls that have not started."""
         for future in self.futures:
             future.cancel()
+
+
+def _lost_queries(had_rows: Sequence[bool], again: Sequence[GrainRows]) -> bool:
+    """Whether a grain with queries is empty although the first read of the same day had rows of it."""
+    pairs = zip(had_rows[2:], again[2:], strict=True)
+    return any(had and not grain.rows.num_rows for had, grain in pairs)
 
 
 def _calls(grains: Sequence[GrainRows]) -> int:

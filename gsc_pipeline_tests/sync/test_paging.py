@@ -33,15 +33,24 @@ def console(*pages: range) -> ScriptedConsole:
     [
         ([range(10)], [0]),
         ([range(PAGE_ROWS), range(PAGE_ROWS, PAGE_ROWS + 5)], [0, PAGE_ROWS]),
-        ([range(23_000), range(23_000, 46_000)], [0, 23_000, 46_000]),
-        ([range(PAGE_ROWS)], [0, PAGE_ROWS]),
+        ([range(23_000), range(23_000, 46_000)], [0, 23_000, 46_000, 46_000]),
+        ([range(PAGE_ROWS)], [0, PAGE_ROWS, PAGE_ROWS]),
+        ([range(PAGE_ROWS), range(PAGE_ROWS, 2 * PAGE_ROWS)], [0, PAGE_ROWS, 2 * PAGE_ROWS]),
         (
             [range(n * PAGE_ROWS, (n + 1) * PAGE_ROWS) for n in range(3)] + [range(75_000, 75_001)],
             [0, PAGE_ROWS, 2 * PAGE_ROWS, 3 * PAGE_ROWS],
         ),
         ([range(0)], [0]),
     ],
-    ids=["one short", "a full one", "nearly full ones", "exactly full", "as many as are read", "nothing"],
+    ids=[
+        "one short",
+        "a full one",
+        "nearly full ones",
+        "exactly full",
+        "at the cap",
+        "as many as are read",
+        "nothing",
+    ],
 )
 def test_pages_are_read_until_one_is_short_and_start_where_the_last_ended(
     pages: list[range], starts: list[int]
@@ -56,6 +65,13 @@ def test_rows_received_on_two_pages_are_kept_once() -> None:
     rows = read_pages(console(range(24_000), range(23_990, 24_010)), "a", REQUEST).rows
     assert sorted(rows["clicks"].to_pylist()) == list(range(24_010))
     assert rows.column_names == ["hour", "page", "clicks", "impressions", "position"]
+
+
+def test_one_empty_page_does_not_end_an_answer_that_goes_on() -> None:
+    double = console(range(PAGE_ROWS), range(0), range(PAGE_ROWS, PAGE_ROWS + 7))
+    found = read_pages(double, "a", REQUEST)
+    assert sorted(found.rows["clicks"].to_pylist()) == list(range(PAGE_ROWS + 7))
+    assert (found.received, found.api_calls) == (PAGE_ROWS + 7, 3)
 
 
 def test_pages_that_never_end_are_read_up_to_the_most() -> None:

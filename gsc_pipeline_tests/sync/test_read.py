@@ -17,6 +17,7 @@ from gsc_pipeline.search_console.requests import (
     PAGE_ROWS,
     AnalyticsRequest,
     DailyTotals,
+    PageQueries,
     PageTotals,
     PropertyQueries,
     PropertyTotals,
@@ -111,11 +112,11 @@ def test_after_a_nearly_full_page_the_next_starts_at_the_rows_received(first_pag
     assert starts_asked(console) == [0, first_page]
 
 
-def test_an_empty_page_after_a_full_one_ends_the_read() -> None:
+def test_two_empty_answers_after_a_full_page_end_the_read() -> None:
     console = console_with(some(PAGE_ROWS), [PAGE_ROWS])
     found = read(console, some(PAGE_ROWS))
     assert (found.site_rows.num_rows, found.truncated) == (PAGE_ROWS, False)
-    assert starts_asked(console) == [0, PAGE_ROWS]
+    assert starts_asked(console) == [0, PAGE_ROWS, PAGE_ROWS]
 
 
 @any_of(
@@ -128,7 +129,9 @@ def test_pages_of_any_size_are_read_completely_each_from_the_end_of_the_last(
     console = console_with(queries, [*sizes, last])
     found = read(console, queries)
     assert found.site_rows.num_rows == len(queries)
-    assert starts_asked(console) == [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+    starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+    is_asked_again = sizes and not last and len(queries) < CUT_ROWS
+    assert starts_asked(console) == [*starts, *starts[-1:] * bool(is_asked_again)]
 
 
 def test_rows_that_moved_between_pages_are_kept_once_and_a_second_read_finds_the_missed_ones() -> None:
@@ -226,6 +229,27 @@ def test_an_answer_without_rows_of_a_day_with_data_is_a_failure_and_not_an_empty
     console = ScriptedConsole(lambda site_url, request, start_row: answer(request.dimensions, []))
     with pytest.raises(ServiceUnavailableError, match=r"no rows of .*, which has 20 impressions"):
         read_from(console, DayTotals(clicks=9, impressions=20))
+
+
+@pytest.mark.parametrize("emptied", [PropertyQueries, PageQueries])
+def test_queries_that_only_the_first_of_two_reads_had_are_lost_and_not_anonymised(
+    emptied: type[AnalyticsRequest],
+) -> None:
+    asked: list[type[AnalyticsRequest]] = []
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        asked.append(type(request))
+        if isinstance(request, PropertyTotals | PageTotals):
+            # The first totals by property lack rows, so the day is read again.
+            is_wrong = isinstance(request, PropertyTotals) and asked.count(PropertyTotals) == 1
+            return totals(request, some(9 if is_wrong else 10))
+        if isinstance(request, emptied) and asked.count(emptied) > 1:
+            return answer(request.dimensions, [])
+        page = (PAGE,) if isinstance(request, PageQueries) else ()
+        return answer(request.dimensions, [(*page, *row) for row in some(10)])
+
+    found = read_from(ScriptedConsole(script), DayTotals(10, 20))
+    assert (found.api_calls, found.adds_up, found.lost_queries) == (8, True, True)
 
 
 def test_a_day_that_adds_up_is_read_once() -> None:
