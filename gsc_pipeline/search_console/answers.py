@@ -24,7 +24,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import AnswerObject, Text, decode_strictly
 from gsc_pipeline.search_console.rows import checked_rows, empty_rows
-from gsc_pipeline.search_console.search_types import SearchType
+from gsc_pipeline.search_console.search_types import FeedType, SearchType
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ _ANSWER = pa.struct(
         "error": pa.null(),
     }
 )
+_BOTH = {"bypage", "byproperty"}
+"""Two aggregations that exclude each other."""
 _ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 _SITES = msgspec.json.Decoder(_Sites)
 _WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
@@ -117,23 +119,31 @@ _WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
 _LEVELS = frozenset({"siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnverifiedUser"})
 
 
-def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
+def decode_answer(
+    body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window, aggregation: str = "auto"
+) -> Answer:
     """Decode the body of a searchAnalytics answer for `search_type` over `window`, grouped by `dimensions`.
 
+    `aggregation` is the aggregation that was requested: by page an impression counts once for each page.
+
     Raises ServiceUnavailableError if the body is not JSON or incomplete, WrongAnswerError if it has another
-    form, cannot be true, or has days outside the window.
+    form, cannot be true, has days outside the window, or names another aggregation of its rows.
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
     try:
-        rows, metadata, aggregation, _ = _read(body).flatten()
+        rows, metadata, aggregations, _ = _read(body).flatten()
         incomplete = msgspec.convert(metadata[0].as_py() or {}, _Metadata)
-        aggregation_type = aggregation[0].as_py()
+        named = aggregations[0].as_py()
     except (pa.ArrowException, msgspec.ValidationError, ValueError) as error:
         decode_strictly(_ANY_JSON, body, "the answer")
         cause = f"{printable(str(error), 200)}; {len(body)} bytes"
         raise WrongAnswerError(f"the answer could not be read ({cause})") from None
     found = rows.flatten()
+    # Feeds are only ever counted by page, whatever the answer names.
+    is_feed = isinstance(search_type, FeedType)
+    if len(found) and not is_feed and {_plain(aggregation), _plain(named)} == _BOTH:
+        raise WrongAnswerError(f"the answer is aggregated {named} instead of {aggregation}")
     has_rows_key = True
     if len(found) == 0:
         # Arrow accepts `null` as a list and ignores what follows the object.
@@ -142,8 +152,8 @@ def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchTyp
         checked_rows(found, dimensions, search_type, window) if len(found) else empty_rows(dimensions),
         incomplete.first_incomplete_date or incomplete.firstIncompleteDate,
         incomplete.first_incomplete_hour or incomplete.firstIncompleteHour,
-        names_aggregation=bool(aggregation_type),
-        is_bare=not has_rows_key and not aggregation_type,
+        names_aggregation=bool(named),
+        is_bare=not has_rows_key and not named,
     )
 
 
@@ -169,6 +179,11 @@ def parse_time(text: str) -> datetime | None:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _plain(aggregation: str | None) -> str:
+    """An aggregation in one spelling: the API's guide has `byPage`, its discovery document `BY_PAGE`."""
+    return (aggregation or "").replace("_", "").lower()
 
 
 @lru_cache(64)

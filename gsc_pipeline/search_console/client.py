@@ -186,6 +186,7 @@ class HttpSearchConsole(SearchConsole):
             dimensions=request.dimensions,
             search_type=request.search_type,
             window=window_of(request),
+            aggregation=body["aggregationType"],
         )
         day = None if isinstance(request, DailyTotals | HourlyTotals) else request.day
         answer = self._answer(_Call(QuotaGroup.SEARCH_ANALYTICS, site_url, "POST", path, decode, body, day))
