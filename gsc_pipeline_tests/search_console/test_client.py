@@ -263,8 +263,6 @@ def test_a_daily_quota_refusal_is_raised_at_once(wire: Wire) -> None:
         (refused(403, "forbidden", "User does not have sufficient permission"), PropertyForbiddenError),
         (refused(403, "accessNotConfigured", "Access Not Configured"), ApiDisabledError),
         (refused(404, "notFound", "Not Found"), PropertyNotFoundError),
-        (Reply(302, b"", {"Location": "/webmasters/v3/sites"}), IllegalRequestError),
-        (Reply(302, b"", {"Location": "http://127.0.0.1:1/elsewhere"}), IllegalRequestError),
     ],
 )
 def test_permanent_failures_are_never_retried(
@@ -279,6 +277,21 @@ def test_permanent_failures_are_never_retried(
     assert console.usage() == Usage(calls=1, retries=0)
     assert [call.kind for call in wire.simulator.calls] == ["token", "query"]
     assert wire.waits == []
+
+
+@pytest.mark.parametrize("location", ["/webmasters/v3/sites", "http://127.0.0.1:1/elsewhere"])
+def test_a_redirect_is_a_wrong_answer_that_is_retried_once_and_not_followed(
+    location: str, wire: Wire
+) -> None:
+    redirect = Reply(302, b"", {"Location": location})
+    wire.answer_instead("query", redirect, None, redirect, redirect)
+    console = wire.console()
+
+    assert console.query(DOMAIN, TOTALS).rows.num_rows
+    with pytest.raises(WrongAnswerError, match="302"):
+        console.query(DOMAIN, TOTALS)
+
+    assert [call.kind for call in wire.simulator.calls] == ["token", *["query"] * 4]
 
 
 @pytest.mark.parametrize("site_url", [NOT_OURS, UNVERIFIED, "https://shop.acme.com", "sc-domain:unknown.com"])

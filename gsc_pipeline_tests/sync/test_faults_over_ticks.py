@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.days import ONE_DAY, Window
+from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.search_console.search_types import FeedType
 from gsc_pipeline.simulator import Call, Reply
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP, READ_AGAIN_AFTER
 from gsc_pipeline.sync.ledger import Status
@@ -140,3 +142,22 @@ def test_a_day_whose_queries_were_missing_in_the_second_read_alone_is_read_by_th
     world.sync(acme)
     assert record(world, day).status is Status.FINAL
     assert_lake_is_true(world, list(world.last(5)), site_urls=[DOMAIN])
+
+
+def test_one_redirect_does_not_leave_google_news_without_devices(tmp_path: Path) -> None:
+    redirected: list[Call] = []
+
+    def fault(call: Call) -> Reply | None:
+        if redirected or call.kind != "query" or "device" not in call.body["dimensions"]:
+            return None
+        redirected.append(call)
+        return Reply(302, b"", {"Location": "http://127.0.0.1:1/sign-in"})
+
+    with World.serving(tmp_path, [small(DOMAIN, 8, search_types=["googleNews"])]) as world:
+        acme = world.workspace(search_types=[FeedType.GOOGLE_NEWS])
+        world.faults.append(fault)
+        report = world.sync(acme)
+        assert (len(redirected), report.problems) == (1, ())
+        rows = world.lake.read(SITE_IMPRESSION, workspace=acme.id)
+        assert rows.num_rows
+        assert not rows["device"].null_count
