@@ -10,7 +10,7 @@ from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, HourlyPages
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.sync.paging import read_pages
+from gsc_pipeline.sync.paging import read_pages, read_pages_twice_if_moved
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
 
 REQUEST = HourlyPages(QueryType.WEB, date(2026, 11, 20))
@@ -94,3 +94,29 @@ def test_the_most_pages_are_those_of_the_console() -> None:
 
     with pytest.raises(WrongAnswerError, match="50000 rows on 2 pages"):
         read_pages(double, "a", REQUEST)
+
+
+SLIPPED = [range(24_000), range(23_999, 24_005)]
+"""Two pages whose rows moved: one was received twice, and another is missing."""
+
+
+@pytest.mark.parametrize(
+    ("again", "rows", "is_cut"),
+    [
+        ([range(24_000), range(24_000, 24_007)], 24_007, False),
+        ([range(1, 24_001), range(24_000, 24_006)], 24_006, False),
+        (SLIPPED, 24_005, True),
+    ],
+    ids=["the second read is whole", "each misses another row", "both miss a row"],
+)
+def test_an_answer_whose_rows_moved_is_read_once_more_and_what_is_missing_is_cut(
+    again: list[range], rows: int, is_cut: bool
+) -> None:
+    found = read_pages_twice_if_moved(console(*SLIPPED, *again), "a", REQUEST)
+    assert sorted(found.rows["clicks"].to_pylist()) == list(range(rows))
+    assert (found.is_cut, found.api_calls) == (is_cut, 4)
+
+
+def test_an_answer_whose_rows_are_unique_is_read_once() -> None:
+    found = read_pages_twice_if_moved(console(range(24_000), range(24_000, 24_007)), "a", REQUEST)
+    assert (found.is_cut, found.api_calls) == (False, 2)

@@ -15,7 +15,6 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.requests import (
-    CUT_ROWS,
     AppearancePages,
     AppearanceRequest,
     AppearanceTotals,
@@ -25,7 +24,7 @@ from gsc_pipeline.sync.confirm import unconfirmed
 from gsc_pipeline.sync.decide import HISTORY_MONTHS, Decision, Verdict, decide
 from gsc_pipeline.sync.grains import Grain, grain_rows, search_type_in_tables
 from gsc_pipeline.sync.ledger import LedgerKey, Status
-from gsc_pipeline.sync.paging import Pages, read_pages
+from gsc_pipeline.sync.paging import Pages, read_pages_twice_if_moved
 from gsc_pipeline.sync.read import probe
 from gsc_pipeline.sync.report import OnProgress
 from gsc_pipeline.sync.tables.days import KnownDays, TableDay, TableDays, read_known
@@ -198,12 +197,12 @@ class _Appearances:
         ]
         return TableDay(
             pa.concat_tables(rows),
-            truncated=any(pages.received >= CUT_ROWS for pages in by_page),
+            truncated=any(pages.is_cut for pages in by_page),
             api_calls=calls + sum(pages.api_calls for pages in by_page),
         )
 
     def _pages(self, request: AppearanceRequest) -> Pages:
-        return read_pages(self._context.console, self._site_url, request)
+        return read_pages_twice_if_moved(self._context.console, self._site_url, request)
 
     def _pages_of_appearance(self, request: AppearancePages) -> Pages:
         """The pages of an appearance that the day has; one empty answer may be wrong."""
