@@ -33,7 +33,8 @@ class Pages:
     @property
     def repeats(self) -> int:
         """How many rows appeared on two pages. Each stands in the place of a row that is missing."""
-        return self.received - self.rows.num_rows
+        repeats: int = self.received - self.rows.num_rows
+        return repeats
 
     @property
     def is_cut(self) -> bool:

@@ -65,7 +65,7 @@ def sync_sitemaps(
 
 def _was_listed(context: TableContext, site_url: str) -> bool:
     of_property = (pc.field("workspace") == context.workspace.id) & (pc.field("site_url") == site_url)
-    return context.lake.read(SITEMAPS, columns=["path"], where=of_property).num_rows > 0
+    return bool(context.lake.read(SITEMAPS, columns=["path"], where=of_property).num_rows)
 
 
 def sitemap_rows(context: TableContext, site_url: str, sitemaps: Iterable[Sitemap]) -> pa.Table:
