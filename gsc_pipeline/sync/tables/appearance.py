@@ -14,6 +14,7 @@ from gsc_pipeline.days import Clock, Window, month_of, months_before, pacific_to
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.requests import (
     AppearancePages,
     AppearanceRequest,
@@ -33,6 +34,9 @@ from gsc_pipeline.workspaces.registry import Workspace
 
 DAYS = 14
 """Complete days that each sync brings up to date, however many calls that takes."""
+
+MOST_APPEARANCES = 500
+"""The most search appearances of a day. Search Console has some forty, and each is a call."""
 
 BACKFILL_SECONDS = 600.0
 """No earlier day is read by a sync that has taken this long."""
@@ -184,6 +188,8 @@ class _Appearances:
             # One empty answer may be wrong, so only a second one deletes rows, or counts as a read.
             totals = self._pages(AppearanceTotals(self._asked_type, day))
             calls += totals.api_calls
+        if totals.rows.num_rows > MOST_APPEARANCES:
+            raise WrongAnswerError(f"the answer names {totals.rows.num_rows} search appearances of {day}")
         appearances = totals.rows["searchAppearance"]
         self._has_appearances |= len(appearances) > 0
         requests = [AppearancePages(self._asked_type, one, day) for one in appearances.to_pylist()]
