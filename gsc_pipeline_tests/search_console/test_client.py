@@ -314,13 +314,26 @@ def test_a_refused_token_is_refreshed_once_and_the_call_retried_once(wire: Wire)
 
 def test_a_new_token_that_is_refused_too_is_a_credential_error(wire: Wire) -> None:
     wire.answer_instead("query", EXPIRED, EXPIRED, EXPIRED)
+    wire.answer_instead("sites", EXPIRED)
     console = wire.console()
 
-    with pytest.raises(CredentialUnusableError, match=r"new access token was refused .*Invalid Credentials"):
+    with pytest.raises(
+        CredentialUnusableError, match=r"new access token was refused \(.*Invalid Credentials"
+    ):
         console.query(DOMAIN, TOTALS)
 
-    assert [call.kind for call in wire.simulator.calls] == ["token", "query", "token", "query"]
-    assert console.usage() == Usage(calls=2, retries=1)
+    assert [call.kind for call in wire.simulator.calls] == ["token", "query", "token", "query", "sites"]
+    assert console.usage() == Usage(calls=3, retries=1)
+
+
+def test_a_token_that_is_refused_for_one_property_alone_is_no_credential_error(wire: Wire) -> None:
+    wire.answer_instead("query", *[EXPIRED] * 4)
+    console = wire.console()
+
+    with pytest.raises(WrongAnswerError, match="refused for this property alone"):
+        console.query(DOMAIN, TOTALS)
+
+    assert console.query(DOMAIN, TOTALS).rows.num_rows > 0
 
 
 def test_a_call_after_a_refused_token_is_still_retried(wire: Wire) -> None:

@@ -12,9 +12,10 @@ import pytest
 from gsc_pipeline.days import ONE_DAY, Window
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
 from gsc_pipeline.search_console.search_types import FeedType
-from gsc_pipeline.simulator import Call, Reply
+from gsc_pipeline.simulator import Call, Reply, google_error
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, DOES_NOT_ADD_UP, READ_AGAIN_AFTER
 from gsc_pipeline.sync.ledger import Status
+from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline_tests.sync.test_silent_loss import (
     DOMAIN,
     GRAINS,
@@ -161,3 +162,16 @@ def test_one_redirect_does_not_leave_google_news_without_devices(tmp_path: Path)
         rows = world.lake.read(SITE_IMPRESSION, workspace=acme.id)
         assert rows.num_rows
         assert not rows["device"].null_count
+
+
+def test_a_token_that_is_refused_for_one_property_stops_no_other(world: World) -> None:
+    acme = world.workspace(properties=[DOMAIN, SHOP])
+    refused = google_error(401, "authError", "Invalid Credentials")
+    world.faults.append(lambda call: refused if call.site_url == DOMAIN else None)
+    report = world.sync(acme)
+    assert [problem.site_url for problem in report.problems] == [DOMAIN]
+    assert report.outcome is Outcome.PARTIAL
+    assert_lake_is_true(world, list(world.last(5)), site_urls=[SHOP])
+    world.faults.clear()
+    assert not world.sync(acme).problems
+    assert_lake_is_true(world, list(world.last(5)), site_urls=[DOMAIN, SHOP])
