@@ -24,7 +24,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import AnswerObject, Text, decode_strictly
 from gsc_pipeline.search_console.rows import checked_rows, empty_rows
-from gsc_pipeline.search_console.search_types import FeedType, SearchType
+from gsc_pipeline.search_console.search_types import SearchType
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,6 @@ _ANSWER = pa.struct(
         "error": pa.null(),
     }
 )
-_BOTH = {"bypage", "byproperty"}
-"""Two aggregations that exclude each other."""
 _ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 _SITES = msgspec.json.Decoder(_Sites)
 _WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
@@ -124,10 +122,11 @@ def decode_answer(
 ) -> Answer:
     """Decode the body of a searchAnalytics answer for `search_type` over `window`, grouped by `dimensions`.
 
-    `aggregation` is the aggregation that was requested: by page an impression counts once for each page.
+    `aggregation` is the aggregation that was requested. Rows counted by page instead of by property are
+    refused: an impression counts once for each page there.
 
     Raises ServiceUnavailableError if the body is not JSON or incomplete, WrongAnswerError if it has another
-    form, cannot be true, has days outside the window, or names another aggregation of its rows.
+    form, cannot be true, has days outside the window, or says that its rows are counted by page instead.
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
@@ -140,9 +139,7 @@ def decode_answer(
         cause = f"{printable(str(error), 200)}; {len(body)} bytes"
         raise WrongAnswerError(f"the answer could not be read ({cause})") from None
     found = rows.flatten()
-    # Feeds are only ever counted by page, whatever the answer names.
-    is_feed = isinstance(search_type, FeedType)
-    if len(found) and not is_feed and {_plain(aggregation), _plain(named)} == _BOTH:
+    if len(found) and (_plain(aggregation), _plain(named)) == ("byproperty", "bypage"):
         raise WrongAnswerError(f"the answer is aggregated {named} instead of {aggregation}")
     has_rows_key = True
     if len(found) == 0:

@@ -427,7 +427,7 @@ def test_the_lowest_and_highest_numbers_are_accepted() -> None:
     ("asked", "named", "is_wrong"),
     [
         ("byProperty", "byPage", True),
-        ("byPage", "byProperty", True),
+        ("byPage", "byProperty", False),
         ("byProperty", "BY_PAGE", True),
         ("byProperty", "BY_PROPERTY", False),
         ("byPage", "byPage", False),
@@ -436,7 +436,7 @@ def test_the_lowest_and_highest_numbers_are_accepted() -> None:
         ("auto", "byPage", False),
     ],
 )
-def test_rows_that_are_counted_otherwise_than_requested_are_a_wrong_answer(
+def test_rows_that_are_counted_by_page_instead_of_by_property_are_a_wrong_answer(
     asked: str, named: str | None, is_wrong: bool
 ) -> None:
     document = {"rows": [row("shoes", "usa")], "responseAggregationType": named}
