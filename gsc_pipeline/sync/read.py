@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -165,7 +166,8 @@ class DayReader:
         self._executor = executor
         self._device = device
         self._cut_days = cut_days
-        self._cut_rows = cut_days.options.cut_rows if cut_days else CUT_ROWS
+        self.cut_rows = cut_days.options.cut_rows if cut_days else CUT_ROWS
+        """Answers of at least so many rows are cut."""
 
     def start(
         self,
@@ -225,7 +227,12 @@ class DayReader:
         ]
 
     def _submit(self, request: DayRequest) -> Future[GrainRows]:
-        return self._executor.submit(self._read, request)
+        return self._executor.submit(self._read_part, request)
+
+    def _read_part(self, request: DayRequest) -> GrainRows:
+        part = self._read(request)
+        # A row that appeared on two pages stands in the place of one that is missing.
+        return replace(part, complete=()) if part.repeats else part
 
     def _read_feed(self, request: PropertyTotals | PageTotals) -> GrainRows:
         if request.search_type is not FeedType.GOOGLE_NEWS:
@@ -233,7 +240,7 @@ class DayReader:
         return self._device.read(lambda with_device: self._read(replace(request, with_device=with_device)))
 
     def _read(self, request: DayRequest) -> GrainRows:
-        return read_grain(self._console, self._site_url, request, self._cut_rows)
+        return read_grain(self._console, self._site_url, request, self.cut_rows)
 
     def day_read(self, day: date, grains: Sequence[GrainRows], calls: int, seconds: float) -> DayRead:
         """Build the rows of both tables from a day's grains, in the order of `submit`."""
@@ -294,7 +301,7 @@ class PendingDay:
             again = [future.result() for future in self.reader.submit(self.day)]
             calls += _calls(again)
             grains = [_merged(*pair) for pair in zip(grains, again, strict=True)]
-            adds_up = _add_up(grains, self.expected)
+            adds_up = _add_up(grains, self.expected, moving_from=self.reader.cut_rows)
             whole = self._completed(grains) if adds_up else grains
             adds_up = adds_up and whole is not None
         grains = whole or grains
@@ -350,13 +357,14 @@ def _calls(grains: Sequence[GrainRows]) -> int:
     return sum(grain.api_calls for grain in grains)
 
 
-def _add_up(grains: Sequence[GrainRows], expected: DayTotals) -> bool:
+def _add_up(grains: Sequence[GrainRows], expected: DayTotals, *, moving_from: float = math.inf) -> bool:
     """Whether the grains agree with the probe and with each other.
 
     They disagree if the day changed during the read, or if rows moved between pages: each row that was
-    received twice means that another was missed. Named queries are a part of the totals.
+    received twice means that another was missed. Named queries are a part of the totals. Answers of at least
+    `moving_from` rows lack rows in any case.
     """
-    if any(grain.repeats for grain in grains):
+    if any(grain.repeats and grain.rows.num_rows + grain.repeats < moving_from for grain in grains):
         return False
     if _sums(grains[0]) != (expected.clicks, expected.impressions):
         return False

@@ -23,8 +23,9 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
+from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions
 from gsc_pipeline.sync.ledger import DayTotals, Status
-from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, probe
+from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, has_truncated, probe
 from gsc_pipeline_tests.doubles import Row, ScriptedConsole, answer
 from gsc_pipeline_tests.soak import any_of
 
@@ -184,6 +185,49 @@ def test_rows_that_both_reads_miss_are_not_taken_for_anonymised_queries() -> Non
     record = found.record(Status.FINAL, DayTotals(*whole(every)), "", before=None, now=NOW, run_id="r")
     assert (record.cut_clicks, record.cut_impressions) == (1, 2)
     assert record.anonymised_impressions == 0
+
+
+CELLS = [(country, device) for country in ("usa", "fra") for device in ("MOBILE", "DESKTOP")]
+
+
+def test_a_cut_day_whose_ties_always_move_is_completed_by_parts_whose_ties_move_too() -> None:
+    # Each answer of two pages has the last row of its first page again, in the place of its last row.
+    every: list[Row] = [(f"query {i}", *CELLS[i % 4], 1, 2, 3.0) for i in range(DAY_ROWS_CAP + 10)]
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, PropertyTotals | PageTotals):
+            page = (PAGE,) if isinstance(request, PageTotals) else ()
+            cells = [
+                (*page, *cell, *whole([row for row in every if row[1:3] == cell]), 3.0) for cell in CELLS
+            ]
+            return answer(request.dimensions, cells)
+        if not isinstance(request, PropertyQueries):
+            return answer(request.dimensions, [])
+        rows = every
+        for one in request.filters:
+            place = 1 if one.dimension == "country" else 2
+            rows = [row for row in rows if (row[place] == one.value) is not one.is_excluded]
+        rows = rows[:DAY_ROWS_CAP]
+        if len(rows) > PAGE_ROWS:
+            rows = [*rows[:PAGE_ROWS], rows[PAGE_ROWS - 1], *rows[PAGE_ROWS:-1]]
+        return answer(request.dimensions, rows[start_row : start_row + PAGE_ROWS])
+
+    of = "sc-domain:acme.com", "WEB"
+    days = CutDays(PastCapOptions(), lambda: {}, of=of, now=NOW, at_once=1)
+    with ThreadPoolExecutor(1) as executor:
+        reader = DayReader(
+            ScriptedConsole(script),
+            "acme",
+            of[0],
+            QueryType.WEB,
+            executor=executor,
+            device=OptionalDevice(),
+            cut_days=days,
+        )
+        found = reader.start(DAY, DayTotals(*whole(every)), is_final=True).result()
+    assert found.adds_up
+    assert not has_truncated(found.site_rows)
+    assert sorted(found.site_rows["query"].to_pylist()) == sorted(str(row[0]) for row in every)
 
 
 def test_a_day_that_changed_during_the_read_is_read_exactly_once_more() -> None:
