@@ -194,7 +194,8 @@ class PropertySync:
         context = self._context
         probed = self._probe(self._days)
         decisions = self._decisions(probed)
-        if without_rows := [
+        # An answer that shows days that another lacked does not confirm the days that both lack.
+        while without_rows := [
             one.day
             for one in decisions
             if one.verdict is Verdict.CLEAR
@@ -202,9 +203,11 @@ class PropertySync:
             and not self.results.may_have_rows(one.day)
         ]:
             again = self._probe(without_rows).totals
-            missed = {day: again[day] for day in without_rows if day in again}
-            if missed:
-                decisions = self._decisions(replace(probed, totals={**probed.totals, **missed}))
+            missed = {day: again[day] for day in without_rows if day in again and again[day].impressions}
+            if not missed:
+                break
+            probed = replace(probed, totals={**probed.totals, **missed})
+            decisions = self._decisions(probed)
         cleared = [one.day for one in decisions if one.verdict is Verdict.CLEAR]
         cleared = [day for day in cleared if self.results.may_have_rows(day)]
         problem = unconfirmed(context.console, self.site_url, self._asked_type, cleared)

@@ -64,6 +64,21 @@ def test_days_before_the_rolling_window_that_one_probe_does_not_show_are_read(wo
     ]
 
 
+def test_totals_are_requested_until_an_answer_shows_no_more_of_days_that_were_never_read(
+    world: World,
+) -> None:
+    acme, window = world.workspace(), world.last(20)
+
+    def the_last_nine(call: Call) -> Reply | None:
+        answer = true_answer(world, call) if is_probe(call) else {}
+        return Reply(200, {**answer, "rows": answer["rows"][-9:]}) if answer else None
+
+    world.faults.append(the_last_nine)
+    assert not world.sync(acme, window).problems
+    assert len([call for call in world.queries() if is_probe(call)]) == 3
+    assert_lake_is_true(world, list(window), site_urls=[DOMAIN])
+
+
 def test_days_without_data_are_recorded_as_empty_on_two_answers_and_asked_for_once(world: World) -> None:
     acme, window = world.workspace(), world.last(6)
     empty = list(window)[:2]
