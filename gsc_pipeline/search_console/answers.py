@@ -125,21 +125,26 @@ _WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
 _LEVELS = frozenset({"siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnverifiedUser"})
 
 
-def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
+def decode_answer(
+    body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window, aggregation: str = "auto"
+) -> Answer:
     """Decode the body of a searchAnalytics answer for `search_type` over `window`, grouped by `dimensions`.
 
+    `aggregation` is the aggregation that was requested. Rows counted by page instead of by property are
+    refused: an impression counts once for each page there.
+
     Raises ServiceUnavailableError if the body is not JSON or incomplete, WrongAnswerError if it has another
-    form, cannot be true, or has days outside the window.
+    form, cannot be true, has days outside the window, or says that its rows are counted by page instead.
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
     try:
-        return _decoded(body, dimensions, search_type, window)
+        return _decoded(body, dimensions, search_type, window, aggregation)
     except (ServiceUnavailableError, WrongAnswerError):
         readable = with_half_pairs_as_text(body)
         if readable == body:
             raise
-    answer = _decoded(readable, dimensions, search_type, window)
+    answer = _decoded(readable, dimensions, search_type, window, aggregation)
     return replace(answer, half_pair=_text_with_half_pair(answer.rows, dimensions))
 
 
@@ -151,16 +156,20 @@ def _text_with_half_pair(rows: pa.Table, dimensions: Sequence[str]) -> str:
     return ""
 
 
-def _decoded(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
+def _decoded(
+    body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window, aggregation: str
+) -> Answer:
     try:
-        rows, metadata, aggregation, _ = _read(body).flatten()
+        rows, metadata, aggregations, _ = _read(body).flatten()
         incomplete = msgspec.convert(metadata[0].as_py() or {}, _Metadata)
-        aggregation_type = aggregation[0].as_py()
+        named = aggregations[0].as_py()
     except (pa.ArrowException, msgspec.ValidationError, ValueError) as error:
         decode_strictly(_ANY_JSON, body, "the answer")
         cause = f"{printable(str(error), 200)}; {len(body)} bytes"
         raise WrongAnswerError(f"the answer could not be read ({cause})") from None
     found = rows.flatten()
+    if len(found) and (_plain(aggregation), _plain(named)) == ("byproperty", "bypage"):
+        raise WrongAnswerError(f"the answer is aggregated {named} instead of {aggregation}")
     has_rows_key = True
     if len(found) == 0:
         # Arrow accepts `null` as a list and ignores what follows the object.
@@ -169,8 +178,8 @@ def _decoded(body: bytes, dimensions: Sequence[str], search_type: SearchType, wi
         checked_rows(found, dimensions, search_type, window) if len(found) else empty_rows(dimensions),
         incomplete.first_incomplete_date or incomplete.firstIncompleteDate,
         incomplete.first_incomplete_hour or incomplete.firstIncompleteHour,
-        names_aggregation=bool(aggregation_type),
-        is_bare=not has_rows_key and not aggregation_type,
+        names_aggregation=bool(named),
+        is_bare=not has_rows_key and not named,
     )
 
 
@@ -196,6 +205,11 @@ def parse_time(text: str) -> datetime | None:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _plain(aggregation: str | None) -> str:
+    """An aggregation in one spelling: the API's guide has `byPage`, its discovery document `BY_PAGE`."""
+    return (aggregation or "").replace("_", "").lower()
 
 
 @lru_cache(64)

@@ -27,6 +27,7 @@ from gsc_pipeline.search_console.call_times import NO_CALLS, CallTimes
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
     QuotaError,
+    SearchConsoleError,
     ServiceUnavailableError,
     TokenExpiredError,
     UnansweredError,
@@ -118,6 +119,7 @@ class _Call(Generic[T]):
     day: date | None = None
 
 
+_SITES = _Call(QuotaGroup.OTHER, None, "GET", "webmasters/v3/sites", decode_sites)
 _DAY = CallId("day", "")
 """All calls for a day count as one."""
 
@@ -167,7 +169,7 @@ class HttpSearchConsole(SearchConsole):
 
     @override
     def sites(self) -> list[Site]:
-        return self._answer(_Call(QuotaGroup.OTHER, None, "GET", "webmasters/v3/sites", decode_sites))
+        return self._answer(_SITES)
 
     @override
     def query(self, site_url: str, request: AnalyticsRequest, *, start_row: int = 0) -> Answer:
@@ -189,6 +191,7 @@ class HttpSearchConsole(SearchConsole):
             dimensions=request.dimensions,
             search_type=request.search_type,
             window=window_of(request),
+            aggregation=body["aggregationType"],
         )
         day = None if isinstance(request, DailyTotals | HourlyTotals) else request.day
         answer = self._answer(_Call(QuotaGroup.SEARCH_ANALYTICS, site_url, "POST", path, decode, body, day))
@@ -275,7 +278,18 @@ class HttpSearchConsole(SearchConsole):
         try:
             return self._send(call, self._tokens.header())
         except TokenExpiredError as error:
+            if call.site_url is not None and self._accepts_token():
+                cause = f"a new access token was refused for this property alone ({error.cause})"
+                raise WrongAnswerError(cause) from None
             raise CredentialUnusableError(f"a new access token was refused ({error.cause})") from None
+
+    def _accepts_token(self) -> bool:
+        """Whether the API accepts the token for the list of properties. If not, no property can be read."""
+        try:
+            self._send(_SITES, self._tokens.header())
+        except SearchConsoleError:
+            return False
+        return True
 
     def _send(self, call: _Call[T], authorization: str, *, is_retry: bool = False) -> T:
         user = self._tokens.user()

@@ -264,6 +264,9 @@ def classify(refusal: Refusal, now: datetime) -> SearchConsoleError:
     cause = _cause(refusal)
     if refusal.status == 408 or refusal.status >= 500:
         return ServiceUnavailableError(cause, refusal.retry_after)
+    if 300 <= refusal.status < 400:
+        # Of something between Google and us, such as a network's sign-in page, and not of our request.
+        return WrongAnswerError(cause)
     if refusal.at_token_endpoint:
         return _classify_at_token_endpoint(refusal, cause)
     if refusal.reasons & _DISABLED or _DISABLED_TEXT in refusal.message:

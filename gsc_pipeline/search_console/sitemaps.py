@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from gsc_pipeline.search_console.answers import parse_time
+from gsc_pipeline.search_console.errors import WrongAnswerError, printable
 from gsc_pipeline.search_console.json_answers import AnswerObject, Count, Text, decode_strictly
 
 
@@ -67,6 +69,10 @@ def decode_sitemaps(body: bytes) -> list[Sitemap]:
     Raises ServiceUnavailableError if it is not JSON, WrongAnswerError if it has another form.
     """
     answer = decode_strictly(_SITEMAPS, body, "the list of sitemaps")
+    paths = Counter(entry.path for entry in answer.sitemap)
+    twice = [path for path, times in paths.most_common(1) if times > 1]
+    if twice:
+        raise WrongAnswerError(f"the list of sitemaps names {printable(twice[0], 100)} twice")
     return [
         Sitemap(
             path=entry.path,

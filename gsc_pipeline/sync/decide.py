@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
-from gsc_pipeline.days import ONE_DAY, months_before
+from gsc_pipeline.days import ONE_DAY, months_before, pacific_today
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status
 
@@ -21,7 +21,11 @@ NO_QUERIES = "the list of queries came back empty, though earlier reads have row
 """The reason of a day that was read without queries. The next sync reads it again."""
 
 DOES_NOT_ADD_UP = "the rows do not add up to the day's totals"
-"""The reason of a day whose rows did not add up in two syncs: the difference is in Search Console's data."""
+"""The reason of a day whose rows did not add up in two syncs: the difference seems to be in Search Console's
+data."""
+
+READ_AGAIN_AFTER = timedelta(days=3)
+"""A final day whose rows did not add up is read again after so long: the cause may have passed."""
 
 DID_NOT_ADD_UP_ONCE = f"{DOES_NOT_ADD_UP}: to be read again"
 """The reason of a day whose rows did not add up in one sync: the day may have changed during the read."""
@@ -132,8 +136,9 @@ def settled(
     """The status and reason of a day after a read; `before` is its record before the read.
 
     A day whose rows do not add up to its totals stays provisional, so the next sync reads it again. If the
-    rows do not add up then either, the difference is in Search Console's data: the day gets the decision's
-    status, and its reason records the difference. A day that lost all its queries also stays provisional.
+    rows do not add up then either, the difference seems to be in Search Console's data: the day gets the
+    decision's status, and its reason records the difference. Syncs whose window has the day read it again
+    every READ_AGAIN_AFTER. A day that lost all its queries also stays provisional.
     """
     if lost_queries:
         return Status.PROVISIONAL, NO_QUERIES
@@ -185,7 +190,7 @@ def _decide_day(
     totals = probe.totals.get(day)
     if totals is not None and (totals.impressions or totals.clicks):
         is_final = incomplete_from is None or day < incomplete_from
-        return _decide_shown(day, totals, record, is_final=is_final, full=full)
+        return _decide_shown(day, totals, record, today, is_final=is_final, full=full)
     return _decide_not_shown(day, probe, record, today)
 
 
@@ -208,12 +213,12 @@ def _decide_imported(day: date, probe: Probe, record: DayRecord, today: date, fu
 
 
 def _decide_shown(
-    day: date, totals: DayTotals, record: DayRecord | None, *, is_final: bool, full: bool
+    day: date, totals: DayTotals, record: DayRecord | None, today: date, *, is_final: bool, full: bool
 ) -> Decision:
     status = Status.FINAL if is_final else Status.PROVISIONAL
     if not full and status is Status.FINAL and _is_rebuilt(record, totals):
         return Decision(day, Verdict.CONFIRM, status, totals, REBUILT_AND_CONFIRMED)
-    reason = _reason_to_read(totals, status, record, full)
+    reason = _reason_to_read(totals, status, record, today, full)
     return Decision(day, Verdict.READ if reason else Verdict.UNCHANGED, status, totals, reason)
 
 
@@ -225,7 +230,9 @@ def _is_rebuilt(record: DayRecord | None, totals: DayTotals) -> bool:
     return is_rebuilt and record.totals.is_same(totals)
 
 
-def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None, full: bool) -> str:
+def _reason_to_read(
+    totals: DayTotals, status: Status, record: DayRecord | None, today: date, full: bool
+) -> str:
     if full:
         return "full read requested"
     if record is None:
@@ -240,9 +247,16 @@ def _reason_to_read(totals: DayTotals, status: Status, record: DayRecord | None,
         return f"totals changed from {record.totals or 'unknown'} to {totals}"
     if record.status is Status.PROVISIONAL and status is Status.FINAL:
         return "became final"
-    if record.reason in _UNCERTAIN:
+    if record.reason in _UNCERTAIN or _is_due_again(record, today):
         return "the last read was incomplete or did not add up"
     return ""
+
+
+def _is_due_again(record: DayRecord, today: date) -> bool:
+    """Whether the rows of the day did not add up, and the last read was READ_AGAIN_AFTER ago."""
+    if record.reason != DOES_NOT_ADD_UP or record.last_read_at is None:
+        return False
+    return today - pacific_today(record.last_read_at) >= READ_AGAIN_AFTER
 
 
 def _decide_not_shown(day: date, probe: Probe, record: DayRecord | None, today: date) -> Decision | None:

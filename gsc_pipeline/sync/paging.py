@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import WrongAnswerError
-from gsc_pipeline.search_console.requests import PAGE_ROWS, AnalyticsRequest, DayRequest, PageFilters
+from gsc_pipeline.search_console.requests import (
+    CUT_ROWS,
+    PAGE_ROWS,
+    AnalyticsRequest,
+    DayRequest,
+    PageFilters,
+)
 from gsc_pipeline.sync.past_cap import EVERYTHING
 
 FULL_PAGE_SHARE = 0.9
@@ -23,6 +29,17 @@ class Pages:
     rows: pa.Table
     received: int
     api_calls: int
+
+    @property
+    def repeats(self) -> int:
+        """How many rows appeared on two pages. Each stands in the place of a row that is missing."""
+        repeats: int = self.received - self.rows.num_rows
+        return repeats
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether rows are missing, as far as the answer shows."""
+        return self.received >= CUT_ROWS or self.repeats > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,7 @@ def read_grain(console: SearchConsole, site_url: str, request: DayRequest, cut_r
     return GrainRows(
         request.dimensions,
         pages.rows,
-        repeats=pages.received - pages.rows.num_rows,
+        repeats=pages.repeats,
         complete=() if pages.received >= cut_rows else EVERYTHING,
         api_calls=pages.api_calls,
     )
@@ -65,12 +82,16 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
     """Read every page of an answer. `startRow` advances by the number of rows received.
 
     Raises the SearchConsoleError of the first call that fails, and WrongAnswerError if the last page that the
-    client may read (GSC_API_PAGES) is still full. Google's answers end after 50,000 rows.
+    client may read (GSC_API_PAGES) is still full. Google's answers end after 50,000 rows. An empty page after
+    fewer is requested again: it would end the answer, and rows would be missing without a trace.
     """
     pages: list[pa.Table] = []
-    received = 0
+    received, extra_calls = 0, 0
     while True:
         pages.append(console.query(site_url, request, start_row=received).rows)
+        if not pages[-1].num_rows and 0 < received < CUT_ROWS:
+            pages[-1] = console.query(site_url, request, start_row=received).rows
+            extra_calls += 1
         received += pages[-1].num_rows
         if pages[-1].num_rows < FULL_PAGE_SHARE * PAGE_ROWS:
             break
@@ -82,7 +103,20 @@ def read_pages(console: SearchConsole, site_url: str, request: AnalyticsRequest)
     # Rows on a single page are unique. An empty page after it adds none.
     is_one_page = received == pages[0].num_rows
     rows = pages[0] if is_one_page else each_key_once(pa.concat_tables(pages), request.dimensions)
-    return Pages(rows, received, len(pages))
+    return Pages(rows, received, len(pages) + extra_calls)
+
+
+def read_pages_twice_if_moved(console: SearchConsole, site_url: str, request: AnalyticsRequest) -> Pages:
+    """`read_pages`, and a second time if rows moved between pages. Rows that this misses are of the first."""
+    first = read_pages(console, site_url, request)
+    if not first.repeats:
+        return first
+    again = read_pages(console, site_url, request)
+    again = replace(again, api_calls=first.api_calls + again.api_calls)
+    if not again.repeats:
+        return again
+    rows = each_key_once(pa.concat_tables([again.rows, first.rows]), request.dimensions)
+    return replace(again, rows=rows, received=max(again.received, rows.num_rows))
 
 
 def each_key_once(rows: pa.Table, keys: tuple[str, ...]) -> pa.Table:

@@ -26,7 +26,7 @@ from gsc_pipeline.sync.confirm import unconfirmed
 from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried
 from gsc_pipeline.sync.damage import DamagedDay, had_queries
 from gsc_pipeline.sync.day_order import STOPS_WORKSPACE, in_order, may_continue
-from gsc_pipeline.sync.decide import Decision, Verdict, decide
+from gsc_pipeline.sync.decide import Decision, Probe, Verdict, decide
 from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.lease import Leases
@@ -186,12 +186,28 @@ class PropertySync:
         self.results.add_fault(error, self._days)
 
     def _decide(self) -> list[Decision]:
-        """The decisions. A decision to remove rows is left out unless a second answer confirms it."""
+        """The decisions. No day is emptied, or recorded as empty, unless a second answer confirms it.
+
+        Days that may have rows are confirmed one by one. For the others, which no later sync may ask for
+        again, the totals of all of them are requested once more.
+        """
         context = self._context
-        span = Window.inclusive(min(self._days), max(self._days))
-        probed = probe(context.console, self.site_url, self._asked_type, span)
-        today = pacific_today(context.now)
-        decisions = decide(self._days, probed, self._records, today=today, full=context.options.full)
+        probed = self._probe(self._days)
+        decisions = self._decisions(probed)
+        # An answer that shows days that another lacked does not confirm the days that both lack.
+        while without_rows := [
+            one.day
+            for one in decisions
+            if one.verdict is Verdict.CLEAR
+            and one.status is Status.EMPTY
+            and not self.results.may_have_rows(one.day)
+        ]:
+            again = self._probe(without_rows).totals
+            missed = {day: again[day] for day in without_rows if day in again and again[day].impressions}
+            if not missed:
+                break
+            probed = replace(probed, totals={**probed.totals, **missed})
+            decisions = self._decisions(probed)
         cleared = [one.day for one in decisions if one.verdict is Verdict.CLEAR]
         cleared = [day for day in cleared if self.results.may_have_rows(day)]
         problem = unconfirmed(context.console, self.site_url, self._asked_type, cleared)
@@ -199,6 +215,14 @@ class PropertySync:
             return decisions
         self.results.add_unconfirmed(problem)
         return [one for one in decisions if one.day not in problem.days]
+
+    def _probe(self, days: Collection[date]) -> Probe:
+        span = Window.inclusive(min(days), max(days))
+        return probe(self._context.console, self.site_url, self._asked_type, span)
+
+    def _decisions(self, probed: Probe) -> list[Decision]:
+        context, today = self._context, pacific_today(self._context.now)
+        return decide(self._days, probed, self._records, today=today, full=context.options.full)
 
     def _write_revisions(self, decisions: Sequence[Decision]) -> None:
         revisions = find_revisions(decisions, self._records)

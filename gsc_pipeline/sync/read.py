@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -49,7 +50,7 @@ class DayRead:
 
     `lacks_pages` is true if the API cut off pages that no other answer has.
     `adds_up` is false if the grains still contradict each other or the probe after a second read.
-    `lost_queries` is true if a grain with queries was empty twice although earlier reads found queries.
+    `lost_queries` is true if a grain with queries was empty although earlier reads of the day found queries.
     `ended_by` is the failure after which no more parts of cut grains were asked for, `part_calls` are the
     calls for parts, and `parts_left` is true if a later sync may ask for more.
     """
@@ -165,7 +166,8 @@ class DayReader:
         self._executor = executor
         self._device = device
         self._cut_days = cut_days
-        self._cut_rows = cut_days.options.cut_rows if cut_days else CUT_ROWS
+        self.cut_rows = cut_days.options.cut_rows if cut_days else CUT_ROWS
+        """Answers of at least so many rows are cut."""
 
     def start(
         self,
@@ -225,7 +227,12 @@ class DayReader:
         ]
 
     def _submit(self, request: DayRequest) -> Future[GrainRows]:
-        return self._executor.submit(self._read, request)
+        return self._executor.submit(self._read_part, request)
+
+    def _read_part(self, request: DayRequest) -> GrainRows:
+        part = self._read(request)
+        # A row that appeared on two pages stands in the place of one that is missing.
+        return replace(part, complete=()) if part.repeats else part
 
     def _read_feed(self, request: PropertyTotals | PageTotals) -> GrainRows:
         if request.search_type is not FeedType.GOOGLE_NEWS:
@@ -233,7 +240,7 @@ class DayReader:
         return self._device.read(lambda with_device: self._read(replace(request, with_device=with_device)))
 
     def _read(self, request: DayRequest) -> GrainRows:
-        return read_grain(self._console, self._site_url, request, self._cut_rows)
+        return read_grain(self._console, self._site_url, request, self.cut_rows)
 
     def day_read(self, day: date, grains: Sequence[GrainRows], calls: int, seconds: float) -> DayRead:
         """Build the rows of both tables from a day's grains, in the order of `submit`."""
@@ -287,13 +294,14 @@ class PendingDay:
         calls = _calls(grains)
         adds_up = _add_up(grains, self.expected)
         lacks_queries = self._lacks_queries(grains)
+        had_rows = [grain.rows.num_rows > 0 for grain in grains]
         is_read_again = not adds_up or lacks_queries
         whole = None if is_read_again else self._completed(grains)
         if is_read_again or whole is None:
             again = [future.result() for future in self.reader.submit(self.day)]
             calls += _calls(again)
             grains = [_merged(*pair) for pair in zip(grains, again, strict=True)]
-            adds_up = _add_up(grains, self.expected)
+            adds_up = _add_up(grains, self.expected, moving_from=self.reader.cut_rows)
             whole = self._completed(grains) if adds_up else grains
             adds_up = adds_up and whole is not None
         grains = whole or grains
@@ -302,7 +310,7 @@ class PendingDay:
                 f"the answer has no rows of {self.day}, which has {self.expected.impressions} impressions"
             )
         read = self.reader.day_read(self.day, grains, calls, time.monotonic() - self.started)
-        lost_queries = lacks_queries and self._lacks_queries(grains)
+        lost_queries = _lost_queries(had_rows, grains) or (lacks_queries and self._lacks_queries(grains))
         read = replace(read, adds_up=adds_up, lost_queries=lost_queries)
         if self.cut_day is None:
             return read
@@ -339,17 +347,24 @@ class PendingDay:
             future.cancel()
 
 
+def _lost_queries(had_rows: Sequence[bool], again: Sequence[GrainRows]) -> bool:
+    """Whether a grain with queries is empty although the first read of the same day had rows of it."""
+    pairs = zip(had_rows[2:], again[2:], strict=True)
+    return any(had and not grain.rows.num_rows for had, grain in pairs)
+
+
 def _calls(grains: Sequence[GrainRows]) -> int:
     return sum(grain.api_calls for grain in grains)
 
 
-def _add_up(grains: Sequence[GrainRows], expected: DayTotals) -> bool:
+def _add_up(grains: Sequence[GrainRows], expected: DayTotals, *, moving_from: float = math.inf) -> bool:
     """Whether the grains agree with the probe and with each other.
 
     They disagree if the day changed during the read, or if rows moved between pages: each row that was
-    received twice means that another was missed. Named queries are a part of the totals.
+    received twice means that another was missed. Named queries are a part of the totals. Answers of at least
+    `moving_from` rows lack rows in any case.
     """
-    if any(grain.repeats for grain in grains):
+    if any(grain.repeats and grain.rows.num_rows + grain.repeats < moving_from for grain in grains):
         return False
     if _sums(grains[0]) != (expected.clicks, expected.impressions):
         return False

@@ -263,8 +263,6 @@ def test_a_daily_quota_refusal_is_raised_at_once(wire: Wire) -> None:
         (refused(403, "forbidden", "User does not have sufficient permission"), PropertyForbiddenError),
         (refused(403, "accessNotConfigured", "Access Not Configured"), ApiDisabledError),
         (refused(404, "notFound", "Not Found"), PropertyNotFoundError),
-        (Reply(302, b"", {"Location": "/webmasters/v3/sites"}), IllegalRequestError),
-        (Reply(302, b"", {"Location": "http://127.0.0.1:1/elsewhere"}), IllegalRequestError),
     ],
 )
 def test_permanent_failures_are_never_retried(
@@ -279,6 +277,21 @@ def test_permanent_failures_are_never_retried(
     assert console.usage() == Usage(calls=1, retries=0)
     assert [call.kind for call in wire.simulator.calls] == ["token", "query"]
     assert wire.waits == []
+
+
+@pytest.mark.parametrize("location", ["/webmasters/v3/sites", "http://127.0.0.1:1/elsewhere"])
+def test_a_redirect_is_a_wrong_answer_that_is_retried_once_and_not_followed(
+    location: str, wire: Wire
+) -> None:
+    redirect = Reply(302, b"", {"Location": location})
+    wire.answer_instead("query", redirect, None, redirect, redirect)
+    console = wire.console()
+
+    assert console.query(DOMAIN, TOTALS).rows.num_rows
+    with pytest.raises(WrongAnswerError, match="302"):
+        console.query(DOMAIN, TOTALS)
+
+    assert [call.kind for call in wire.simulator.calls] == ["token", *["query"] * 4]
 
 
 @pytest.mark.parametrize("site_url", [NOT_OURS, UNVERIFIED, "https://shop.acme.com", "sc-domain:unknown.com"])
@@ -301,13 +314,26 @@ def test_a_refused_token_is_refreshed_once_and_the_call_retried_once(wire: Wire)
 
 def test_a_new_token_that_is_refused_too_is_a_credential_error(wire: Wire) -> None:
     wire.answer_instead("query", EXPIRED, EXPIRED, EXPIRED)
+    wire.answer_instead("sites", EXPIRED)
     console = wire.console()
 
-    with pytest.raises(CredentialUnusableError, match=r"new access token was refused .*Invalid Credentials"):
+    with pytest.raises(
+        CredentialUnusableError, match=r"new access token was refused \(.*Invalid Credentials"
+    ):
         console.query(DOMAIN, TOTALS)
 
-    assert [call.kind for call in wire.simulator.calls] == ["token", "query", "token", "query"]
-    assert console.usage() == Usage(calls=2, retries=1)
+    assert [call.kind for call in wire.simulator.calls] == ["token", "query", "token", "query", "sites"]
+    assert console.usage() == Usage(calls=3, retries=1)
+
+
+def test_a_token_that_is_refused_for_one_property_alone_is_no_credential_error(wire: Wire) -> None:
+    wire.answer_instead("query", *[EXPIRED] * 4)
+    console = wire.console()
+
+    with pytest.raises(WrongAnswerError, match="refused for this property alone"):
+        console.query(DOMAIN, TOTALS)
+
+    assert console.query(DOMAIN, TOTALS).rows.num_rows > 0
 
 
 def test_a_call_after_a_refused_token_is_still_retried(wire: Wire) -> None:

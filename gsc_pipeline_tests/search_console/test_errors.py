@@ -80,8 +80,11 @@ def error_for(
         (400, google("badRequest"), IllegalRequestError),
         (400, modern("INVALID_ARGUMENT"), IllegalRequestError),
         (400, HTML, IllegalRequestError),
-        (302, b"", IllegalRequestError),
         (413, HTML, IllegalRequestError),
+        # The answer is not of the API.
+        (302, b"", WrongAnswerError),
+        (304, b"", WrongAnswerError),
+        (307, token("invalid_grant", "Sign in to the network."), WrongAnswerError),
         # The credential is refused.
         (400, token("invalid_grant", "Token has been expired or revoked."), InvalidGrantError),
         (401, token("invalid_client", "The OAuth client was not found."), CredentialUnusableError),

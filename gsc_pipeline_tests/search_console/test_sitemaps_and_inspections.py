@@ -69,6 +69,13 @@ def test_no_sitemaps_are_an_empty_list() -> None:
     assert sitemaps({}) == []
 
 
+def test_a_list_that_names_a_sitemap_twice_is_a_wrong_answer() -> None:
+    with pytest.raises(WrongAnswerError, match=r"names https://acme\.com/feed twice"):
+        sitemaps(
+            {"sitemap": [{"path": "https://acme.com/feed"}, {"path": "https://acme.com/feed", "errors": 1}]}
+        )
+
+
 @pytest.mark.parametrize("name", ["type", "lastSubmitted", "isPending", "warnings", "contents"])
 def test_a_missing_key_does_not_affect_the_others(name: str) -> None:
     (found,) = sitemaps({"sitemap": [{key: value for key, value in ENTRY.items() if key != name}]})

@@ -17,13 +17,15 @@ from gsc_pipeline.search_console.requests import (
     PAGE_ROWS,
     AnalyticsRequest,
     DailyTotals,
+    PageQueries,
     PageTotals,
     PropertyQueries,
     PropertyTotals,
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
+from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions
 from gsc_pipeline.sync.ledger import DayTotals, Status
-from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, probe
+from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, has_truncated, probe
 from gsc_pipeline_tests.doubles import Row, ScriptedConsole, answer
 from gsc_pipeline_tests.soak import any_of
 
@@ -111,11 +113,11 @@ def test_after_a_nearly_full_page_the_next_starts_at_the_rows_received(first_pag
     assert starts_asked(console) == [0, first_page]
 
 
-def test_an_empty_page_after_a_full_one_ends_the_read() -> None:
+def test_two_empty_answers_after_a_full_page_end_the_read() -> None:
     console = console_with(some(PAGE_ROWS), [PAGE_ROWS])
     found = read(console, some(PAGE_ROWS))
     assert (found.site_rows.num_rows, found.truncated) == (PAGE_ROWS, False)
-    assert starts_asked(console) == [0, PAGE_ROWS]
+    assert starts_asked(console) == [0, PAGE_ROWS, PAGE_ROWS]
 
 
 @any_of(
@@ -128,7 +130,9 @@ def test_pages_of_any_size_are_read_completely_each_from_the_end_of_the_last(
     console = console_with(queries, [*sizes, last])
     found = read(console, queries)
     assert found.site_rows.num_rows == len(queries)
-    assert starts_asked(console) == [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+    starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+    is_asked_again = sizes and not last and len(queries) < CUT_ROWS
+    assert starts_asked(console) == [*starts, *starts[-1:] * bool(is_asked_again)]
 
 
 def test_rows_that_moved_between_pages_are_kept_once_and_a_second_read_finds_the_missed_ones() -> None:
@@ -183,6 +187,49 @@ def test_rows_that_both_reads_miss_are_not_taken_for_anonymised_queries() -> Non
     assert record.anonymised_impressions == 0
 
 
+CELLS = [(country, device) for country in ("usa", "fra") for device in ("MOBILE", "DESKTOP")]
+
+
+def test_a_cut_day_whose_ties_always_move_is_completed_by_parts_whose_ties_move_too() -> None:
+    # Each answer of two pages has the last row of its first page again, in the place of its last row.
+    every: list[Row] = [(f"query {i}", *CELLS[i % 4], 1, 2, 3.0) for i in range(DAY_ROWS_CAP + 10)]
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        if isinstance(request, PropertyTotals | PageTotals):
+            page = (PAGE,) if isinstance(request, PageTotals) else ()
+            cells = [
+                (*page, *cell, *whole([row for row in every if row[1:3] == cell]), 3.0) for cell in CELLS
+            ]
+            return answer(request.dimensions, cells)
+        if not isinstance(request, PropertyQueries):
+            return answer(request.dimensions, [])
+        rows = every
+        for one in request.filters:
+            place = 1 if one.dimension == "country" else 2
+            rows = [row for row in rows if (row[place] == one.value) is not one.is_excluded]
+        rows = rows[:DAY_ROWS_CAP]
+        if len(rows) > PAGE_ROWS:
+            rows = [*rows[:PAGE_ROWS], rows[PAGE_ROWS - 1], *rows[PAGE_ROWS:-1]]
+        return answer(request.dimensions, rows[start_row : start_row + PAGE_ROWS])
+
+    of = "sc-domain:acme.com", "WEB"
+    days = CutDays(PastCapOptions(), lambda: {}, of=of, now=NOW, at_once=1)
+    with ThreadPoolExecutor(1) as executor:
+        reader = DayReader(
+            ScriptedConsole(script),
+            "acme",
+            of[0],
+            QueryType.WEB,
+            executor=executor,
+            device=OptionalDevice(),
+            cut_days=days,
+        )
+        found = reader.start(DAY, DayTotals(*whole(every)), is_final=True).result()
+    assert found.adds_up
+    assert not has_truncated(found.site_rows)
+    assert sorted(found.site_rows["query"].to_pylist()) == sorted(str(row[0]) for row in every)
+
+
 def test_a_day_that_changed_during_the_read_is_read_exactly_once_more() -> None:
     console = console_with(some(10), [10])
     found = read_from(console, DayTotals(clicks=9, impressions=20))
@@ -226,6 +273,27 @@ def test_an_answer_without_rows_of_a_day_with_data_is_a_failure_and_not_an_empty
     console = ScriptedConsole(lambda site_url, request, start_row: answer(request.dimensions, []))
     with pytest.raises(ServiceUnavailableError, match=r"no rows of .*, which has 20 impressions"):
         read_from(console, DayTotals(clicks=9, impressions=20))
+
+
+@pytest.mark.parametrize("emptied", [PropertyQueries, PageQueries])
+def test_queries_that_only_the_first_of_two_reads_had_are_lost_and_not_anonymised(
+    emptied: type[AnalyticsRequest],
+) -> None:
+    asked: list[type[AnalyticsRequest]] = []
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        asked.append(type(request))
+        if isinstance(request, PropertyTotals | PageTotals):
+            # The first totals by property lack rows, so the day is read again.
+            is_wrong = isinstance(request, PropertyTotals) and asked.count(PropertyTotals) == 1
+            return totals(request, some(9 if is_wrong else 10))
+        if isinstance(request, emptied) and asked.count(emptied) > 1:
+            return answer(request.dimensions, [])
+        page = (PAGE,) if isinstance(request, PageQueries) else ()
+        return answer(request.dimensions, [(*page, *row) for row in some(10)])
+
+    found = read_from(ScriptedConsole(script), DayTotals(10, 20))
+    assert (found.api_calls, found.adds_up, found.lost_queries) == (8, True, True)
 
 
 def test_a_day_that_adds_up_is_read_once() -> None:

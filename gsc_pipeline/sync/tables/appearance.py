@@ -14,8 +14,8 @@ from gsc_pipeline.days import Clock, Window, month_of, months_before, pacific_to
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE
 from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.search_console.errors import WrongAnswerError
 from gsc_pipeline.search_console.requests import (
-    CUT_ROWS,
     AppearancePages,
     AppearanceRequest,
     AppearanceTotals,
@@ -25,7 +25,7 @@ from gsc_pipeline.sync.confirm import unconfirmed
 from gsc_pipeline.sync.decide import HISTORY_MONTHS, Decision, Verdict, decide
 from gsc_pipeline.sync.grains import Grain, grain_rows, search_type_in_tables
 from gsc_pipeline.sync.ledger import LedgerKey, Status
-from gsc_pipeline.sync.paging import Pages, read_pages
+from gsc_pipeline.sync.paging import Pages, read_pages_twice_if_moved
 from gsc_pipeline.sync.read import probe
 from gsc_pipeline.sync.report import OnProgress
 from gsc_pipeline.sync.tables.days import KnownDays, TableDay, TableDays, read_known
@@ -34,6 +34,9 @@ from gsc_pipeline.workspaces.registry import Workspace
 
 DAYS = 14
 """Complete days that each sync brings up to date, however many calls that takes."""
+
+MOST_APPEARANCES = 500
+"""The most search appearances of a day. Search Console has some forty, and each is a call."""
 
 BACKFILL_SECONDS = 600.0
 """No earlier day is read by a sync that has taken this long."""
@@ -185,6 +188,8 @@ class _Appearances:
             # One empty answer may be wrong, so only a second one deletes rows, or counts as a read.
             totals = self._pages(AppearanceTotals(self._asked_type, day))
             calls += totals.api_calls
+        if totals.rows.num_rows > MOST_APPEARANCES:
+            raise WrongAnswerError(f"the answer names {totals.rows.num_rows} search appearances of {day}")
         appearances = totals.rows["searchAppearance"]
         self._has_appearances |= len(appearances) > 0
         requests = [AppearancePages(self._asked_type, one, day) for one in appearances.to_pylist()]
@@ -198,12 +203,12 @@ class _Appearances:
         ]
         return TableDay(
             pa.concat_tables(rows),
-            truncated=any(pages.received >= CUT_ROWS for pages in by_page),
+            truncated=any(pages.is_cut for pages in by_page),
             api_calls=calls + sum(pages.api_calls for pages in by_page),
         )
 
     def _pages(self, request: AppearanceRequest) -> Pages:
-        return read_pages(self._context.console, self._site_url, request)
+        return read_pages_twice_if_moved(self._context.console, self._site_url, request)
 
     def _pages_of_appearance(self, request: AppearancePages) -> Pages:
         """The pages of an appearance that the day has; one empty answer may be wrong."""

@@ -15,12 +15,12 @@ from gsc_pipeline.lake.schemas import SEARCHDATA_HOURLY
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
-from gsc_pipeline.search_console.requests import CUT_ROWS, HourlyPages, HourlyTotals
+from gsc_pipeline.search_console.requests import HourlyPages, HourlyTotals
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.decide import Decision, Verdict
 from gsc_pipeline.sync.grains import Grain, grain_rows, search_type_in_tables
 from gsc_pipeline.sync.ledger import DayTotals, LedgerKey, Status
-from gsc_pipeline.sync.paging import read_pages
+from gsc_pipeline.sync.paging import read_pages_twice_if_moved
 from gsc_pipeline.sync.report import OnProgress
 from gsc_pipeline.sync.tables.days import KnownDays, TableDay, TableDays, read_known
 from gsc_pipeline.sync.tables.runner import TableContext, TableReport, Task, TaskResult, sync_by_property
@@ -107,11 +107,12 @@ class _Hours:
         return "" if _is_settled(shown, held) else "hours changed or incomplete"
 
     def _read(self, day: date, totals: pa.Table, answer: Answer) -> TableDay:
-        pages = read_pages(self._context.console, self._site_url, HourlyPages(self._asked_type, day))
+        request = HourlyPages(self._asked_type, day)
+        pages = read_pages_twice_if_moved(self._context.console, self._site_url, request)
         if pages.rows.num_rows == 0:
             raise ServiceUnavailableError(f"the answer has no page of {day}, which has data")
         rows = pa.concat_tables([totals, self._rows(Grain.PAGE, pages.rows, answer)])
-        return TableDay(rows, truncated=pages.received >= CUT_ROWS, api_calls=pages.api_calls)
+        return TableDay(rows, truncated=pages.is_cut, api_calls=pages.api_calls)
 
     def _rows(self, grain: Grain, rows: pa.Table, answer: Answer) -> pa.Table:
         hours = pc.dictionary_encode(rows["hour"]).combine_chunks()

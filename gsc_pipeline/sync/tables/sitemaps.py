@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gsc_pipeline.days import Clock, month_of, pacific_today, utc_now
 from gsc_pipeline.lake.lake import Lake, sql_text
@@ -42,12 +43,16 @@ def sync_sitemaps(
 ) -> TableReport:
     """List every property's sitemaps, and replace the rows of the current Pacific day.
 
-    If a list cannot be read, earlier rows of the day stay. Raises only LakeError and StateError.
+    If a list cannot be read, earlier rows of the day stay. An empty list of a property that had sitemaps is
+    requested again. Raises only LakeError and StateError.
     """
     context = TableContext.start(workspace, console, lake, clock, run_id)
 
     def observe(result: TaskResult) -> None:
         seen = console.sitemaps(result.site_url)
+        if not seen and _was_listed(context, result.site_url):
+            # One empty answer may be wrong.
+            seen = console.sitemaps(result.site_url)
         day = pacific_today(context.now)
         rows = sitemap_rows(context, result.site_url, seen)
         if rows.num_rows or lake.dataset(SITEMAPS) is not None:
@@ -56,6 +61,11 @@ def sync_sitemaps(
         result.rows += rows.num_rows
 
     return sync_by_property(context, SITEMAPS, lambda site_url: [Task(observe)])
+
+
+def _was_listed(context: TableContext, site_url: str) -> bool:
+    of_property = (pc.field("workspace") == context.workspace.id) & (pc.field("site_url") == site_url)
+    return bool(context.lake.read(SITEMAPS, columns=["path"], where=of_property).num_rows)
 
 
 def sitemap_rows(context: TableContext, site_url: str, sitemaps: Iterable[Sitemap]) -> pa.Table:

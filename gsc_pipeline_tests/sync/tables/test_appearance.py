@@ -26,7 +26,7 @@ from gsc_pipeline.search_console.requests import (
 )
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.simulator import Call, Property, SyntheticProperty, visible_facts
-from gsc_pipeline.sync.tables.appearance import DAYS, sync_appearance
+from gsc_pipeline.sync.tables.appearance import DAYS, MOST_APPEARANCES, sync_appearance
 from gsc_pipeline.sync.tables.runner import TableReport
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer
@@ -72,6 +72,20 @@ def sync(
 
 def held(lake: Lake) -> list[dict[str, Any]]:
     return sorted_rows(lake.read(SEARCH_APPEARANCE))
+
+
+def test_an_answer_with_more_appearances_than_there_are_is_reported_and_causes_no_call_for_each(
+    lake: Lake, acme: Workspace
+) -> None:
+    many = {f"APPEARANCE_{n}": 1 for n in range(MOST_APPEARANCES + 1)}
+    appearances = Appearances({YESTERDAY: many, YESTERDAY - ONE_DAY: {"VIDEO": 4}})
+    console = ScriptedConsole(appearances)
+    report = sync_appearance(acme, console, lake, clock=lambda: NOON)
+    (problem,) = report.problems
+    assert problem.days == (YESTERDAY,)
+    assert f"the answer names {MOST_APPEARANCES + 1} search appearances" in problem.cause
+    assert len([one for _, one, _ in console.asked if isinstance(one, AppearancePages)]) == 1
+    assert {row["data_date"] for row in held(lake)} == {YESTERDAY - ONE_DAY}
 
 
 def test_a_day_has_a_row_for_each_appearance_and_one_for_each_of_its_pages(

@@ -322,6 +322,27 @@ def test_a_day_of_hours_that_the_api_cut_off_is_truncated_in_the_ledger_the_chec
     assert sync(hours, lake, acme)[0].unchanged == 1
 
 
+def test_pages_that_moved_between_two_answers_are_found_by_a_second_read(lake: Lake, acme: Workspace) -> None:
+    day, rows = TODAY - ONE_DAY, PAGE_ROWS + 2
+    starts: list[int] = []
+
+    def script(site_url: str, request: AnalyticsRequest, start_row: int) -> Answer:
+        hour = hour_of(day, 7)
+        if isinstance(request, HourlyTotals):
+            return answer(request.dimensions, [(hour, 5, 50, 2.0)])
+        starts.append(start_row)
+        # In the first read the last two rows come with the first page, and two others with the second.
+        moved = range(rows - 2, rows) if starts == [0] else range(0)
+        numbers = [*moved, *range(start_row, min(rows, start_row + PAGE_ROWS) - len(moved))]
+        return answer(request.dimensions, [(hour, f"{PAGE}{n}", 0, 1, 2.0) for n in numbers])
+
+    report = sync_hourly(acme, ScriptedConsole(script), lake, clock=lambda: NOON)
+    assert starts == [0, PAGE_ROWS] * 2
+    assert (report.rows, report.problems) == (rows + 1, ())
+    (record,) = lake.read(MORE_LEDGER).to_pylist()
+    assert (record["url_rows"], record["truncated"], record["api_calls"]) == (rows, False, 4)
+
+
 def test_full_reads_complete_hours_again(lake: Lake, acme: Workspace) -> None:
     hours = Hours({hour_of(TODAY - ONE_DAY, 7): 5})
     sync(hours, lake, acme)

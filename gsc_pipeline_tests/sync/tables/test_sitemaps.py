@@ -96,6 +96,15 @@ def test_a_property_that_lost_its_sitemaps_has_none_today_and_keeps_yesterdays(
     assert [row["observed_on"] for row in held(lake, "observed_on")] == [date(2026, 11, 21)]
 
 
+def test_one_empty_list_removes_no_row_of_a_property_that_had_sitemaps(lake: Lake, acme: Workspace) -> None:
+    sync(lake, acme, [sitemap(errors=1)])
+    lists = [[], [sitemap(errors=2)]]
+    console = ScriptedConsole(sitemap_script=lambda site_url: lists.pop(0))
+    report = sync_sitemaps(acme, console, lake, clock=lambda: NOON)
+    assert (report.rows, lists) == (1, [])
+    assert [row["errors"] for row in held(lake, "errors")] == [2]
+
+
 def sync_world(world: World, *properties: str) -> TableReport:
     return world.sync_table(sync_sitemaps, world.workspace(properties=properties))
 
