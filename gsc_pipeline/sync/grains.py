@@ -16,6 +16,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +24,8 @@ from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SITE_IMPRESSION, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.requests import PageFilters
 from gsc_pipeline.search_console.search_types import SearchType
-from gsc_pipeline.sync.past_cap import EVERYTHING, FEW_VALUES, are_among, is_complete, sums_by
+from gsc_pipeline.sync.past_cap import EVERYTHING, FEW_VALUES, are_among, is_complete
+from gsc_pipeline.sync.sums_at import SumsAt, integers
 
 _SUMS = ("clicks", "impressions", "sum_position")
 
@@ -158,19 +160,10 @@ def _with_sum_position(rows: pa.Table) -> pa.Table:
 
 def _residual(totals: pa.Table, named: pa.Table, keys: Sequence[str]) -> pa.Table:
     """The totals minus the named rows, by key. Never negative; rows of zeros are dropped."""
-    if totals.num_rows == 0:
-        return totals.select([*keys, *_SUMS])
-    sums = sums_by(named, keys, _SUMS)
-    both = totals.join(sums, keys=list(keys), join_type="left outer", right_suffix="_named")
-    rest = {name: _rest(both[name], both[f"{name}_named"]) for name in _SUMS}
-    residual = pa.table({**{key: both[key] for key in keys}, **rest})
-    something = pc.or_(pc.greater(residual["impressions"], 0), pc.greater(residual["clicks"], 0))
-    return residual.filter(something)
-
-
-def _rest(total: pa.ChunkedArray, named: pa.ChunkedArray) -> pa.ChunkedArray:
-    zero = pa.scalar(0, pa.int64())
-    return pc.max_element_wise(pc.subtract(total, pc.fill_null(named, zero)), zero, skip_nulls=False)
+    found = SumsAt(named, totals, keys)
+    rest = {name: np.maximum(integers(totals[name]) - found.sums(name), 0) for name in _SUMS}
+    residual = pa.table({**{key: totals[key] for key in keys}, **rest})
+    return residual.filter(pa.array((rest["impressions"] > 0) | (rest["clicks"] > 0)))
 
 
 def _with_values(rows: pa.Table, **values: pa.ChunkedArray | str | bool) -> pa.Table:

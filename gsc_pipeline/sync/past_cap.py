@@ -23,6 +23,7 @@ from gsc_pipeline.search_console.requests import (
     PageFilter,
     PageFilters,
 )
+from gsc_pipeline.sync.sums_at import SumsAt, integers
 
 EVERYTHING: tuple[PageFilters, ...] = ((),)
 """The filters of a whole answer that was not cut: no filter keeps every cell."""
@@ -179,14 +180,11 @@ def exceeds(rows: pa.Table, totals: pa.Table, *, is_complete: bool = False) -> b
     If the totals are complete, a key that they lack has a total of zero.
     """
     keys = [name for name in ("page", "country", "device") if name in totals.column_names]
-    counts = ("clicks", "impressions")
-    both = sums_by(rows, keys, counts).join(
-        totals.select([*keys, *counts]), keys, join_type="left outer", right_suffix="_in_all"
+    found = SumsAt(rows, totals, keys)
+    return any(
+        (is_complete and found.has_others(name)) or bool((found.sums(name) > integers(totals[name])).any())
+        for name in ("clicks", "impressions")
     )
-    in_all = {name: both[f"{name}_in_all"] for name in counts}
-    if is_complete:
-        in_all = {name: pc.fill_null(column, 0) for name, column in in_all.items()}
-    return any(pc.any(pc.greater(both[name], in_all[name])).as_py() for name in counts)
 
 
 def whole(cells: Mapping[Cell, int], known: pa.Table) -> Part:

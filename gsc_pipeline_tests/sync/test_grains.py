@@ -96,6 +96,14 @@ def test_a_residual_of_zero_makes_no_row_and_a_residual_is_never_negative() -> N
     assert (row["country"], row["clicks"], row["impressions"], row["sum_top_position"]) == ("fra", 0, 1, 0)
 
 
+def test_a_total_without_impressions_may_have_no_position() -> None:
+    unshown = ("usa", "MOBILE", 0, 0, None)
+    totals = rows(SITE, unshown, ("fra", "MOBILE", 1, 10, 2.0))
+    queries = rows(("query", *SITE), ("boots", *unshown), ("shoes", "fra", "MOBILE", 0, 4, 3.0))
+    (row,) = anonymized(site_rows(DAY, totals, queries))
+    assert (row["country"], row["clicks"], row["impressions"], row["sum_top_position"]) == ("fra", 1, 6, 2)
+
+
 def test_a_query_without_its_total_is_kept() -> None:
     queries = rows(("query", *SITE), ("shoes", "usa", "MOBILE", 4, 30, 2.0))
     table = site_rows(DAY, rows(SITE), queries)
