@@ -13,6 +13,8 @@ from tempfile import mkdtemp
 from typing import Any
 
 import dagster as dg
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -33,6 +35,21 @@ def _without_waiting_for_the_disk(connection: Any, _record: object) -> None:
     """A run makes some hundred commits, and no test ends with a loss of power."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+_migrations_in = ScriptDirectory.from_config
+_read_before: dict[str | None, ScriptDirectory] = {}
+
+
+def _migrations_read_once(config: Config) -> ScriptDirectory:
+    """Dagster reads its ninety migrations for each database that it opens, in 20 ms of CPU."""
+    folder = config.get_main_option("script_location")
+    if folder not in _read_before:
+        _read_before[folder] = _migrations_in(config)
+    return _read_before[folder]
+
+
+ScriptDirectory.from_config = _migrations_read_once  # type: ignore[method-assign, assignment]
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class Inputs:
         self._is_brand = sql.is_brand_sql(workspace.brand_terms)
         self._rows = RowQueries(lake, workspace.id, tables)
         self._without = workspace.folder_urls
+        self._pairs: dict[int, pd.DataFrame] = {}
         self.ledger = self._kept(self._over(SYNC_LEDGER, _LEDGER, "SELECT * FROM facts ORDER BY ALL"))
         self._refuse_doubled(workspace.id)
         self.final = final_days(self.ledger, workspace.thresholds.window_days)
@@ -158,8 +159,10 @@ class Inputs:
 
     def pairs(self, back: int) -> pd.DataFrame:
         """The days of two equal windows of each series, `back` days apart, as `compared` gives them."""
-        share = self._thresholds.compared_days_share
-        return compared(self.final, self._thresholds.window_days, back, share)
+        if back not in self._pairs:
+            share = self._thresholds.compared_days_share
+            self._pairs[back] = compared(self.final, self._thresholds.window_days, back, share)
+        return self._pairs[back]
 
     def parts(self, *, are_compared: bool) -> pd.DataFrame:
         """Sums by device and country over two adjacent windows, counted by property.

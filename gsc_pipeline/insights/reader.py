@@ -6,7 +6,8 @@ times as long: its own reader decodes columns on all cores and each distinct tex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -21,6 +22,9 @@ from gsc_pipeline.lake.schemas import TableSpec
 from gsc_pipeline.lake.sql import reading
 
 _POOL = pa.system_memory_pool()
+
+_SMALL = 4 * 1024 * 1024
+"""Fewer bytes of files than these leave little memory to free, and a new database takes 10 ms of CPU."""
 
 _TYPES = {
     "data_date": pa.date32(),
@@ -46,16 +50,22 @@ class RowQueries:
             for table, files in self._files.items()
             if not files.paths
         }
-        self._connection = _connect()
+        is_streamed = any(dataset is not None for dataset in self._datasets.values())
+        self._are_small = not is_streamed and _size(self._files.values()) < _SMALL
+        self._database = _database()
+        self._connection = _connection(self._database)
 
     def close(self) -> None:
         """Close the connection and free its memory."""
-        self._connection.close()
+        self._database.close()
 
     def reset(self) -> None:
         """Drop all temporary tables, and free the memory that a connection keeps after a large query."""
         self._connection.close()
-        self._connection = _connect()
+        if not self._are_small:
+            self._database.close()
+            self._database = _database()
+        self._connection = _connection(self._database)
         _POOL.release_unused()
 
     def register(self, name: str, rows: pa.Table) -> None:
@@ -95,16 +105,28 @@ class RowQueries:
             WHERE workspace = {sql_text(self._workspace)} {of_months}"""
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
+def _database() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that builds its hash tables from the right side of each join.
 
     DuckDB does not know the length of a stream, and might build from the stream.
     """
     connection = duckdb.connect(":memory:")
-    connection.execute("SET enable_progress_bar = false")
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     create_letters_key(connection)
     return connection
+
+
+def _connection(database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A connection to the database with temporary tables of its own."""
+    connection = database.cursor()
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def _size(files: Iterable[LocalFiles]) -> int:
+    """The bytes of the files. One that is missing counts nothing: the query that reads it says so."""
+    paths = [Path(path) for one in files for path in one.paths]
+    return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def _stream(

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from types import CodeType
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from markupsafe import Markup
+from typing_extensions import override
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Compiled templates in memory, by their source: compiling one takes longer than filling it."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], CodeType] = {}
+
+    @override
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    @override
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
+"""Shared by all pages, whose environments have filters of their own."""
 
 
 def environment() -> jinja2.Environment:
     """Loads the templates of this package; escapes every value, and fails on a missing one."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("gsc_pipeline.report", "."),
+        bytecode_cache=_COMPILED,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -39,22 +39,21 @@ def fill(
     absent, broken = frozenset(without), frozenset(failed)
     first_provisional = window.end - provisional * ONE_DAY
     for search_type in search_types:
-        days = [day for day in window if day not in absent]
-        for month in sorted({month_of(day) for day in days}):
-            of_month = [day for day in days if month_of(day) == month]
-            facts = {day: prop.facts(search_type, day) for day in of_month}
-            site = {day: site_truth(one) for day, one in facts.items() if one is not None}
-            url = {day: url_truth(one) for day, one in facts.items() if one is not None}
-            name = search_type_from_wire(search_type).name
-            target = Target(workspace, prop.site_url, name, tuple(of_month))
-            lake.replace(SITE_IMPRESSION, target, _rows(SITE_IMPRESSION, target, site))
-            lake.replace(URL_IMPRESSION, target, _rows(URL_IMPRESSION, target, url))
-            records = []
-            for day in of_month:
-                status = "provisional" if day >= first_provisional else "final" if day in site else "empty"
-                status = "failed" if day in broken else status
-                records.append(_record(target, day, site.get(day), url.get(day), status, read_at))
-            lake.replace(SYNC_LEDGER, target, pa.Table.from_pylist(records, schema=SYNC_LEDGER.schema))
+        days = tuple(day for day in window if day not in absent)
+        if not days:
+            continue
+        facts = {day: prop.facts(search_type, day) for day in days}
+        site = {day: site_truth(one) for day, one in facts.items() if one is not None}
+        url = {day: url_truth(one) for day, one in facts.items() if one is not None}
+        target = Target(workspace, prop.site_url, search_type_from_wire(search_type).name, days)
+        lake.replace(SITE_IMPRESSION, target, _rows(SITE_IMPRESSION, target, site))
+        lake.replace(URL_IMPRESSION, target, _rows(URL_IMPRESSION, target, url))
+        records = []
+        for day in days:
+            status = "provisional" if day >= first_provisional else "final" if day in site else "empty"
+            status = "failed" if day in broken else status
+            records.append(_record(target, day, site.get(day), url.get(day), status, read_at))
+        lake.replace(SYNC_LEDGER, target, pa.Table.from_pylist(records, schema=SYNC_LEDGER.schema))
 
 
 def _rows(table: TableSpec, target: Target, rows_of: dict[date, pa.Table]) -> pa.Table:

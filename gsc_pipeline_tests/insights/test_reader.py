@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from gsc_pipeline.days import Window
+from gsc_pipeline.insights.reader import RowQueries
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import INSIGHTS, SITE_IMPRESSION, SYNC_LEDGER
@@ -41,6 +43,20 @@ def test_a_streamed_lake_has_the_same_insights(tmp_path: Path, acme: Workspace, 
     for table in INSIGHTS:
         keys = [(name, "ascending") for name in table.keys]
         assert opened.read(table).sort_by(keys).equals(streamed.read(table).sort_by(keys)), table.name
+
+
+@pytest.mark.parametrize("folder", ["lake", "lake*"])
+def test_a_reset_drops_temporary_tables_and_leaves_the_rows(tmp_path: Path, folder: str) -> None:
+    lake = Lake(str(tmp_path / folder))
+    fill(lake, "acme", SyntheticProperty("sc-domain:acme.com", rows_a_day=4), Window(WINDOW.last, WINDOW.end))
+    with closing(RowQueries(lake, "acme", [SITE_IMPRESSION])) as rows:
+        for _ in range(2):
+            rows.query("CREATE TEMP TABLE found AS SELECT 1 AS one")
+            rows.reset()
+            rows.open_facts(SITE_IMPRESSION, ["query"])
+            assert len(rows.query("FROM facts")) == lake.read(SITE_IMPRESSION).num_rows
+        with pytest.raises(LakeError, match="found"):
+            rows.query("FROM found")
 
 
 def test_local_files_are_those_of_the_workspace(tmp_path: Path) -> None:

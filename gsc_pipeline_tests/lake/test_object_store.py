@@ -133,7 +133,7 @@ def test_a_folder_is_not_probed(lake: Lake) -> None:
     assert FOLDER not in os.listdir(lake.uri)  # noqa: PTH208
 
 
-@pytest.mark.parametrize(("writers", "commits"), [(4, 3), in_soak((16, 4)), in_night((50, 2))])
+@pytest.mark.parametrize(("writers", "commits"), [(3, 4), in_soak((16, 4)), in_night((50, 2))])
 def test_each_commit_of_writers_at_once_is_in_the_log_exactly_once(
     bucket: BucketServer, writers: int, commits: int
 ) -> None:

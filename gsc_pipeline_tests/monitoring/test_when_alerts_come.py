@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -92,15 +93,32 @@ def receiver() -> Iterator[Receiver]:
         yield one
 
 
-@pytest.fixture
-def installation(world: World, receiver: Receiver, tmp_path: Path) -> Iterator[Installation]:
-    with closing(open_store(str(tmp_path / "state.db"))) as store:
+@pytest.fixture(scope="module")
+def after_a_tick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
+    """The folder with the lake and the state after a first tick, and when that was."""
+    folder = tmp_path_factory.mktemp("tick")
+    with (
+        World.serving(folder) as world,
+        receiving() as receiver,
+        closing(open_store(str(folder / "state.db"))) as store,
+    ):
         one = Installation(world, store, receiver)
         assert one.tick() == set()
         # There was no lake, and then there was.
         assert one.sent == ["needs attention", "has recovered"]
-        receiver.messages.clear()
-        yield one
+        return folder, world.now
+
+
+@pytest.fixture
+def installation(
+    world: World, receiver: Receiver, after_a_tick: tuple[Path, datetime]
+) -> Iterator[Installation]:
+    before, world.now = after_a_tick
+    shutil.copytree(before / "lake", world.folder / "lake")
+    for file in before.glob("state.db*"):
+        shutil.copy(file, world.folder)
+    with closing(open_store(str(world.folder / "state.db"))) as store:
+        yield Installation(world, store, receiver)
 
 
 def refused(*ids: str) -> Callable[[Call], Reply | None]:
