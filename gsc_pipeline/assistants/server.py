@@ -16,6 +16,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resources import TextResource
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError, create_model
@@ -27,6 +28,7 @@ from typing_extensions import override
 
 from gsc_pipeline.assistants.answers import Answer
 from gsc_pipeline.assistants.docs import INSTRUCTIONS, insights_page, rules_page, tables_page
+from gsc_pipeline.assistants.invalid_messages import ValidMessages
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.monitoring.http import serve_until_stopped
@@ -50,7 +52,7 @@ _PAGES = {"rules": rules_page, "tables": tables_page, "insights": insights_page}
 
 def make_server(tools: Sequence[Callable[..., Answer]]) -> MCPServer:
     """A server with these tools, which only read, and with the docs of the tables as resources."""
-    server: MCPServer = MCPServer(
+    server: MCPServer = _Server(
         "gsc_pipeline",
         title="Google Search Console data",
         instructions=INSTRUCTIONS,
@@ -107,6 +109,18 @@ def http_app(server: MCPServer, token: str) -> Starlette:
     )
     app.add_middleware(_RequireToken, token=token)
     return app
+
+
+class _Server(MCPServer):
+    """A server that answers every line of standard input, also one that is no message."""
+
+    @override
+    async def run_stdio_async(self) -> None:
+        """Serve standard input and output until the input ends."""
+        server = self._lowlevel_server
+        async with stdio_server() as (received, sent):
+            messages = ValidMessages(received, sent.send)
+            await server.run(messages, sent, server.create_initialization_options())
 
 
 class _RequireToken:

@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
@@ -78,12 +79,14 @@ def damaged_files(
 
     With `workspace`, only files that may contain its rows. With `deep`, reads every file, and also lists
     those that are not valid Parquet, have text that is not UTF-8 or a column of another name. Raises
-    DamagedError if the log is damaged, or an error of the storage.
+    DamagedError if the log is damaged or contradicts the files' folders, or an error of the storage.
     """
     logged = _logged_files(table, delta, workspace, None)
     # Delta opens a table with an empty commit file, without that commit's rows.
     if (in_log := log_damage(table, delta.table_uri)) is not None:
         raise in_log
+    if (moved := next(filter(_is_elsewhere, logged), None)) is not None:
+        raise _damaged_log(table, f"{LOG} puts {moved.path} into another partition than its folder", LOG)
     storage = storage_of(delta.table_uri)
     found = list(_missing_or_resized(storage, logged))
     if deep:
@@ -123,6 +126,15 @@ def _logged_files(
         )
         for row in data_files(delta, workspace=workspace, months=months).to_pylist()
     ]
+
+
+def _is_elsewhere(file: _LoggedFile) -> bool:
+    """Whether the log puts a file into another workspace or month than its folder is of."""
+    folders = dict(part.split("=", 1) for part in posixpath.dirname(file.path).split("/") if "=" in part)
+    return any(
+        folders.get(name, value) != value
+        for name, value in (("workspace", file.workspace), ("month", file.month))
+    )
 
 
 def _missing_or_resized(storage: pa_fs.FileSystem, logged: Sequence[_LoggedFile]) -> Iterator[DamagedFile]:
@@ -243,16 +255,27 @@ def damage_in_log(storage: pa_fs.FileSystem) -> tuple[str, str] | None:
     newest = max(checkpoints.values(), default=-1)
     if newest < named:
         return _LAST_CHECKPOINT, "names a checkpoint that is missing"
+    is_whole = False
     for name in sorted(name for name, version in checkpoints.items() if version == newest):
         damage = _parquet_damage(storage, f"{LOG}/{name}", _CHECKPOINT_COLUMNS)
         if damage is not None:
             return name, damage
+        is_whole |= _has_metadata(storage, f"{LOG}/{name}")
+    if newest >= 0 and not is_whole:
+        return f"{newest:020d}.checkpoint.parquet", "has no metadata of the table"
     for version in range(newest + 1, max(commits, default=-1) + 1):
         name = f"{version:020d}.json"
         damage = _commit_damage(storage, name) if version in commits else "is missing"
         if damage is not None:
             return name, damage
     return None
+
+
+def _has_metadata(storage: pa_fs.FileSystem, path: str) -> bool:
+    """Whether a checkpoint, or this part of it, has the table's metadata."""
+    with storage.open_input_file(path) as file:
+        metadata = pq.read_table(file, columns=["metaData"])["metaData"]
+    return bool(metadata.null_count < len(metadata))
 
 
 def _named_checkpoint(storage: pa_fs.FileSystem) -> int:
@@ -262,7 +285,7 @@ def _named_checkpoint(storage: pa_fs.FileSystem) -> int:
             return int(json.loads(file.read())["version"])
     except FileNotFoundError:
         return -1
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         # Delta ignores a hint that is not one.
         return 0
 
@@ -276,7 +299,17 @@ def _commit_damage(storage: pa_fs.FileSystem, name: str) -> str | None:
         actions = [json.loads(line) for line in content.splitlines() if line.strip()]
     except ValueError:
         return "is not JSON"
-    return None if all(isinstance(action, dict) for action in actions) else "is not a commit"
+    return None if all(map(_is_action, actions)) else "is not a commit"
+
+
+def _is_action(found: Any) -> bool:
+    """Whether this is an action of a commit. A table's metadata has its schema as JSON."""
+    if not isinstance(found, dict):
+        return False
+    try:
+        return "metaData" not in found or isinstance(json.loads(found["metaData"]["schemaString"]), dict)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _files(storage: pa_fs.FileSystem, folder: str) -> dict[str, int]:

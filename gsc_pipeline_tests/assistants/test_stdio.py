@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import msgspec
 import pytest
@@ -25,10 +26,33 @@ HELLO = {
     "capabilities": {},
     "clientInfo": {"name": "test", "version": "1"},
 }
-NONSENSE = [b"\xff\xfe\n", b"{\n", b"\n", b"[]\n", b'{"jsonrpc": "2.0", "id": 7, "method": "\xc3"}\n', b"5\n"]
+NONSENSE: list[tuple[bytes, object]] = [
+    # A line, and the id and the code of the error that answers it; None if nothing does.
+    (b"\xff\xfe", (None, -32700)),
+    (b"{", (None, -32700)),
+    (b'{"jsonrpc": "2.0", "id": 1, "method": "\\ud800"}', (None, -32700)),
+    (b'{"jsonrpc": "2.0", "id": 2, "method": "ping", "params": ' + 9_999 * b"[", (None, -32700)),
+    (b"", None),
+    (b"[]", (None, -32600)),
+    (b"5", (None, -32600)),
+    (b"null", (None, -32600)),
+    # The library takes what has no valid id for a notification.
+    (b'{"jsonrpc": "2.0", "id": null, "method": "ping"}', None),
+    (b'{"jsonrpc": "2.0", "id": [1], "method": "ping"}', None),
+    (b'{"jsonrpc": "2.0", "id": true, "method": "ping"}', None),
+    (b'{"jsonrpc": "2.0", "id": 3, "method": 5}', (3, -32600)),
+    (b'{"jsonrpc": "2.0", "id": "four", "method": "ping", "params": [1]}', ("four", -32600)),
+    (b'{"id": 5, "method": "ping"}', (5, -32600)),
+    (b'{"jsonrpc": "2.0", "id": 6, "error": 5}', None),
+    (b'{"jsonrpc": "2.0", "method": "no/such"}', None),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": "\xc3"}', (7, -32601)),
+]
 
 
-def test_nonsense_is_survived_and_standard_output_has_nothing_but_messages(served: Served) -> None:
+def test_every_line_that_is_nonsense_is_answered_and_standard_output_has_nothing_but_messages(
+    served: Served,
+) -> None:
+    hello = json.dumps({"jsonrpc": "2.0", "id": 8, "method": "initialize", "params": HELLO}).encode()
     with subprocess.Popen(
         [GSC, "mcp"],
         env={**served.environment(), "GSC_LOG_LEVEL": "debug"},
@@ -36,10 +60,12 @@ def test_nonsense_is_survived_and_standard_output_has_nothing_but_messages(serve
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        hello = json.dumps({"jsonrpc": "2.0", "id": 8, "method": "initialize", "params": HELLO}).encode()
-        out, _ = process.communicate(b"".join(NONSENSE) + hello + b"\n", timeout=HANG_SECONDS)
+        lines = [*(line for line, _ in NONSENSE), hello, b""]
+        out, _ = process.communicate(b"\n".join(lines), timeout=HANG_SECONDS)
     messages = [json.loads(line) for line in out.splitlines()]
     assert [one["result"]["serverInfo"]["name"] for one in messages if one.get("id") == 8] == ["gsc_pipeline"]
+    refused = [(one["id"], one["error"]["code"]) for one in messages if "error" in one]
+    assert Counter(refused) == Counter(expected for _, expected in NONSENSE if expected)
     assert process.returncode == 0
 
 

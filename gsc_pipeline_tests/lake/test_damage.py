@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -20,12 +23,13 @@ from gsc_pipeline.lake.damage import damage_in_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.incremental import FileByFile
 from gsc_pipeline.lake.lake import Lake, WorkspaceRows
-from gsc_pipeline.lake.rebuild import rows_of_file
+from gsc_pipeline.lake.rebuild import rebuild, rows_of_file
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect, reading
 from gsc_pipeline_tests.lake.test_incremental import ledger_row
 from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, filled, rows, target
 from gsc_pipeline_tests.lake.test_maintenance import claim, run_row
+from gsc_pipeline_tests.world import sorted_rows
 
 OCTOBER, NOVEMBER = "2026-10", "2026-11"
 
@@ -242,9 +246,31 @@ def name_a_checkpoint_to_come(lake: Lake) -> str:
     return "_last_checkpoint names a checkpoint that is missing"
 
 
+def take_the_metadata_from_the_checkpoint(lake: Lake) -> str:
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).create_checkpoint()
+    (file,) = log_file(lake, 0).parent.glob("*.checkpoint.parquet")
+    content = pq.read_table(file)
+    pq.write_table(content.filter(pc.is_null(content["metaData"])), file)
+    for commit in file.parent.glob("*.json"):
+        commit.unlink()
+    return "0+3.checkpoint.parquet has no metadata of the table"
+
+
+def damage_the_schema(lake: Lake) -> str:
+    file = log_file(lake, 0)
+    actions = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for action in actions:
+        if "metaData" in action:
+            action["metaData"]["schemaString"] = "{nonsense"
+    file.write_text("\n".join(map(json.dumps, actions)), encoding="utf-8")
+    return "0+0.json is not a commit"
+
+
 @pytest.mark.parametrize(
     "harm",
     [
+        take_the_metadata_from_the_checkpoint,
+        damage_the_schema,
         name_a_checkpoint_to_come,
         remove_the_third,
         write_text,
@@ -270,6 +296,31 @@ def test_an_error_names_the_damaged_file_of_a_log(lake: Lake, harm: Callable[[La
         with pytest.raises(DamagedError, match=expected) as raised:
             attempt(Lake(lake.uri))
         assert raised.value.path.startswith("_delta_log/")
+
+
+@pytest.mark.parametrize("version", ["1e400", "-5", "[]", "null"])
+def test_a_hint_that_names_no_version_is_ignored(lake: Lake, version: str) -> None:
+    hint = log_file(filled(lake), 0).with_name("_last_checkpoint")
+    DeltaTable(lake.table_uri(SITE_IMPRESSION)).create_checkpoint()
+    hint.write_text(f'{{"version": {version}, "size": 1}}', encoding="utf-8")
+    assert lake.damaged_files(SITE_IMPRESSION) == []
+
+
+@pytest.mark.parametrize(("part", "other"), [("workspace", "globex"), ("month", "2026-09")])
+def test_a_file_that_the_log_puts_into_another_partition_is_found_and_repaired(
+    lake: Lake, part: str, other: str
+) -> None:
+    before = two_workspaces(lake).read(SITE_IMPRESSION)
+    log = log_file(lake, 1)
+    actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    next(one for one in actions if "add" in one)["add"]["partitionValues"][part] = other
+    log.write_text("\n".join(map(json.dumps, actions)), encoding="utf-8")
+    with pytest.raises(DamagedError, match=r"another partition than its folder.*gsc verify --repair"):
+        Lake(lake.uri).damaged_files(SITE_IMPRESSION)
+    rebuild(Lake(lake.uri), SITE_IMPRESSION, {})
+    repaired = Lake(lake.uri)
+    assert repaired.damaged_files(SITE_IMPRESSION) == []
+    assert sorted_rows(repaired.read(SITE_IMPRESSION)) == sorted_rows(before)
 
 
 class CheckpointedMeanwhile(pa_fs.SubTreeFileSystem):
