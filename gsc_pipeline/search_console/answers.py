@@ -42,8 +42,9 @@ class Answer:
     `rows` has one text column per dimension, as the API writes it, then clicks and impressions (int64) and
     position (float64: average, one-based, weighted by impressions; null if the API gives none).
     `first_incomplete_hour` has a time zone; only answers by hour have it. `names_aggregation`: the answer
-    has a `responseAggregationType`. `is_bare`: it has neither that nor `rows`. `half_pair`: a text of `rows`
-    that had half of a surrogate pair, as `with_half_pairs_as_text` writes it; "" without one.
+    has a `responseAggregationType`. `is_bare`: it has neither that nor `rows`. `is_by_page`: it says that its
+    rows are counted by page. `half_pair`: a text of `rows` that had half of a surrogate pair, as
+    `with_half_pairs_as_text` writes it; "" without one.
     """
 
     rows: pa.Table
@@ -51,6 +52,7 @@ class Answer:
     first_incomplete_hour: datetime | None = None
     names_aggregation: bool = True
     is_bare: bool = False
+    is_by_page: bool = False
     half_pair: str = ""
 
 
@@ -125,26 +127,21 @@ _WITHOUT_ROWS = msgspec.json.Decoder(_WithoutRows)
 _LEVELS = frozenset({"siteOwner", "siteFullUser", "siteRestrictedUser", "siteUnverifiedUser"})
 
 
-def decode_answer(
-    body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window, aggregation: str = "auto"
-) -> Answer:
+def decode_answer(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
     """Decode the body of a searchAnalytics answer for `search_type` over `window`, grouped by `dimensions`.
 
-    `aggregation` is the aggregation that was requested. Rows counted by page instead of by property are
-    refused: an impression counts once for each page there.
-
     Raises ServiceUnavailableError if the body is not JSON or incomplete, WrongAnswerError if it has another
-    form, cannot be true, has days outside the window, or says that its rows are counted by page instead.
+    form, cannot be true, or has days outside the window.
     """
     if len(body) > LARGE_BYTES and body.count(b",") > MOST_COMMAS:
         raise WrongAnswerError(f"the answer has over {MOST_COMMAS:,} commas; {len(body)} bytes")
     try:
-        return _decoded(body, dimensions, search_type, window, aggregation)
+        return _decoded(body, dimensions, search_type, window)
     except (ServiceUnavailableError, WrongAnswerError):
         readable = with_half_pairs_as_text(body)
         if readable == body:
             raise
-    answer = _decoded(readable, dimensions, search_type, window, aggregation)
+    answer = _decoded(readable, dimensions, search_type, window)
     return replace(answer, half_pair=_text_with_half_pair(answer.rows, dimensions))
 
 
@@ -156,9 +153,7 @@ def _text_with_half_pair(rows: pa.Table, dimensions: Sequence[str]) -> str:
     return ""
 
 
-def _decoded(
-    body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window, aggregation: str
-) -> Answer:
+def _decoded(body: bytes, dimensions: Sequence[str], search_type: SearchType, window: Window) -> Answer:
     try:
         rows, metadata, aggregations, _ = _read(body).flatten()
         incomplete = msgspec.convert(metadata[0].as_py() or {}, _Metadata)
@@ -168,8 +163,6 @@ def _decoded(
         cause = f"{printable(str(error), 200)}; {len(body)} bytes"
         raise WrongAnswerError(f"the answer could not be read ({cause})") from None
     found = rows.flatten()
-    if len(found) and (_plain(aggregation), _plain(named)) == ("byproperty", "bypage"):
-        raise WrongAnswerError(f"the answer is aggregated {named} instead of {aggregation}")
     has_rows_key = True
     if len(found) == 0:
         # Arrow accepts `null` as a list and ignores what follows the object.
@@ -180,6 +173,7 @@ def _decoded(
         incomplete.first_incomplete_hour or incomplete.firstIncompleteHour,
         names_aggregation=bool(named),
         is_bare=not has_rows_key and not named,
+        is_by_page=_is_by_page(named),
     )
 
 
@@ -207,9 +201,9 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
-def _plain(aggregation: str | None) -> str:
-    """An aggregation in one spelling: the API's guide has `byPage`, its discovery document `BY_PAGE`."""
-    return (aggregation or "").replace("_", "").lower()
+def _is_by_page(aggregation: str | None) -> bool:
+    """The API's guide spells it `byPage`, its discovery document `BY_PAGE`."""
+    return (aggregation or "").replace("_", "").lower() == "bypage"
 
 
 @lru_cache(64)

@@ -163,6 +163,7 @@ class HttpSearchConsole(SearchConsole):
         )
         self.most_pages = most_pages
         self._names_aggregation_without_rows = False
+        self._counted_by_page: set[str] = set()
         self._days: dict[tuple[str | None, date], Unanswered] = {}
         self._lock = threading.Lock()
         self._usage = Usage()
@@ -191,12 +192,13 @@ class HttpSearchConsole(SearchConsole):
             dimensions=request.dimensions,
             search_type=request.search_type,
             window=window_of(request),
-            aggregation=body["aggregationType"],
         )
         day = None if isinstance(request, DailyTotals | HourlyTotals) else request.day
         answer = self._answer(_Call(QuotaGroup.SEARCH_ANALYTICS, site_url, "POST", path, decode, body, day))
         if answer.rows.num_rows == 0 and answer.names_aggregation:
             self._names_aggregation_without_rows = True
+        if answer.is_by_page and answer.rows.num_rows and body["aggregationType"] == "byProperty":
+            self._warn_of_aggregation(site_url)
         if answer.half_pair:
             log.warning(
                 "%s: the answer by %s for %s has half of a surrogate pair, which no text can hold. It is "
@@ -207,6 +209,16 @@ class HttpSearchConsole(SearchConsole):
                 answer.half_pair,
             )
         return answer
+
+    def _warn_of_aggregation(self, site_url: str) -> None:
+        if site_url in self._counted_by_page:
+            return
+        self._counted_by_page.add(site_url)
+        log.warning(
+            "%s: the API says that rows requested by property are counted by page. If they are, "
+            "searchdata_site_impression counts an impression once for each page",
+            site_url,
+        )
 
     def _may_be_bare(self, site_url: str, request: AnalyticsRequest) -> bool:
         """Whether this API answers `{}` if there are no rows.

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -451,31 +450,6 @@ def test_the_lowest_and_highest_numbers_are_accepted() -> None:
     ]
 
     assert decode({"rows": rows}).rows["clicks"].to_pylist() == [0, 0, 2**51]
-
-
-@pytest.mark.parametrize(
-    ("asked", "named", "is_wrong"),
-    [
-        ("byProperty", "byPage", True),
-        ("byPage", "byProperty", False),
-        ("byProperty", "BY_PAGE", True),
-        ("byProperty", "BY_PROPERTY", False),
-        ("byPage", "byPage", False),
-        ("byPage", "byGalaxy", False),
-        ("byPage", None, False),
-        ("auto", "byPage", False),
-    ],
-)
-def test_rows_that_are_counted_by_page_instead_of_by_property_are_a_wrong_answer(
-    asked: str, named: str | None, is_wrong: bool
-) -> None:
-    document = {"rows": [row("shoes", "usa")], "responseAggregationType": named}
-    wrong = pytest.raises(WrongAnswerError, match=f"is aggregated {named} instead of {asked}")
-    with wrong if is_wrong else nullcontext():
-        decode_answer(json.dumps(document).encode(), BY_QUERY, QueryType.WEB, WINDOW, asked)
-    # Without rows nothing was counted.
-    nothing = json.dumps({**document, "rows": []}).encode()
-    assert decode_answer(nothing, BY_QUERY, QueryType.WEB, WINDOW, asked).rows.num_rows == 0
 
 
 def test_unknown_fields_are_ignored() -> None:

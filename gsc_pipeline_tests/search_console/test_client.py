@@ -42,7 +42,7 @@ from gsc_pipeline.search_console.requests import (
     PropertyTotals,
 )
 from gsc_pipeline.search_console.retries import RetryPolicy
-from gsc_pipeline.search_console.search_types import SEARCH_TYPES, QueryType, SearchType
+from gsc_pipeline.search_console.search_types import SEARCH_TYPES, FeedType, QueryType, SearchType
 from gsc_pipeline.search_console.transport import TransportLimits
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Reply, google_error, write_service_account_key
@@ -518,6 +518,30 @@ def test_a_bare_answer_is_accepted_if_the_api_always_answers_so_without_rows(
         assert console.query(DOMAIN, TOTALS).rows.num_rows == 0
 
     assert [start for _, start in questions(wire)] == [0, 25_000, 0, 25_000]
+
+
+@pytest.mark.parametrize(
+    ("request_", "named", "warnings"),
+    [
+        (TOTALS, "byPage", 1),
+        (TOTALS, "BY_PAGE", 1),
+        (TOTALS, "byProperty", 0),
+        (TOTALS, "byGalaxy", 0),
+        (TOTALS, None, 0),
+        (replace(TOTALS, search_type=FeedType.DISCOVER), "byPage", 0),
+    ],
+)
+def test_rows_by_property_that_the_api_says_are_counted_by_page_are_warned_of_once(
+    request_: DailyTotals, named: str | None, warnings: int, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"keys": [TOTALS.window.start.isoformat()], "clicks": 1, "impressions": 2, "position": 1}]
+    wire.answer_instead("query", *[Reply(200, {"rows": rows, "responseAggregationType": named})] * 2)
+    console = wire.console()
+
+    for _ in range(2):
+        assert console.query(DOMAIN, request_).rows.num_rows == 1
+
+    assert caplog.text.count("are counted by page") == caplog.text.count(DOMAIN) == warnings
 
 
 def test_an_empty_answer_with_an_aggregation_replaces_the_control_request(wire: Wire) -> None:
