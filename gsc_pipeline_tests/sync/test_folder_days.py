@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from gsc_pipeline.days import ONE_DAY, Window, month_of
-from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     FOLDER_DAYS,
     SEARCH_APPEARANCE_FLAGS,
@@ -22,6 +22,7 @@ from gsc_pipeline.lake.schemas import (
     SYNC_LEDGER,
     URL_IMPRESSION,
 )
+from gsc_pipeline.lake.targets import Target, WorkspaceRows
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.simulator import (
@@ -36,12 +37,12 @@ from gsc_pipeline.simulator import (
     visible_facts,
 )
 from gsc_pipeline.sync.commit import Batch
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.cut_days import PastCapOptions, Tried, TriedRows, write_tried
 from gsc_pipeline.sync.folder_days import MOST_OLDER_DAYS, complete_from_folders
 from gsc_pipeline.sync.grains import table_of
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status, read_records
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.read import DayRead
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.verify import verify
