@@ -146,8 +146,8 @@ def _sync(calls: int, home: Path) -> dict[str, Any]:
     from gsc_pipeline.search_console.auth import ServiceAccountFile
     from gsc_pipeline.search_console.client import HttpSearchConsole
     from gsc_pipeline.search_console.search_types import QueryType
+    from gsc_pipeline.sync.context import SyncOptions
     from gsc_pipeline.sync.cut_days import PastCapOptions
-    from gsc_pipeline.sync.property import SyncOptions
     from gsc_pipeline.sync.workspace import sync_workspace
     from gsc_pipeline.workspaces.registry import Workspace
 

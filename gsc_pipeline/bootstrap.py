@@ -26,9 +26,9 @@ from gsc_pipeline.search_console.transport import MEGABYTE, Response, Transport,
 from gsc_pipeline.settings import Settings, is_folder, state_address
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.cut_days import PastCapOptions
 from gsc_pipeline.sync.lease import Leases
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.sync_all import OpenConsole, sync_isolated
 from gsc_pipeline.sync.telemetry import Telemetry
 from gsc_pipeline.sync.ticks import TickBook

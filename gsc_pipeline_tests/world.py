@@ -28,8 +28,8 @@ from gsc_pipeline.simulator import (
     SyntheticProperty,
     serving,
 )
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, read_rows, records_of
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.tables.appearance import sync_appearance
 from gsc_pipeline.sync.tables.hourly import sync_hourly

@@ -12,8 +12,9 @@ from typing import Any
 from benchmarks.scale.common import Part, Sizes, ms, today
 from benchmarks.scale.filling import history, workspace_id
 from benchmarks.scale.rows import SITE, url_rows
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 
 ROWS_A_DAY = 100
 

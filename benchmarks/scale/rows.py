@@ -12,9 +12,10 @@ from benchmarks.property import MadeUpProperty, grouped
 from benchmarks.scale.common import Part, Sizes, in_a_process, mib, s, timed, today
 from benchmarks.scale.filling import SITES, as_written_before, at_once, history, workspace_id
 from gsc_pipeline.days import month_of
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEARCH_APPEARANCE_FLAGS, SYNC_LEDGER, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status, write_ledger
 from gsc_pipeline.sync.verify import verify
 

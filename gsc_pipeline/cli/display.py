@@ -270,25 +270,26 @@ def warn_of_damage(states: Sequence[WorkspaceState]) -> None:
 
 def print_housekeeping(done: Sequence[TableHousekeeping]) -> None:
     """Print a row for each table, the tables that were skipped and why, and the total."""
-    columns = ["table", "files before", "after", "log before", "after", "joined", "skipped", "deleted"]
-    print_rows(
-        [*columns, "MB freed"],
-        [
-            (
-                table.table,
-                table.files_before,
-                table.files_after,
-                table.log_files_before,
-                table.log_files_after,
-                table.partitions_compacted,
-                table.partitions_skipped,
-                table.files_deleted,
-                round(table.bytes_freed / 1e6, 1),
-            )
-            for table in done
-        ],
-        essential=("table", "joined", "deleted", "MB freed"),
-    )
+    if done:
+        columns = ["table", "files before", "after", "log before", "after", "joined", "skipped", "deleted"]
+        print_rows(
+            [*columns, "MB freed"],
+            [
+                (
+                    table.table,
+                    table.files_before,
+                    table.files_after,
+                    table.log_files_before,
+                    table.log_files_after,
+                    table.partitions_compacted,
+                    table.partitions_skipped,
+                    table.files_deleted,
+                    round(table.bytes_freed / 1e6, 1),
+                )
+                for table in done
+            ],
+            essential=("table", "joined", "deleted", "MB freed"),
+        )
     freed = sum(table.bytes_freed for table in done) / 1e6
     kept = [table for table in done if table.kept_because]
     for table in kept:

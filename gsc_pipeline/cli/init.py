@@ -64,9 +64,10 @@ def init(
     if workspace is not None and one_each:
         raise ConfigurationError("--one-each", ["expected either --workspace or --one-each"])
     if not yes and not sys.stdin.isatty():
-        raise ConfigurationError("--yes", ["missing: without a terminal nothing can be asked"])
+        problem = "there is no terminal to ask on: add --yes, and --key-file with the credential's file"
+        raise ConfigurationError("init", [problem])
     if yes and key_file is None:
-        raise ConfigurationError("--key-file", ["missing: with --yes nothing is asked"])
+        raise ConfigurationError("--key-file", ["missing: --yes asks for no file"])
     settings = settings_with_log()
     questions = Questions(is_interactive=not yes)
     setup = Setup(settings, questions)

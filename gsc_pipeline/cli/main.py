@@ -53,6 +53,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(annotations_app, name="annotations")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"gsc_pipeline {version('gsc_pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
 app.command()(init)
 app.command()(login)
 app.add_typer(workspaces_app)
@@ -245,11 +265,13 @@ def housekeeping(
     from gsc_pipeline.lake.maintenance import compact_and_vacuum
 
     settings = settings_with_log()
-    done = compact_and_vacuum(Lake(settings.lake), retention_hours=settings.vacuum_hours)
+    lake = Lake(settings.lake)
+    done = compact_and_vacuum(lake, retention_hours=settings.vacuum_hours)
     if as_json:
         typer.echo(json.dumps({"tables": [table.as_json() for table in done]}))
     else:
         print_housekeeping(done)
+        warn_if_empty(lake)
 
 
 @app.command()
@@ -586,9 +608,11 @@ def _read_env_file() -> None:
 
 
 def _usage(error: typer.exceptions.TyperException) -> str:
-    """The error, and the command that shows the usage."""
+    """The error, and the command that shows the usage. Empty where the help itself is shown instead."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
+    if not message:
+        return ""
     return f"{message.rstrip('.')} (see {context.command_path} --help)" if context else message
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gsc_pipeline.insights.annotated import beginnings
-from gsc_pipeline.insights.changes_of_series import Change, changes_of
+from gsc_pipeline.insights.changes_of_series import SeriesChange, changes_of
 from gsc_pipeline.insights.daily_series import GROUPED_INPUT, DailySeries, daily_series
 from gsc_pipeline.insights.dark_periods import DarkPeriod, dark_periods
 from gsc_pipeline.insights.measures import GROUPED, LEAST_SHOWN, require
@@ -78,16 +78,16 @@ def _rows_of_group(
             yield _row(series, "step" if change.first == change.end else "slope", change, annotations)
 
 
-def _ends_of(period: DarkPeriod, impressions: np.ndarray) -> Iterator[Change]:
+def _ends_of(period: DarkPeriod, impressions: np.ndarray) -> Iterator[SeriesChange]:
     """The first day of the period, and the first one after it if impressions have come back for a week."""
     first = period.first
     # Known days, of which there are some before any dark period: those just before it may be unknown.
     known = impressions[:first][~np.isnan(impressions[:first])]
     before = _mean(known[-_LEVEL_DAYS:])
-    yield Change(first, first, period.earliest, first, before, 0.0, period.confidence)
+    yield SeriesChange(first, first, period.earliest, first, before, 0.0, period.confidence)
     after = impressions[period.end : period.end + _LEVEL_DAYS]
     if np.count_nonzero(after > 0) >= _LEAST_DAYS_BACK:
-        yield Change(
+        yield SeriesChange(
             period.end, period.end, period.earliest_end, period.end, 0.0, _mean(after), period.confidence
         )
 
@@ -96,7 +96,9 @@ def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values))
 
 
-def _row(series: DailySeries, kind: str, change: Change, annotations: Sequence[Annotation]) -> dict[str, Any]:
+def _row(
+    series: DailySeries, kind: str, change: SeriesChange, annotations: Sequence[Annotation]
+) -> dict[str, Any]:
     first, earliest, latest = (series.day(at) for at in (change.first, change.earliest, change.latest))
     difference = change.after - change.before
     relative = difference / change.before if change.before else None

@@ -27,7 +27,7 @@ _RETURNED = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SeriesChange:
     """A change of a series; days are indices, `end` is the first day with the whole of the change."""
 
     first: int
@@ -39,7 +39,7 @@ class Change:
     confidence: float
 
 
-def changes_of(series: DailySeries, least_confidence: float, least_share: float) -> list[Change]:
+def changes_of(series: DailySeries, least_confidence: float, least_share: float) -> list[SeriesChange]:
     """The changes with at least this confidence and relative size, in the order of their days."""
     if np.count_nonzero(~np.isnan(series.values)) < LEAST_DAYS:
         return []
@@ -49,7 +49,7 @@ def changes_of(series: DailySeries, least_confidence: float, least_share: float)
     recounted = [at for at in map(series.index, series.recounted_on) if 0 < at < length]
     found = level_changes(days, recounted, z_of(least_confidence, length))
     changes = [
-        Change(
+        SeriesChange(
             one.shape.start, one.shape.end, one.earliest, one.latest, *levels, confidence_of(change.z, length)
         )
         for change, one, levels in _with_levels(days, found, recounted)
@@ -125,7 +125,7 @@ def _level(days: Adjusted, of: np.ndarray) -> float:
     return float((np.bincount(weekday, values, minlength=WEEK) / number).mean())
 
 
-def _without_excursions(series: DailySeries, changes: Sequence[Change]) -> list[Change]:
+def _without_excursions(series: DailySeries, changes: Sequence[SeriesChange]) -> list[SeriesChange]:
     """The changes without pairs of which the second soon undoes the first."""
     kept = list(changes)
     for one, other in pairwise(changes):
@@ -137,7 +137,7 @@ def _without_excursions(series: DailySeries, changes: Sequence[Change]) -> list[
     return kept
 
 
-def _is_enough(series: DailySeries, one: Change, least_share: float) -> bool:
+def _is_enough(series: DailySeries, one: SeriesChange, least_share: float) -> bool:
     """Whether the change is large enough for the days that have passed since."""
     days_after = np.count_nonzero(~np.isnan(series.values[one.first :]))
     if days_after < (_CHRISTMAS_DAYS if may_be_christmas(series.day(one.first)) else WEEK):

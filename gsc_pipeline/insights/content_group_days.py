@@ -17,8 +17,9 @@ from gsc_pipeline.insights.measures import SERIES
 from gsc_pipeline.insights.reader import RowQueries
 from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.insights.windows import FINAL, YEAR
-from gsc_pipeline.lake.lake import Lake, WorkspaceMonths
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import CONTENT_GROUP_DAYS, URL_IMPRESSION
+from gsc_pipeline.lake.targets import WorkspaceMonths
 from gsc_pipeline.workspaces.content_groups import OTHER, ContentGroup
 
 MOST_STORED = 200

@@ -66,7 +66,7 @@ def _sums(values: np.ndarray, days: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RatioChange:
     """A change of a logarithm at a start, judged by the same changes at earlier starts without a change.
 
     `spread` is its standard deviation by chance, `placebos` the earlier starts, `effective` their number if
@@ -83,7 +83,7 @@ class Change:
         return self.spread * t_quantile(self.effective, probability)
 
 
-def change_at(sizes: np.ndarray, chances: np.ndarray, start: int, after: int) -> Change:
+def change_at(sizes: np.ndarray, chances: np.ndarray, start: int, after: int) -> RatioChange:
     """The change at index `start`, judged by all changes whose windows end before it.
 
     `sizes` holds the change at each start, `chances` its variance by counting; NaN where it is unknown. The
@@ -97,7 +97,7 @@ def change_at(sizes: np.ndarray, chances: np.ndarray, start: int, after: int) ->
     number = len(sizes_before)
     effective = effective_number(number, after) if number else 0.0
     other = max(float(np.mean(sizes_before**2) - np.mean(chances_before)), 0.0) if number else math.nan
-    return Change(float(sizes[start]), math.sqrt(other + float(chances[start])), number, effective)
+    return RatioChange(float(sizes[start]), math.sqrt(other + float(chances[start])), number, effective)
 
 
 def effective_number(placebos: int, after: int) -> float:

@@ -18,7 +18,7 @@ from gsc_pipeline.insights.tables import as_table
 from gsc_pipeline.lake.annotations.record import Annotation
 from gsc_pipeline.lake.annotations.stored import known as known_annotations
 from gsc_pipeline.lake.canonical import CANONICAL_VERSION
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     CONTENT_GROUP_DAYS,
     DAILY_PERFORMANCE,
@@ -26,6 +26,7 @@ from gsc_pipeline.lake.schemas import (
     INSIGHTS,
     TableSpec,
 )
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline.workspaces.registry import Workspace
 
 DEFINITIONS = 12

@@ -16,7 +16,7 @@ from gsc_pipeline.insights.placebos import (
     AFTER,
     BEFORE,
     LEAST_PLACEBOS,
-    Change,
+    RatioChange,
     Windows,
     best_after,
     change_at,
@@ -99,8 +99,8 @@ class Result:
     variant_after: float
     control_before: float
     control_after: float
-    ratio: Change
-    control: Change
+    ratio: RatioChange
+    control: RatioChange
 
     @property
     def expected(self) -> float:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from gsc_pipeline.days import month_of
 from gsc_pipeline.lake import damage
 from gsc_pipeline.lake.columns import has_incomplete_files, in_actual_columns, schema_of, upgrade
 from gsc_pipeline.lake.conflicts import ATTEMPTS, RETRIES_AT_ONCE, on_conflict
@@ -24,10 +23,11 @@ from gsc_pipeline.lake.errors import DamagedError, cannot, crowded_out
 from gsc_pipeline.lake.errors import LakeError as LakeError
 from gsc_pipeline.lake.errors import unreadable as unreadable
 from gsc_pipeline.lake.object_store import StoreCheck
-from gsc_pipeline.lake.parquet_source import LocalFiles, has_special_characters, sql_list
+from gsc_pipeline.lake.parquet_source import LocalFiles, has_special_characters
 from gsc_pipeline.lake.parquet_source import sql_text as sql_text
 from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, TableSpec
 from gsc_pipeline.lake.storage import absolute, folder_of
+from gsc_pipeline.lake.targets import RowSelection
 from gsc_pipeline.lake.version import LAKE_VERSION, VERSION_PROPERTY, refuse_newer
 
 if TYPE_CHECKING:
@@ -48,64 +48,6 @@ WRITER = WriterProperties(max_row_group_size=131_072)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The rows of some days of one property and search type, as the target of a replacement."""
-
-    workspace: str
-    site_url: str
-    search_type: str
-    days: tuple[date, ...]
-
-    @property
-    def months(self) -> list[str]:
-        """The months of the days, as YYYY-MM."""
-        return sorted({month_of(day) for day in self.days})
-
-    def condition(self) -> pc.Expression:
-        """The condition for these rows among those of the workspace."""
-        return (
-            (pc.field("site_url") == self.site_url)
-            & (pc.field("search_type") == self.search_type)
-            & pc.field("data_date").isin(list(self.days))
-        )
-
-    def predicate(self) -> str:
-        """The SQL condition for these rows, with partition columns first to read only their files."""
-        return f"month IN ({sql_list(self.months)}) AND {self.predicate_in_any_month()}"
-
-    def predicate_in_any_month(self) -> str:
-        """The SQL condition for the rows of these days, also those stored under another month than theirs."""
-        days = ", ".join(f"DATE '{day}'" for day in sorted(self.days))
-        return (
-            f"workspace = {sql_text(self.workspace)} AND site_url = {sql_text(self.site_url)} "
-            f"AND search_type = {sql_text(self.search_type)} AND data_date IN ({days})"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceRows:
-    """All rows of a workspace, as the target of a replacement."""
-
-    workspace: str
-
-    def predicate(self) -> str:
-        """The SQL condition for these rows."""
-        return f"workspace = {sql_text(self.workspace)}"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceMonths:
-    """The rows of some months of a workspace, as the target of a replacement."""
-
-    workspace: str
-    months: tuple[str, ...]
-
-    def predicate(self) -> str:
-        """The SQL condition for these rows."""
-        return f"workspace = {sql_text(self.workspace)} AND month IN ({sql_list(self.months)})"
-
-
-@dataclass(frozen=True, slots=True)
 class CommitGuard:
     """A condition on a commit.
 
@@ -115,13 +57,6 @@ class CommitGuard:
 
     name: str
     check: Callable[[DeltaTable], None]
-
-
-class RowSelection(Protocol):
-    """A selection of rows of a table."""
-
-    def predicate(self) -> str:
-        """The SQL condition for these rows."""
 
 
 class Lake:

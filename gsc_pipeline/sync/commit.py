@@ -21,8 +21,9 @@ from deltalake import DeltaTable
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.arrow_process import release_memory
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import CommitGuard, Lake, Target
+from gsc_pipeline.lake.lake import CommitGuard, Lake
 from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.ledger import (
     SEARCH_DATA,
     DayRecord,

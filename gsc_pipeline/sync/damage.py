@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from gsc_pipeline.lake.agreement import Disagreement, counted_rows
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER, TableSpec
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status
 
 RESTORE = "restore the lake from a backup, as docs/operations.md says"

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.cut_days import CutGrain, Earlier
 from gsc_pipeline.sync.past_cap import sums_by
 

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from gsc_pipeline.days import month_of
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import STANDING_FAILURES
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline.sync.ledger import LedgerKey
 from gsc_pipeline.sync.problems import Problem
 from gsc_pipeline.workspaces.registry import Workspace

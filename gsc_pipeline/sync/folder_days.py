@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from gsc_pipeline.days import Window, month_of, pacific_today
 from gsc_pipeline.errors import PipelineError
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import FOLDER_DAYS, SEARCH_APPEARANCE_FLAGS, URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.cut_days import TriedRows, may_bring_more, read_tried
 from gsc_pipeline.sync.decide import is_beyond_history

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from gsc_pipeline.days import Window, month_of, pacific_today
-from gsc_pipeline.lake.lake import CommitGuard, Lake, RowSelection, Target, days_between, sql_text
+from gsc_pipeline.lake.lake import CommitGuard, Lake, days_between, sql_text
 from gsc_pipeline.lake.schemas import (
     LEDGER_COUNTS,
     MORE_LEDGER,
@@ -23,6 +23,7 @@ from gsc_pipeline.lake.schemas import (
     WRITING,
     TableSpec,
 )
+from gsc_pipeline.lake.targets import RowSelection, Target
 
 
 class Status(StrEnum):

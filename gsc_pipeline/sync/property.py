@@ -6,13 +6,12 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date
 
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import Lake, Target
-from gsc_pipeline.search_console.client import SearchConsole
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.errors import (
     NOT_SENT,
     WAS_NOT_SENT,
@@ -23,19 +22,18 @@ from gsc_pipeline.search_console.errors import (
 from gsc_pipeline.search_console.search_types import SearchType
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.confirm import unconfirmed
-from gsc_pipeline.sync.cut_days import CutDays, PastCapOptions, TriedRows, read_tried
+from gsc_pipeline.sync.context import SyncContext
+from gsc_pipeline.sync.cut_days import CutDays, TriedRows, read_tried
 from gsc_pipeline.sync.damage import DamagedDay, had_queries
 from gsc_pipeline.sync.day_order import STOPS_WORKSPACE, in_order, may_continue
 from gsc_pipeline.sync.decide import Decision, Probe, Verdict, decide
 from gsc_pipeline.sync.earlier import EarlierRows
 from gsc_pipeline.sync.grains import search_type_in_tables
-from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.ledger import UNSETTLED, DayRecord, Status
 from gsc_pipeline.sync.property_results import PropertyResults
-from gsc_pipeline.sync.read import DayRead, DayReader, OptionalDevice, probe
-from gsc_pipeline.sync.report import OnProgress, Progress
+from gsc_pipeline.sync.read import DayRead, DayReader, probe
+from gsc_pipeline.sync.report import Progress
 from gsc_pipeline.sync.revisions import find_revisions, write_revisions
-from gsc_pipeline.workspaces.registry import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -52,36 +50,6 @@ MORE_PARTS = "more parts of what the API cut off"
 BACKFILL_DAYS = 31
 """In a longer window, each day is committed before the next day is read. A sync that is killed then loses at
 most one day."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """`full` reads every day that has data; `commit_rows` bounds the rows held in memory.
-
-    `leases` keep two syncs of a workspace apart; without them nothing does. `past_cap` limits the calls that
-    complete a final day which the API cut off.
-    """
-
-    full: bool = False
-    concurrency: int = 4
-    commit_rows: int = 150_000
-    leases: Leases | None = None
-    past_cap: PastCapOptions = field(default_factory=PastCapOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class SyncContext:
-    """What the syncs of a workspace's properties share. `now` (aware) is when the sync started."""
-
-    workspace: Workspace
-    window: Window
-    console: SearchConsole
-    lake: Lake
-    options: SyncOptions
-    now: datetime
-    run_id: str
-    on_progress: OnProgress
-    device: OptionalDevice = field(default_factory=OptionalDevice)
 
 
 class PropertySync:

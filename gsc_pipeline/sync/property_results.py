@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 import pyarrow.compute as pc
 
-from gsc_pipeline.lake.lake import Target
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.errors import WAS_NOT_SENT, SearchConsoleError
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.cut_days import CutDays, TriedRows, write_tried

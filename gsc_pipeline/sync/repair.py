@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from gsc_pipeline.days import ONE_DAY, month_of, months_before, pacific_today
 from gsc_pipeline.lake.errors import cannot
-from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.rebuild import RECREATED, Counts, rebuild, remove_damaged
 from gsc_pipeline.lake.schemas import (
     ANNOTATIONS,
@@ -30,6 +30,7 @@ from gsc_pipeline.lake.schemas import (
     URL_IMPRESSION,
     TableSpec,
 )
+from gsc_pipeline.lake.targets import Target, WorkspaceRows
 from gsc_pipeline.sync.commit import Batch
 from gsc_pipeline.sync.decide import HISTORY_MONTHS, REBUILT
 from gsc_pipeline.sync.grains import sums_without_a_query

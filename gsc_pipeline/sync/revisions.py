@@ -13,8 +13,9 @@ from datetime import date, datetime
 import pyarrow as pa
 
 from gsc_pipeline.days import month_of
-from gsc_pipeline.lake.lake import Lake, Target, sql_text
+from gsc_pipeline.lake.lake import Lake, sql_text
 from gsc_pipeline.lake.schemas import REVISIONS
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.decide import Decision, Verdict
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Status
 

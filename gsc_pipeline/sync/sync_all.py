@@ -16,9 +16,9 @@ from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.search_console.client import SearchConsole, Usage
 from gsc_pipeline.state.store import StateError
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.failures import record_standing
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.recorder import RunRecorder
 from gsc_pipeline.sync.report import OnProgress, Progress, Report, SyncReport, SyncSummary
 from gsc_pipeline.sync.workspace import sync_workspace

@@ -22,6 +22,7 @@ from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import LEDGER_COUNTS, SYNC_LEDGER
 from gsc_pipeline.search_console.client import SearchConsole
 from gsc_pipeline.search_console.errors import SearchConsoleError
+from gsc_pipeline.sync.context import SyncContext, SyncOptions
 from gsc_pipeline.sync.damage import RESTORE, DamagedDays, find_damage
 from gsc_pipeline.sync.day_order import STOPS_WORKSPACE
 from gsc_pipeline.sync.failures import record_standing
@@ -29,7 +30,7 @@ from gsc_pipeline.sync.folder_days import complete_from_folders
 from gsc_pipeline.sync.grains import search_type_in_tables
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, cut_records, read_rows, records_of
 from gsc_pipeline.sync.problems import NO_PROPERTY, Problem
-from gsc_pipeline.sync.property import PropertySync, SyncContext, SyncOptions
+from gsc_pipeline.sync.property import PropertySync
 from gsc_pipeline.sync.recorder import RunRecorder
 from gsc_pipeline.sync.report import DayResult, OnProgress, SyncedDay, SyncReport
 from gsc_pipeline.sync.tables.properties import known_properties, once_readable, record_properties

@@ -19,7 +19,9 @@ def describe(details: ErrorDetails, *, keys: Sequence[str] = (), confidential: b
         return f"{path}: missing"
     if details["type"] in ("extra_forbidden", "invalid_key"):
         return f"{path}: unknown key, expected one of {', '.join(keys)}"
-    value = "" if confidential else shown(details["input"])
+    # What is wrong in a mapping is named by its error.
+    is_named = details["type"] == "value_error" and isinstance(details["input"], dict) and details["input"]
+    value = "" if confidential or is_named else shown(details["input"])
     return ": ".join(part for part in (path, value, _expectation(details, keys)) if part)
 
 
@@ -60,7 +62,7 @@ def _expectation(details: ErrorDetails, keys: Sequence[str]) -> str:
         case "value_error":
             return str(context["error"])
         case "model_type":
-            return f"expected a mapping with the keys {', '.join(keys)}"
+            return f"expected a mapping with the {'key' if len(keys) == 1 else 'keys'} {', '.join(keys)}"
         case "string_type":
             return "expected text" if details["input"] is None else "expected text, in quotes"
     return "expected " + _EXPECTATIONS.get(details["type"], details["msg"]).format(**context)

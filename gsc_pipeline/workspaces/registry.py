@@ -70,13 +70,17 @@ class Workspace:
         return tuple(one.site_url for one in self.folders)
 
 
+NEXT_STEP = "name your workspaces file in GSC_WORKSPACES_FILE, or write one with gsc init"
+"""What to do where there is no workspaces file."""
+
+
 def load_workspaces(path: Path) -> tuple[Workspace, ...]:
     """Read and validate the workspaces file.
 
     Relative paths of key files are relative to its folder. Raises ConfigurationError with every error: path,
     value, what is expected.
     """
-    return parse_workspaces(read_text(path, "set GSC_WORKSPACES_FILE to a workspaces file"), path)
+    return parse_workspaces(read_text(path, NEXT_STEP), path)
 
 
 def parse_workspaces(text: str, path: Path) -> tuple[Workspace, ...]:

@@ -217,8 +217,8 @@ def test_an_interrupt_at_any_question_leaves_nothing(served: World, answered: in
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("--yes",), 2, "--key-file: missing: with --yes nothing is asked"),
-        (("--key-file", KEY), 2, "--yes: missing: without a terminal nothing can be asked"),
+        (("--yes",), 2, "--key-file: missing: --yes asks for no file"),
+        (("--key-file", KEY), 2, "init: there is no terminal to ask on: add --yes"),
         (("--yes", "--key-file", KEY, "--one-each", "--workspace", "a"), 2, "either --workspace or"),
         (("--yes", "--key-file", "none.json"), 1, "none.json does not exist: name a key file"),
         (("--yes", "--key-file", "notes.txt"), 1, "key file notes.txt is not a JSON key"),

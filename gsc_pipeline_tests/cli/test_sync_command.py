@@ -24,8 +24,8 @@ from gsc_pipeline.lake.schemas import (
 )
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Reply, SyntheticProperty
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.cut_days import PastCapOptions
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline_tests.circuits import give_up
 from gsc_pipeline_tests.cli.conftest import Gsc, Result
 from gsc_pipeline_tests.replies import FORBIDDEN, all_queries

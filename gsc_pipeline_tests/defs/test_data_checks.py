@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from gsc_pipeline.definitions import build_defs
-from gsc_pipeline.lake.lake import Target
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline_tests.defs.conftest import Orchestra
 

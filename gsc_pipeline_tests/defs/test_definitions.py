@@ -76,7 +76,7 @@ def test_what_cannot_be_used_is_one_warning_and_the_definitions_load(tmp_path: P
     assert done.stderr.splitlines() == [
         "the code location is loaded, but runs will fail until this is corrected:",
         "workspaces.yaml: cannot be read (No such file or directory): "
-        "set GSC_WORKSPACES_FILE to a workspaces file",
+        "name your workspaces file in GSC_WORKSPACES_FILE, or write one with gsc init",
     ]
     write_workspaces(tmp_path, "acme", "globex")
     (tmp_path / "globex.json").write_text('{"client_email": "a@example.com", "private_key": ""}')

@@ -15,7 +15,7 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.defs.assets.lineage import column_lineage
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     CONTENT_GROUP_DAYS,
     CTR_CURVE,
@@ -29,6 +29,7 @@ from gsc_pipeline.lake.schemas import (
     URL_IMPRESSION,
     TableSpec,
 )
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.simulator import SyntheticProperty

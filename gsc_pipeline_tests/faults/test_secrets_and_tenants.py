@@ -19,7 +19,7 @@ import pytest
 
 from gsc_pipeline.days import ONE_DAY, utc_now
 from gsc_pipeline.defs.jobs import TICK_TAG, run_tags
-from gsc_pipeline.lake.lake import Lake, LakeError, Target
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import (
     SITE_IMPRESSION,
     STANDING_FAILURES,
@@ -28,6 +28,7 @@ from gsc_pipeline.lake.schemas import (
     TABLES,
     URL_IMPRESSION,
 )
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.settings import ConfigurationError
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, token_error
 from gsc_pipeline.workspaces.registry import load_workspaces

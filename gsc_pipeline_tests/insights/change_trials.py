@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from gsc_pipeline.insights.changes_of_series import Change, changes_of
+from gsc_pipeline.insights.changes_of_series import SeriesChange, changes_of
 from gsc_pipeline.insights.daily_series import DailySeries
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.series import Noise, counts, expected_level, with_slope, with_step
@@ -29,7 +29,7 @@ def found_in(
     values: np.ndarray,
     confidence: float = DEFAULT.change_point_confidence,
     share: float = DEFAULT.change_point_share,
-) -> list[Change]:
+) -> list[SeriesChange]:
     """The changes of clicks."""
     return changes_of(series(values), confidence, share)
 
@@ -147,7 +147,7 @@ class Trial:
     """A change that was planted, what was found for it, and how many changes were found elsewhere."""
 
     planted: Planted
-    found: Change | None
+    found: SeriesChange | None
     false: int
 
     @property
@@ -177,7 +177,7 @@ def trials(seed: int, number: int, level: float | None, size: float, days: int =
         yield trial(planted, found_in(counts(rng, expected)))
 
 
-def trial(planted: Planted, found: Sequence[Change]) -> Trial:
+def trial(planted: Planted, found: Sequence[SeriesChange]) -> Trial:
     """Of the changes in the same direction that begin at most a fortnight before or after it, the nearest."""
     near = [
         one

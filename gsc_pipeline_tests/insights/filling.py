@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import ONE_DAY, Window, month_of
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.search_types import search_type_from_wire
 from gsc_pipeline.simulator import Property
 from gsc_pipeline_tests.truth import site_truth, url_truth

@@ -21,7 +21,7 @@ from gsc_pipeline.insights.content_group_days import GroupDays, replace_group_da
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.lake.errors import DamagedError
-from gsc_pipeline.lake.lake import Lake, Target, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import (
     ANOMALIES,
     CONTENT_DECAY,
@@ -32,6 +32,7 @@ from gsc_pipeline.lake.schemas import (
     URL_IMPRESSION,
     WINNERS_AND_LOSERS,
 )
+from gsc_pipeline.lake.targets import Target, WorkspaceRows
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline.sync.repair import repair
 from gsc_pipeline.sync.verify import verify

@@ -18,8 +18,9 @@ from gsc_pipeline.insights.refresh import refresh_insights
 from gsc_pipeline.insights.seo_tests import TEST_DAYS_INPUT
 from gsc_pipeline.lake.annotations.record import Annotation, Kind
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEO_TESTS, SYNC_LEDGER
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline.simulator import Facts, SyntheticProperty
 from gsc_pipeline.workspaces.content_groups import ContentGroup
 from gsc_pipeline.workspaces.registry import Workspace

@@ -22,10 +22,11 @@ from gsc_pipeline.lake.agreement import confirmed, disagreements
 from gsc_pipeline.lake.damage import damage_in_log
 from gsc_pipeline.lake.errors import DamagedError, LakeError
 from gsc_pipeline.lake.incremental import FileByFile
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.rebuild import rebuild, rows_of_file
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect, reading
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline_tests.lake.test_incremental import ledger_row
 from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, filled, rows, target
 from gsc_pipeline_tests.lake.test_maintenance import claim, run_row

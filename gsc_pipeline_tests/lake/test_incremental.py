@@ -17,9 +17,10 @@ from deltalake import DeltaTable, write_deltalake
 from gsc_pipeline.lake.dataset import data_files
 from gsc_pipeline.lake.encoding import decoded
 from gsc_pipeline.lake.incremental import FileByFile
-from gsc_pipeline.lake.lake import Lake, LakeError, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, SYNC_RUNS, TABLES, TableSpec
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline_tests.lake.test_lake import DAYS, clicks_by_day, filled, rows, target
 from gsc_pipeline_tests.lake.test_maintenance import run_row
 from gsc_pipeline_tests.waiting import HANG_SECONDS

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsc_pipeline.lake.encoding import BATCH_ROWS
-from gsc_pipeline.lake.lake import Lake, LakeError, Target, days_between
+from gsc_pipeline.lake.lake import Lake, LakeError, days_between
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, TABLES, URL_IMPRESSION
 from gsc_pipeline.lake.sql import connect
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.sync.grains import DayOf, site_rows
 from gsc_pipeline_tests.doubles import answer

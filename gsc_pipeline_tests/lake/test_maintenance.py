@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gsc_pipeline.days import ONE_DAY, month_of
-from gsc_pipeline.lake.lake import Lake, LakeError, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake, LakeError
 from gsc_pipeline.lake.maintenance import FEW, TableHousekeeping, compact_and_vacuum
 from gsc_pipeline.lake.schemas import (
     REVISIONS,
@@ -26,6 +26,7 @@ from gsc_pipeline.lake.schemas import (
     TABLES,
     TableSpec,
 )
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline_tests.lake.test_lake import rows, target
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 from gsc_pipeline_tests.world import sorted_rows

@@ -13,9 +13,10 @@ import pytest
 from gsc_pipeline.days import ONE_DAY, Window, pacific_today
 from gsc_pipeline.lake.annotations.record import Annotation, Kind, Source
 from gsc_pipeline.lake.annotations.stored import bring_up_to_date
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import RULES, RuleResult, dark_properties, evaluate, schema_differences
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.simulator import SyntheticProperty
 from gsc_pipeline_tests.insights.filling import fill
 from gsc_pipeline_tests.world import NOON, World

@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from gsc_pipeline.lake.lake import RUN_ID, Lake, Target
+from gsc_pipeline.lake.lake import RUN_ID, Lake
 from gsc_pipeline.lake.schemas import URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline_tests.waiting import HANG_SECONDS
 
 DAY = date(2026, 11, 20)

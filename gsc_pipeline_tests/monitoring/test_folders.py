@@ -24,8 +24,8 @@ from gsc_pipeline.monitoring.status import (
 )
 from gsc_pipeline.report.data import report_data
 from gsc_pipeline.simulator import FolderProperty, SyntheticProperty
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.cut_days import PastCapOptions
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.workspaces.registry import Folder, Workspace
 from gsc_pipeline_tests.world import World
 

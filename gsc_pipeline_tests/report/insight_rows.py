@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from gsc_pipeline.days import month_of
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import TableSpec
+from gsc_pipeline.lake.targets import WorkspaceRows
 
 AS_OF = date(2026, 11, 18)
 SITE = "sc-domain:acme.com"

@@ -23,9 +23,9 @@ from gsc_pipeline.report.portal_page import portal_page
 from gsc_pipeline.report.write import PORTAL, Reports, WrittenFile, write_all, write_portal
 from gsc_pipeline.search_console.search_types import FeedType
 from gsc_pipeline.simulator import SyntheticProperty
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.failures import record_standing
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline.workspaces.thresholds import Thresholds
 from gsc_pipeline_tests.insights.filling import fill

@@ -17,8 +17,9 @@ from gsc_pipeline.days import Window
 from gsc_pipeline.insights.inputs import Inputs
 from gsc_pipeline.insights.seo_tests import METRICS, chart_days, seo_tests
 from gsc_pipeline.insights.tables import as_table
-from gsc_pipeline.lake.lake import Lake, WorkspaceRows
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SEO_TESTS
+from gsc_pipeline.lake.targets import WorkspaceRows
 from gsc_pipeline.report.seo_test_chart import weeks
 from gsc_pipeline.report.seo_test_page import NO_LATER_DAYS, VERDICTS, TestPage, seo_test_page
 from gsc_pipeline.report.write import Reports, write_report, write_test_pages

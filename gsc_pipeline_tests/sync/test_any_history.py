@@ -28,7 +28,7 @@ from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals
 from gsc_pipeline.search_console.search_types import QueryType
-from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole, answer

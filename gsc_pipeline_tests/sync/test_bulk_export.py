@@ -48,10 +48,10 @@ from gsc_pipeline.simulator import (
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError
 from gsc_pipeline.sync.bulk_export.merge import ImportOptions, ImportReport, import_export
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.decide import IMPORTED, LOST_IMPORT
 from gsc_pipeline.sync.lease import Leases
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.repair import repair
 from gsc_pipeline.sync.report import DayResult
 from gsc_pipeline.sync.verify import verify

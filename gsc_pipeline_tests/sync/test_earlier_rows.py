@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from gsc_pipeline.days import Window
-from gsc_pipeline.lake.lake import Target
 from gsc_pipeline.lake.schemas import URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.simulator import Call, Reply
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.decide import (
     DID_NOT_ADD_UP_ONCE,
     DOES_NOT_ADD_UP,
@@ -24,7 +25,6 @@ from gsc_pipeline.sync.decide import (
     QUERIES_KEPT,
 )
 from gsc_pipeline.sync.ledger import DayRecord, Source, Status, write_ledger
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import DayResult
 from gsc_pipeline.sync.verify import verify
 from gsc_pipeline_tests.sync.test_silent_loss import (

@@ -16,10 +16,10 @@ from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.requests import AnalyticsRequest, PageQueries
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error, token_error
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.day_order import GIVE_UP_AFTER
 from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncSummary
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.sync.workspace import sync_workspace

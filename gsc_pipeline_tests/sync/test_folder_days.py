@@ -15,7 +15,7 @@ import pytest
 from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, Window, month_of
-from gsc_pipeline.lake.lake import CommitGuard, Lake, RowSelection, Target, WorkspaceRows
+from gsc_pipeline.lake.lake import CommitGuard, Lake
 from gsc_pipeline.lake.schemas import (
     FOLDER_DAYS,
     SEARCH_APPEARANCE_FLAGS,
@@ -24,6 +24,7 @@ from gsc_pipeline.lake.schemas import (
     URL_IMPRESSION,
     TableSpec,
 )
+from gsc_pipeline.lake.targets import RowSelection, Target, WorkspaceRows
 from gsc_pipeline.search_console.auth import ServiceAccountFile
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.simulator import (
@@ -38,12 +39,12 @@ from gsc_pipeline.simulator import (
     visible_facts,
 )
 from gsc_pipeline.sync.commit import Batch
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.cut_days import PastCapOptions, Tried, TriedRows, write_tried
 from gsc_pipeline.sync.folder_days import MOST_OLDER_DAYS, complete_from_folders
 from gsc_pipeline.sync.grains import table_of
 from gsc_pipeline.sync.ledger import DayRecord, DayTotals, Source, Status, read_records
 from gsc_pipeline.sync.problems import Problem
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.read import DayRead
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.verify import verify

@@ -43,9 +43,9 @@ from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.search_console.search_types import QueryType
 from gsc_pipeline.search_console.transport import TransportLimits
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.decide import DID_NOT_ADD_UP_ONCE, EARLIER_ROWS_KEPT, NO_QUERIES, QUERIES_KEPT
 from gsc_pipeline.sync.ledger import DayRecord, LedgerKey, Status
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace

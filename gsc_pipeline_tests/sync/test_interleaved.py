@@ -29,7 +29,7 @@ from gsc_pipeline.lake.lake import CommitGuard, Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION, TableSpec
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.requests import AnalyticsRequest
-from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline_tests.doubles import ScriptedConsole
 from gsc_pipeline_tests.sync.test_any_history import ACME, Google, Numbers, some_numbers

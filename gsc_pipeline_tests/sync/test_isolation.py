@@ -20,9 +20,9 @@ from gsc_pipeline.search_console.breakers import Circuit
 from gsc_pipeline.search_console.search_types import FeedType, QueryType, SearchType
 from gsc_pipeline.settings import load_settings
 from gsc_pipeline.simulator import Call, Reply, SyntheticProperty, google_error
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.outcome import Outcome
 from gsc_pipeline.sync.paging import GrainRows
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import DayResult, Progress, SyncReport
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.sync.workspace import sync_workspace

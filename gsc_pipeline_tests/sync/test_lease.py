@@ -20,9 +20,9 @@ from gsc_pipeline.lake.schemas import STANDING_FAILURES, SYNC_RUNS
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.sqlite import SqliteStore
 from gsc_pipeline.state.store import Row, StateError, Store
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.lease import LOST_AFTER, RETRY_AFTER, Holder, Leases
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.sync_all import sync_isolated
 from gsc_pipeline_tests.waiting import HANG_SECONDS, wait_until

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from gsc_pipeline.lake.encoding import decoded
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.errors import CircuitOpenError, IllegalRequestError, LoadQuotaError
 from gsc_pipeline.search_console.requests import CutRequest
 from gsc_pipeline.search_console.search_types import QueryType

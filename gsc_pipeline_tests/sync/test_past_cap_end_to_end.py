@@ -9,8 +9,8 @@ import pytest
 
 from gsc_pipeline.cli.display import print_status
 from gsc_pipeline.days import ONE_DAY, Window
-from gsc_pipeline.lake.lake import Target
 from gsc_pipeline.lake.schemas import PAST_CAP, SITE_IMPRESSION, SYNC_LEDGER, URL_IMPRESSION
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.monitoring.status import workspace_state
 from gsc_pipeline.simulator import (
     Call,
@@ -21,8 +21,8 @@ from gsc_pipeline.simulator import (
     SyntheticProperty,
     google_error,
 )
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.cut_days import PastCapOptions
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.repair import repair
 from gsc_pipeline.sync.verify import verify
 from gsc_pipeline_tests.replies import UNAVAILABLE

@@ -13,7 +13,7 @@ from gsc_pipeline.lake.schemas import REVISIONS
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import ServiceUnavailableError
 from gsc_pipeline.search_console.requests import AnalyticsRequest, DailyTotals
-from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.sync.workspace import sync_workspace
 from gsc_pipeline.workspaces.registry import Workspace

@@ -37,11 +37,11 @@ from gsc_pipeline.search_console.retries import RetryPolicy
 from gsc_pipeline.simulator import Call, Reply, Revised, Revision, SyntheticProperty
 from gsc_pipeline.state.opening import open_store
 from gsc_pipeline.state.store import Store
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.decide import QUERIES_KEPT
 from gsc_pipeline.sync.failures import StandingFailure, read_standing
 from gsc_pipeline.sync.ledger import DayRecord, Status
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncReport, SyncSummary
 from gsc_pipeline.sync.sync_all import SyncFatalError, sync_all
 from gsc_pipeline.workspaces.registry import Workspace

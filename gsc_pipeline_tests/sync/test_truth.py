@@ -27,7 +27,7 @@ from gsc_pipeline.simulator import (
     is_complete,
     visible_facts,
 )
-from gsc_pipeline.sync.property import SyncOptions
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.workspaces.registry import Workspace
 from gsc_pipeline_tests.soak import in_soak, rest_in_soak

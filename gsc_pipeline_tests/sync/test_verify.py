@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from gsc_pipeline.days import ONE_DAY
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, SYNC_LEDGER
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.sync.report import DayResult, SyncReport
 from gsc_pipeline.sync.verify import Wrong, verify
 from gsc_pipeline_tests.doubles import ChangedMeanwhile

@@ -179,8 +179,8 @@ def test_a_repeated_entry_is_named(load: Load) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "empty: expected a mapping with the keys annotations"),
-        ("- a", "a list: expected a mapping with the keys annotations"),
+        ("", "empty: expected a mapping with the key annotations"),
+        ("- a", "a list: expected a mapping with the key annotations"),
         ("annotations: {", "not valid YAML: expected the node content, but found '<stream end>'"),
         ("annotations: 2026-99-99", "not valid YAML: '2026-99-99' cannot be read as timestamp"),
     ],

@@ -30,6 +30,7 @@ PROPERTY_EXPECTED = "expected sc-domain:example.com, or https://example.com/ wit
 ID_EXPECTED = "expected lower-case letters, digits and hyphens, at most 63, the first one not a hyphen"
 TERM_EXPECTED = "expected what brand queries contain, such as the name of the brand"
 VARIABLE_EXPECTED = "expected the name of an environment variable"
+WRITE_ONE = "name your workspaces file in GSC_WORKSPACES_FILE, or write one with gsc init"
 ENTRY_KEYS = (
     "id, name, active, properties, search_types, credentials, brand_terms, thresholds, content_groups, "
     "seo_tests"
@@ -270,13 +271,13 @@ def test_a_property_that_cannot_exist_in_search_console_is_refused(
         ({"thresholds": [1]}, "thresholds: a list: expected a mapping of thresholds to numbers"),
         (
             {"thresholds": {"decay_clicks": 0.5}},
-            "thresholds: a mapping: decay_clicks: 0.5: expected a whole number",
+            "thresholds: decay_clicks: 0.5: expected a whole number",
         ),
         (
             {"thresholds": {"decay_share": "x"}},
-            "thresholds: a mapping: decay_share: x: expected a number",
+            "thresholds: decay_share: x: expected a number",
         ),
-        ({"thresholds": {"decay_share": 2}}, "thresholds: a mapping: decay_share: 2: expected 0 to 1"),
+        ({"thresholds": {"decay_share": 2}}, "thresholds: decay_share: 2: expected 0 to 1"),
         ({"properties": "ALL"}, "properties: 'ALL': expected a list of properties, or all"),
         ({"properties": None}, "properties: empty: expected a list of properties, or all"),
         ({"properties": []}, "properties: an empty list: expected at least one"),
@@ -315,8 +316,8 @@ GROUP_RESERVED = "expected another name: all and other have a meaning of their o
         ({"name": "x" * 101, "path": "/"}, f".name: '{'x' * 56}...: {GROUP_NAME_EXPECTED}"),
         ({"name": 1, "path": "/"}, ".name: 1: expected text, in quotes"),
         ({"path": "/"}, ".name: missing"),
-        ({"name": "Blog"}, ": a mapping: expected exactly one of path, regex"),
-        ({"name": "Blog", "path": "/", "regex": "x"}, ": a mapping: expected exactly one of path, regex"),
+        ({"name": "Blog"}, ": expected exactly one of path, regex"),
+        ({"name": "Blog", "path": "/", "regex": "x"}, ": expected exactly one of path, regex"),
         ({"name": "Blog", "path": "blog/"}, f".path: 'blog/': {GROUP_PATH_EXPECTED}"),
         ({"name": "Blog", "path": "/a?b"}, f".path: '/a?b': {GROUP_PATH_EXPECTED}"),
         ({"name": "Blog", "path": "/a b/"}, f".path: '/a b/': {GROUP_PATH_EXPECTED}"),
@@ -394,10 +395,10 @@ def test_a_key_pasted_into_the_file_is_refused_and_never_quoted(
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("", "empty: expected a mapping with the keys workspaces"),
-        ("# nothing yet\n", "empty: expected a mapping with the keys workspaces"),
-        ("- id: acme\n", "a list: expected a mapping with the keys workspaces"),
-        ("acme", "'acme': expected a mapping with the keys workspaces"),
+        ("", "empty: expected a mapping with the key workspaces"),
+        ("# nothing yet\n", "empty: expected a mapping with the key workspaces"),
+        ("- id: acme\n", "a list: expected a mapping with the key workspaces"),
+        ("acme", "'acme': expected a mapping with the key workspaces"),
         ("{}", "workspaces: missing"),
         ("workspaces:", "workspaces: empty: expected a list"),
         ("workspaces: {}", "workspaces: an empty mapping: expected a list"),
@@ -414,7 +415,7 @@ def test_a_key_pasted_into_the_file_is_refused_and_never_quoted(
         ("day: 2026-99-99", "not valid YAML: '2026-99-99' cannot be read as timestamp (line 1, column 6)"),
         ("flag: !!bool perhaps", "not valid YAML: 'perhaps' cannot be read as bool (line 1, column 7)"),
         ("[" * 1_000, "not valid YAML: nested too deeply"),
-        (b"\xff\xfe", "cannot be read (not UTF-8 text): set GSC_WORKSPACES_FILE to a workspaces file"),
+        (b"\xff\xfe", f"cannot be read (not UTF-8 text): {WRITE_ONE}"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_shape_is_one_line(
@@ -457,9 +458,7 @@ def test_a_missing_file_is_an_error_that_names_its_variable(tmp_path: Path) -> N
         with pytest.raises(ConfigurationError) as caught:
             load_workspaces(path)
 
-        assert str(caught.value) == (
-            f"{path}: cannot be read ({cause}): set GSC_WORKSPACES_FILE to a workspaces file"
-        )
+        assert str(caught.value) == f"{path}: cannot be read ({cause}): {WRITE_ONE}"
 
 
 def yaml_like() -> st.SearchStrategy[Any]:

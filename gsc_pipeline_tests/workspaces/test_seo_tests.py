@@ -115,7 +115,7 @@ def test_a_test_names_pages_a_group_or_a_pattern() -> None:
         ({"variant": {}}, ".variant: an empty mapping: expected exactly one of pages, group, regex"),
         (
             {"variant": {"pages": [A], "regex": "/a"}},
-            ".variant: a mapping: expected exactly one of pages, group, regex",
+            ".variant: expected exactly one of pages, group, regex",
         ),
         ({"variant": A}, f".variant: '{A}': expected a mapping with the keys pages, group, regex"),
         ({"variant": {"urls": [A]}}, ".variant.urls: unknown key, expected one of pages, group, regex"),

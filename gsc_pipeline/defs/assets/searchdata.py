@@ -35,8 +35,8 @@ from gsc_pipeline.defs.workspace_runs import (
 from gsc_pipeline.lake.arrow_process import prepare_arrow
 from gsc_pipeline.lake.errors import LakeError
 from gsc_pipeline.lake.schemas import SITE_IMPRESSION, URL_IMPRESSION, TableSpec
+from gsc_pipeline.sync.context import SyncOptions
 from gsc_pipeline.sync.outcome import Outcome
-from gsc_pipeline.sync.property import SyncOptions
 from gsc_pipeline.sync.recorder import RunRecorder
 from gsc_pipeline.sync.report import SyncReport
 from gsc_pipeline.sync.sync_all import sync_isolated

@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from gsc_pipeline.days import Window, pacific_today
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.client import Usage
 from gsc_pipeline.sync.bulk_export.days import ExportDay, ExportRows, read_export
 from gsc_pipeline.sync.bulk_export.errors import BulkExportError

@@ -20,7 +20,7 @@ from gsc_pipeline.sync.tables.runner import TableContext, TableReport, TaskResul
 from gsc_pipeline.workspaces.registry import Workspace
 
 
-class Change(StrEnum):
+class ChangeKind(StrEnum):
     """What happened to a property, as the credential sees it."""
 
     ADDED = "added"
@@ -33,7 +33,7 @@ class PropertyChange:
     """A property that was added, changed its permission level, or was lost. Levels as in the API."""
 
     site_url: str
-    change: Change
+    change: ChangeKind
     permission_level: str | None
     previous_level: str | None
 
@@ -138,5 +138,5 @@ def changes_between(known: Mapping[str, str], sites: Iterable[Site]) -> tuple[Pr
 def _change(site_url: str, before: str | None, now: str | None) -> PropertyChange | None:
     if before == now:
         return None
-    change = Change.ADDED if before is None else Change.LOST if now is None else Change.CHANGED
+    change = ChangeKind.ADDED if before is None else ChangeKind.LOST if now is None else ChangeKind.CHANGED
     return PropertyChange(site_url, change, now, before)

@@ -17,8 +17,9 @@ import pytest
 from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, Window, months_before, utc_now
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCH_APPEARANCE
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.requests import AnalyticsRequest, AppearancePages
 from gsc_pipeline.search_console.search_types import FeedType, QueryType

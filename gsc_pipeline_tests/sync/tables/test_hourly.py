@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from gsc_pipeline.days import ONE_DAY, PACIFIC, pacific_today
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.quality import RULES, evaluate
 from gsc_pipeline.lake.schemas import MORE_LEDGER, SEARCHDATA_HOURLY
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.monitoring.status import TruncatedDays, workspace_state
 from gsc_pipeline.search_console.answers import Answer
 from gsc_pipeline.search_console.errors import (

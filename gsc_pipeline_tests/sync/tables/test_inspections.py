@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsc_pipeline.days import ONE_DAY
-from gsc_pipeline.lake.lake import Lake, Target
+from gsc_pipeline.lake.lake import Lake
 from gsc_pipeline.lake.schemas import SYNC_LEDGER, URL_IMPRESSION, URL_INSPECTIONS
+from gsc_pipeline.lake.targets import Target
 from gsc_pipeline.search_console.errors import (
     CredentialUnusableError,
     IllegalRequestError,

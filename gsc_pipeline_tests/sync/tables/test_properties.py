@@ -15,7 +15,7 @@ from gsc_pipeline.lake.schemas import PROPERTIES
 from gsc_pipeline.search_console.answers import Site
 from gsc_pipeline.simulator import SyntheticProperty, google_error, token_error
 from gsc_pipeline.sync.tables.properties import (
-    Change,
+    ChangeKind,
     PropertyChange,
     changes_between,
     known_properties,
@@ -61,8 +61,8 @@ def test_changes_have_each_property_that_differs_once_with_its_old_and_new_level
     }
     for change in changes:
         assert change.previous_level == before.get(change.site_url)
-        assert (change.change is Change.LOST) == (change.site_url not in after)
-        assert (change.change is Change.ADDED) == (change.site_url not in before)
+        assert (change.change is ChangeKind.LOST) == (change.site_url not in after)
+        assert (change.change is ChangeKind.ADDED) == (change.site_url not in before)
 
 
 def record(
