@@ -38,8 +38,6 @@ RANKING_DAYS = 28
 COMMIT_PAGES = 100
 """Inspections per commit. A run that is stopped keeps the inspections of earlier commits."""
 
-_NO_PAGES = URL_IMPRESSION.schema.empty_table().select(["url", "clicks", "impressions"])
-
 
 def sync_inspections(
     workspace: Workspace,
@@ -63,9 +61,10 @@ def sync_inspections(
             today = pacific_today(context.now)
             inspected = _inspected(context, result.site_url)
             left = per_day - inspected.filter(pc.field("inspected_on") == today).num_rows
-            pages = _ranked_pages(context, result.site_url) if left > 0 else _NO_PAGES
-            urls = due_pages(pages, inspected, today, pages.num_rows)
-            _Inspections(context, result, clock, executor, left).run(urls)
+            if left > 0:
+                pages = _ranked_pages(context, result.site_url)
+                urls = due_pages(pages, inspected, today, pages.num_rows)
+                _Inspections(context, result, clock, executor, left).run(urls)
 
         return sync_by_property(context, URL_INSPECTIONS, lambda site_url: [Task(inspect)])
 
