@@ -26,7 +26,7 @@ def workspaces(load: Callable[[], Sequence[Workspace]]) -> tuple[Result, Sequenc
     try:
         found = load()
     except ConfigurationError as error:
-        step = "correct the file: docs/configuration.md explains every key"
+        step = "write or correct the file: docs/configuration.md explains every key"
         return _mistakes(name, error, step), None
     active = sum(workspace.active for workspace in found)
     if not active:
